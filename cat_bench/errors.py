@@ -1,0 +1,85 @@
+"""Every error that cat_bench raises on purpose, in one tree.
+
+    CatBenchError
+    ├── UsageError          the caller's words or files are off; nothing was run (exit status 2)
+    │   ├── UnknownName     a name that nothing answers to, with the nearest ones that do exist
+    │   ├── ConfigError     a YAML or parameter that cannot be read: file, field, fix
+    │   └── DataError       a data file that cannot be read: file, line, fix
+    ├── CacheError          the cache cannot be opened, written or trusted
+    ├── ModelError          a model cannot be loaded or reached at all
+    ├── NotAvailable        a plug-in needs what this run lacks: becomes a row with its reason
+    └── CallFailed          one model call failed for good: becomes an unscored record
+        └── ContextTooLong  the input does not fit the model's context; nothing was truncated
+
+A message says what is wrong, where, and the next step. A failed *call* is data: `CallFailed`
+carries its `Failure` record, and the run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cat_bench.types import Failure
+
+
+class CatBenchError(Exception):
+    """The root of the tree; its text is one line fit to be shown to a user."""
+
+
+class UsageError(CatBenchError):
+    """The caller's words or files are off; nothing was run."""
+
+
+class UnknownName(UsageError):
+    """No `kind` is called `name`; says which ones exist and which is nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(set(known))
+        near = get_close_matches(name, names, n=1, cutoff=0.6)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        listed = ", ".join(names) or "none"
+        super().__init__(f"there is no {kind} {name!r}.{hint} Known: {listed}.")
+
+
+class ConfigError(UsageError):
+    """A YAML file or a parameter cannot be read."""
+
+    def __init__(self, source: str | Path, field: str, problem: str) -> None:
+        where = f"{source}: {field}" if field else str(source)
+        super().__init__(f"{where}: {problem}")
+
+
+class DataError(UsageError):
+    """A data file cannot be read; `line` counts from 1."""
+
+    def __init__(self, source: str | Path, problem: str, *, line: int | None = None) -> None:
+        where = f"{source}, line {line}" if line else str(source)
+        super().__init__(f"{where}: {problem}")
+
+
+class CacheError(CatBenchError):
+    """The cache cannot be opened, written or trusted."""
+
+
+class ModelError(CatBenchError):
+    """A model cannot be loaded or reached at all."""
+
+
+class NotAvailable(CatBenchError):
+    """A plug-in needs what this run does not have; becomes a row with this reason."""
+
+
+class CallFailed(CatBenchError):
+    """One model call failed for good; carries the record of how."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(f"{failure.kind}: {failure.message}")
+
+
+class ContextTooLong(CallFailed):
+    """The input does not fit the model's context; nothing was truncated."""

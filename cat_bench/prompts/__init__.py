@@ -1,0 +1,1 @@
+"""General prompt texts, for tasks that bring none of their own."""

@@ -1,0 +1,1 @@
+"""Tables and figures from a run's records; nothing here computes a score."""

@@ -1,0 +1,1 @@
+"""Numbers that rank rollouts, higher is better; one file is one idea."""

@@ -1,0 +1,328 @@
+"""The records and contracts that everything else speaks in.
+
+Records are frozen. A `Question` holds no target, so what an aggregator is handed cannot leak gold;
+only scorers (and supervised rewards) see a `Sample`. Plug-in contracts are Protocols: a plug-in
+needs no base class, only the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+JSON: TypeAlias = Any
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Capability: TypeAlias = Literal["logprobs", "entropies", "scoring"]
+Need: TypeAlias = str
+"""One of `answers`, `logprobs`, `entropies`, `scoring`, `anchor`, `judge`, `policy`, or
+`score:NAME` for a number imported with each rollout."""
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a model is asked. `text` is what to quote: the problem, without instructions."""
+
+    id: str
+    messages: tuple[Message, ...]
+    text: str
+    meta: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One dataset row: a question and its target (a gold answer, or a rubric)."""
+
+    question: Question
+    target: JSON
+    cluster: str | None = None
+    """What rows that are not independent share (a repeated prompt); None: a cluster of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one completion; `reasoning` is the part of `completion` that was hidden."""
+
+    prompt: int = 0
+    completion: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Parameters that change the distribution of a completion; None leaves the model's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    thinking: bool | None = None
+    reasoning_effort: str | None = None
+    extra: Mapping[str, JSON] | None = None
+
+    def over(self, default: Sampling) -> Sampling:
+        """These parameters where given, `default`'s elsewhere."""
+        return Sampling(**{**default.given(), **self.given()})
+
+    def given(self) -> dict[str, JSON]:
+        """The parameters that are set, by name."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in pairs if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One completion: what came back from one draw of one model call.
+
+    `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
+    model at temperature 1, unfiltered; None where the backend gives none. `finish` is `stop`,
+    `length`, `refusal` or what the server said. `seed` is what produced this draw.
+    """
+
+    text: str
+    reasoning: str | None = None
+    finish: str | None = None
+    usage: Usage = Usage()
+    token_logprobs: FloatArray | None = field(default=None, compare=False)
+    token_entropies: FloatArray | None = field(default=None, compare=False)
+    served_by: str | None = None
+    seed: int | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that came with an imported completion (a reward model's score), by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One completion of one question, at its place in the pool."""
+
+    slot: int
+    reply: Reply
+
+    @property
+    def text(self) -> str:
+        """The completion, without any reasoning text."""
+        return self.reply.text
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model call that gave nothing. A permanent one is cached; a transient one is tried again."""
+
+    kind: str
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """All rollouts of one question under one model and one set of sampling parameters."""
+
+    question: Question
+    rollouts: tuple[Rollout, ...]
+    failures: Mapping[int, Failure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What an aggregator made of the rollouts: weighted picks, or a text of its own, or nothing.
+
+    `picks` holds (slot, weight) over all tied rollouts, weights summing to 1, so that the score is
+    the expectation over ties. `fallback` says why this is not what the method set out to do.
+    """
+
+    picks: tuple[tuple[int, float], ...] = ()
+    text: str | None = None
+    fallback: str | None = None
+    reason: str | None = None
+    """Why an abstention abstains."""
+
+    @property
+    def abstained(self) -> bool:
+        """Neither a pick nor a text: scores 0, and is counted."""
+        return not self.picks and self.text is None
+
+    @classmethod
+    def pick(cls, *rollouts: Rollout, fallback: str | None = None) -> Estimate:
+        """One rollout, or several tied ones with equal weight."""
+        if not rollouts:
+            return cls.abstain("there was nothing to pick from")
+        weight = 1 / len(rollouts)
+        return cls(picks=tuple((r.slot, weight) for r in rollouts), fallback=fallback)
+
+    @classmethod
+    def synthesised(cls, text: str, *, fallback: str | None = None) -> Estimate:
+        """A new text that is none of the rollouts."""
+        return cls(text=text, fallback=fallback)
+
+    @classmethod
+    def abstain(cls, reason: str) -> Estimate:
+        """No answer."""
+        return cls(reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A scorer's verdict on one text; `value` None: grading failed (unscored), for `reason`."""
+
+    value: float | None
+    reason: str | None = None
+    details: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class Lent(Protocol):
+    """A model as lent to a plug-in for one question; every call is cached and billed."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model can give beyond text."""
+        ...
+
+    async def ask(
+        self, messages: str | Sequence[Message], *, draw: int = 0, **sampling: JSON
+    ) -> Reply:
+        """One reply; `draw` is its slot, so the k-th re-ask is `draw=k`.
+
+        Raises CallFailed after bounded retries, ContextTooLong where the input does not fit.
+        """
+        ...
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray:
+        """Log-probability in nats of each token of `text` as the reply to `messages`."""
+        ...
+
+
+class Context(Protocol):
+    """What a plug-in may use while it works on one question."""
+
+    @property
+    def policy(self) -> Lent:
+        """The model that wrote the rollouts."""
+        ...
+
+    @property
+    def anchor(self) -> Lent:
+        """The model that synthesises (default: the policy's frozen initial model)."""
+        ...
+
+    @property
+    def judge(self) -> Lent:
+        """The model that checks criteria and selects."""
+        ...
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Randomness that is the same whenever the same question meets the same rollouts."""
+        ...
+
+    def answer(self, text: str) -> str | None:
+        """The final answer that the task reads from a text; None where it finds none."""
+        ...
+
+    def prompt(self, name: str, **values: JSON) -> list[Message]:
+        """The task's (else the general) prompt text of that name, filled in."""
+        ...
+
+    async def clusters(self, rollouts: Sequence[Rollout]) -> list[int | None]:
+        """Each rollout's cluster in the whole pool's partition by answer; None: no answer."""
+        ...
+
+
+@runtime_checkable
+class Aggregator(Protocol):
+    """Combine the rollouts of one question into one estimate.
+
+    Optional attributes: `needs: frozenset[Need]` (what it cannot work without), `budgets:
+    tuple[int, ...]` (the only budgets that make sense, e.g. `(0,)` for a method that reads no
+    rollout), and `async pick_probabilities(question, pool, budgets, ctx) -> FloatArray | None`:
+    with what probability each pool rollout is picked when a uniformly random n-subset is drawn,
+    shape (budgets, pool), rows summing to 1 less the abstained mass; None where this configuration
+    has no closed form.
+    """
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """The estimate from these rollouts, which come in no meaningful order."""
+        ...
+
+
+@runtime_checkable
+class Exact(Aggregator, Protocol):
+    """An aggregator whose expectation over random subsets has a closed form."""
+
+    async def pick_probabilities(
+        self,
+        question: Question,
+        pool: Sequence[Rollout],
+        budgets: Sequence[int],
+        ctx: Context,
+    ) -> FloatArray | None:
+        """Shape (budgets, pool): the chance that each rollout is picked from a random n-subset."""
+        ...
+
+
+class Signal(Protocol):
+    """Give each rollout a number; higher is better.
+
+    `reads` says what a rollout's number depends on: itself alone, its pairing with each other
+    rollout, or the whole subset. Optional: `needs: frozenset[Need]`.
+    """
+
+    @property
+    def reads(self) -> Literal["self", "pairs", "subset"]:
+        """What a rollout's number depends on."""
+        ...
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Sequence[float]:
+        """One number per rollout; NaN where there is none."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Score texts against a sample's target."""
+
+    @property
+    def version(self) -> str:
+        """This scorer's own version and those of the libraries that decide its verdicts."""
+        ...
+
+    async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
+        """One score per text, in order."""
+        ...
+
+
+@runtime_checkable
+class AnswerScorer(Scorer, Protocol):
+    """A scorer whose task has final answers: the one notion of "same answer" of a whole run."""
+
+    def answer(self, text: str) -> str | None:
+        """The final answer that is read from a text; None where there is none."""
+        ...
+
+    async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
+        """A partition by equivalence that does not depend on order; None stays None."""
+        ...
