@@ -127,11 +127,17 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A model call that gave nothing. A permanent one is cached; a transient one is tried again."""
+    """A model call that gave nothing. A permanent one is cached; a transient one is tried again.
+
+    `kind` is one of `rate_limit`, `server`, `timeout`, `connection`, `malformed` (a body that does
+    not parse), `null` (no content), `context` (the input does not fit), `refused` (by policy),
+    `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
+    """
 
     kind: str
     message: str
     permanent: bool = False
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
