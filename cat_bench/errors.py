@@ -34,15 +34,19 @@ class UsageError(CatBenchError):
     """The caller's words or files are off; nothing was run."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint " Did you mean 'x'?", or nothing where no known name is close."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 class UnknownName(UsageError):
     """No `kind` is called `name`; says which ones exist and which is nearest."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
-        near = get_close_matches(name, names, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         listed = ", ".join(names) or "none"
-        super().__init__(f"there is no {kind} {name!r}.{hint} Known: {listed}.")
+        super().__init__(f"there is no {kind} {name!r}.{nearest(name, names)} Known: {listed}.")
 
 
 class ConfigError(UsageError):

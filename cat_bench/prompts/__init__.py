@@ -1,1 +1,53 @@
-"""General prompt texts, for tasks that bring none of their own."""
+"""Prompt texts: jinja2 templates in plain files, a task's own before the general ones here.
+
+A text that a model wrote is quoted with the filter `inside("tag")`, which disarms that tag within
+it: nothing a rollout says can close the delimiters it stands between. Values are never evaluated
+as templates.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.sandbox import SandboxedEnvironment
+
+from cat_bench.errors import ConfigError
+from cat_bench.types import JSON
+
+GENERAL = Path(__file__).parent
+
+
+class Prompts:
+    """The prompt texts of one task (a folder of `NAME.txt`), backed by the general ones."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folders = [folder, GENERAL] if folder else [GENERAL]
+        self.folder = folder or GENERAL
+        self._environment = SandboxedEnvironment(
+            loader=ChoiceLoader([FileSystemLoader(each) for each in folders]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters["inside"] = inside
+
+    def render(self, name: str, **values: JSON) -> str:
+        """The text `name` (without `.txt`) with its variables filled in.
+
+        Raises ConfigError where there is no such text or it uses a variable that is not given.
+        """
+        try:
+            return self._environment.get_template(f"{name}.txt").render(**values)
+        except TemplateNotFound as error:
+            raise ConfigError(
+                self.folder, f"{error.name}", "there is no such prompt text."
+            ) from error
+        except TemplateError as error:
+            raise ConfigError(self.folder / f"{name}.txt", "", f"{error.message}.") from error
+
+
+def inside(text: str, tag: str) -> str:
+    """`text` with every opening or closing of `<tag` disarmed."""
+    return re.sub(rf"<(?=\s*/?\s*{re.escape(tag)})", "&lt;", text, flags=re.IGNORECASE)

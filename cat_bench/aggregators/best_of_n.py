@@ -1,0 +1,51 @@
+"""Best-of-n: the rollout that a signal ranks highest.
+
+With `perplexity` this is the minimum-perplexity baseline of Compute as Teacher (arXiv 2509.14234,
+section 4), with `judge` a pointwise judge, with an imported name a reward model's best-of-n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cat_bench.estimators import best_of_probabilities
+from cat_bench.signals import signal
+from cat_bench.types import Context, Estimate, FloatArray, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class BestOfN:
+    """Pick the rollout with the highest `by`: a signal's name, or that of an imported score.
+
+    Tied rollouts share evenly. A NaN ranks last; where every number is NaN, it abstains.
+    """
+
+    by: str
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the signal needs."""
+        return getattr(signal(self.by), "needs", frozenset())
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """The top rollouts, evenly weighted."""
+        values = np.asarray(await signal(self.by).scores(question, rollouts, ctx), dtype=float)
+        if np.isnan(values).all():
+            return Estimate.abstain(f"{self.by} gives no rollout a number")
+        best = values == np.nanmax(values)
+        return Estimate.pick(*(r for r, top in zip(rollouts, best, strict=True) if top))
+
+    async def pick_probabilities(
+        self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
+    ) -> FloatArray | None:
+        """The closed form, where a rollout's number depends on itself alone; else None."""
+        chosen = signal(self.by)
+        if chosen.reads != "self":
+            return None
+        values = np.asarray(await chosen.scores(question, pool, ctx), dtype=float)
+        return best_of_probabilities(values, budgets)

@@ -1,0 +1,26 @@
+"""A uniformly random rollout: what one sample is worth, and the floor of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.estimators import uniform_probabilities
+from cat_bench.types import Context, Estimate, FloatArray, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Pick any rollout with equal chance; its expectation is the mean over the pool."""
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """All rollouts with equal weight."""
+        return Estimate.pick(*rollouts)
+
+    async def pick_probabilities(
+        self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
+    ) -> FloatArray:
+        """1 / N everywhere, at every budget; shape (budgets, pool)."""
+        return uniform_probabilities(len(pool), budgets)

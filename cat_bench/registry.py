@@ -1,0 +1,129 @@
+"""Plug-ins by name: name → class, for every kind of plug-in.
+
+A name is a built-in's, an entry point's in the group `cat_bench` (called `KIND.NAME`, such as
+`aggregator.my_vote`), or `./file.py:Class`. Nothing is imported before it is asked for, and a
+built-in's name cannot be taken over by an installed package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias
+
+from cat_bench.errors import ConfigError, UnknownName, nearest
+from cat_bench.types import JSON
+from cat_bench.validation import validated
+
+Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "backend"]
+
+BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
+    "aggregator": {
+        "best_of_n": "cat_bench.aggregators.best_of_n:BestOfN",
+        "greedy": "cat_bench.aggregators.greedy:Greedy",
+        "select": "cat_bench.aggregators.select:Select",
+        "synthesis": "cat_bench.aggregators.synthesis:Synthesis",
+        "uniform": "cat_bench.aggregators.uniform:Uniform",
+        "vote": "cat_bench.aggregators.vote:Vote",
+    },
+    "signal": {
+        "judge": "cat_bench.signals.judge:Judge",
+        "length": "cat_bench.signals.length:Length",
+        "perplexity": "cat_bench.signals.perplexity:Perplexity",
+    },
+    "scorer": {"math_equal": "cat_bench.scorers.math_equal:MathEqual"},
+    "backend": {
+        "hf": "cat_bench.backends.hf:HuggingFace",
+        "openai": "cat_bench.backends.openai:OpenAI",
+        "replay": "cat_bench.backends.replay:Replay",
+        "scripted": "cat_bench.backends.scripted:from_file",
+        "tally": "cat_bench.backends.hf:tally",
+    },
+}
+
+
+def known(kind: Kind) -> dict[str, str]:
+    """Every registered plug-in of a kind: name → `module:attribute`, built-ins first."""
+    prefix = f"{kind}."
+    found = {
+        point.name.removeprefix(prefix): point.value
+        for point in entry_points(group="cat_bench")
+        if point.name.startswith(prefix)
+    }
+    return {**found, **BUILT_IN[kind]}
+
+
+def is_file(spec: str) -> bool:
+    """Whether a name is of the form `file.py:Class`."""
+    return spec.rpartition(":")[0].endswith(".py")
+
+
+def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:
+    """The class (or factory) that `spec` names; a file is relative to `base`.
+
+    Raises UnknownName where nothing is called so, ConfigError where its module cannot be imported.
+    """
+    if is_file(spec):
+        path, _, attribute = spec.rpartition(":")
+        return _attribute(_module_at((base or Path.cwd()) / path), attribute, spec)
+    names = known(kind)
+    if spec not in names:
+        raise UnknownName(kind, spec, names)
+    module, _, attribute = names[spec].partition(":")
+    try:
+        return _attribute(importlib.import_module(module), attribute, spec)
+    except ImportError as error:
+        raise ConfigError(f"{kind} {spec!r}", "", f"cannot be imported: {error}.") from error
+
+
+def build(
+    kind: Kind,
+    spec: str,
+    params: Mapping[str, JSON],
+    *,
+    base: Path | None = None,
+    source: str | Path = "",
+) -> Any:
+    """The plug-in that `spec` names, with its parameters checked against its fields' types."""
+    factory = load(kind, spec, base=base)
+    source = source or f"{kind} {spec!r}"
+    if isinstance(factory, type) and is_dataclass(factory):
+        return validated(factory, params, source=source)
+    try:
+        return factory(**params)
+    except TypeError as error:
+        raise ConfigError(source, "", f"{error}.") from error
+
+
+def _module_at(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(path, "", "there is no such file.")
+    name = f"cat_bench_file_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(path, "", "is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(path, "", f"fails on import: {type(error).__name__}: {error}.") from error
+    return module
+
+
+def _attribute(module: ModuleType, name: str, spec: str) -> Callable[..., Any]:
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise ConfigError(spec, "", f"has no class {name!r}.{nearest(name, names)}")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,29 @@
+"""A number that came with each rollout of an imported pool, such as a reward model's score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.types import Context, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The imported score called `name`; NaN for a rollout that has none."""
+
+    name: str
+
+    reads: ClassVar[Literal["self"]] = "self"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The score itself."""
+        return frozenset({f"score:{self.name}"})
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """Each rollout's imported number."""
+        return [r.reply.scores.get(self.name, float("nan")) for r in rollouts]

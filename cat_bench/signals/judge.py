@@ -1,0 +1,40 @@
+"""Pointwise judge: an LLM gives each rollout a number by itself (Zheng et al. 2023, 2306.05685)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.errors import CallFailed
+from cat_bench.signals.replies import number_in
+from cat_bench.types import Context, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The judge's number from 0 to 10; NaN where none can be read in `attempts` replies."""
+
+    attempts: int = 2
+
+    reads: ClassVar[Literal["self"]] = "self"
+    needs: ClassVar[frozenset[Need]] = frozenset({"judge"})
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One call per rollout."""
+        return list(await asyncio.gather(*(self._score(question, r, ctx) for r in rollouts)))
+
+    async def _score(self, question: Question, rollout: Rollout, ctx: Context) -> float:
+        prompt = ctx.prompt("judge", question=question.text, response=rollout.text)
+        for attempt in range(self.attempts):
+            try:
+                reply = await ctx.judge.ask(prompt, draw=attempt)
+            except CallFailed:
+                break
+            value = number_in(reply.text, low=0, high=10)
+            if value is not None:
+                return value
+        return float("nan")

@@ -1,0 +1,28 @@
+"""Length in tokens: the cheapest signal, and a check on every other one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.types import Context, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Length:
+    """Completion tokens, or characters where no count is known; `shortest` turns the order."""
+
+    shortest: bool = False
+
+    reads: ClassVar[Literal["self"]] = "self"
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One length per rollout."""
+        counted = all(r.reply.usage.completion for r in rollouts)
+        sign = -1 if self.shortest else 1
+        return [
+            sign * float(r.reply.usage.completion if counted else len(r.text)) for r in rollouts
+        ]

@@ -1,0 +1,35 @@
+"""Perplexity under the generating model, as the mean token log-probability.
+
+The rollout of minimum perplexity exp(-(1/T) Σ log p(token)) is the one of maximum mean
+log-probability (the baseline of Compute as Teacher, arXiv 2509.14234, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.errors import NotAvailable
+from cat_bench.types import Context, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Mean log-probability in nats per token: higher is less perplexed. NaN for an empty rollout."""
+
+    reads: ClassVar[Literal["self"]] = "self"
+    needs: ClassVar[frozenset[Need]] = frozenset({"logprobs"})
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One mean per rollout."""
+        return [_mean_logprob(rollout) for rollout in rollouts]
+
+
+def _mean_logprob(rollout: Rollout) -> float:
+    logprobs = rollout.reply.token_logprobs
+    if logprobs is None:
+        raise NotAvailable("the pool's rollouts carry no token log-probabilities")
+    return float(logprobs.mean()) if logprobs.size else float("nan")

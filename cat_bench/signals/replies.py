@@ -1,0 +1,17 @@
+"""Reading a number out of a model's reply: the last box, else the last whole number."""
+
+from __future__ import annotations
+
+import re
+
+_BOX = re.compile(r"\\boxed\s*\{\s*(-?\d+(?:\.\d+)?)\s*\}")
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
+
+
+def number_in(text: str, *, low: float, high: float) -> float | None:
+    r"""The number that `text` ends on, `\boxed{}` first; None where it is absent or out of range."""
+    found = _BOX.findall(text) or _NUMBER.findall(text)
+    if not found:
+        return None
+    value = float(found[-1])
+    return value if low <= value <= high else None
