@@ -139,6 +139,11 @@ class Failure:
     permanent: bool = False
     retry_after: float | None = None
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed a little later."""
+        return not self.permanent and self.kind not in {"auth", "offline"}
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -208,6 +213,8 @@ class Lent(Protocol):
         self, messages: str | Sequence[Message], *, draw: int = 0, **sampling: JSON
     ) -> Reply:
         """One reply; `draw` is its slot, so the k-th re-ask is `draw=k`.
+
+        `sampling` holds fields of `Sampling`; None leaves the role's own setting.
 
         Raises CallFailed after bounded retries, ContextTooLong where the input does not fit.
         """

@@ -39,9 +39,8 @@ class Select:
             return Estimate.pick(rollouts[0])
         model = ctx.anchor if self.by == "anchor" else ctx.judge
         prompt = ctx.prompt("select", question=question.text, drafts=[r.text for r in rollouts])
-        sampling = {} if self.temperature is None else {"temperature": self.temperature}
         for attempt in range(self.attempts):
-            reply = await model.ask(prompt, draw=attempt, **sampling)
+            reply = await model.ask(prompt, draw=attempt, temperature=self.temperature)
             choice = number_in(reply.text, low=1, high=len(rollouts))
             if choice is not None and choice.is_integer():
                 return Estimate.pick(rollouts[int(choice) - 1])

@@ -38,8 +38,7 @@ class Synthesis:
             prompt = ctx.prompt(f"{name}_aware", drafts=drafts, question=question.text)
         else:
             prompt = ctx.prompt(name, drafts=drafts)
-        sampling = {} if self.temperature is None else {"temperature": self.temperature}
-        reply = await ctx.anchor.ask(prompt, **sampling)
+        reply = await ctx.anchor.ask(prompt, temperature=self.temperature)
         before, header, response = reply.text.rpartition(HEADER)
         if not header and HEADER in prompt[-1]["content"]:
             return Estimate.synthesised(before + response, fallback=f"no section {HEADER!r}")

@@ -16,7 +16,7 @@ from cat_bench.types import Context, Need, Question, Rollout
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Mean log-probability in nats per token: higher is less perplexed. NaN for an empty rollout."""
+    """Mean log-probability in nats per token; NaN for an empty rollout."""
 
     reads: ClassVar[Literal["self"]] = "self"
     needs: ClassVar[frozenset[Need]] = frozenset({"logprobs"})

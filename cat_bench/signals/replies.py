@@ -9,7 +9,7 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
 
 def number_in(text: str, *, low: float, high: float) -> float | None:
-    r"""The number that `text` ends on, `\boxed{}` first; None where it is absent or out of range."""
+    r"""The number that `text` ends on, `\boxed{}` first; None where absent or out of range."""
     found = _BOX.findall(text) or _NUMBER.findall(text)
     if not found:
         return None

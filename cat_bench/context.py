@@ -1,0 +1,154 @@
+"""What is lent to a plug-in while it works on one question: models, prompts, answers, randomness.
+
+Everything asked through a context is cached by the model and billed here, to whoever the context
+was made for; the target is nowhere in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+
+from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
+from cat_bench.model import Model
+from cat_bench.prompts import Prompts
+from cat_bench.types import (
+    JSON,
+    AnswerScorer,
+    Capability,
+    Failure,
+    FloatArray,
+    Message,
+    Reply,
+    Rollout,
+    Sampling,
+    Scorer,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A model in a part (policy, anchor or judge), with the sampling parameters of that part."""
+
+    model: Model
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who plays what in a run; None: nobody does."""
+
+    policy: Role
+    anchor: Role | None = None
+    judge: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One call on a bill."""
+
+    role: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """A role's model as one plug-in sees it: each call lands on `bill`."""
+
+    name: str
+    role: Role
+    bill: list[Charge]
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model gives beyond text."""
+        return self.role.model.capabilities
+
+    async def ask(
+        self, messages: str | Sequence[Message], *, draw: int = 0, **sampling: JSON
+    ) -> Reply:
+        """One reply; raises CallFailed, or ContextTooLong where the input does not fit."""
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        wanted = Sampling(**sampling).over(self.role.sampling)
+        reply = (await self.role.model.draw(messages, [draw], wanted))[draw]
+        if isinstance(reply, Failure):
+            raise failed(reply)
+        self.bill.append(Charge(self.name, reply.usage))
+        return reply
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray:
+        """Log-probability in nats of each token of `text` as the reply to `messages`."""
+        if "scoring" not in self.capabilities:
+            raise NotAvailable(f"{self.role.model.name} cannot score a given text")
+        found = await self.role.model.logprob(messages, text)
+        if isinstance(found, Failure):
+            raise failed(found)
+        self.bill.append(Charge(self.name, Usage(prompt=len(found))))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionContext:
+    """The `Context` of one question and one use of one plug-in."""
+
+    roles: Roles
+    scorer: Scorer
+    prompts: Prompts
+    labels: Mapping[int, int | None] = field(default_factory=dict)
+    """The pool's partition by answer: slot → cluster."""
+    key: str = ""
+    bill: list[Charge] = field(default_factory=list)
+
+    @property
+    def policy(self) -> Borrowed:
+        """The model that wrote the rollouts."""
+        return self._lent("policy", self.roles.policy)
+
+    @property
+    def anchor(self) -> Borrowed:
+        """The model that synthesises."""
+        return self._lent("anchor", self.roles.anchor)
+
+    @property
+    def judge(self) -> Borrowed:
+        """The model that judges and selects."""
+        return self._lent("judge", self.roles.judge)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A fresh generator, seeded by the question and the rollouts alone."""
+        return np.random.default_rng(int.from_bytes(sha256(self.key.encode()).digest()[:8]))
+
+    def answer(self, text: str) -> str | None:
+        """The final answer that the task reads from a text; None where it finds none."""
+        return self._answers.answer(text)
+
+    def prompt(self, name: str, **values: JSON) -> list[Message]:
+        """The task's (else the general) prompt text of that name, as one user message."""
+        return [{"role": "user", "content": self.prompts.render(name, **values)}]
+
+    async def clusters(self, rollouts: Sequence[Rollout]) -> list[int | None]:
+        """Each rollout's cluster in the whole pool's partition; None: no answer."""
+        _ = self._answers
+        return [self.labels[rollout.slot] for rollout in rollouts]
+
+    @property
+    def _answers(self) -> AnswerScorer:
+        if not isinstance(self.scorer, AnswerScorer):
+            raise NotAvailable("the task has no final answers to compare")
+        return self.scorer
+
+    def _lent(self, name: str, role: Role | None) -> Borrowed:
+        if role is None:
+            raise NotAvailable(f"no {name} is named: give one with --{name} MODEL")
+        return Borrowed(name, role, self.bill)
+
+
+def failed(failure: Failure) -> CallFailed:
+    """The exception of a failed call."""
+    return ContextTooLong(failure) if failure.kind == "context" else CallFailed(failure)

@@ -1,0 +1,250 @@
+"""A model: a backend with the cache before it and limits around it; the only caller of a backend.
+
+Invariants: a reply is returned only when it is durable; a slot that the cache holds is never asked
+for again; one slot is asked for once, however many tasks and processes want it at the same time;
+at most `limits.concurrency` requests are in flight; a call that fails is a `Failure`, never an
+exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeAlias
+
+import numpy as np
+
+from cat_bench.backends import Backend, Request
+from cat_bench.cache import Cache, Call
+from cat_bench.types import (
+    Capability,
+    Failure,
+    FloatArray,
+    Message,
+    Pool,
+    Question,
+    Reply,
+    Rollout,
+    Sampling,
+    Usage,
+)
+
+Result: TypeAlias = Reply | Failure
+Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
+
+OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`concurrency` in requests; `retries` after the first try; delays in seconds."""
+
+    concurrency: int = 64
+    retries: int = 5
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    poll: float = 0.2
+
+
+@dataclass(slots=True)
+class Meter:
+    """Completions that a run made, found in the cache or failed to get, and the made ones' cost."""
+
+    made: int = 0
+    cached: int = 0
+    failed: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+class Model:
+    """One model, cached and limited."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        *,
+        cache: Cache,
+        limits: Limits | None = None,
+        offline: bool = False,
+        seed: int = 0,
+        label: str | None = None,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.meter = Meter()
+        self._cache = cache
+        self._limits = limits or Limits()
+        self._offline = offline
+        self._seed = seed
+        self._label = label
+        self._places = asyncio.Semaphore(self._limits.concurrency)
+        self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model gives beyond text."""
+        return self.backend.capabilities
+
+    async def rollouts(self, question: Question, count: int, sampling: Sampling) -> Pool:
+        """The question's pool of `count` slots: what the cache has, and the rest sampled now."""
+        if self.backend.pool is not None:
+            call = Call.imported(self.backend.pool, question.id)
+            results = await self._lookup(call, range(count))
+        else:
+            results = await self.draw(question.messages, range(count), sampling)
+        return Pool(
+            question,
+            tuple(Rollout(slot, r) for slot, r in results.items() if isinstance(r, Reply)),
+            {slot: r for slot, r in results.items() if isinstance(r, Failure)},
+        )
+
+    async def draw(
+        self, messages: Sequence[Message], slots: Sequence[int], sampling: Sampling
+    ) -> dict[int, Result]:
+        """One result per slot, in the order of `slots`; each is durable when it is returned."""
+        sampling = sampling.over(self.backend.sampling)
+        call = Call(
+            "generate",
+            self.backend.identity,
+            messages=tuple(messages),
+            sampling=sampling.given(),
+            label=self._label,
+        )
+
+        async def sample(mine: Sequence[int]) -> dict[int, Result]:
+            seeds = [seed_of(call.key, slot, self._seed) for slot in mine]
+            fresh = await self._tried(Request(call.messages, sampling, tuple(seeds)))
+            return dict(zip(mine, fresh, strict=True))
+
+        return await self._obtain(call, slots, sample)
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
+        """Log-probability in nats of each token of `text` as the reply to `messages`."""
+        call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
+
+        async def measure(mine: Sequence[int]) -> dict[int, Result]:
+            async with self._places:
+                found = await self.backend.logprob(messages, text)
+            if isinstance(found, Failure):
+                return dict.fromkeys(mine, found)
+            usage = Usage(prompt=len(found))
+            return dict.fromkeys(mine, Reply(text="", token_logprobs=found, usage=usage))
+
+        result = (await self._obtain(call, [0], measure))[0]
+        if isinstance(result, Failure):
+            return result
+        return np.empty(0) if result.token_logprobs is None else result.token_logprobs
+
+    async def close(self) -> None:
+        """Release the backend."""
+        await self.backend.close()
+
+    async def _obtain(
+        self, call: Call, slots: Sequence[int], produce: Produce
+    ) -> dict[int, Result]:
+        """Each slot's result: from the cache, from whoever is already getting it, or made now."""
+        if self._offline:
+            return await self._lookup(call, slots)
+        results: dict[int, Result] = {}
+        while missing := [slot for slot in slots if slot not in results]:
+            if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
+                await asyncio.wait(busy)
+                found = await self._cache.lookup(call, missing)
+                self.meter.cached += len(found)
+                results |= found
+                missing = [s for s in missing if s not in found]
+            results |= await self._claimed(call, missing, produce)
+        return {slot: results[slot] for slot in slots}
+
+    async def _claimed(
+        self, call: Call, slots: Sequence[int], produce: Produce
+    ) -> dict[int, Result]:
+        """What of `slots` can be had in one round: some may be another process's to make."""
+        slots = [slot for slot in slots if (call.key, slot) not in self._under_way]
+        if not slots:
+            return {}
+        mark = asyncio.get_running_loop().create_future()
+        places = [(call.key, slot) for slot in slots]
+        self._under_way.update(dict.fromkeys(places, mark))
+        try:
+            claim = await self._cache.claim(call, slots)
+            self.meter.cached += len(claim.done)
+            made = await self._made(call, sorted(claim.mine), produce)
+        finally:
+            for place in places:
+                del self._under_way[place]
+            mark.set_result(None)
+        if claim.elsewhere and not made:
+            await asyncio.sleep(self._limits.poll)
+        return {**claim.done, **made}
+
+    async def _made(self, call: Call, mine: Sequence[int], produce: Produce) -> dict[int, Result]:
+        """Make `mine` in requests of the backend's size, each stored as it arrives."""
+        results: dict[int, Result] = {}
+
+        async def one(group: Sequence[int]) -> None:
+            fresh = await produce(group)
+            results.update(await self._cache.store(call, fresh))
+            for result in fresh.values():
+                self._count(result)
+
+        size = max(1, self.backend.choices)
+        groups = [mine[start : start + size] for start in range(0, len(mine), size)]
+        try:
+            await asyncio.gather(*(one(group) for group in groups))
+        finally:
+            await self._cache.release(call, [slot for slot in mine if slot not in results])
+        return results
+
+    async def _tried(self, request: Request) -> list[Result]:
+        """The request's results after bounded retries of what failed for the moment."""
+        results: dict[int, Result] = {}
+        wanted = list(range(len(request.seeds)))
+        for attempt in range(self._limits.retries + 1):
+            seeds = tuple(request.seeds[index] for index in wanted)
+            async with self._places:
+                fresh = await self.backend.generate(
+                    Request(request.messages, request.sampling, seeds)
+                )
+            if attempt == 0:
+                results = list(fresh)
+            else:
+                for index, result in zip(wanted, fresh, strict=True):
+                    results[index] = result
+            passing = {
+                index: r
+                for index, r in enumerate(results)
+                if isinstance(r, Failure) and not r.permanent and r.kind != "auth"
+            }
+            if not passing or attempt == self._limits.retries:
+                break
+            wanted = list(passing)
+            await asyncio.sleep(self._delay(attempt, list(passing.values())))
+        return results
+
+    def _delay(self, attempt: int, failures: Sequence[Failure]) -> float:
+        """Exponential with full jitter, and never sooner than the server asked for."""
+        ceiling = min(self._limits.longest_delay, self._limits.first_delay * 2**attempt)
+        asked = max((f.retry_after or 0.0 for f in failures), default=0.0)
+        return asked + random.uniform(0, ceiling)
+
+    async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
+        found = await self._cache.lookup(call, slots)
+        self.meter.cached += len(found)
+        return {slot: found.get(slot, OFFLINE) for slot in slots}
+
+    def _count(self, result: Result) -> None:
+        if isinstance(result, Failure):
+            self.meter.failed += 1
+        else:
+            self.meter.made += 1
+            self.meter.usage += result.usage
+
+
+def seed_of(key: str, slot: int, seed: int) -> int:
+    """A slot's seed, fixed by the call, the slot and the run's seed; 31 bits, as servers take."""
+    return int.from_bytes(sha256(f"{key}/{slot}/{seed}".encode()).digest()[:4]) >> 1
