@@ -1,0 +1,87 @@
+"""Which slots of a pool each draw reads: one plan for all methods, so that comparisons stay paired.
+
+Invariants:
+
+- Block j at budget n is slots [jn, (j+1)n): disjoint, and a larger pool only appends blocks, so a
+  call that was paid for on a block is never paid for again.
+- Below full enumeration, more `draws` only append; at `draws` >= C(pool, n) every subset is there.
+- An extra draw prefers slots in an order that depends on (question, n, draw, slot) alone. A larger
+  pool changes it only where a new slot comes before an old one, or where the counts that the
+  balance looks at have changed; it has to, or new slots would never be read.
+- Everything comes from hash digests: no generator, seed, history or library version has a part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from itertools import chain, combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Subset = tuple[int, ...]
+
+
+def blocks(pool: int, n: int, *, draws: int | None = None) -> list[Subset]:
+    """The first `draws` (None: all) disjoint blocks of n out of `pool` slots.
+
+    Empty where n > pool; n = 0 has one block, the empty one. Raises ValueError on negative counts.
+    """
+    if min(pool, n, draws or 0) < 0:
+        raise ValueError(f"pool={pool}, n={n}, draws={draws}: none of them may be negative")
+    count = pool // n if n else 1
+    count = count if draws is None else min(count, draws)
+    return [tuple(range(j * n, (j + 1) * n)) for j in range(count)]
+
+
+def subsets(pool: int, n: int, *, question: str, draws: int) -> list[Subset]:
+    """At most `draws` different n-subsets of `pool` slots, each sorted: blocks first, then extras.
+
+    An extra takes the n least used slots, ties in a pseudo-random order keyed by (question, n,
+    draw), so that slots are read equally often (to within one until subsets run short). All C(pool,
+    n) subsets where there are no more than `draws`; none where n > pool.
+    """
+    plan = blocks(pool, n, draws=draws)
+    if comb(pool, n) <= draws:
+        return list(dict.fromkeys(chain(plan, combinations(range(pool), n))))
+    if len(plan) < draws:
+        keys = np.stack([_keys(question, n, slot=slot, draws=draws) for slot in range(pool)])
+        used = np.bincount(list(chain.from_iterable(plan)), minlength=pool)
+        seen = set(plan)
+        for key in keys.T[len(plan) :]:
+            subset = _first_new(np.lexsort((key, used)).tolist(), n, seen=seen)
+            used[list(subset)] += 1
+            seen.add(subset)
+            plan.append(subset)
+    return plan
+
+
+def shuffled(question: str, slots: Collection[int]) -> Subset:
+    """The order in which these slots are handed to an aggregator.
+
+    A pseudo-random permutation keyed by (question, sorted slots): the same subset is always the
+    same prompt, whatever the run's seed and the order that `slots` come in.
+    """
+    ordered = sorted(map(int, slots))
+    return tuple(
+        sorted(ordered, key=lambda slot: hashlib.sha256(_bytes(question, ordered, slot)).digest())
+    )
+
+
+def _first_new(order: Sequence[int], n: int, *, seen: Collection[Subset]) -> Subset:
+    """The n-subset that comes first in `order` and is not in `seen`."""
+    candidates = (tuple(sorted(chosen)) for chosen in combinations(order, n))
+    return next(subset for subset in candidates if subset not in seen)
+
+
+def _keys(question: str, n: int, *, slot: int, draws: int) -> NDArray[np.uint64]:
+    """This slot's sort key in each draw; more draws only append, as SHAKE's output is a stream."""
+    stream = hashlib.shake_256(_bytes(question, n, slot)).digest(8 * draws)
+    return np.frombuffer(stream, dtype="<u8")
+
+
+def _bytes(*key: object) -> bytes:
+    return json.dumps(key).encode()
