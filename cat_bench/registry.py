@@ -22,7 +22,7 @@ from cat_bench.errors import ConfigError, UnknownName, nearest
 from cat_bench.types import JSON
 from cat_bench.validation import validated
 
-Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "backend"]
+Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "backend", "task"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "aggregator": {
@@ -46,6 +46,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "scripted": "cat_bench.backends.scripted:from_file",
         "tally": "cat_bench.backends.hf:tally",
     },
+    "task": {},
 }
 
 

@@ -1,0 +1,233 @@
+"""Finds tasks and methods, and reads them strictly.
+
+The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is not in it may be a
+path to such a file of the user's own, or `./file.py:Class`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from cat_bench.datasets import Data, rows
+from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.prompts import Prompts
+from cat_bench.registry import build, is_file, known, load
+from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
+from cat_bench.validation import read_yaml, validated
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<params>.*)\})?", re.DOTALL)
+
+
+class TaskFile(BaseModel):
+    """The fields of a `task.yaml`."""
+
+    model_config = STRICT
+    version: int
+    summary: str
+    data: Data
+    prompt: str = "prompt"
+    system: str | None = None
+    scorer: str
+    scorer_params: dict[str, JSON] = Field(default_factory=dict, alias="with")
+    sampling: dict[str, dict[str, JSON]] = Field(default_factory=dict)
+    methods: list[str] = Field(default_factory=list)
+
+
+class MethodFile(BaseModel):
+    """The fields of a `baselines/*.yaml`."""
+
+    model_config = STRICT
+    summary: str
+    aggregator: str
+    params: dict[str, JSON] = Field(default_factory=dict, alias="with")
+    budgets: list[int] | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A dataset, a prompt and a scorer, ready to run; `sampling` holds each role's defaults."""
+
+    name: str
+    version: str
+    summary: str
+    scorer: Scorer
+    samples: Callable[[], Iterator[Sample]]
+    prompts: Prompts = field(default_factory=Prompts)
+    sampling: Mapping[str, Sampling] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
+    data: Mapping[str, JSON] = field(default_factory=dict)
+    """Where the rows come from: source, revision, digest."""
+    exchangeable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A named aggregator configuration; `budgets` None means every budget of the run."""
+
+    name: str
+    aggregator: Aggregator
+    spec: str
+    params: Mapping[str, JSON] = field(default_factory=dict)
+    budgets: tuple[int, ...] | None = None
+    summary: str = ""
+    citation: str | None = None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the aggregator cannot work without."""
+        return frozenset(getattr(self.aggregator, "needs", frozenset()))
+
+
+def root() -> Path:
+    """The folder that holds `tasks/` and `baselines/`: in a wheel, inside the package."""
+    packaged = Path(str(files("cat_bench"))) / "_catalog"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent
+
+
+def task_names() -> list[str]:
+    """The catalogue's tasks."""
+    return sorted(path.parent.name for path in (root() / "tasks").glob("*/task.yaml"))
+
+
+def method_names() -> list[str]:
+    """The catalogue's methods."""
+    return sorted(path.stem for path in (root() / "baselines").glob("*.yaml"))
+
+
+def task(spec: str, *, data: Path | None = None) -> Task:
+    """The task that `spec` names: a catalogue name, a path to a `task.yaml`, or `./file.py:Class`.
+
+    `data` overrides where its rows are read from. Raises UnknownName, ConfigError.
+    """
+    if is_file(spec) or spec in known("task"):
+        return _plugged_in(spec)
+    path = Path(spec)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = root() / "tasks" / spec / "task.yaml"
+        if not path.is_file():
+            raise UnknownName("task", spec, [*task_names(), *known("task")])
+    content = validated(TaskFile, read_yaml(path), source=path)
+    scorer = build("scorer", content.scorer, content.scorer_params, base=path.parent, source=path)
+    prompts = Prompts(path.parent)
+    return Task(
+        name=path.parent.name if path.name.startswith("task.") else path.stem,
+        version=str(content.version),
+        summary=content.summary,
+        scorer=scorer,
+        samples=partial(_samples, content, prompts, path.parent, data),
+        prompts=prompts,
+        sampling={
+            role: validated(Sampling, values, source=f"{path}: sampling.{role}")
+            for role, values in content.sampling.items()
+        },
+        methods=tuple(content.methods),
+        data=content.data.model_dump(exclude_none=True),
+    )
+
+
+def method(spec: str) -> Method:
+    """The method that `spec` names, its parameters overridden by `{key=value,...}` at its end.
+
+    A catalogue name, a path to a YAML, `./file.py:Class`, or a registered aggregator's name.
+    Raises UnknownName, ConfigError.
+    """
+    found = INLINE.fullmatch(spec.strip())
+    if found is None:
+        raise ConfigError(f"method {spec!r}", "", "should be NAME or NAME{key=value,...}.")
+    name, inline = found["name"].strip(), _inline(found["params"], spec)
+    if is_file(name):
+        label = name.rpartition(":")[2]
+        content = MethodFile.model_validate({"summary": "", "aggregator": name})
+        return _method(label, content, inline, base=Path.cwd(), source=name)
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = root() / "baselines" / f"{name}.yaml"
+        if not path.is_file() and name in known("aggregator"):
+            content = MethodFile.model_validate({"summary": "", "aggregator": name})
+            return _method(name, content, inline, base=Path.cwd(), source=f"method {spec!r}")
+        if not path.is_file():
+            raise UnknownName("method", name, [*method_names(), *known("aggregator")])
+    content = validated(MethodFile, read_yaml(path), source=path)
+    return _method(path.stem, content, inline, base=path.parent, source=path)
+
+
+def _method(
+    name: str,
+    content: MethodFile,
+    inline: Mapping[str, JSON],
+    *,
+    base: Path,
+    source: str | Path,
+) -> Method:
+    params = {**content.params, **inline}
+    aggregator = build("aggregator", content.aggregator, params, base=base, source=source)
+    if not callable(getattr(aggregator, "aggregate", None)):
+        raise ConfigError(source, "aggregator", f"{content.aggregator} has no method `aggregate`.")
+    budgets = content.budgets or getattr(aggregator, "budgets", None)
+    shown = ",".join(f"{key}={value}" for key, value in inline.items())
+    return Method(
+        name=f"{name}{{{shown}}}" if shown else name,
+        aggregator=aggregator,
+        spec=content.aggregator,
+        params=params,
+        budgets=None if budgets is None else tuple(budgets),
+        summary=content.summary or (type(aggregator).__doc__ or "").strip().partition("\n")[0],
+        citation=content.citation,
+    )
+
+
+def split(specs: str) -> list[str]:
+    """A comma-separated list, commas inside braces kept."""
+    return [part.strip() for part in re.split(r",(?![^{]*\})", specs) if part.strip()]
+
+
+def _inline(params: str | None, spec: str) -> dict[str, JSON]:
+    pairs = [part.partition("=") for part in (params or "").split(",") if part.strip()]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise ConfigError(f"method {spec!r}", key.strip(), "should be written key=value.")
+    return {key.strip(): yaml.safe_load(value) for key, _, value in pairs}
+
+
+def _samples(
+    content: TaskFile, prompts: Prompts, base: Path, override: Path | None
+) -> Iterator[Sample]:
+    fields = content.data.fields
+    for row in rows(content.data, base=base, override=override):
+        problem = row[fields.problem]
+        text = prompts.render(content.prompt, problem=problem)
+        messages: list[Message] = [{"role": "user", "content": text}]
+        if content.system:
+            messages.insert(0, {"role": "system", "content": content.system})
+        meta = {name: row[name] for name in fields.meta if name in row}
+        question = Question(str(row[fields.id]), tuple(messages), problem, meta)
+        yield Sample(question, row[fields.answer])
+
+
+def _plugged_in(spec: str) -> Task:
+    """A task of the user's own class: `samples()` and `scorer`, the rest optional."""
+    plugin = load("task", spec)()
+    for required in ("samples", "scorer"):
+        if not hasattr(plugin, required):
+            raise ConfigError(spec, required, "is missing: a task has `samples()` and `scorer`.")
+    task = Task(
+        name=getattr(plugin, "name", spec.rpartition(":")[2]),
+        version=str(getattr(plugin, "version", 1)),
+        summary=(type(plugin).__doc__ or "").strip().partition("\n")[0],
+        scorer=plugin.scorer,
+        samples=plugin.samples,
+    )
+    given = {
+        name: getattr(plugin, name) for name in ("sampling", "methods") if hasattr(plugin, name)
+    }
+    return replace(task, **given)

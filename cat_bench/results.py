@@ -1,0 +1,199 @@
+"""A run on disk: `run.json`, `scores.parquet` and `rollouts.parquet`.
+
+Everything is written beside its final place and renamed into it at the end, so that a folder is
+either a whole run or no run. Rows go to disk as questions finish: memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cat_bench.errors import DataError, UsageError
+from cat_bench.types import JSON
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One question × method × n × draw of a run.
+
+    `draw` is None where the value is the exact expectation over all n-subsets. `score` is None
+    where nothing could be scored, with `failed` saying why. `lost` and `abstained` are shares of
+    the pick's mass in [0, 1]: what could not be scored (and is left out of `score`), and what gave
+    no answer (and counts 0 in it). Costs are those of one stand-alone use, scoring apart: tokens of
+    n rollouts and of the calls of one draw; `shared_prompt_tokens` counts the prompt of the n
+    rollouts once. `calls` are completions, the n rollouts included.
+    """
+
+    question: str
+    cluster: str | None = None
+    method: str
+    n: int
+    draw: int | None = None
+    score: float | None = None
+    lost: float = 0.0
+    abstained: float = 0.0
+    failed: str | None = None
+    fallback: str | None = None
+    picks: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    text: str | None = None
+    calls: float = 0.0
+    prompt_tokens: float = 0.0
+    shared_prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    reasoning_tokens: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRow:
+    """One slot of one question's pool: its answer, cluster and score, or why there is no text."""
+
+    question: str
+    slot: int
+    answer: str | None = None
+    cluster: int | None = None
+    score: float | None = None
+    finish: str | None = None
+    failed: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class RunWriter:
+    """Writes one run; nothing is in place before `finish`, and an error leaves nothing behind."""
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists() and not (folder / "run.json").is_file() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds something that is not a run: choose another --out.")
+        self.folder = folder
+        self._draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+        try:
+            self._draft.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+        self._scores = _Table(self._draft / "scores.parquet", Row)
+        self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._scores.close()
+        self._rollouts.close()
+        shutil.rmtree(self._draft, ignore_errors=True)
+
+    def add(self, rows: Iterable[Row], rollouts: Iterable[RolloutRow]) -> None:
+        """Add one question's rows."""
+        self._scores.add(rows)
+        self._rollouts.add(rollouts)
+
+    def finish(self, record: Mapping[str, JSON], invocation: Mapping[str, JSON]) -> None:
+        """Put the run in place; `invocation` joins those of the run that it replaces."""
+        self._scores.close()
+        self._rollouts.close()
+        again = (self.folder / "run.json").is_file()
+        before = read_record(self.folder)["invocations"] if again else []
+        whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
+        text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
+        (self._draft / "run.json").write_text(text + "\n", encoding="utf-8")
+        old = self._draft.with_name(self._draft.name + ".old")
+        if self.folder.exists():
+            self.folder.rename(old)
+        self._draft.rename(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+class _Table:
+    """Rows of one record type, buffered into row groups of one Parquet file."""
+
+    def __init__(self, path: Path, kind: type, *, buffer: int = 20_000) -> None:
+        self._path = path
+        self._schema = _schema(kind)
+        self._buffer = buffer
+        self._rows: list[dict[str, JSON]] = []
+        self._writer: JSON = None
+        self._closed = False
+
+    def add(self, rows: Iterable[Row | RolloutRow]) -> None:
+        self._rows.extend(asdict(row) for row in rows)
+        if len(self._rows) >= self._buffer:
+            self._flush()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._flush()
+            self._writer.close()
+            self._closed = True
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+
+def _schema(kind: type) -> JSON:
+    import pyarrow as pa
+
+    types = {
+        "str": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "tuple[int, ...]": pa.list_(pa.int32()),
+        "tuple[float, ...]": pa.list_(pa.float64()),
+    }
+    names = ((f.name, str(f.type).removesuffix(" | None")) for f in fields(kind))
+    return pa.schema([(name, types[kind]) for name, kind in names])
+
+
+def read_record(folder: Path) -> dict[str, JSON]:
+    """The `run.json` of a run; raises DataError where the folder is not a run."""
+    path = folder / "run.json"
+    try:
+        record: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(folder, "is not a run: it has no readable run.json.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(path, f"is not JSON: {error.msg}.", line=error.lineno) from error
+    if record.get("format") != FORMAT:
+        raise DataError(path, f"has format {record.get('format')!r}; this version reads {FORMAT}.")
+    return record
+
+
+def read_scores(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The run's `Row`s."""
+    return _read(folder / "scores.parquet", columns)
+
+
+def read_rollouts(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The run's `RolloutRow`s."""
+    return _read(folder / "rollouts.parquet", columns)
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, columns=list(columns) if columns else None)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read: {error}.") from error
