@@ -58,10 +58,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRow:
-    """One slot of one question's pool: its answer, cluster and score, or why there is no text."""
+    """One slot of one question's pool: its answer, cluster and score, or why there is no text.
+
+    `digest` is the SHA-256 of the text (surrogates escaped): what the pool's digest is made of.
+    """
 
     question: str
     slot: int
+    digest: str | None = None
     answer: str | None = None
     cluster: int | None = None
     score: float | None = None

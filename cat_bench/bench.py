@@ -1,0 +1,152 @@
+"""The one loop: each question's rollouts, every method's estimates, their scores.
+
+Questions stream: a question is aggregated as soon as its own rollouts are there, at most `window`
+of them are in memory, and rows come out in the order of the dataset. What fails is a row that says
+why; the loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
+
+from cat_bench.catalog import Method, Task
+from cat_bench.context import QuestionContext, Roles
+from cat_bench.errors import NotAvailable
+from cat_bench.evaluation import Evaluation, Settings
+from cat_bench.grading import Grader
+from cat_bench.results import RolloutRow, Row
+from cat_bench.types import AnswerScorer, Pool, Sample
+
+
+@dataclass(slots=True)
+class Census:
+    """What a run met, counted; `unavailable` holds each method that could not run, and why."""
+
+    questions: int = 0
+    dropped: Counter[int] = field(default_factory=Counter)
+    rollouts: Counter[str] = field(default_factory=Counter)
+    failed_rows: int = 0
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for is there."""
+        return not (self.failed_rows or self.rollouts["failed"])
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One task, its methods and the models that play its roles; `window` is in questions."""
+
+    task: Task
+    methods: Sequence[Method]
+    roles: Roles
+    grader: Grader
+    settings: Settings
+    window: int = 64
+    census: Census = field(default_factory=Census)
+
+    async def run(
+        self, samples: Iterable[Sample]
+    ) -> AsyncIterator[tuple[list[Row], list[RolloutRow]]]:
+        """Each question's rows, in the order of `samples`."""
+        waiting = iter(samples)
+        under_way: deque[asyncio.Task[tuple[list[Row], list[RolloutRow]]]] = deque()
+        try:
+            while True:
+                for sample in islice(waiting, self.window - len(under_way)):
+                    under_way.append(asyncio.create_task(self._question(sample)))
+                if not under_way:
+                    return
+                yield await under_way[0]
+                under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _question(self, sample: Sample) -> tuple[list[Row], list[RolloutRow]]:
+        evaluation = await self._evaluation(sample)
+        groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
+        rows = [*(row for group in groups for row in group), *evaluation.oracle()]
+        rollouts = _rollout_rows(evaluation)
+        self._count(rows, rollouts)
+        return rows, rollouts
+
+    async def _evaluation(self, sample: Sample) -> Evaluation:
+        """The question's pool, graded and partitioned."""
+        policy, question = self.roles.policy, sample.question
+        pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
+        ctx = QuestionContext(self.roles, self.grader.scorer, self.task.prompts, key=question.id)
+        scores = await self.grader.scores(sample, [r.text for r in pool.rollouts], ctx)
+        return Evaluation(
+            sample=sample,
+            pool=pool,
+            scores=scores,
+            labels=await self._partition(pool),
+            roles=self.roles,
+            grader=self.grader,
+            prompts=self.task.prompts,
+            settings=self.settings,
+        )
+
+    async def _partition(self, pool: Pool) -> dict[int, int | None]:
+        scorer = self.grader.scorer
+        if not isinstance(scorer, AnswerScorer):
+            return {r.slot: None for r in pool.rollouts}
+        answers = [scorer.answer(r.text) for r in pool.rollouts]
+        labels = await self.grader.partition(answers)
+        return {r.slot: label for r, label in zip(pool.rollouts, labels, strict=True)}
+
+    async def _method(self, method: Method, evaluation: Evaluation) -> list[Row]:
+        if method.name in self.census.unavailable:
+            return []
+        try:
+            return await evaluation.rows(method)
+        except NotAvailable as reason:
+            self.census.unavailable[method.name] = str(reason)
+            return []
+
+    def _count(self, rows: Sequence[Row], rollouts: Sequence[RolloutRow]) -> None:
+        census = self.census
+        census.questions += 1
+        census.failed_rows += sum(row.failed is not None for row in rows)
+        there = [row for row in rollouts if row.failed is None]
+        census.dropped.update(n for n in self.settings.budgets if n > len(there))
+        census.rollouts.update(
+            asked=len(rollouts),
+            failed=len(rollouts) - len(there),
+            truncated=sum(row.finish == "length" for row in there),
+            no_answer=sum(row.answer is None for row in there),
+            unscored=sum(row.score is None for row in there),
+        )
+
+
+def _rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
+    """One row per slot of the question's pool, failures included."""
+    question, scorer = evaluation.question.id, evaluation.grader.scorer
+    answer = scorer.answer if isinstance(scorer, AnswerScorer) else lambda _: None
+    rows = [
+        RolloutRow(
+            question=question,
+            slot=r.slot,
+            digest=sha256(r.text.encode("utf-8", "surrogatepass")).hexdigest(),
+            answer=answer(r.text),
+            cluster=evaluation.labels[r.slot],
+            score=evaluation.scores[r.text].value,
+            finish=r.reply.finish,
+            prompt_tokens=r.reply.usage.prompt,
+            completion_tokens=r.reply.usage.completion,
+        )
+        for r in evaluation.rollouts
+    ]
+    failures = evaluation.pool.failures.items()
+    rows += [
+        RolloutRow(question=question, slot=s, failed=f"{f.kind}: {f.message}") for s, f in failures
+    ]
+    return sorted(rows, key=lambda row: row.slot)

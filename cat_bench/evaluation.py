@@ -1,0 +1,234 @@
+"""One method on one question: its estimates at every budget, scored, costed, as rows.
+
+Where the aggregator has a closed form, a row is the exact expectation over all n-subsets; else
+there is one row per draw of the subset plan. A call that fails, or a plug-in that breaks, is a row
+that says so. Only `NotAvailable` leaves this module: the method is then no row of this run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from cat_bench.catalog import Method
+from cat_bench.context import Charge, QuestionContext, Roles
+from cat_bench.errors import CallFailed, CatBenchError
+from cat_bench.estimators import expected_score, max_at
+from cat_bench.grading import Grader
+from cat_bench.plan import blocks, shuffled, subsets
+from cat_bench.prompts import Prompts
+from cat_bench.results import Row
+from cat_bench.types import (
+    JSON,
+    Estimate,
+    Exact,
+    FloatArray,
+    Pool,
+    Question,
+    Rollout,
+    Sample,
+    Score,
+    Usage,
+)
+
+ORACLE = "oracle"
+CALLING = frozenset({"anchor", "judge", "policy", "scoring"})
+COSTS = (
+    "calls",
+    "prompt_tokens",
+    "shared_prompt_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How much is read: `budgets` and `pool` in rollouts, draws in subsets per budget.
+
+    `draws` is for methods that call a model; `free_draws` for those that call none and have no
+    closed form.
+    """
+
+    budgets: tuple[int, ...]
+    pool: int
+    draws: int = 4
+    free_draws: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One question with its pool, graded and partitioned, ready for any method."""
+
+    sample: Sample
+    pool: Pool
+    scores: Mapping[str, Score]
+    """Each rollout text's score."""
+    labels: Mapping[int, int | None]
+    """Each slot's cluster in the pool's partition by answer."""
+    roles: Roles
+    grader: Grader
+    prompts: Prompts
+    settings: Settings
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return self.sample.question
+
+    @property
+    def rollouts(self) -> tuple[Rollout, ...]:
+        """The pool's rollouts, in slot order."""
+        return self.pool.rollouts
+
+    async def rows(self, method: Method) -> list[Row]:
+        """The method's rows at every budget that this question's pool can serve.
+
+        Raises NotAvailable where the method needs what this run does not have.
+        """
+        budgets = [n for n in method.budgets or self.settings.budgets if n <= len(self.rollouts)]
+        exact = await self._probabilities(method, budgets)
+        if exact is not None:
+            return await self._exact(method, budgets, exact)
+        groups = await asyncio.gather(*(self._drawn(method, n) for n in budgets))
+        return [row for group in groups for row in group]
+
+    def oracle(self) -> list[Row]:
+        """The best possible pick at each budget: a random n-subset's max score, in expectation."""
+        budgets = [n for n in self.settings.budgets if 1 <= n <= len(self.rollouts)]
+        best = max_at([self._value(r.text) for r in self.rollouts], budgets)
+        return [
+            self._row(ORACLE, n, **_scored(value)) for n, value in zip(budgets, best, strict=True)
+        ]
+
+    def context(self, slots: Collection[int] = ()) -> QuestionContext:
+        """A context with a bill of its own, for work on these slots."""
+        key = f"{self.question.id}/{sorted(slots)}"
+        return QuestionContext(self.roles, self.grader.scorer, self.prompts, self.labels, key)
+
+    async def _probabilities(self, method: Method, budgets: Sequence[int]) -> FloatArray | None:
+        """Pick probabilities where the method has a closed form, shape (budgets, rollouts)."""
+        if not budgets or not isinstance(method.aggregator, Exact):
+            return None
+        ctx = self.context([r.slot for r in self.rollouts])
+        return await method.aggregator.pick_probabilities(
+            self.question, self.rollouts, budgets, ctx
+        )
+
+    async def _exact(
+        self, method: Method, budgets: Sequence[int], probabilities: FloatArray
+    ) -> list[Row]:
+        """One row per budget; the bill of a method that calls is measured on the plan's subsets."""
+        expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
+        slots = tuple(r.slot for r in self.rollouts)
+        rows = []
+        for k, n in enumerate(budgets):
+            drawn = await self._drawn(method, n) if method.needs & CALLING else []
+            row = self._row(
+                method.name,
+                n,
+                lost=float(expected.lost[k]),
+                abstained=float(expected.abstained[k]),
+                picks=slots,
+                weights=tuple(probabilities[k].tolist()),
+                **_scored(expected.value[k]),
+            )
+            rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
+        return rows
+
+    async def _drawn(self, method: Method, n: int) -> list[Row]:
+        """One row per subset of the plan; a method that turns out to call gets no free draws."""
+        order = [s for s in range(self.settings.pool) if s not in self._gone]
+        if method.needs & CALLING:
+            plan = blocks(len(order), n, draws=self.settings.draws)
+        else:
+            draws = max(self.settings.draws, self.settings.free_draws)
+            plan = subsets(len(order), n, question=self.question.id, draws=draws)
+        there = {r.slot for r in self.rollouts}
+        picked = [[order[index] for index in subset] for subset in plan]
+        whole = [slots for slots in picked if there.issuperset(slots)]
+        rows = [await self._draw(method, n, 0, whole[0])] if whole else []
+        if rows and rows[0].calls > n:
+            whole = whole[: self.settings.draws]
+        rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k)
+        return [*rows, *await asyncio.gather(*rest)]
+
+    async def _draw(self, method: Method, n: int, draw: int, slots: Sequence[int]) -> Row:
+        by_slot = {r.slot: r for r in self.rollouts}
+        handed = [by_slot[slot] for slot in shuffled(self.question.id, slots)]
+        ctx = self.context(slots)
+        outcome: dict[str, JSON]
+        try:
+            estimate = await method.aggregator.aggregate(self.question, handed, ctx)
+            outcome = await self._verdict(estimate, slots)
+        except CallFailed as error:
+            outcome = {"failed": str(error)}
+        except CatBenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plug-in's bug is this row's reason
+            outcome = {"failed": f"{type(error).__name__}: {error}"}
+        return self._row(method.name, n, draw=draw, bill=ctx.bill, **outcome)
+
+    async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
+        """The estimate's score, expectation over its picks, as the fields of a row."""
+        if estimate.abstained:
+            return {"score": 0.0, "abstained": 1.0, "fallback": estimate.fallback}
+        if estimate.text is not None:
+            text = estimate.text
+            score = (await self.grader.scores(self.sample, [text], self.context()))[text]
+            kept = {"text": text, "fallback": estimate.fallback}
+            return {**kept, **_scored(score.value, score.reason)}
+        picks, weights = zip(*estimate.picks, strict=True)
+        if not set(picks) <= set(slots):
+            return {"failed": f"picked slots {sorted(set(picks) - set(slots))} it was not given"}
+        texts = {r.slot: r.text for r in self.rollouts}
+        expected = expected_score([weights], [self._value(texts[slot]) for slot in picks])
+        return {
+            "picks": picks,
+            "weights": weights,
+            "fallback": estimate.fallback,
+            "lost": float(expected.lost[0]),
+            "abstained": float(expected.abstained[0]),
+            **_scored(expected.value[0]),
+        }
+
+    def _row(self, method: str, n: int, *, bill: Sequence[Charge] = (), **fields: JSON) -> Row:
+        """A row with the cost of n average rollouts of this pool and of the calls on the bill."""
+        drafts = sum((r.reply.usage for r in self.rollouts), Usage())
+        share = n / max(len(self.rollouts), 1)
+        called = sum((charge.usage for charge in bill), Usage())
+        return Row(
+            question=self.question.id,
+            cluster=self.sample.cluster,
+            method=method,
+            n=n,
+            calls=n + len(bill),
+            prompt_tokens=share * drafts.prompt + called.prompt,
+            shared_prompt_tokens=(share / n * drafts.prompt if n else 0) + called.prompt,
+            completion_tokens=share * drafts.completion + called.completion,
+            reasoning_tokens=share * drafts.reasoning + called.reasoning,
+            **fields,
+        )
+
+    @property
+    def _gone(self) -> frozenset[int]:
+        """Slots that will never hold a rollout."""
+        return frozenset(slot for slot, f in self.pool.failures.items() if f.permanent)
+
+    def _value(self, text: str) -> float:
+        value = self.scores[text].value
+        return math.nan if value is None else value
+
+
+def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
+    """The fields of a row for this score: NaN or None is unscored, with its reason."""
+    if value is None or math.isnan(value):
+        return {"score": None, "failed": f"unscored: {reason or 'no pick could be graded'}"}
+    return {"score": float(value)}
+
+
+def _mean_costs(rows: Sequence[Row]) -> dict[str, JSON]:
+    return {name: fmean(getattr(row, name) for row in rows) for name in COSTS}
