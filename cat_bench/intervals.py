@@ -1,0 +1,263 @@
+"""Error bars over questions, paired differences between methods, and Holm's correction.
+
+The question is the unit (Miller 2024, arXiv 2411.00640): each value already averages a question's
+rollouts and subsets, so repeats are never counted as independent. Questions that share a cluster (a
+repeated prompt, a common stem) are resampled and flipped together.
+
+Invariants: the same input gives the same output, whatever was computed before; degenerate input
+gives NaN or a point, never a warning; nothing is clipped to [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
+
+from cat_bench.types import FloatArray
+
+Clusters = Sequence[str | None]
+
+_FEW = 100
+_RARE = 5
+_NEAR = 0.1
+_CHUNK = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over `n` questions and its interval; `flag` says why not to trust the interval."""
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    n: int
+    flag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean paired difference over `n` questions, its interval, and `p` of no difference."""
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """What is independent: sums of values and numbers of questions per cluster, shapes (G,)."""
+
+    sums: FloatArray
+    sizes: FloatArray
+
+    @property
+    def mean(self) -> float:
+        return float(self.sums.sum() / self.sizes.sum())
+
+    @property
+    def se(self) -> float:
+        """Cluster-robust standard error of the mean; sd / sqrt(Q) where clusters are single."""
+        groups = len(self.sums)
+        if groups < 2:
+            return nan
+        residuals = self.sums - self.mean * self.sizes
+        return float(sqrt(groups / (groups - 1) * (residuals @ residuals)) / self.sizes.sum())
+
+
+def mean_interval(
+    values: ArrayLike, *, clusters: Clusters | None = None, level: float = 0.95
+) -> Interval:
+    """The mean of `values` (Q,) over questions, its standard error and interval.
+
+    `clusters` names what each question shares with others; None is a cluster of its own. The
+    interval is Student's t with (clusters - 1) degrees of freedom; Wilson's where every value is 0
+    or 1, its n divided by the design effect of the clusters. Fewer than two clusters have no error
+    bar (NaN). Raises ValueError on NaN values or a length that does not match.
+    """
+    data = _checked(values)
+    units = _grouped(data, clusters)
+    groups = len(units.sums)
+    if groups < 2:
+        mean = units.mean if groups else nan
+        return Interval(mean, nan, nan, nan, len(data), flag="too few questions for an error bar")
+    if np.isin(data, (0, 1)).all():
+        low, high = _wilson(units.mean, _effective(units, len(data)), level=level)
+    else:
+        reach = units.se * stdtrit(groups - 1, (1 + level) / 2)
+        low, high = units.mean - reach, units.mean + reach
+    return Interval(units.mean, units.se, float(low), float(high), len(data), _flag(data, groups))
+
+
+def paired_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    clusters: Clusters | None = None,
+    level: float = 0.95,
+    resamples: int = 9999,
+    seed: int = 0,
+) -> Difference:
+    """The mean of a - b over the same questions, shapes (Q,), its interval and p value.
+
+    The interval is the bias-corrected and accelerated bootstrap over questions (Efron 1987), over
+    clusters where given; a point where every unit differs by the same; NaN below two units. p is
+    two-sided from flipping signs of units: exact where all nonzero differences have one size
+    (McNemar's exact test for 0/1 scores) or where `resamples` + 1 covers every flip, Monte-Carlo
+    otherwise. Raises ValueError on NaN values or lengths that do not match.
+    """
+    left, right = _checked(a), _checked(b)
+    if left.shape != right.shape:
+        raise ValueError(f"{len(left)} and {len(right)} values are not pairs of the same questions")
+    units = _grouped(left - right, clusters)
+    if not len(left):
+        return Difference(nan, nan, nan, nan, nan, 0)
+    bootstrap, flips = np.random.default_rng(seed).spawn(2)
+    low, high = _bca(units, level=level, resamples=resamples, rng=bootstrap)
+    p = _sign_flip(units.sums, resamples=resamples, rng=flips)
+    return Difference(units.mean, units.se, low, high, p, len(left))
+
+
+def holm(p_values: ArrayLike) -> FloatArray:
+    """Holm's step-down adjusted p values, in the order given; NaN stays NaN and is not counted."""
+    raw = np.asarray(p_values, dtype=float)
+    adjusted = np.full_like(raw, nan)
+    order = np.argsort(raw)[: np.count_nonzero(~np.isnan(raw))]
+    steps = raw[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def _checked(values: ArrayLike) -> FloatArray:
+    data = np.asarray(values, dtype=float)
+    if np.isnan(data).any():
+        raise ValueError(
+            f"{np.count_nonzero(np.isnan(data))} of {data.size} values are NaN: "
+            "drop those questions and count them"
+        )
+    return data
+
+
+def _grouped(data: FloatArray, clusters: Clusters | None) -> _Units:
+    """One unit per cluster, in order of first appearance."""
+    if clusters is None:
+        return _Units(data, np.ones_like(data))
+    if len(clusters) != len(data):
+        raise ValueError(f"{len(clusters)} clusters are named for {len(data)} questions")
+    seen: dict[str | int, int] = {}
+    keys = [i if name is None else name for i, name in enumerate(clusters)]
+    ids = np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=int)
+    return _Units(np.bincount(ids, weights=data).astype(float), np.bincount(ids).astype(float))
+
+
+def _effective(units: _Units, questions: int) -> float:
+    """How many independent 0/1 questions the clustered ones are worth."""
+    groups, mean = len(units.sums), units.mean
+    if groups == questions or units.se == 0:
+        return groups
+    return min(questions, mean * (1 - mean) / units.se**2)
+
+
+def _wilson(mean: float, n: float, *, level: float) -> tuple[float, float]:
+    z2 = ndtri((1 + level) / 2) ** 2
+    centre = (mean + z2 / (2 * n)) / (1 + z2 / n)
+    reach = sqrt(z2 * (mean * (1 - mean) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return centre - reach, centre + reach
+
+
+def _flag(data: FloatArray, groups: int) -> str | None:
+    """Where no plain interval covers as it says: near an end of [0, 1], or few questions."""
+    reasons = []
+    mean = data.mean()
+    if data.min() >= 0 and data.max() <= 1 and min(mean, 1 - mean) < min(_NEAR, _RARE / groups):
+        reasons.append(f"mean near {round(mean)}: the interval may not cover")
+    if groups < _FEW:
+        reasons.append(f"fewer than {_FEW} independent questions")
+    return "; ".join(reasons) or None
+
+
+def _bca(
+    units: _Units, *, level: float, resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """BCa interval of the mean; the percentile interval where its correction is undefined."""
+    groups, rounding = len(units.sums), _rounding(units.sums)
+    if groups < 2:
+        return nan, nan
+    without = (units.sums.sum() - units.sums) / (units.sizes.sum() - units.sizes)
+    pull = (groups - 1) * (without.mean() - without)
+    if np.abs(pull).max() <= rounding:
+        return units.mean, units.mean
+    means = np.sort(_bootstrap_means(units, resamples, rng=rng))
+    tied = np.searchsorted(means, [units.mean - rounding, units.mean + rounding])
+    bias = ndtri(tied.mean() / resamples)
+    acceleration = (pull**3).sum() / (6 * (pull @ pull) ** 1.5)
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    shifted = bias + ndtri(tails)
+    scale = 1 - acceleration * shifted
+    corrected = np.isfinite(bias) and scale.min() > 0
+    low, high = np.quantile(means, ndtr(bias + shifted / scale) if corrected else tails)
+    return float(low), float(high)
+
+
+def _bootstrap_means(units: _Units, resamples: int, *, rng: np.random.Generator) -> FloatArray:
+    """Means over `resamples` draws of units with replacement, a bounded number at a time."""
+    groups = len(units.sums)
+    sums: FloatArray = np.empty(resamples)
+    counts: FloatArray = np.full(resamples, float(groups))
+    rows = max(1, _CHUNK // groups)
+    for start in range(0, resamples, rows):
+        chunk = slice(start, min(start + rows, resamples))
+        drawn = rng.integers(groups, size=(chunk.stop - start, groups))
+        sums[chunk] = units.sums[drawn].sum(axis=1)
+        if units.sizes.max() > 1:
+            counts[chunk] = units.sizes[drawn].sum(axis=1)
+    return sums / counts
+
+
+def _sign_flip(sums: FloatArray, *, resamples: int, rng: np.random.Generator) -> float:
+    """Two-sided p of the total under independent sign flips, itself counted among them."""
+    rounding = _rounding(sums)
+    moved = sums[np.abs(sums) > rounding]
+    sizes = np.abs(moved)
+    if not len(moved):
+        return 1.0
+    if np.ptp(sizes) <= rounding:
+        fewer = min(np.count_nonzero(moved > 0), np.count_nonzero(moved < 0))
+        return float(min(1.0, 2 * bdtr(fewer, len(moved), 0.5)))
+    observed = abs(moved.sum()) - len(moved) * rounding
+    if 2 ** len(moved) <= resamples + 1:
+        return float((np.abs(_all_flips(sizes)) >= observed).mean())
+    flipped = _random_flips(sizes, resamples, rng=rng)
+    return float((1 + np.count_nonzero(np.abs(flipped) >= observed)) / (resamples + 1))
+
+
+def _all_flips(sizes: FloatArray) -> FloatArray:
+    """The total under each of the 2^k choices of signs."""
+    totals = np.zeros(1)
+    for size in sizes:
+        totals = np.concatenate((totals + size, totals - size))
+    return totals
+
+
+def _random_flips(sizes: FloatArray, resamples: int, *, rng: np.random.Generator) -> FloatArray:
+    """The total under random signs: eight at a time, looked up by a random byte."""
+    eights = np.pad(sizes, (0, -len(sizes) % 8)).reshape(-1, 8)
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    table = eights @ (1.0 - 2.0 * bits.T)
+    totals = np.zeros(resamples)
+    for by_byte in table:
+        totals += by_byte[rng.integers(256, size=resamples, dtype=np.uint8)]
+    return totals
+
+
+def _rounding(values: FloatArray) -> float:
+    """Differences below this are rounding residue of numbers of this size."""
+    return 1e-12 * float(np.abs(values).max(initial=0))
