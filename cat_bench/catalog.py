@@ -1,30 +1,30 @@
 """Finds tasks and methods, and reads them strictly.
 
-The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is not in it may be a
-path to such a file of the user's own, or `./file.py:Class`.
+The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is
+not in it may be a path to such a file of the user's own, or `./file.py:Class`; `pool:NAME` is the
+task that an imported pool brings along.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from cat_bench.cache import Cache
+from cat_bench.cache.pools import pool_metadata, pool_rows
 from cat_bench.datasets import Data, rows
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.prompts import Prompts
 from cat_bench.registry import build, is_file, known, load
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
-from cat_bench.validation import read_yaml, validated
+from cat_bench.validation import read_yaml, split_inline, validated
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
-INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<params>.*)\})?", re.DOTALL)
 
 
 class TaskFile(BaseModel):
@@ -104,11 +104,14 @@ def method_names() -> list[str]:
     return sorted(path.stem for path in (root() / "baselines").glob("*.yaml"))
 
 
-def task(spec: str, *, data: Path | None = None) -> Task:
+def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> Task:
     """The task that `spec` names: a catalogue name, a path to a `task.yaml`, or `./file.py:Class`.
 
-    `data` overrides where its rows are read from. Raises UnknownName, ConfigError.
+    `data` overrides where its rows are read from; `cache` is where a `pool:NAME` is looked up.
+    Raises UnknownName, ConfigError.
     """
+    if spec.startswith("pool:"):
+        return _pool_task(spec.removeprefix("pool:"), cache or Cache())
     if is_file(spec) or spec in known("task"):
         return _plugged_in(spec)
     path = Path(spec)
@@ -141,10 +144,7 @@ def method(spec: str) -> Method:
     A catalogue name, a path to a YAML, `./file.py:Class`, or a registered aggregator's name.
     Raises UnknownName, ConfigError.
     """
-    found = INLINE.fullmatch(spec.strip())
-    if found is None:
-        raise ConfigError(f"method {spec!r}", "", "should be NAME or NAME{key=value,...}.")
-    name, inline = found["name"].strip(), _inline(found["params"], spec)
+    name, inline = split_inline(spec, source=f"method {spec!r}")
     if is_file(name):
         label = name.rpartition(":")[2]
         content = MethodFile.model_validate({"summary": "", "aggregator": name})
@@ -186,19 +186,6 @@ def _method(
     )
 
 
-def split(specs: str) -> list[str]:
-    """A comma-separated list, commas inside braces kept."""
-    return [part.strip() for part in re.split(r",(?![^{]*\})", specs) if part.strip()]
-
-
-def _inline(params: str | None, spec: str) -> dict[str, JSON]:
-    pairs = [part.partition("=") for part in (params or "").split(",") if part.strip()]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise ConfigError(f"method {spec!r}", key.strip(), "should be written key=value.")
-    return {key.strip(): yaml.safe_load(value) for key, _, value in pairs}
-
-
 def _samples(
     content: TaskFile, prompts: Prompts, base: Path, override: Path | None
 ) -> Iterator[Sample]:
@@ -212,6 +199,28 @@ def _samples(
         meta = {name: row[name] for name in fields.meta if name in row}
         question = Question(str(row[fields.id]), tuple(messages), problem, meta)
         yield Sample(question, row[fields.answer])
+
+
+def _pool_task(name: str, cache: Cache) -> Task:
+    """The task that an imported pool brings: its own questions and answers, and how to score them."""
+    pool = pool_metadata(cache, name)
+    source = f"pool {name!r}"
+
+    def samples() -> Iterator[Sample]:
+        for row in pool_rows(cache, name):
+            message: Message = {"role": "user", "content": row.problem}
+            yield Sample(Question(row.id, (message,), row.problem, row.meta), row.answer)
+
+    return Task(
+        name=name,
+        version=pool.sha256[:12],
+        summary=f"the questions of {pool.file}",
+        scorer=build("scorer", pool.scorer, pool.scorer_params, source=source),
+        samples=samples,
+        data={"pool": name, "file": pool.file, "sha256": pool.sha256},
+        exchangeable=pool.exchangeable,
+        methods=("single", "majority"),
+    )
 
 
 def _plugged_in(spec: str) -> Task:

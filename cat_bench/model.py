@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -188,7 +188,7 @@ class Model:
 
         async def one(group: Sequence[int]) -> None:
             fresh = await produce(group)
-            results.update(await self._cache.store(call, fresh))
+            results.update({**fresh, **await self._cache.store(call, fresh)})
             for result in fresh.values():
                 self._count(result)
 
@@ -205,26 +205,16 @@ class Model:
         results: dict[int, Result] = {}
         wanted = list(range(len(request.seeds)))
         for attempt in range(self._limits.retries + 1):
-            seeds = tuple(request.seeds[index] for index in wanted)
+            again = replace(request, seeds=tuple(request.seeds[index] for index in wanted))
             async with self._places:
-                fresh = await self.backend.generate(
-                    Request(request.messages, request.sampling, seeds)
-                )
-            if attempt == 0:
-                results = list(fresh)
-            else:
-                for index, result in zip(wanted, fresh, strict=True):
-                    results[index] = result
-            passing = {
-                index: r
-                for index, r in enumerate(results)
-                if isinstance(r, Failure) and not r.permanent and r.kind != "auth"
-            }
-            if not passing or attempt == self._limits.retries:
+                fresh = await self.backend.generate(again)
+            results.update(zip(wanted, fresh, strict=True))
+            failures = {i: r for i, r in results.items() if isinstance(r, Failure) and r.passing}
+            if not failures or attempt == self._limits.retries:
                 break
-            wanted = list(passing)
-            await asyncio.sleep(self._delay(attempt, list(passing.values())))
-        return results
+            wanted = list(failures)
+            await asyncio.sleep(self._delay(attempt, list(failures.values())))
+        return [results[index] for index in range(len(request.seeds))]
 
     def _delay(self, attempt: int, failures: Sequence[Failure]) -> float:
         """Exponential with full jitter, and never sooner than the server asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from cat_bench.errors import ConfigError, nearest
 from cat_bench.types import JSON
 
 T = TypeVar("T")
+INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>[^{}]*)\})?", re.DOTALL)
 
 
 def read_yaml(path: Path) -> dict[str, JSON]:
@@ -47,6 +49,25 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ConfigError(source, field, _problem(first, _fields(kind))) from None
+
+
+def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
+    """`name{key=value,...}` as the name and its values, read as YAML scalars."""
+    found = INLINE.fullmatch(spec.strip())
+    if found is None:
+        raise ConfigError(source, "", "should be NAME or NAME{key=value,...}.")
+    values = {}
+    for part in filter(str.strip, (found["values"] or "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(source, key.strip(), "should be written key=value.")
+        values[key.strip()] = yaml.safe_load(value)
+    return found["name"].strip(), values
+
+
+def split_list(text: str) -> list[str]:
+    """A comma-separated list; commas inside braces do not split."""
+    return [part.strip() for part in re.split(r",(?![^{]*\})", text) if part.strip()]
 
 
 def _fields(kind: type) -> list[str]:

@@ -1,1 +1,65 @@
-"""The command line: one file per command, each parses, calls and prints."""
+"""The command line: one file per command, each parses, calls and prints.
+
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed or incomplete,
+2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from cat_bench.errors import CatBenchError, UsageError
+
+COMMANDS = {
+    "cache": "look after the cache: info, verify, export, import, prune",
+    "list": "list tasks, methods, plug-ins, pools or runs",
+    "report": "write a run's tables and figures again",
+    "run": "sample, aggregate, score and report",
+    "show": "show a task, a method, a run, or one question of a run",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called, so that --help costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands' names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name; its module is imported now."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"cat_bench.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with one line each, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cat-bench")
+def commands() -> None:
+    """Sample rollouts once, compare every way of aggregating them."""
+
+
+def main() -> None:
+    """The entry point: errors become one line and an exit status."""
+    try:
+        commands(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except CatBenchError as error:
+        click.echo(f"cat-bench: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("cat-bench: interrupted; what was sampled is in the cache.", err=True)
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""From what a user names, `[backend:]name{option=value}`, to the backend that serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cat_bench.backends import Backend
+from cat_bench.cache import Cache
+from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.registry import known, load
+from cat_bench.validation import split_inline
+
+BUNDLED = "tally"
+
+
+def open_backend(spec: str, cache: Cache) -> Backend:
+    """The backend that `spec` names.
+
+    `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed one's;
+    `tally` is the bundled model; a folder, or a Hub id such as `Qwen/Qwen3-4B`, means `hf`. Options
+    in braces go to the backend. Raises UnknownName, ConfigError, ModelError.
+    """
+    source = f"model {spec!r}"
+    bare, options = split_inline(spec, source=source)
+    kind, _, name = bare.partition(":")
+    if kind not in known("backend"):
+        if not (Path(bare).is_dir() or bare.count("/") == 1):
+            raise UnknownName(
+                "model", spec, [BUNDLED, *(f"{each}:NAME" for each in known("backend"))]
+            )
+        kind, name = "hf", bare
+    if not name and kind != BUNDLED:
+        raise ConfigError(source, "", f"names no model: write {kind}:NAME.")
+    if kind == "replay":
+        return replayed(name, cache)
+    try:
+        opened: Backend = load("backend", kind)(*([name] if name else []), **options)
+    except TypeError as error:
+        raise ConfigError(source, "", f"{error}.") from error
+    return opened

@@ -1,0 +1,154 @@
+"""What `run.json` says: what decides a run's numbers, what it met, what each invocation cost."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+
+from cat_bench.bench import Census
+from cat_bench.cache import canonical
+from cat_bench.catalog import Method, Task
+from cat_bench.context import Roles
+from cat_bench.evaluation import ORACLE, Settings
+from cat_bench.model import Meter
+from cat_bench.results import RolloutRow
+from cat_bench.types import JSON, Sample
+
+PACKAGES = ("cat-bench", "math-verify", "sympy", "numpy", "torch", "transformers")
+
+
+@dataclass(slots=True)
+class Survey:
+    """A first pass over the samples: how many there are, and a digest of all of them."""
+
+    questions: int = 0
+    digest: str = ""
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Survey:
+        """Reads everything, so that a broken row is met before anything is paid for."""
+        survey, whole = cls(), sha256()
+        for sample in samples:
+            question = sample.question
+            row = canonical([question.id, question.messages, sample.target])
+            whole.update(row.encode("utf-8", "surrogatepass"))
+            survey.questions += 1
+        survey.digest = whole.hexdigest()
+        return survey
+
+
+class PoolDigest:
+    """One digest over every rollout of a run, in the order of the dataset."""
+
+    def __init__(self) -> None:
+        self._whole = sha256()
+
+    def add(self, rollouts: Iterable[RolloutRow]) -> None:
+        """Take in one question's rollouts."""
+        for row in rollouts:
+            self._whole.update(f"{row.question}/{row.slot}/{row.digest}\n".encode())
+
+    def __str__(self) -> str:
+        return self._whole.hexdigest()
+
+
+def plan_record(
+    config: Mapping[str, JSON],
+    *,
+    task: Task,
+    roles: Roles,
+    methods: Sequence[Method],
+    settings: Settings,
+) -> dict[str, JSON]:
+    """What decides a run's numbers."""
+    parts = {"policy": roles.policy, "anchor": roles.anchor, "judge": roles.judge}
+    played = {name: role for name, role in parts.items() if role}
+    return {
+        "config": {
+            **config,
+            "anchor": roles.anchor.model.name if roles.anchor else None,
+            "judge": roles.judge.model.name if roles.judge else None,
+            "methods": [method.name for method in methods],
+            "budgets": list(settings.budgets),
+            "pool": settings.pool,
+            "draws": settings.draws,
+            "sampling": {
+                name: role.sampling.over(role.model.backend.sampling).given()
+                for name, role in played.items()
+            },
+        },
+        "models": {name: role.model.backend.identity for name, role in played.items()},
+        "task": {
+            "name": task.name,
+            "version": task.version,
+            "summary": task.summary,
+            "data": dict(task.data),
+            "exchangeable": task.exchangeable,
+            "scorer": task.scorer.version,
+        },
+        "methods": [
+            {
+                "name": method.name,
+                "spec": method.spec,
+                "params": dict(method.params),
+                "budgets": None if method.budgets is None else list(method.budgets),
+                "summary": method.summary,
+                "citation": method.citation,
+                "kind": "method",
+            }
+            for method in methods
+        ],
+    }
+
+
+def findings(
+    record: Mapping[str, JSON], census: Census, *, survey: Survey, pool: PoolDigest
+) -> dict[str, JSON]:
+    """The record, completed with what the run met."""
+    frame = {"name": ORACLE, "spec": ORACLE, "summary": "the best possible pick", "kind": "frame"}
+    methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
+    return {
+        "id": digest(record)[:12],
+        **record,
+        "task": {**record["task"], "digest": survey.digest},
+        "methods": [*methods, {**frame, "params": {}, "budgets": None, "reason": None}],
+        "questions": census.questions,
+        "dropped": {str(n): count for n, count in sorted(census.dropped.items())},
+        "rollouts": dict(census.rollouts),
+        "failed_rows": census.failed_rows,
+        "pool_digest": str(pool),
+        "versions": _versions(),
+    }
+
+
+def invocation(
+    command: Sequence[str], meters: Mapping[str, Meter], *, started: datetime, seconds: float
+) -> dict[str, JSON]:
+    """What one invocation called and how long it took."""
+    counts = ("made", "cached", "failed")
+    return {
+        "command": list(command),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "calls": {name: sum(getattr(m, name) for m in meters.values()) for name in counts},
+        "models": {name: asdict(meter) for name, meter in meters.items()},
+    }
+
+
+def digest(value: JSON) -> str:
+    """SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return sha256(canonical(value).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
