@@ -1,1 +1,13 @@
-"""What plug-in authors test with: a real server that speaks the OpenAI protocol, with faults."""
+"""What plug-in authors test with: a real server that speaks the OpenAI protocol, with faults.
+
+    async with ChatServer(reply=lambda request: "42") as server:
+        backend = OpenAI(server.model, base_url=server.base_url)
+
+`python -m cat_bench.testing` runs the same server in a process of its own.
+"""
+
+from cat_bench.testing.faults import FAULTS, Fault, Faults
+from cat_bench.testing.protocol import ChatRequest, babble
+from cat_bench.testing.server import ChatServer, Stats
+
+__all__ = ["FAULTS", "ChatRequest", "ChatServer", "Fault", "Faults", "Stats", "babble"]

@@ -1,0 +1,302 @@
+"""A real server on a real socket that speaks the OpenAI protocol, and can misbehave on demand.
+
+It answers /v1/chat/completions, /v1/completions (`echo` and vLLM's `prompt_logprobs` score a given
+text), /v1/models, /health and /stats. Choice i of a request with seed s has seed s + i, so equal
+seeds give equal texts; at temperature 0 every seed is 0. What it served is counted in `stats`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from cat_bench.testing import protocol
+from cat_bench.testing.faults import Fault, Faults
+from cat_bench.testing.protocol import ChatRequest, Choice, babble, error
+from cat_bench.types import JSON, Message
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a server has served so far; `peak` is the most requests it had in hand at once."""
+
+    requests: int = 0
+    choices: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    peak: int = 0
+    turned_away: int = 0
+    faults: Counter[Fault] = field(default_factory=Counter)
+
+
+@dataclass(kw_only=True, eq=False)
+class ChatServer:
+    """`async with ChatServer(...) as server:` listens on `server.base_url` until the block ends.
+
+    `reply` writes each choice. `delay` is in seconds per request. Beyond `capacity` requests in
+    hand, the answer is 429 with `retry_after` as its Retry-After header. `ignores` names what is
+    passed over in silence (of `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`), `refuses` the
+    body fields that are answered 400. `constant_seed` overrules every seed. Prompts of more than
+    `context` tokens are answered 400. A `die` fault closes the socket for `outage` seconds. Every
+    field may be changed while the server runs; `recent` holds the last bodies received.
+    """
+
+    reply: Callable[[ChatRequest], str] = babble
+    reasoning: Callable[[ChatRequest], str] | None = None
+    model: str = "test-model"
+    host: str = "127.0.0.1"
+    port: int = 0
+    delay: float = 0.0
+    capacity: int | None = None
+    retry_after: str = "1"
+    api_key: str | None = None
+    context: int | None = None
+    faults: Faults = field(default_factory=Faults)
+    ignores: Collection[str] = ()
+    refuses: Collection[str] = ()
+    constant_seed: int | None = None
+    outage: float = 0.2
+    stats: Stats = field(default_factory=Stats, init=False)
+    recent: deque[JSON] = field(default_factory=lambda: deque(maxlen=256), init=False)
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, `/v1` included."""
+        return f"http://{self.host}:{self.port}/v1"
+
+    async def __aenter__(self) -> Self:
+        self._in_hand = 0
+        self._unseeded = count(2**32)
+        self._outages: set[asyncio.Task[None]] = set()
+        self._web = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        await self._listen()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for outage in self._outages:
+            outage.cancel()
+        self._hang_up()
+        await self._web.shutdown(0)
+
+    async def die(self) -> None:
+        """Cut every connection, refuse new ones for `outage` seconds, then listen again."""
+        self._hang_up()
+        await asyncio.sleep(self.outage)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._socket = await loop.create_server(
+            self._web, self.host, self.port, backlog=1024, reuse_address=True
+        )
+        self.port = self._socket.sockets[0].getsockname()[1]
+
+    def _hang_up(self) -> None:
+        self._socket.close()
+        for connection in self._web.connections:
+            if isinstance(connection.transport, asyncio.WriteTransport):
+                connection.transport.abort()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path == "/health":
+            return web.Response()
+        if path == "/stats":
+            return web.json_response(asdict(self.stats))
+        key = request.headers.get("Authorization", "none")
+        if self.api_key and key != f"Bearer {self.api_key}":
+            return _refusal(401, f"Incorrect API key provided: {key}", "invalid_api_key")
+        if path == "/v1/models":
+            model = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
+            return web.json_response({"object": "list", "data": [model]})
+        if path not in ("/v1/chat/completions", "/v1/completions"):
+            return _refusal(404, f"there is nothing at {path}", "not_found")
+        return await self._admit(request, chat=path == "/v1/chat/completions")
+
+    async def _admit(self, request: web.BaseRequest, *, chat: bool) -> web.StreamResponse:
+        if self.capacity is not None and self._in_hand >= self.capacity:
+            self.stats.turned_away += 1
+            return self._too_many()
+        number = self.stats.requests
+        self.stats.requests += 1
+        self._in_hand += 1
+        self.stats.peak = max(self.stats.peak, self._in_hand)
+        try:
+            body = json.loads(await request.content.read())
+            if not isinstance(body, dict) or ("messages" if chat else "prompt") not in body:
+                return _refusal(400, "the body lacks what is to be completed")
+            self.recent.append(body)
+            fault = self.faults.at(number)
+            if fault:
+                self.stats.faults[fault] += 1
+            await asyncio.sleep(self.delay)
+            return await self._spoilt(fault, request) or self._answer(number, body, fault, chat)
+        except json.JSONDecodeError as problem:
+            return _refusal(400, f"the body is not JSON: {problem}")
+        finally:
+            self._in_hand -= 1
+
+    async def _spoilt(
+        self, fault: Fault | None, request: web.BaseRequest
+    ) -> web.StreamResponse | None:
+        """What a fault that gives no completion at all does instead."""
+        match fault:
+            case "server_error":
+                return _refusal(503, "the server is overloaded", kind="server_error")
+            case "rate_limit":
+                return self._too_many()
+            case "context":
+                return _too_long(self.context or 0)
+            case "hang":
+                await asyncio.Event().wait()
+            case "drop" | "die":
+                if fault == "die" and not self._outages:
+                    outage = asyncio.create_task(self.die())
+                    self._outages.add(outage)
+                    outage.add_done_callback(self._outages.discard)
+                if request.transport:
+                    request.transport.abort()
+                return web.Response()
+        return None
+
+    def _too_many(self) -> web.Response:
+        body = error("Rate limit reached", code="rate_limit_exceeded", kind="requests")
+        return web.json_response(body, status=429, headers={"Retry-After": self.retry_after})
+
+    def _answer(self, number: int, body: JSON, fault: Fault | None, chat: bool) -> web.Response:
+        messages = body["messages"] if chat else [Message(role="user", content=body["prompt"])]
+        said = protocol.template_count(messages) if chat else protocol.count(body["prompt"])
+        refusal = self._objection(body, said)
+        if refusal is not None:
+            return refusal
+        choices = [self._choice(request, fault) for request in self._requests(body, messages)]
+        written = sum(protocol.count(c.text or "") for c in choices)
+        thought = sum(protocol.count(c.reasoning or "") for c in choices)
+        usage = {
+            "prompt_tokens": said,
+            "completion_tokens": written + thought,
+            "total_tokens": said + written + thought,
+            "completion_tokens_details": {"reasoning_tokens": thought},
+        }
+        self.stats.choices += len(choices)
+        self.stats.prompt_tokens += said
+        self.stats.completion_tokens += written + thought
+        write = self._chat_body if chat else self._text_body
+        raw = write(number, body, choices, usage)
+        if fault == "truncated":
+            raw = raw[: len(raw) // 2]
+        return web.Response(body=raw, content_type="application/json")
+
+    def _objection(self, body: JSON, said: int) -> web.Response | None:
+        if body.get("model") != self.model:
+            message = f"The model `{body.get('model')}` does not exist"
+            return _refusal(404, message, "model_not_found")
+        for name in self.refuses:
+            if body.get(name) and (name != "n" or body["n"] > 1):
+                advice = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                return _refusal(400, message + advice, "unsupported_parameter", param=name)
+        if self.context is not None and said > self.context:
+            return _too_long(self.context, said)
+        return None
+
+    def _requests(self, body: JSON, messages: Sequence[Message]) -> list[ChatRequest]:
+        wanted = 1 if "n" in self.ignores else body.get("n") or 1
+        seed = None if "seed" in self.ignores else body.get("seed")
+        if self.constant_seed is not None:
+            seeds = [self.constant_seed] * wanted
+        elif body.get("temperature") == 0:
+            seeds = [0] * wanted
+        elif seed is None:
+            seeds = [next(self._unseeded) for _ in range(wanted)]
+        else:
+            seeds = [seed + i for i in range(wanted)]
+        return [ChatRequest(tuple(messages), s, i, body) for i, s in enumerate(seeds)]
+
+    def _choice(self, request: ChatRequest, fault: Fault | None) -> Choice:
+        body = request.body
+        match fault:
+            case "null":
+                return Choice(None, "stop")
+            case "empty":
+                return Choice("", "stop")
+            case "refusal":
+                return Choice(None, "stop", refusal="I cannot help with that.")
+            case "content_filter":
+                return Choice("I", "content_filter")
+        text, finish = _cut(self.reply(request), body)
+        asked = body.get("logprobs") and "logprobs" not in self.ignores
+        return Choice(
+            text,
+            finish,
+            tokens=protocol.tokens(text) if asked else None,
+            top=body.get("top_logprobs") or 0,
+            reasoning=self.reasoning(request) if self.reasoning else None,
+        )
+
+    def _chat_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
+        more: dict[str, JSON] = {"usage": usage}
+        if self._scores(body):
+            ends = bool(body.get("continue_final_message"))
+            listed = protocol.template(body["messages"], open_end=ends)
+            more["prompt_logprobs"] = protocol.prompt_logprobs(listed)
+        return protocol.chat_body(number, self.model, choices, **more)
+
+    def _text_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
+        prompt = protocol.tokens(body["prompt"])
+        echo = prompt if body.get("echo") and "echo" not in self.ignores else None
+        asked = None if "logprobs" in self.ignores else body.get("logprobs")
+        made = [
+            protocol.text_choice(i, choice, prompt=echo, logprobs=asked)
+            for i, choice in enumerate(choices)
+        ]
+        if self._scores(body):
+            made = [
+                {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)} for choice in made
+            ]
+        return protocol.text_body(number, self.model, made, usage=usage)
+
+    def _scores(self, body: JSON) -> bool:
+        return body.get("prompt_logprobs") is not None and "prompt_logprobs" not in self.ignores
+
+
+def _cut(text: str, body: JSON) -> tuple[str, str]:
+    """The text up to a stop string or the token limit, and why it ended."""
+    stops = body.get("stop") or ()
+    for stop in [stops] if isinstance(stops, str) else stops:
+        text = text.split(stop)[0]
+    limit = body.get("max_completion_tokens", body.get("max_tokens"))
+    if limit is None or protocol.count(text) <= limit:
+        return text, "stop"
+    return "".join(protocol.tokens(text)[:limit]), "length"
+
+
+def _refusal(
+    status: int,
+    message: str,
+    code: str | None = None,
+    *,
+    param: str | None = None,
+    kind: str | None = None,
+) -> web.Response:
+    return web.json_response(error(message, code=code, param=param, kind=kind), status=status)
+
+
+def _too_long(context: int, said: int | None = None) -> web.Response:
+    message = f"This model's maximum context length is {context} tokens."
+    if said is not None:
+        message += f" However, your messages resulted in {said} tokens."
+    return _refusal(400, message, "context_length_exceeded", param="messages")
