@@ -126,6 +126,19 @@ def test_difference_interval_is_scipys_bca(questions: int) -> None:
     assert found.se == pytest.approx(scipy.stats.sem(a - b))
 
 
+def test_skewed_differences_are_corrected_for_bias_and_skew() -> None:
+    d = np.array([0.0, 0.01, 0.02, 0.02, 0.03, 0.05, 0.05, 0.1, 0.2, 1.0])
+    found = paired_difference(d, np.zeros(10), resamples=40_000)
+    known, percentile = (
+        scipy.stats.bootstrap(
+            (d,), np.mean, n_resamples=40_000, method=method, rng=np.random.default_rng(1)
+        ).confidence_interval
+        for method in ("BCa", "percentile")
+    )
+    assert (found.low, found.high) == pytest.approx(tuple(known), abs=0.03 * found.se)
+    assert found.high - percentile.high > 0.5 * found.se
+
+
 def test_clustered_bootstrap_of_equal_clusters_is_the_bootstrap_of_their_means() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((40, 3)) ** 3, rng.random((40, 1))
