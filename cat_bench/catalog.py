@@ -189,33 +189,32 @@ def _method(
 def _samples(
     content: TaskFile, prompts: Prompts, base: Path, override: Path | None
 ) -> Iterator[Sample]:
-    fields = content.data.fields
+    system: list[Message] = (
+        [{"role": "system", "content": content.system}] if content.system else []
+    )
     for row in rows(content.data, base=base, override=override):
-        problem = row[fields.problem]
+        problem = row["problem"]
         text = prompts.render(content.prompt, problem=problem)
-        messages: list[Message] = [{"role": "user", "content": text}]
-        if content.system:
-            messages.insert(0, {"role": "system", "content": content.system})
-        meta = {name: row[name] for name in fields.meta if name in row}
-        question = Question(str(row[fields.id]), tuple(messages), problem, meta)
-        yield Sample(question, row[fields.answer])
+        messages: list[Message] = [*system, {"role": "user", "content": text}]
+        yield Sample(Question(row["id"], tuple(messages), problem, row["meta"]), row["answer"])
 
 
 def _pool_task(name: str, cache: Cache) -> Task:
-    """The task that an imported pool brings: its own questions and answers, and how to score them."""
+    """The task that an imported pool brings: its questions, its answers and how to score them."""
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"
 
     def samples() -> Iterator[Sample]:
         for row in pool_rows(cache, name):
-            message: Message = {"role": "user", "content": row.problem}
-            yield Sample(Question(row.id, (message,), row.problem, row.meta), row.answer)
+            problem = row.problem or ""
+            message: Message = {"role": "user", "content": problem}
+            yield Sample(Question(row.id, (message,), problem), row.answer)
 
     return Task(
         name=name,
         version=pool.sha256[:12],
         summary=f"the questions of {pool.file}",
-        scorer=build("scorer", pool.scorer, pool.scorer_params, source=source),
+        scorer=build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source),
         samples=samples,
         data={"pool": name, "file": pool.file, "sha256": pool.sha256},
         exchangeable=pool.exchangeable,

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -101,6 +101,8 @@ async def run(
         roles = _roles(config, task, cache, models)
         for model in models.values():
             stack.push_async_callback(model.close)
+        if isinstance(policy := roles.policy.model.backend, Replay):
+            task = replace(task, exchangeable=policy.exchangeable)
         settings = _settings(config, roles)
         methods = _methods(config, task, settings)
         census = Census(unavailable=_unavailable(methods, task, roles))

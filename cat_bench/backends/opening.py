@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cat_bench.backends import Backend
+from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache
+from cat_bench.cache.pools import pool_metadata
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.registry import known, load
+from cat_bench.types import Capability
 from cat_bench.validation import split_inline
 
 BUNDLED = "tally"
@@ -32,9 +35,19 @@ def open_backend(spec: str, cache: Cache) -> Backend:
     if not name and kind != BUNDLED:
         raise ConfigError(source, "", f"names no model: write {kind}:NAME.")
     if kind == "replay":
-        return replayed(name, cache)
+        return _replayed(name, cache)
     try:
         opened: Backend = load("backend", kind)(*([name] if name else []), **options)
     except TypeError as error:
         raise ConfigError(source, "", f"{error}.") from error
     return opened
+
+
+def _replayed(name: str, cache: Cache) -> Replay:
+    """The imported pool as a backend; whether it carries log-probabilities shows when read."""
+    pool = pool_metadata(cache, name)
+    size = max(map(int, pool.sizes), default=0)
+    carried: frozenset[Capability] = frozenset({"logprobs", "entropies"})
+    return Replay(
+        name, size, scores=pool.scores, capabilities=carried, exchangeable=pool.exchangeable
+    )

@@ -33,7 +33,11 @@ class Lazy(click.Group):
         """The command of that name; its module is imported now."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"cat_bench.cli.{name}"), name)
+        command: click.Command = next(
+            each
+            for each in vars(import_module(f"cat_bench.cli.{name}")).values()
+            if isinstance(each, click.Command) and each.name == name
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

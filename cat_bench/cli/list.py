@@ -1,0 +1,81 @@
+"""`cat-bench list`: what there is to run, and what has been run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+import click
+
+from cat_bench.cli.output import print_rows
+from cat_bench.errors import CatBenchError
+from cat_bench.types import JSON
+
+
+def _tasks() -> list[Mapping[str, JSON]]:
+    from cat_bench import catalog
+
+    tasks = map(catalog.task, catalog.task_names())
+    return [{"task": t.name, "version": t.version, "summary": t.summary} for t in tasks]
+
+
+def _methods() -> list[Mapping[str, JSON]]:
+    from cat_bench import catalog
+
+    methods = map(catalog.method, catalog.method_names())
+    return [{"method": m.name, "aggregator": m.spec, "summary": m.summary} for m in methods]
+
+
+def _plugins() -> list[Mapping[str, JSON]]:
+    from cat_bench.registry import Kind, known
+
+    return [
+        {"kind": kind, "name": name, "from": target}
+        for kind in get_args(Kind)
+        for name, target in sorted(known(kind).items())
+    ]
+
+
+def _pools() -> list[Mapping[str, JSON]]:
+    from cat_bench.cache import Cache
+    from cat_bench.cache.pools import pool_metadata, pool_names
+
+    with Cache() as cache:
+        pools = [pool_metadata(cache, name) for name in pool_names(cache)]
+    return [
+        {"pool": p.name, "questions": p.questions, "rollouts": p.responses, "file": p.file}
+        for p in pools
+    ]
+
+
+def _runs() -> list[Mapping[str, JSON]]:
+    from cat_bench.results import read_record
+    from cat_bench.session import results_root
+
+    rows: list[Mapping[str, JSON]] = []
+    for path in sorted(results_root().glob("*/run.json")):
+        try:
+            config = read_record(path.parent)["config"]
+        except CatBenchError as error:
+            rows.append({"run": str(path.parent), "task": f"unreadable: {error}"})
+            continue
+        kept = {key: config[key] for key in ("task", "model", "pool", "limit")}
+        rows.append({"run": str(path.parent), **kept})
+    return rows
+
+
+KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {
+    "tasks": _tasks,
+    "methods": _methods,
+    "plugins": _plugins,
+    "pools": _pools,
+    "runs": _runs,
+}
+
+
+@click.command(name="list")
+@click.argument("kind", type=click.Choice([*KINDS]))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def listing(kind: str, *, as_json: bool) -> None:
+    """List tasks, methods, plugins, pools or runs."""
+    print_rows(KINDS[kind](), as_json=as_json, empty=f"There are no {kind} yet.")
