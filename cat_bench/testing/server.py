@@ -205,7 +205,8 @@ class ChatServer:
             message = f"The model `{body.get('model')}` does not exist"
             return _refusal(404, message, "model_not_found")
         for name in self.refuses:
-            if body.get(name) and (name != "n" or body["n"] > 1):
+            value = body.get(name)
+            if value is not None and value is not False and (name, value) != ("n", 1):
                 advice = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
                 return _refusal(400, message + advice, "unsupported_parameter", param=name)

@@ -1,0 +1,126 @@
+"""A model whose replies a function writes: a test double, and a way to run any program as a model.
+
+Nothing is hidden: an exception in the script is a bug in the script, and is raised as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from cat_bench.backends import Request
+from cat_bench.errors import ConfigError, NotAvailable
+from cat_bench.registry import is_file, load
+from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling, Usage
+
+Outcome: TypeAlias = str | Reply | Failure
+Script: TypeAlias = Callable[[Request, int], Outcome | Awaitable[Outcome]]
+ScoreScript: TypeAlias = Callable[[Sequence[Message], str], Sequence[float] | FloatArray | Failure]
+
+
+class Scripted:
+    """`reply(request, seed)` writes one completion and may be async; `scoring` scores a text.
+
+    A plain string becomes a reply that stopped, with words counted as tokens. `delay` is in seconds
+    per request. `requests` keeps what was asked, `completions` counts what was written.
+    """
+
+    def __init__(
+        self,
+        reply: Script,
+        *,
+        identity: JSON = "scripted",
+        capabilities: Collection[Capability] = (),
+        choices: int = 1,
+        sampling: Sampling | None = None,
+        delay: float = 0.0,
+        scoring: ScoreScript | None = None,
+    ) -> None:
+        self._reply = reply
+        self._identity = identity
+        self._capabilities = frozenset[Capability](capabilities)
+        self._choices = choices
+        self._sampling = sampling or Sampling()
+        self._delay = delay
+        self._scoring = scoring
+        self.requests: list[Request] = []
+        self.completions = 0
+        self.scored = 0
+
+    @property
+    def calls(self) -> int:
+        """How many requests were made."""
+        return len(self.requests)
+
+    @property
+    def identity(self) -> JSON:
+        """As given."""
+        return self._identity
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """As given, and `scoring` where there is a script for it."""
+        return self._capabilities | ({"scoring"} if self._scoring else set())
+
+    @property
+    def choices(self) -> int:
+        """How many completions one request may ask for."""
+        return self._choices
+
+    @property
+    def pool(self) -> None:
+        """It stands for no imported pool."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """The default sampling parameters, as given."""
+        return self._sampling
+
+    async def generate(self, request: Request) -> Sequence[Reply | Failure]:
+        """One result per seed, in order."""
+        self.requests.append(request)
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        return [await self._one(request, seed) for seed in request.seeds]
+
+    async def _one(self, request: Request, seed: int) -> Reply | Failure:
+        written = self._reply(request, seed)
+        outcome = await written if isinstance(written, Awaitable) else written
+        self.completions += 1
+        if isinstance(outcome, str):
+            words = sum(len(message["content"].split()) for message in request.messages)
+            usage = Usage(prompt=words, completion=len(outcome.split()))
+            outcome = Reply(text=outcome, finish="stop", usage=usage)
+        if isinstance(outcome, Reply) and outcome.seed is None:
+            return replace(outcome, seed=seed)
+        return outcome
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
+        """What the scoring script says; raises NotAvailable where there is none."""
+        if self._scoring is None:
+            raise NotAvailable("this scripted model has no `scoring`, so it cannot score a text")
+        self.scored += 1
+        scores = self._scoring(messages, text)
+        return scores if isinstance(scores, Failure) else np.asarray(scores, dtype=np.float64)
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
+def from_file(name: str, **options: JSON) -> Scripted:
+    """The function that `./file.py:function` names, as a model; its identity is the file's text.
+
+    Raises ConfigError where there is no such file or function.
+    """
+    if not is_file(name):
+        raise ConfigError(f"model 'scripted:{name}'", "", "write scripted:./file.py:function")
+    script = load("backend", name)
+    path, _, function = name.rpartition(":")
+    digest = sha256(Path(path).read_bytes()).hexdigest()
+    return Scripted(script, identity={"script": function, "sha256": digest}, **options)
