@@ -1,0 +1,181 @@
+"""The scaling curve: score against the number of rollouts that a method may read.
+
+Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, no settings of
+the user's, and the same summary gives the same bytes. Colours are Okabe and Ito's (2008), safe for
+the colour-blind; markers and dashes tell methods apart in grey.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from math import inf, log2
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from cat_bench.report.summary import FRAME
+from cat_bench.report.table import FRAMES, plain, questions
+from cat_bench.types import JSON, FloatArray
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX<>hp8"
+_DASHES: tuple[JSON, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
+_STYLE: JSON = {
+    "font.size": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.92",
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cat_bench",
+}
+_EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+_SIZE = (6.5, 3.9)
+_LONGEST = 30
+
+
+def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
+    """The figure as "png" (1300 pixels wide) and "svg" (its text kept as text)."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A name in a script that the font lacks is still right in the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        figure = _figure(summary[summary["score"].notna()], record)
+        return {
+            "png": _saved(figure, "png", {"Software": None}),
+            "svg": _saved(figure, "svg", {"Date": None}),
+        }
+
+
+def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format=kind, dpi=200, metadata=dict(metadata))
+    return file.getvalue()
+
+
+def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
+    artists = _lines(axes, scored)
+    names = sorted(artists, key=lambda name: last[name], reverse=True)
+    if names:
+        legend = figure.legend(
+            [artists[name] for name in names],
+            [_label(name) for name in names],
+            loc="outside right upper",
+            frameon=False,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    _axis(axes, sorted({int(n) for n in scored["n"] if n > 0}))
+    config = record["config"]
+    facts = [plain(config["task"]), plain(config["model"]), questions(record)]
+    axes.set_title(" · ".join(facts), loc="left", parse_math=False, wrap=True)
+    return figure
+
+
+def _lines(axes: Axes, scored: pd.DataFrame) -> dict[str, JSON]:
+    """Draw every method; its legend handle by name."""
+    groups = {str(name): rows for name, rows in scored.groupby("method", sort=False)}
+    lone = {name for name, rows in groups.items() if (rows["n"] == 0).all()}
+    frames = {name for name, rows in groups.items() if (rows["kind"] == FRAME).all()}
+    artists = {name: _across(axes, groups[name], ":", "0.2") for name in lone}
+    artists |= {name: _across(axes, groups[name], "--", "0.45") for name in frames - lone}
+    methods = [name for name in groups if name not in artists]
+    shifts = _shifts({name: groups[name] for name in methods})
+    axes.margins(x=0.15 if any(shifts.values()) else 0.05)
+    for index, name in enumerate(methods):
+        style: dict[str, JSON] = {"color": _COLOURS[index % 7], "marker": _MARKERS[index % 12]}
+        if name in shifts:
+            artists[name] = _point(axes, groups[name], shift=shifts[name], **style)
+        else:
+            style["linestyle"] = _DASHES[index // 7 % 3]
+            fade = min(0.15, 0.4 / len(methods))
+            artists[name] = _band(axes, groups[name], fade=fade, **style)
+    return artists
+
+
+def _shifts(groups: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """How far to move the methods that are one point each, those of one n apart; in points."""
+    sharing: dict[int, list[str]] = {}
+    for name, rows in groups.items():
+        if len(rows) == 1:
+            sharing.setdefault(int(rows["n"].iloc[0]), []).append(name)
+    return {
+        name: 7.0 * (index - (len(names) - 1) / 2)
+        for names in sharing.values()
+        for index, name in enumerate(names)
+    }
+
+
+def _across(axes: Axes, rows: pd.DataFrame, linestyle: str, colour: str) -> JSON:
+    """A thin line to compare with, from side to side where there is one n."""
+    style: JSON = {"color": colour, "linestyle": linestyle, "linewidth": 1}
+    n, score, *_ = _numbers(rows)
+    return axes.axhline(score[0], **style) if len(n) == 1 else axes.plot(n, score, **style)[0]
+
+
+def _point(axes: Axes, rows: pd.DataFrame, *, shift: float, **style: JSON) -> JSON:
+    """One marker with its 95 % interval, where there is one."""
+    n, score, low, high = _numbers(rows)
+    reach = np.maximum(np.nan_to_num([score - low, high - score]), 0)
+    beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": beside}
+    return axes.errorbar(n, score, yerr=reach, **_EDGE, **style)
+
+
+def _band(axes: Axes, rows: pd.DataFrame, *, fade: float, **style: JSON) -> JSON:
+    """A line in its 95 % band."""
+    n, score, low, high = _numbers(rows)
+    axes.fill_between(n, low, high, color=style["color"], alpha=fade, linewidth=0)
+    return axes.plot(n, score, **_EDGE, **style)[0]
+
+
+def _numbers(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """n, and in percent the score and its interval; shapes (rows,)."""
+    percent = [100 * rows[name].to_numpy(float) for name in ("score", "ci_low", "ci_high")]
+    return rows["n"].to_numpy(float), percent[0], percent[1], percent[2]
+
+
+def _axis(axes: Axes, budgets: list[int]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(_spaced(budgets), [str(n) for n in _spaced(budgets)])
+    axes.set_xticks([], minor=True)
+    if len(budgets) == 1:
+        axes.set_xlim(budgets[0] / 2, budgets[0] * 2)
+    axes.set_xlabel("rollouts read per question, n")
+    axes.set_ylabel("score, % (with 95 % interval)")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -2), min(high, 102))
+
+
+def _spaced(budgets: Iterable[int]) -> list[int]:
+    """The budgets that have room for a label, the largest first."""
+    budgets = sorted(budgets, reverse=True)
+    kept: list[int] = []
+    room = log2(budgets[0] / budgets[-1]) / 20 if budgets else inf
+    for n in budgets:
+        if not kept or log2(kept[-1] / n) >= room:
+            kept.append(n)
+    return kept[::-1]
+
+
+def _label(name: str) -> str:
+    shown = plain(name)
+    shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+    return f"{shown} ({FRAMES[name]})" if name in FRAMES else shown
