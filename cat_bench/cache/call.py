@@ -1,0 +1,106 @@
+"""What one model call is, and the key it is cached under.
+
+The key is the SHA-256 of a canonical document: numbers that are equal are written alike (1 and
+1.0), mappings are sorted, None entries are dropped. Whatever does not change the distribution of
+a reply (timeouts, retries, concurrency, the address of the server, a run's seed) is no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import isfinite
+from typing import Literal
+
+from cat_bench.errors import UsageError
+from cat_bench.types import JSON, Failure, Message, Reply
+
+Kind = Literal["generate", "logprob", "imported"]
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call, up to which of its exchangeable draws (slots) is meant.
+
+    Raises UsageError where a part has no canonical JSON form (a NaN, a key that is no string).
+    """
+
+    kind: Kind
+    model: JSON
+    messages: tuple[Message, ...] = ()
+    sampling: Mapping[str, JSON] = field(default_factory=dict)
+    text: str | None = None
+    """The text scored by `logprob`; the question's id where the rollouts were imported."""
+    label: str | None = None
+    """A pool label, so that fresh draws of the same call can be asked for."""
+    document: str = field(init=False, repr=False, compare=False)
+    """Everything above as canonical JSON."""
+    key: str = field(init=False, repr=False, compare=False)
+    """SHA-256 of the document, in hexadecimal."""
+
+    def __post_init__(self) -> None:
+        document = canonical(
+            {
+                "kind": self.kind,
+                "model": self.model,
+                "messages": self.messages,
+                "sampling": self.sampling,
+                "text": self.text,
+                "label": self.label,
+            }
+        )
+        object.__setattr__(self, "document", document)
+        object.__setattr__(self, "key", key_of(document))
+
+    @classmethod
+    def imported(cls, pool: str, question: str) -> Call:
+        """The rollouts that an imported pool holds for one question."""
+        return cls("imported", {"pool": pool}, text=question)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who works on which slots of a call. The three parts are disjoint and cover what was asked."""
+
+    done: dict[int, Reply | Failure]
+    """Stored already, permanent failures included."""
+    mine: frozenset[int]
+    """Leased to this claim: sample them, then store or release them."""
+    elsewhere: frozenset[int]
+    """Leased to another claim, of this process or another: ask again later."""
+
+
+def canonical(value: JSON) -> str:
+    """The one JSON text for everything that equals `value`.
+
+    Raises UsageError for what JSON cannot hold: a number that is not finite, a key that is no
+    string, an object of another type.
+    """
+    try:
+        return _encode(_plain(value))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a model call cannot be keyed: {error}") from error
+
+
+def key_of(document: str) -> str:
+    """SHA-256 of a canonical document, in hexadecimal; lone surrogates are hashed as they are."""
+    return sha256(document.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError(f"keys must be strings, not {list(value)!r}")
+        return {name: _plain(item) for name, item in value.items() if item is not None}
+    if isinstance(value, float) and isfinite(value) and value.is_integer():
+        return int(value)
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,108 @@
+"""Results as bytes: JSON and raw float arrays, never pickle.
+
+Text survives whatever it holds: JSON escapes NUL, and lone surrogates pass through UTF-8 as they
+are, so that the bytes suit any database. Arrays are little-endian float32. Compressing them saves
+an eighth of their size and costs more time than everything else here together, so only long texts
+are compressed (to a third).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from cat_bench.types import JSON, Failure, FloatArray, Reply, Usage
+
+Result = Reply | Failure
+COMPRESSED_FROM = 2048
+"""Bytes from which a text is compressed."""
+_FLOAT = np.dtype("<f4")
+_TEXTS = ("reasoning", "finish", "served_by", "seed")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A result as it lies in the database; an array that is absent is None, not empty."""
+
+    body: bytes
+    logprobs: bytes | None
+    entropies: bytes | None
+
+    def digest(self, key: str, slot: int) -> str:
+        """What `verify` compares; the place is part of it, so that rows cannot trade places."""
+        digest = blake2b(f"{key} {slot} ".encode(), digest_size=16)
+        for part in (self.body, self.logprobs, self.entropies):
+            digest.update(b"-" if part is None else b"%d:" % len(part))
+            digest.update(part or b"")
+        return digest.hexdigest()
+
+
+def dump(result: Result) -> Stored:
+    """The bytes of one result."""
+    if isinstance(result, Failure):
+        return Stored(pack({"failure": [result.kind, result.message]}), None, None)
+    body: dict[str, JSON] = {"text": result.text}
+    for name in _TEXTS:
+        if (value := getattr(result, name)) is not None:
+            body[name] = value
+    usage = result.usage
+    if usage != Usage():
+        body["usage"] = [usage.prompt, usage.completion, usage.reasoning]
+    if result.scores:
+        body["scores"] = {name: float(score) for name, score in result.scores.items()}
+    return Stored(pack(body), _floats(result.token_logprobs), _floats(result.token_entropies))
+
+
+def load(stored: Stored) -> Result:
+    """The result that these bytes hold. Raises ValueError where they hold none."""
+    body = unpack(stored.body)
+    if "failure" in body:
+        kind, message = body["failure"]
+        return Failure(kind, message, permanent=True)
+    return Reply(
+        **{
+            **body,
+            "usage": Usage(*body.get("usage", ())),
+            "token_logprobs": _array(stored.logprobs),
+            "token_entropies": _array(stored.entropies),
+        }
+    )
+
+
+def pack(value: Mapping[str, JSON] | JSON) -> bytes:
+    """JSON as bytes, compressed where that pays."""
+    return pack_text(_encode(value))
+
+
+def pack_text(text: str) -> bytes:
+    """JSON text as bytes, compressed where that pays; a zlib stream never starts like JSON."""
+    raw = text.encode("utf-8", "surrogatepass")
+    return raw if len(raw) < COMPRESSED_FROM else zlib.compress(raw, 1)
+
+
+def unpack(data: bytes) -> JSON:
+    """The JSON value in these bytes. Raises ValueError where they hold none."""
+    return json.loads(unpack_text(data))
+
+
+def unpack_text(data: bytes) -> str:
+    """The JSON text in these bytes. Raises ValueError where they hold none."""
+    try:
+        raw = zlib.decompress(data) if data[:1] == b"x" else data
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _floats(array: FloatArray | None) -> bytes | None:
+    return None if array is None else np.asarray(array, _FLOAT).tobytes()
+
+
+def _array(data: bytes | None) -> FloatArray | None:
+    return None if data is None else np.frombuffer(data, _FLOAT)

@@ -1,0 +1,278 @@
+"""Imported pools: rollouts that somebody else sampled, keyed by (pool, question, slot).
+
+An import is all or nothing. A question's responses are dealt to slots in an order that is drawn
+from the pool's seed and recorded, so that slots are exchangeable whatever order the file had.
+Columns that are not the format's own (`correct`, a solution) are kept for scorers and reports; no
+reply carries them, so aggregators cannot see gold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import Call
+from cat_bench.cache.codec import Result, pack, unpack
+from cat_bench.cache.responses import PER_RESPONSE, results_of
+from cat_bench.cache.rows import call_row, result_row
+from cat_bench.cache.store import Cache
+from cat_bench.datasets import file_digest, read
+from cat_bench.errors import DataError, UnknownName, UsageError
+from cat_bench.types import JSON
+
+_OWN = {"id", "problem", "answer", "responses", *PER_RESPONSE}
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMetadata:
+    """What is known of an imported pool. `sizes` counts questions by their number of responses."""
+
+    name: str
+    file: str
+    sha256: str
+    seed: int
+    questions: int = 0
+    responses: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    scores: tuple[str, ...] = ()
+    task: str | None = None
+    """The task whose questions it answers; None: it brings its own."""
+    model: str | None = None
+    """Who wrote the responses, where that is known."""
+    exchangeable: bool = True
+    """Whether the responses are draws of one distribution."""
+    scorer: str | None = None
+    scorer_params: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class PoolRow(NamedTuple):
+    """One question of a pool. `meta` may hold gold: it is for scorers and reports alone."""
+
+    id: str
+    problem: str | None
+    answer: JSON
+    meta: Mapping[str, JSON]
+
+
+def import_pool(
+    cache: Cache,
+    file: Path,
+    *,
+    name: str,
+    questions: Mapping[str, str] | None = None,
+    task: str | None = None,
+    model: str | None = None,
+    exchangeable: bool = True,
+    scorer: str | None = None,
+    scorer_params: Mapping[str, JSON] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> PoolMetadata:
+    """Import the rows `{id, problem, answer, responses, scores}` of a JSONL or Parquet file.
+
+    `questions` are a task's problem texts by id: every row must match one. Importing the same file
+    in the same way again changes nothing. Raises DataError (a row is broken or matches nothing),
+    UsageError (another import has that name and `overwrite` is off), CacheError.
+    """
+    _check_name(name)
+    found = PoolMetadata(
+        name=name,
+        file=file.name,
+        sha256=file_digest(file),
+        seed=seed,
+        task=task,
+        model=model,
+        exchangeable=exchangeable,
+        scorer=scorer,
+        scorer_params=dict(scorer_params or {}),
+    )
+    with cache.writing() as connection:
+        before = _metadata(connection, name)
+        if before and _origin(before) == _origin(found):
+            return before
+        if before and not overwrite:
+            raise UsageError(
+                f"pool {name!r} was imported from {before.file} in another way; "
+                f"import under another --model name, or give --replace to drop the old one"
+            )
+        drop_pool(connection, name)
+        return _insert(connection, file, found, questions)
+
+
+def pool_metadata(cache: Cache, name: str) -> PoolMetadata:
+    """What is known of a pool. Raises UnknownName where there is none of that name."""
+    with cache.reading() as connection:
+        found = _metadata(connection, name)
+        if found is None:
+            names = connection.scalars(sa.select(schema.pools.c.name))
+            raise UnknownName("imported pool", name, names)
+    return found
+
+
+def pool_names(cache: Cache) -> list[str]:
+    """The names of all imported pools, sorted."""
+    with cache.reading() as connection:
+        return sorted(connection.scalars(sa.select(schema.pools.c.name)))
+
+
+def pool_rows(cache: Cache, name: str) -> Iterator[PoolRow]:
+    """A pool's questions in the order of its file. Raises UnknownName."""
+    pool_metadata(cache, name)
+    for row, _ in stored_rows(cache, name):
+        yield PoolRow(row["id"], row.get("problem"), row.get("answer"), row["meta"])
+
+
+def stored_rows(cache: Cache, name: str) -> Iterator[tuple[dict[str, JSON], str]]:
+    """A pool's questions as they are stored, each with the key of its rollouts."""
+    rows = schema.pool_questions.c
+    select = sa.select(rows.row, rows.key).where(rows.pool == name).order_by(rows.position)
+    with cache.reading() as connection:
+        for row, key in connection.execution_options(yield_per=256).execute(select):
+            yield unpack(row), key
+
+
+def drop_pool(connection: sa.Connection, name: str) -> None:
+    """Delete a pool and its rollouts, within the caller's transaction."""
+    rows = schema.pool_questions.c
+    keys = sa.select(rows.key).where(rows.pool == name)
+    for table in (schema.results, schema.leases, schema.calls):
+        connection.execute(sa.delete(table).where(table.c.key.in_(keys)))
+    connection.execute(sa.delete(schema.pool_questions).where(rows.pool == name))
+    connection.execute(sa.delete(schema.pools).where(schema.pools.c.name == name))
+
+
+def deal(seed: int, question: str, count: int) -> list[int]:
+    """Which response each slot gets: an order that only the seed and the question decide."""
+    return sorted(
+        range(count),
+        key=lambda index: sha256(
+            f"{seed}/{index}/{question}".encode("utf-8", "surrogatepass")
+        ).digest(),
+    )
+
+
+def _insert(
+    connection: sa.Connection,
+    file: Path,
+    pool: PoolMetadata,
+    questions: Mapping[str, str] | None,
+) -> PoolMetadata:
+    matcher = None if questions is None else _Matcher(questions)
+    seen: dict[str, int] = {}
+    sizes = Counter[int]()
+    scores: set[str] = set()
+    for position, (line, row) in enumerate(read(file)):
+        question = matcher.match(line, row) if matcher else _own_id(file, line, row)
+        if question is None:
+            continue
+        if question in seen:
+            there = f"answers {question!r} again, after line {seen[question]}"
+            raise DataError(file, f"{there}; put its responses into one row", line=line)
+        seen[question] = line
+        results = results_of(file, line, row)
+        _insert_question(connection, pool, position, question=question, row=row, results=results)
+        sizes[len(results)] += 1
+        scores.update(name for result in results for name in getattr(result, "scores", ()))
+    if matcher:
+        matcher.check(file)
+    done = replace(
+        pool,
+        questions=len(seen),
+        responses=sum(size * number for size, number in sizes.items()),
+        sizes={str(size): sizes[size] for size in sorted(sizes)},
+        scores=tuple(sorted(scores)),
+    )
+    schema.insert(connection, schema.pools, [{"name": pool.name, "metadata": pack(asdict(done))}])
+    return done
+
+
+def _insert_question(
+    connection: sa.Connection,
+    pool: PoolMetadata,
+    position: int,
+    *,
+    question: str,
+    row: Mapping[str, JSON],
+    results: Sequence[Result],
+) -> None:
+    order = deal(pool.seed, question, len(results))
+    call = Call.imported(pool.name, question)
+    kept = {name: row[name] for name in ("problem", "answer") if name in row}
+    meta = {name: value for name, value in row.items() if name not in _OWN}
+    stored = pack({"id": question, **kept, "meta": meta, "order": order})
+    place = {"pool": pool.name, "position": position, "key": call.key}
+    schema.insert(connection, schema.pool_questions, [{**place, "row": stored}])
+    schema.insert(connection, schema.calls, [call_row(call)])
+    dealt = [result_row((call.key, slot), results[i]) for slot, i in enumerate(order)]
+    schema.insert(connection, schema.results, dealt)
+
+
+class _Matcher:
+    """Matches rows to a task's questions: by id, and by the exact text of the problem."""
+
+    def __init__(self, questions: Mapping[str, str]) -> None:
+        self._texts = questions
+        self._ids = {text: question for question, text in questions.items()}
+        self._missed: list[str] = []
+
+    def match(self, line: int, row: Mapping[str, JSON]) -> str | None:
+        """The question's id. An id whose text is another problem's is a miss."""
+        question, problem = str(row.get("id")), row.get("problem")
+        known = self._texts.get(question)
+        if known is not None and (problem is None or _same(problem, known)):
+            return question
+        if isinstance(problem, str) and problem in self._ids:
+            return self._ids[problem]
+        why = "no such question" if known is None else "that question's text is another"
+        self._missed.append(f"line {line} ({question!r}: {why})")
+        return None
+
+    def check(self, file: Path) -> None:
+        """Raises DataError with the first rows that match nothing."""
+        if self._missed:
+            first = ", ".join(self._missed[:_SHOWN])
+            raise DataError(
+                file,
+                f"{len(self._missed)} rows match no question of the task: {first}"
+                f"{', …' if len(self._missed) > _SHOWN else ''}; "
+                f"import them as a pool of their own: --task pool:NAME",
+            )
+
+
+def _same(problem: JSON, known: str) -> bool:
+    return isinstance(problem, str) and problem.split() == known.split()
+
+
+def _own_id(file: Path, line: int, row: Mapping[str, JSON]) -> str:
+    if not isinstance(row.get("id"), str | int) or not isinstance(row.get("problem"), str):
+        there = ", ".join(map(repr, row))
+        raise DataError(file, f"needs an 'id' and a text 'problem'; there are {there}", line=line)
+    return str(row["id"])
+
+
+def _check_name(name: str) -> None:
+    if not name or not name.isprintable():
+        raise UsageError(f"{name!r} cannot name a pool: use letters, digits and punctuation")
+
+
+def _metadata(connection: sa.Connection, name: str) -> PoolMetadata | None:
+    pools = schema.pools.c
+    data = connection.scalar(sa.select(pools.metadata).where(pools.name == name))
+    if data is None:
+        return None
+    fields = unpack(data)
+    return PoolMetadata(**{**fields, "scores": tuple(fields["scores"])})
+
+
+def _origin(pool: PoolMetadata) -> dict[str, JSON]:
+    """What decides whether an import is the same as another."""
+    counted = {"file", "questions", "responses", "sizes", "scores"}
+    return {name: value for name, value in asdict(pool).items() if name not in counted}

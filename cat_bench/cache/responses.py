@@ -1,0 +1,129 @@
+"""A row's responses as results, and results as a row's columns: one format, both ways.
+
+`responses` is a list of texts, null where there was none. Every other column holds one entry for
+each response, in the same order; `scores` is a mapping of such lists by name. A column that says
+nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cat_bench.cache.codec import Result
+from cat_bench.errors import DataError
+from cat_bench.types import JSON, Failure, Reply, Usage
+
+PER_RESPONSE = (
+    "scores",
+    "reasoning",
+    "finish",
+    "usage",
+    "token_logprobs",
+    "token_entropies",
+    "served_by",
+    "seed",
+    "failures",
+)
+"""The columns that hold an entry for each response; only `responses` itself is required."""
+
+
+def results_of(file: Path, line: int, row: Mapping[str, JSON]) -> list[Result]:
+    """One result per response, in the file's order. Raises DataError with the line."""
+    texts = row.get("responses")
+    if not isinstance(texts, list) or not all(isinstance(t, str | None) for t in texts):
+        there = ", ".join(map(repr, row))
+        problem = f"needs 'responses', a list of texts (or null); there are {there}"
+        raise DataError(file, problem, line=line)
+    if not texts:
+        raise DataError(file, "has no response; drop the row", line=line)
+    columns = {name: row[name] for name in PER_RESPONSE if row.get(name) is not None}
+    columns.pop("scores", None)
+    scores = {name: s for name, s in _scores(file, line, row).items() if s is not None}
+    for name, column in [*columns.items(), *scores.items()]:
+        if not isinstance(column, list) or len(column) != len(texts):
+            length = len(column) if isinstance(column, list) else type(column).__name__
+            problem = f"has {len(texts)} responses, and {name!r} needs an entry for each: {length}"
+            raise DataError(file, problem, line=line)
+    try:
+        return [_result(i, text, columns, scores) for i, text in enumerate(texts)]
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(file, f"has a malformed entry ({error})", line=line) from error
+
+
+def columns_of(results: Sequence[Result]) -> dict[str, JSON]:
+    """The columns that give these results back: `responses`, and what else is known of each."""
+    replies = [result if isinstance(result, Reply) else Reply(text="") for result in results]
+    columns: dict[str, list[JSON]] = {
+        name: [write(reply) for reply in replies] for name, write in _WRITERS.items()
+    }
+    for index, source in enumerate(columns["served_by"]):
+        if source == f"response {index}":
+            columns["served_by"][index] = None
+    columns["failures"] = [
+        {"kind": result.kind, "message": result.message} if isinstance(result, Failure) else None
+        for result in results
+    ]
+    names = sorted({name for reply in replies for name in reply.scores})
+    scores = {name: [reply.scores.get(name) for reply in replies] for name in names}
+    said = {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
+    texts = [None if isinstance(result, Failure) else result.text for result in results]
+    return {"responses": texts, **({"scores": scores} if scores else {}), **said}
+
+
+def _scores(file: Path, line: int, row: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    scores = row.get("scores") or {}
+    if not isinstance(scores, dict):
+        problem = f"'scores' must map names to lists, not be {type(scores).__name__}"
+        raise DataError(file, problem, line=line)
+    return scores
+
+
+def _result(
+    index: int, text: str | None, columns: Mapping[str, JSON], scores: Mapping[str, JSON]
+) -> Result:
+    given = {name: column[index] for name, column in columns.items()}
+    failure = given.pop("failures", None)
+    if text is None:
+        failure = failure or {"kind": "null", "message": f"response {index} is null"}
+        return Failure(str(failure["kind"]), str(failure["message"]), permanent=True)
+    known = {name: _READERS[name](value) for name, value in given.items() if value is not None}
+    numbers = {name: float(s[index]) for name, s in scores.items() if s[index] is not None}
+    return Reply(text=text, scores=numbers, **{"served_by": f"response {index}", **known})
+
+
+def _floats(values: JSON) -> JSON:
+    return np.asarray([np.nan if value is None else value for value in values], np.float32)
+
+
+def _listed(array: JSON) -> JSON:
+    """The shortest decimals that read back as the same float32; NaN as null."""
+    return None if array is None else [None if np.isnan(x) else float(str(x)) for x in array]
+
+
+def _tokens(usage: Usage) -> JSON:
+    if usage == Usage():
+        return None
+    return {"prompt": usage.prompt, "completion": usage.completion, "reasoning": usage.reasoning}
+
+
+_READERS: Mapping[str, Callable[[JSON], JSON]] = {
+    "reasoning": str,
+    "finish": str,
+    "usage": lambda usage: Usage(**{name: int(tokens) for name, tokens in usage.items()}),
+    "token_logprobs": _floats,
+    "token_entropies": _floats,
+    "served_by": str,
+    "seed": int,
+}
+_WRITERS: Mapping[str, Callable[[Reply], JSON]] = {
+    "reasoning": lambda reply: reply.reasoning,
+    "finish": lambda reply: reply.finish,
+    "usage": lambda reply: _tokens(reply.usage),
+    "token_logprobs": lambda reply: _listed(reply.token_logprobs),
+    "token_entropies": lambda reply: _listed(reply.token_entropies),
+    "served_by": lambda reply: reply.served_by,
+    "seed": lambda reply: reply.seed,
+}

@@ -1,0 +1,119 @@
+"""What goes into a row of the cache's tables and what comes out of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import Call, canonical, key_of
+from cat_bench.cache.codec import Result, Stored, dump, load, pack, pack_text, unpack
+from cat_bench.errors import CacheError
+from cat_bench.types import JSON
+
+Place = tuple[str, int]
+"""A call's key and a slot."""
+Row = dict[str, object]
+
+
+def call_row(call: Call) -> Row:
+    """The row of `calls` that says what a key stands for."""
+    return {
+        "key": call.key,
+        "kind": call.kind,
+        "model": model_column(call.model),
+        "document": pack_text(call.document),
+    }
+
+
+def model_column(model: JSON) -> str:
+    """A model's identity as ASCII JSON, whatever its text holds."""
+    return json.dumps(json.loads(canonical(model)))
+
+
+def result_row(place: Place, result: Result) -> Row:
+    """The row of `results` that holds one result."""
+    key, slot = place
+    data = dump(result)
+    return {
+        "key": key,
+        "slot": slot,
+        "body": data.body,
+        "logprobs": data.logprobs,
+        "entropies": data.entropies,
+        "digest": data.digest(key, slot),
+    }
+
+
+def derived_row(namespace: str, key: str, value: JSON) -> Row:
+    """The row of `derived` that holds one value; its key is hashed, whatever text it is."""
+    hashed, data = key_of(key), pack(value)
+    return {
+        "namespace": namespace,
+        "key": hashed,
+        "value": data,
+        "digest": derived_digest(namespace, hashed, data),
+    }
+
+
+def derived_digest(namespace: str, hashed: str, data: bytes) -> str:
+    """The content digest of one derived value."""
+    return Stored(data, None, None).digest(f"{namespace} {hashed}", 0)
+
+
+def insert_calls(connection: sa.Connection, calls: Mapping[str, Call]) -> None:
+    """Say what these keys stand for, where that is not known yet."""
+    known = set(connection.scalars(_KNOWN, {"keys": _keys(calls)}))
+    new = [call_row(call) for key, call in sorted(calls.items()) if key not in known]
+    schema.insert(connection, schema.calls, new)
+
+
+def results_at(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, Result]:
+    """The results at these places, where there are any. Raises CacheError for a damaged one."""
+    if not (wanted := list(places)):
+        return {}
+    places_bound = {"places": json.dumps(wanted)}
+    return {
+        (key, slot): _loaded(key, slot, parts)
+        for key, slot, *parts in connection.execute(_RESULTS, places_bound)
+    }
+
+
+def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
+    """Every result of one call by slot, in order. Raises CacheError for a damaged one."""
+    found = connection.execute(_OF_CALL, {"call": key})
+    return {slot: _loaded(key, slot, parts) for slot, *parts in found}
+
+
+def derived_at(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
+    """The values remembered under these keys, where there are any."""
+    names = {key_of(key): key for key in keys}
+    wanted = {"namespace": namespace, "keys": _keys(names)}
+    return {names[hashed]: unpack(value) for hashed, value in connection.execute(_DERIVED, wanted)}
+
+
+def _loaded(key: str, slot: int, parts: Sequence[Any]) -> Result:
+    try:
+        return load(Stored(*parts))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CacheError(
+            f"the cached result {key[:12]}… slot {slot} is damaged ({error}): "
+            f"run `cat-bench cache verify`"
+        ) from error
+
+
+def _keys(keys: Iterable[str]) -> str:
+    return json.dumps([[key] for key in keys])
+
+
+_results = schema.results.c
+_PARTS = (_results.slot, _results.body, _results.logprobs, _results.entropies)
+_RESULTS = schema.at_places(_results.key, *_PARTS)
+_OF_CALL = sa.select(*_PARTS).where(_results.key == sa.bindparam("call")).order_by(_results.slot)
+_KNOWN = schema.at_keys(schema.calls.c.key)
+_DERIVED = schema.at_keys(schema.derived.c.key, schema.derived.c.value).where(
+    schema.derived.c.namespace == sa.bindparam("namespace")
+)

@@ -1,0 +1,163 @@
+"""The call cache: every model call's results, by what was asked and which draw it was.
+
+Invariants: a result is stored once, the first writer wins, and it never expires. `store` returns
+when the results are durable against the death of the process. A slot is leased to one claim at a
+time, over all processes; a process renews its leases while it lives, and a dead one's expire, so
+that model calls number at most slots + what one dead worker had in flight. The clocks of machines
+that share a cache must agree to well within `lease_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import Call, Claim
+from cat_bench.cache.codec import Result
+from cat_bench.cache.rows import Place, derived_at, derived_row, result_row, results_at
+from cat_bench.cache.worker import Job, Worker
+from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, Writer
+from cat_bench.types import JSON, Failure
+
+LEASE_S = 30.0
+"""How long a dead process keeps its slots from others."""
+
+
+@dataclass(slots=True, eq=False)
+class _Lookup(Job):
+    places: Sequence[Place]
+    found: dict[Place, Result] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Recall(Job):
+    namespace: str
+    keys: Sequence[str]
+    found: dict[str, JSON] = field(default_factory=dict)
+
+
+class Cache:
+    """A cache in a SQLite file, or in any database that SQLAlchemy reaches by URL.
+
+    `location` is a path or a URL (`sqlite:///…`, `postgresql://…`); None: the environment's
+    CAT_BENCH_CACHE, else `./.cat_bench/cache.sqlite`. Opening makes what is missing, the folder
+    included. Every method raises CacheError. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, location: str | Path | None = None, *, lease_s: float = LEASE_S) -> None:
+        self.url = schema.resolve(location)
+        self._engine = schema.connect(self.url)
+        self._leases = Writer(self.writing, lease_s=lease_s)
+        self._reader = Worker[_Lookup | _Recall](self._read, name="cat-bench-cache-reader")
+        self._writer = Worker[Job](
+            self._leases.write, name="cat-bench-cache-writer", tick_s=lease_s / 3
+        )
+
+    async def lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
+        """What is stored for these slots."""
+        job = _Lookup([(call.key, slot) for slot in slots])
+        await self._reader.post(job)
+        return {slot: result for (_, slot), result in job.found.items()}
+
+    async def claim(self, call: Call, slots: Sequence[int]) -> Claim:
+        """What is stored for these slots, and the right to sample those of the rest that are free.
+
+        Leases are renewed for as long as this process lives: end each by `store` or `release`. A
+        claim that is cancelled keeps none.
+        """
+        done = await self.lookup(call, slots)
+        missing = [(call.key, slot) for slot in slots if slot not in done]
+        if not missing:
+            return Claim(done, frozenset(), frozenset())
+        job = ClaimJob(missing)
+        try:
+            await self._writer.post(job)
+        except asyncio.CancelledError:
+            self._writer.post(ReleaseJob(job.mine))
+            raise
+        done |= {slot: result for (_, slot), result in job.found.items()}
+        mine = frozenset(slot for _, slot in job.mine)
+        return Claim(done, mine, frozenset(slots).difference(mine, done))
+
+    async def store(self, call: Call, results: Mapping[int, Result]) -> dict[int, Result]:
+        """Store results for good and free their leases; returns what counts from now on.
+
+        Where another process was first, that is its result. A transient failure is not stored: it
+        is returned as it is, and its slot is free again.
+        """
+        places = {(call.key, slot): result for slot, result in results.items()}
+        rows = {place: result_row(place, r) for place, r in places.items() if _lasts(r)}
+        job = StoreJob(call, rows, list(places))
+        await self._writer.post(job)
+        return {place[1]: job.found.get(place, result) for place, result in places.items()}
+
+    async def release(self, call: Call, slots: Iterable[int]) -> None:
+        """Free the leases of slots that were claimed and will not be stored."""
+        await self._writer.post(ReleaseJob([(call.key, slot) for slot in slots]))
+
+    async def recall(self, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
+        """What was remembered under these keys: results derived from texts, such as scores."""
+        job = _Recall(namespace, keys)
+        await self._reader.post(job)
+        return job.found
+
+    async def remember(self, namespace: str, values: Mapping[str, JSON]) -> None:
+        """Keep JSON values for good; the first value of a key stays."""
+        rows = [derived_row(namespace, key, values[key]) for key in sorted(values)]
+        await self._writer.post(RememberJob(rows))
+
+    async def close(self) -> None:
+        """Finish what is queued, free this process's leases, and let go of the database."""
+        await asyncio.to_thread(self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for reads: one consistent state of the database. For use in any thread."""
+        with schema.translated(self.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One write transaction: all of it is kept, or nothing. For use in any thread."""
+        engine = self._engine.execution_options(write=True)
+        with schema.translated(self.url), engine.begin() as connection:
+            yield connection
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._reader.close()
+        self._leases.close()
+        self._engine.dispose()
+
+    def _read(self, batch: Sequence[_Lookup | _Recall]) -> None:
+        lookups = [job for job in batch if isinstance(job, _Lookup)]
+        with self.reading() as connection:
+            found = results_at(connection, {place for job in lookups for place in job.places})
+            for lookup in lookups:
+                lookup.found = {place: found[place] for place in lookup.places if place in found}
+            for job in batch:
+                if isinstance(job, _Recall):
+                    job.found = derived_at(connection, job.namespace, job.keys)
+
+
+def _lasts(result: Result) -> bool:
+    return not isinstance(result, Failure) or result.permanent

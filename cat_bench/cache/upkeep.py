@@ -1,0 +1,229 @@
+"""What a cache holds, whether it can be trusted, and how to drop parts of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import canonical, key_of
+from cat_bench.cache.codec import Stored, load, unpack, unpack_text
+from cat_bench.cache.pools import PoolMetadata, drop_pool, pool_metadata, pool_names
+from cat_bench.cache.rows import derived_digest, model_column
+from cat_bench.cache.store import Cache
+from cat_bench.errors import CacheError, UnknownName, UsageError
+from cat_bench.types import JSON
+
+_calls, _results, _derived = schema.calls.c, schema.results.c, schema.derived.c
+_SIZE = (
+    sa.func.length(_results.body)
+    + sa.func.coalesce(sa.func.length(_results.logprobs), 0)
+    + sa.func.coalesce(sa.func.length(_results.entropies), 0)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How much there is of one kind of call to one model; `bytes` counts results alone."""
+
+    kind: str
+    model: JSON
+    calls: int
+    results: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a cache holds; `bytes` is the size of its file, None where it is on a server."""
+
+    location: str
+    bytes: int | None
+    holdings: tuple[Holding, ...]
+    pools: tuple[PoolMetadata, ...]
+    derived: int
+    leased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A row that cannot be trusted: where it is and what is wrong."""
+
+    table: str
+    key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune deletes, or would."""
+
+    calls: int
+    results: int
+    pools: tuple[str, ...]
+
+
+def info(cache: Cache) -> Info:
+    """What the cache holds."""
+    counted = sa.select(
+        _calls.kind,
+        _calls.model,
+        sa.func.count(_calls.key.distinct()),
+        sa.func.count(_results.slot),
+        sa.func.coalesce(sa.func.sum(_SIZE), 0),
+    ).outerjoin(schema.results, _results.key == _calls.key)
+    grouped = counted.group_by(_calls.kind, _calls.model).order_by(_calls.kind, _calls.model)
+    pools = tuple(pool_metadata(cache, name) for name in pool_names(cache))
+    with cache.reading() as connection:
+        holdings = tuple(
+            Holding(kind, json.loads(model), calls, results, int(size))
+            for kind, model, calls, results, size in connection.execute(grouped)
+        )
+        derived = connection.scalar(sa.select(sa.func.count()).select_from(schema.derived))
+        leased = connection.scalar(sa.select(sa.func.count()).select_from(schema.leases))
+    where, size = str(cache.url), None
+    if cache.url.get_backend_name() == "sqlite":
+        where = str(cache.url.database)
+        size = sum(p.stat().st_size for end in ("", "-wal") if (p := Path(where + end)).exists())
+    return Info(where, size, holdings, pools, derived or 0, leased or 0)
+
+
+def verify(cache: Cache) -> Iterator[Flaw]:
+    """Re-derive every key and every content digest; yields what does not hold.
+
+    A file damaged so far that it cannot be read to its end raises CacheError.
+    """
+    if cache.url.get_backend_name() == "sqlite":
+        yield from _flaws(cache, _STRUCTURE, "file", _wrong_structure)
+    yield from _flaws(cache, sa.select(schema.calls), "calls", _wrong_call)
+    yield from _flaws(cache, sa.select(schema.results), "results", _wrong_result)
+    yield from _flaws(cache, sa.select(schema.derived), "derived", _wrong_derived)
+    orphans = sa.select(_results.key).where(_results.key.not_in(sa.select(_calls.key))).distinct()
+    yield from _flaws(cache, orphans, "results", lambda _row: "belongs to no known call")
+    rows = schema.pool_questions.c
+    lost = sa.select(rows.key).where(rows.key.not_in(sa.select(_calls.key)))
+    yield from _flaws(cache, lost, "pool_questions", lambda _row: "its rollouts are gone")
+
+
+def prune(
+    cache: Cache, *, kind: str | None = None, model: str | None = None, dry_run: bool = True
+) -> Pruned:
+    """Delete every result of one kind, one model or both; a dry run only counts.
+
+    `model` is a model's identity or one of its parts, such as the name, or an imported pool's name.
+    Raises UsageError where neither is given, UnknownName for a model without a result.
+    """
+    if kind is None and model is None:
+        raise UsageError("name what to prune: a model, a pool or a kind")
+    with cache.writing() as connection:
+        chosen = groups(connection, kind, model)
+        counts = [_count(connection, k, m) for k, m in chosen]
+        pools = tuple(json.loads(m)["pool"] for k, m in chosen if k == "imported")
+        if not dry_run:
+            for group in chosen:
+                _delete(connection, *group)
+    if not dry_run:
+        _compact(cache)
+    calls, results = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    return Pruned(calls, results, pools)
+
+
+def groups(connection: sa.Connection, kind: str | None, model: str | None) -> list[tuple[str, str]]:
+    """The (kind, model column) pairs that are meant. Raises UnknownName for an unknown model."""
+    found = [(k, m) for k, m in connection.execute(_GROUPS) if kind in (None, k)]
+    chosen = [(k, m) for k, m in found if model is None or model in _names(m)]
+    if model is not None and not chosen:
+        raise UnknownName("cached model", model, {_names(m)[0] for _, m in found})
+    return chosen
+
+
+_GROUPS = sa.select(_calls.kind, _calls.model).distinct().order_by(_calls.kind, _calls.model)
+
+
+def _names(model: str) -> list[str]:
+    identity = json.loads(model)
+    parts = identity.values() if isinstance(identity, dict) else [identity]
+    return [part for part in parts if isinstance(part, str)] or [model]
+
+
+def _of(kind: str, model: str) -> sa.Select[Any]:
+    return sa.select(_calls.key).where(_calls.kind == kind, _calls.model == model)
+
+
+def _count(connection: sa.Connection, kind: str, model: str) -> tuple[int, int]:
+    keys = _of(kind, model)
+    calls = connection.scalar(sa.select(sa.func.count()).select_from(keys.subquery()))
+    results = sa.select(sa.func.count()).where(_results.key.in_(keys))
+    return calls or 0, connection.scalar(results) or 0
+
+
+def _delete(connection: sa.Connection, kind: str, model: str) -> None:
+    if kind == "imported":
+        drop_pool(connection, json.loads(model)["pool"])
+        return
+    keys = _of(kind, model)
+    for table in (schema.results, schema.leases):
+        connection.execute(sa.delete(table).where(table.c.key.in_(keys)))
+    connection.execute(sa.delete(schema.calls).where(_calls.kind == kind, _calls.model == model))
+
+
+def _compact(cache: Cache) -> None:
+    """Give the space back, unless another process is at work: then later results reuse it."""
+    if cache.url.get_backend_name() == "sqlite":
+        with suppress(CacheError), cache.reading() as connection:
+            connection.rollback()
+            connection.connection.cursor().execute("VACUUM")
+
+
+def _flaws(
+    cache: Cache, select: sa.Executable, table: str, wrong: Callable[[Any], str | None]
+) -> Iterator[Flaw]:
+    with cache.reading() as connection:
+        for row in connection.execution_options(yield_per=256).execute(select):
+            try:
+                problem = wrong(row)
+            except (ValueError, TypeError, KeyError) as error:
+                problem = f"cannot be read: {error}"
+            if problem:
+                slot = f" slot {row.slot}" if hasattr(row, "slot") else ""
+                yield Flaw(table, row.key + slot, problem)
+
+
+def _wrong_call(row: Any) -> str | None:
+    document = unpack_text(row.document)
+    if key_of(document) != row.key:
+        return "its document hashes to another key"
+    parts = json.loads(document)
+    if canonical(parts) != document:
+        return "its document is not in canonical form"
+    if (row.kind, row.model) != (parts["kind"], model_column(parts.get("model"))):
+        return "its kind or model is not the document's"
+    return None
+
+
+def _wrong_result(row: Any) -> str | None:
+    data = Stored(row.body, row.logprobs, row.entropies)
+    if data.digest(row.key, row.slot) != row.digest:
+        return "its content differs from its digest"
+    load(data)
+    return None
+
+
+def _wrong_derived(row: Any) -> str | None:
+    if derived_digest(row.namespace, row.key, row.value) != row.digest:
+        return "its content differs from its digest"
+    unpack(row.value)
+    return None
+
+
+def _wrong_structure(row: Any) -> str | None:
+    return None if row.key == "ok" else "the database file is damaged"
+
+
+_STRUCTURE = sa.text("SELECT quick_check AS key FROM pragma_quick_check").columns(key=sa.Text)

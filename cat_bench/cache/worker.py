@@ -1,0 +1,119 @@
+"""A thread that does the event loop's database work in batches.
+
+Jobs queued while a batch is under way make up the next one, so that the cost of a transaction is
+shared by all that wait for it. A job is done only when its batch is: for writes, committed. Jobs
+are batched in the order in which they were queued, also those whose waiter was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from cat_bench.errors import CacheError
+
+GATHER_S = 0.001
+"""How long a batch waits for company, for each job of the batch before it."""
+GATHER_MOST_S = 0.008
+"""How long at most: far less than a model call takes."""
+ENOUGH = 64
+"""Jobs that share the cost of a transaction well enough to wait no longer."""
+BATCH = 1024
+"""Jobs in one batch at most, which keeps transactions short for other processes."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Work for the thread; made in an event loop, where `done` resolves."""
+
+    done: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future(), init=False
+    )
+
+
+_J = TypeVar("_J", bound=Job)
+
+
+class Worker(Generic[_J]):
+    """Runs `work` on batches of jobs, one batch after another, in a thread of its own.
+
+    With `tick_s`, `work` is called at least that often, if need be with no job; what it then
+    raises is dropped, as nobody waits for it.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[_J]], None], *, name: str, tick_s: float | None = None
+    ) -> None:
+        self._work = work
+        self._tick_s = tick_s
+        self._jobs: list[_J] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._gather_s = GATHER_S
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def post(self, job: _J) -> asyncio.Future[None]:
+        """Queue a job. Its future raises what its batch raised."""
+        with self._changed:
+            if self._closed:
+                raise CacheError("the cache is closed: open it anew")
+            if self._thread.ident is None:
+                self._thread.start()
+            self._jobs.append(job)
+            if len(self._jobs) in (1, ENOUGH):
+                self._changed.notify()
+        return job.done
+
+    def close(self) -> None:
+        """Finish what is queued and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._next()) is not None:
+            error: Exception | None = None
+            try:
+                self._work(batch)
+            except Exception as caught:  # noqa: BLE001 - raised where the jobs are waited for
+                error = caught
+            _settle(batch, error)
+
+    def _next(self) -> list[_J] | None:
+        """The next batch, empty after `tick_s` without a job; None: closed, and nothing left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed, self._tick_s)
+            if not self._jobs:
+                return None if self._closed else []
+            self._changed.wait_for(
+                lambda: len(self._jobs) >= ENOUGH or self._closed, self._gather_s
+            )
+            batch, self._jobs = self._jobs[:BATCH], self._jobs[BATCH:]
+        self._gather_s = min(len(batch) * GATHER_S, GATHER_MOST_S)
+        return batch
+
+
+def _settle(jobs: Sequence[Job], error: Exception | None) -> None:
+    """Resolve the futures in their event loops: one wake-up for each loop, not for each job."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.done.get_loop(), []).append(job)
+    for loop, group in by_loop.items():
+        with suppress(RuntimeError):  # that loop has closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, group, error)
+
+
+def _resolve(jobs: Sequence[Job], error: Exception | None) -> None:
+    for job in jobs:
+        if job.done.done():
+            continue
+        if error is None:
+            job.done.set_result(None)
+        else:
+            job.done.set_exception(error)

@@ -1,0 +1,162 @@
+"""What one batch of jobs does to the database, in one transaction; and who holds which lease.
+
+`held` mirrors this process's leases: it changes only once a batch is committed. When a batch
+fails, what it wanted to free counts as free here, and its leases in the database, which this owner
+keeps renewing, can be claimed again by this process alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import Call
+from cat_bench.cache.codec import Result
+from cat_bench.cache.rows import Place, Row, insert_calls, results_at
+from cat_bench.cache.worker import Job
+
+
+@dataclass(slots=True, eq=False)
+class ClaimJob(Job):
+    """Lease what is free of these places; `mine` is filled in place."""
+
+    places: Sequence[Place]
+    found: dict[Place, Result] = field(default_factory=dict)
+    mine: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class StoreJob(Job):
+    """Store these rows, then free the places; `found` is what was there before, and so won."""
+
+    call: Call
+    rows: Mapping[Place, Row]
+    places: Sequence[Place]
+    found: dict[Place, Result] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class ReleaseJob(Job):
+    """Free these places."""
+
+    places: Sequence[Place]
+
+
+@dataclass(slots=True, eq=False)
+class RememberJob(Job):
+    """Insert these rows of derived results."""
+
+    rows: Sequence[Row]
+
+
+class Writer:
+    """Does batches of jobs, each in one transaction that `begin` opens."""
+
+    def __init__(
+        self, begin: Callable[[], AbstractContextManager[sa.Connection]], *, lease_s: float
+    ) -> None:
+        self._begin = begin
+        self._lease_s = lease_s
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._held: set[Place] = set()
+        self._renew_at = 0.0
+
+    def write(self, batch: Sequence[Job]) -> None:
+        """Claims come first, so that no release overtakes the claim that it was queued after."""
+        due = bool(self._held) and time.monotonic() >= self._renew_at
+        if not batch and not due:
+            return
+        taken: set[Place] = set()
+        freed = _freed(batch)
+        try:
+            with self._begin() as connection:
+                if due:
+                    self._renew(connection)
+                taken |= self._grant(connection, [j for j in batch if isinstance(j, ClaimJob)])
+                _keep(connection, [j for j in batch if isinstance(j, StoreJob)])
+                remembered = [r for j in batch if isinstance(j, RememberJob) for r in j.rows]
+                schema.insert(connection, schema.derived, remembered)
+                self._free(connection, freed)
+            self._held |= taken
+        finally:
+            self._held.difference_update(*freed)
+
+    def close(self) -> None:
+        """Free every lease of this process."""
+        if self._held:
+            with self._begin() as connection:
+                connection.execute(sa.delete(schema.leases).where(_OWNED), {"me": self._owner})
+            self._held.clear()
+
+    def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
+        wanted = {place: job for job in reversed(jobs) for place in job.places}
+        found = results_at(connection, wanted)
+        for job in jobs:
+            job.found = {place: found[place] for place in job.places if place in found}
+        free = sorted(place for place in wanted if place not in found and place not in self._held)
+        taken = self._lease(connection, free)
+        for place in taken:
+            wanted[place].mine.append(place)
+        return taken
+
+    def _lease(self, connection: sa.Connection, places: Sequence[Place]) -> set[Place]:
+        """Lease what no other process holds; returns what is now ours."""
+        if not places:
+            return set()
+        if not self._held:
+            self._renew_at = time.monotonic() + self._lease_s / 3
+        now = time.time()
+        lease = {"owner": self._owner, "expires": now + self._lease_s}
+        rows = [{"key": key, "slot": slot, **lease} for key, slot in places]
+        if schema.lease(connection, rows, now):
+            return set(places)
+        ours = {"places": json.dumps(places), "me": self._owner}
+        return {(key, slot) for key, slot in connection.execute(_OURS, ours)}
+
+    def _renew(self, connection: sa.Connection) -> None:
+        connection.execute(_RENEWAL, {"me": self._owner, "until": time.time() + self._lease_s})
+        self._renew_at = time.monotonic() + self._lease_s / 3
+
+    def _free(self, connection: sa.Connection, places: Iterable[Iterable[Place]]) -> None:
+        freed = sorted({place for group in places for place in group})
+        rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in freed]
+        if rows:
+            connection.execute(_FREE, rows)
+
+
+def _freed(batch: Sequence[Job]) -> list[Sequence[Place]]:
+    """What the batch frees. The lists are live: a cancelled claim's fills while it is done."""
+    return [job.places for job in batch if isinstance(job, StoreJob | ReleaseJob)]
+
+
+def _keep(connection: sa.Connection, jobs: Sequence[StoreJob]) -> None:
+    rows: dict[Place, Row] = {}
+    for job in reversed(jobs):
+        rows.update(job.rows)
+    if not rows:
+        return
+    insert_calls(connection, {job.call.key: job.call for job in jobs if job.rows})
+    all_new = schema.insert(connection, schema.results, [rows[place] for place in sorted(rows)])
+    if all_new and len(rows) == sum(len(job.rows) for job in jobs):
+        return
+    found = results_at(connection, rows)
+    for job in jobs:
+        job.found = {place: found[place] for place in job.rows}
+
+
+_lease = schema.leases.c
+_OWNED = _lease.owner == sa.bindparam("me")
+_OURS = schema.at_places(_lease.key, _lease.slot).where(_OWNED)
+_RENEWAL = sa.update(schema.leases).where(_OWNED).values(expires=sa.bindparam("until"))
+_FREE = sa.delete(schema.leases).where(
+    _lease.key == sa.bindparam("at_key"), _lease.slot == sa.bindparam("at_slot"), _OWNED
+)

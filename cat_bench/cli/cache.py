@@ -1,0 +1,204 @@
+"""`cat-bench cache`: what the cache holds, whether it can be trusted, pools in and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cat_bench.cli.output import print_record, print_rows
+from cat_bench.errors import CacheError
+from cat_bench.types import JSON, Sample
+
+if TYPE_CHECKING:
+    from cat_bench.cache import Cache, PoolMetadata
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(name="cache")
+@click.option(
+    "--cache",
+    "location",
+    metavar="PATH|URL",
+    help="File or database URL; default: CAT_BENCH_CACHE, else .cat_bench/cache.sqlite.",
+)
+@click.pass_context
+def commands(context: click.Context, location: str | None) -> None:
+    """Look after the cache."""
+    context.obj = location
+
+
+@commands.command()
+@_json
+@click.pass_obj
+def info(location: str | None, *, as_json: bool) -> None:
+    """What the cache holds, by kind and model."""
+    from cat_bench.cache import info as inspect
+
+    with _opened(location) as cache:
+        found = inspect(cache)
+    if as_json:
+        print_record(asdict(found), as_json=True)
+        return
+    holdings = [
+        {**asdict(held), "model": _short(held.model), "bytes": _size(held.bytes)}
+        for held in found.holdings
+        if held.kind != "imported"
+    ]
+    size = "on a server" if found.bytes is None else _size(found.bytes)
+    facts = {"cache": found.location, "size": size, "derived": found.derived}
+    print_record({**facts, "leased": found.leased}, as_json=False)
+    click.echo("")
+    print_rows(holdings, as_json=False, empty="No model call is cached yet.")
+    if found.pools:
+        click.echo("")
+        print_rows([_pool_row(pool) for pool in found.pools], as_json=False)
+
+
+@commands.command()
+@_json
+@click.pass_obj
+def verify(location: str | None, *, as_json: bool) -> None:
+    """Derive every key and digest anew; exit status 1 where one does not hold."""
+    from cat_bench.cache import verify as check
+
+    with _opened(location) as cache:
+        flaws = [asdict(flaw) for flaw in check(cache)]
+    print_rows(flaws, as_json=as_json, empty="Every key and digest holds.")
+    if flaws:
+        raise CacheError(
+            f"{len(flaws)} rows cannot be trusted: restore a copy of the cache, or prune their "
+            f"model and sample again"
+        )
+
+
+@commands.command(name="import")
+@click.argument("file", type=_FILE)
+@click.option("--task", required=True, help="The task that it answers, or pool:NAME for its own.")
+@click.option("--model", help="Found as MODEL=replay:NAME; default: the NAME of pool:NAME.")
+@click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
+@click.option("--scorer", help="How a pool's own questions are scored: math_equal, ...")
+@click.option("--answer-pattern", metavar="REGEX", help="Where an answer stands in a response.")
+@click.option("--not-exchangeable", is_flag=True, help="Not draws of one model's distribution.")
+@click.option("--seed", default=0, show_default=True, help="Deals the responses to slots.")
+@click.option("--replace", "overwrite", is_flag=True, help="Drop the pool of that name first.")
+@click.pass_obj
+def import_(
+    location: str | None,
+    file: Path,
+    *,
+    task: str,
+    model: str | None,
+    author: str | None,
+    scorer: str | None,
+    answer_pattern: str | None,
+    not_exchangeable: bool,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool."""
+    from cat_bench.cache import import_pool
+
+    own = task.startswith("pool:")
+    name = model or (task.removeprefix("pool:") if own else None)
+    if name is None:
+        raise click.UsageError("--task TASK needs --model NAME: what replay:NAME will find.")
+    click.echo(f"Importing {file} ...", err=True)
+    with _opened(location) as cache:
+        pool = import_pool(
+            cache,
+            file,
+            name=name,
+            questions=None if own else {s.question.id: s.question.text for s in _samples(task)},
+            task=None if own else task,
+            model=author,
+            exchangeable=not not_exchangeable,
+            scorer=(scorer or "math_equal") if own else scorer,
+            scorer_params={"pattern": answer_pattern} if answer_pattern else {},
+            seed=seed,
+            overwrite=overwrite,
+        )
+    print_record(_pool_row(pool), as_json=False)
+
+
+@commands.command()
+@click.argument("file", type=_FILE)
+@click.option("--pool", help="The imported pool to write.")
+@click.option("--model", help="The model whose rollouts to write.")
+@click.option("--task", help="Of the model's rollouts, those of this task, under its ids.")
+@click.pass_obj
+def export(
+    location: str | None, file: Path, *, pool: str | None, model: str | None, task: str | None
+) -> None:
+    """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again."""
+    from cat_bench.cache import export_pool, export_rollouts
+
+    if (pool is None) == (model is None) or (pool and task):
+        raise click.UsageError("name either --pool, or --model with or without --task.")
+    with _opened(location) as cache:
+        if pool is not None:
+            count = export_pool(cache, file, name=pool)
+        else:
+            samples = None if task is None else _samples(task)
+            count = export_rollouts(cache, file, model=str(model), samples=samples)
+    click.echo(f"{file}: {count} questions")
+
+
+@commands.command()
+@click.option("--model", help="A model's name, or an imported pool's.")
+@click.option("--kind", type=click.Choice(["generate", "logprob", "imported"]))
+@click.option("--yes", is_flag=True, help="Delete; without it, only say what would go.")
+@click.pass_obj
+def prune(location: str | None, *, model: str | None, kind: str | None, yes: bool) -> None:
+    """Delete what is cached of a model, a pool or a kind of call."""
+    from cat_bench.cache import prune as drop
+
+    with _opened(location) as cache:
+        gone = drop(cache, model=model, kind=kind, dry_run=not yes)
+    pools = f", pools {', '.join(gone.pools)}" if gone.pools else ""
+    said = "Deleted" if yes else "Would delete"
+    click.echo(f"{said} {gone.results} results of {gone.calls} calls{pools}.")
+    if not yes:
+        click.echo("Nothing is deleted yet: add --yes.", err=True)
+
+
+@contextmanager
+def _opened(location: str | None) -> Iterator[Cache]:
+    from cat_bench.cache import Cache
+
+    with Cache(location) as cache:
+        yield cache
+
+
+def _samples(task: str) -> Iterator[Sample]:
+    from cat_bench import catalog
+
+    return catalog.task(task).samples()
+
+
+def _pool_row(pool: PoolMetadata) -> dict[str, JSON]:
+    sizes = ", ".join(f"{number} × {size}" for size, number in pool.sizes.items())
+    kept = {"pool": pool.name, "task": pool.task or f"pool:{pool.name}", "model": pool.model or "-"}
+    draws = "yes" if pool.exchangeable else "no"
+    scores = ", ".join(pool.scores) or "-"
+    return {**kept, "rollouts": sizes, "scores": scores, "exchangeable": draws, "file": pool.file}
+
+
+def _short(model: JSON) -> str:
+    if not isinstance(model, dict):
+        return str(model)
+    return " ".join(f"{name}={str(value)[:24]}" for name, value in model.items())
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,244 @@
+"""Dataset rows at a pinned revision.
+
+A file is found in a fixed order (given by the caller, in the folder CAT_BENCH_DATA, bundled, from
+the Hub), held against its checksum, and read as a stream: memory does not grow with its rows. The
+first row that is broken, lacks a field or repeats an id stops the reading with its line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cat_bench.errors import DataError
+from cat_bench.types import JSON
+
+Row = dict[str, JSON]
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Fields(BaseModel):
+    """Which column of the file is what; a row has a problem's text or a conversation."""
+
+    model_config = _STRICT
+
+    id: str = "id"
+    problem: str | None = None
+    messages: str | None = None
+    answer: str = "answer"
+    """The target: a gold answer or a rubric."""
+    meta: list[str] = []
+    """What goes along with the question; never the target."""
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.problem is None) == (self.messages is None):
+            raise ValueError("name a column for either `problem` or `messages`")
+        return self
+
+
+class Data(BaseModel):
+    """Where a task's rows are: the section `data` of its task.yaml."""
+
+    model_config = _STRICT
+
+    file: str | None = None
+    """A bundled file, relative to the YAML."""
+    hub: str | None = None
+    """A dataset repository on the Hugging Face Hub, with its `revision` and the file's `path`."""
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
+    path: str | None = None
+    local: str | None = None
+    """The file's name in the folder CAT_BENCH_DATA, or in a folder given instead."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    fields: Fields
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if not (self.file or self.hub or self.local):
+            raise ValueError("name a `file`, a `hub` repository or a `local` file")
+        if self.hub and not (self.revision and self.path):
+            raise ValueError(
+                "`hub` needs the `revision` (a full commit) and the `path` of the file"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The file that was read, its digest, and what there is to remark about it."""
+
+    path: Path
+    sha256: str
+    note: str | None = None
+
+
+def rows(data: Data, *, base: Path, override: Path | None = None) -> Iterator[Row]:
+    """The rows as `{id, problem or messages, answer, meta}`, in the file's order.
+
+    `base` is the folder of the YAML; `override` a file or folder to read instead. Raises DataError,
+    for the file itself before the first row is asked for.
+    """
+    return _mapped(locate(data, base=base, override=override).path, data.fields)
+
+
+def locate(data: Data, *, base: Path, override: Path | None = None) -> Located:
+    """Find the file and check it. Raises DataError where there is none, or a wrong one.
+
+    A file that the caller names may differ from the pinned one: that is noted, not refused.
+    """
+    path = _find(data, base, override)
+    digest = file_digest(path)
+    if data.sha256 in (None, digest):
+        return Located(path, digest)
+    differs = f"its SHA-256 is {digest}, and the task pins {data.sha256}"
+    if override is not None:
+        return Located(path, digest, note=f"{path}: {differs}")
+    raise DataError(path, f"{differs}; fetch the pinned file, or name this one by --data")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror}); name a file") from error
+
+
+def read(path: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a JSONL (also gzipped) or Parquet file with their line or row, from 1."""
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        found = _jsonl(path)
+    elif path.suffix == ".parquet":
+        found = _parquet(path)
+    else:
+        raise DataError(path, "is none of .jsonl, .jsonl.gz and .parquet; convert it")
+    first = next(found, None)
+    if first is None:
+        raise DataError(path, "holds no row")
+    yield first
+    yield from found
+
+
+def _find(data: Data, base: Path, override: Path | None) -> Path:
+    if override is not None:
+        named = override / data.local if override.is_dir() and data.local else override
+        if not named.is_file():
+            raise DataError(named, "is no file; name the data file, or the folder that holds it")
+        return named
+    folder = os.environ.get("CAT_BENCH_DATA")
+    if folder and data.local and (path := Path(folder, data.local)).is_file():
+        return path
+    if data.file:
+        if not (path := base / data.file).is_file():
+            raise DataError(path, "is missing, though the task bundles it; install cat_bench anew")
+        return path
+    if data.hub:
+        return _download(data)
+    raise DataError(str(data.local), "is not here; set CAT_BENCH_DATA to the folder that holds it")
+
+
+def _download(data: Data) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(
+            hf_hub_download(
+                str(data.hub), str(data.path), repo_type="dataset", revision=data.revision
+            )
+        )
+    except (OSError, ValueError) as error:  # every error of the Hub's client is one of the two
+        reason = str(error).strip().split("\n")[0]
+        where = f"{data.hub}/{data.path} at {data.revision}"
+        name = data.local or Path(str(data.path)).name
+        raise DataError(
+            where,
+            f"cannot be downloaded ({type(error).__name__}: {reason}); put the file as {name} "
+            f"into a folder and set CAT_BENCH_DATA to it, or name it by --data",
+        ) from error
+
+
+def _mapped(path: Path, fields: Fields) -> Iterator[Row]:
+    asked = "messages" if fields.messages else "problem"
+    columns = {"id": fields.id, asked: fields.messages or fields.problem, "answer": fields.answer}
+    wanted = [*columns.values(), *fields.meta]
+    seen: set[str] = set()
+    for line, row in read(path):
+        if missing := [repr(name) for name in wanted if name not in row]:
+            there = ", ".join(map(repr, row))
+            raise DataError(path, f"lacks {', '.join(missing)}; there are {there}", line=line)
+        mapped = {name: row[str(column)] for name, column in columns.items()}
+        mapped["id"] = str(mapped["id"])
+        if mapped["id"] in seen:
+            raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
+        seen.add(mapped["id"])
+        if not (_is_conversation if fields.messages else _is_text)(mapped[asked]):
+            kind = "a list of {role, content}" if fields.messages else "a text"
+            raise DataError(path, f"{columns[asked]!r} must be {kind}", line=line)
+        yield {**mapped, "meta": {name: row[name] for name in fields.meta}}
+
+
+def _is_text(value: JSON) -> bool:
+    return isinstance(value, str)
+
+
+def _is_conversation(value: JSON) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(turn, dict)
+            and isinstance(turn.get("role"), str)
+            and isinstance(turn.get("content"), str)
+            for turn in value
+        )
+    )
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _object(path, number, line)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            path, f"cannot be read ({error}); fetch it anew", line=number + 1
+        ) from error
+
+
+def _object(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line.decode())
+    except ValueError as error:
+        raise DataError(path, f"is no JSON ({error}); mend or drop it", line=number) from error
+    if not isinstance(row, dict):
+        raise DataError(path, f"is a JSON {type(row).__name__}, not an object", line=number)
+    return row
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(path, f"cannot be read as Parquet ({reason}); fetch it anew") from error
