@@ -85,11 +85,9 @@ def aligned(pairs: Sequence[tuple[str, float | None]], text: str) -> FloatArray 
         spelt += len(_squeezed(pairs[begin][0]))
     tail = pairs[begin:]
     if _squeezed("".join(token for token, _ in tail)) != wanted:
-        return Failure(
-            "malformed", "the server's last tokens do not spell the text", permanent=True
-        )
+        return Failure("malformed", "the server's last tokens do not spell the text")
     if any(value is None for _, value in tail):
-        return Failure("malformed", "a token of the text has no log-probability", permanent=True)
+        return Failure("malformed", "a token of the text has no log-probability")
     return np.array([value for _, value in tail], dtype=np.float32)
 
 

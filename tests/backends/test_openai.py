@@ -409,6 +409,17 @@ async def test_the_base_url_may_come_from_the_environment(
     assert isinstance(await one(connect(base_url=None)), Reply)
 
 
+async def test_the_environments_proxy_is_used_except_for_this_machine(
+    server: ChatServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
+    assert isinstance(await one(connect(base_url="http://models.invalid/v1")), Reply)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert isinstance(await one(connect()), Reply)
+
+
 # --- scoring a given text ---
 
 
