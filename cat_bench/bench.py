@@ -20,7 +20,7 @@ from cat_bench.errors import NotAvailable
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.grading import Grader
 from cat_bench.results import RolloutRow, Row
-from cat_bench.types import AnswerScorer, Pool, Sample
+from cat_bench.types import Pool, Sample
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Bench:
         """The question's pool, graded and partitioned."""
         policy, question = self.roles.policy, sample.question
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
-        ctx = QuestionContext(self.roles, self.grader.scorer, self.task.prompts, key=question.id)
+        ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)
         scores = await self.grader.scores(sample, [r.text for r in pool.rollouts], ctx)
         return Evaluation(
             sample=sample,
@@ -96,8 +96,8 @@ class Bench:
         )
 
     async def _partition(self, pool: Pool) -> dict[int, int | None]:
-        scorer = self.grader.scorer
-        if not isinstance(scorer, AnswerScorer):
+        scorer = self.grader.answers
+        if scorer is None:
             return {r.slot: None for r in pool.rollouts}
         answers = [scorer.answer(r.text) for r in pool.rollouts]
         labels = await self.grader.partition(answers)
@@ -129,14 +129,13 @@ class Bench:
 
 def _rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
     """One row per slot of the question's pool, failures included."""
-    question, scorer = evaluation.question.id, evaluation.grader.scorer
-    answer = scorer.answer if isinstance(scorer, AnswerScorer) else lambda _: None
+    question, scorer = evaluation.question.id, evaluation.grader.answers
     rows = [
         RolloutRow(
             question=question,
             slot=r.slot,
             digest=sha256(r.text.encode("utf-8", "surrogatepass")).hexdigest(),
-            answer=answer(r.text),
+            answer=scorer.answer(r.text) if scorer else None,
             cluster=evaluation.labels[r.slot],
             score=evaluation.scores[r.text].value,
             finish=r.reply.finish,

@@ -25,7 +25,6 @@ from cat_bench.types import (
     Reply,
     Rollout,
     Sampling,
-    Scorer,
     Usage,
 )
 
@@ -97,7 +96,8 @@ class QuestionContext:
     """The `Context` of one question and one use of one plug-in."""
 
     roles: Roles
-    scorer: Scorer
+    answers: AnswerScorer | None
+    """The task's notion of an answer; None where it has none."""
     prompts: Prompts
     labels: Mapping[int, int | None] = field(default_factory=dict)
     """The pool's partition by answer: slot → cluster."""
@@ -126,7 +126,7 @@ class QuestionContext:
 
     def answer(self, text: str) -> str | None:
         """The final answer that the task reads from a text; None where it finds none."""
-        return self._answers.answer(text)
+        return self._comparable.answer(text)
 
     def prompt(self, name: str, **values: JSON) -> list[Message]:
         """The task's (else the general) prompt text of that name, as one user message."""
@@ -134,14 +134,14 @@ class QuestionContext:
 
     async def clusters(self, rollouts: Sequence[Rollout]) -> list[int | None]:
         """Each rollout's cluster in the whole pool's partition; None: no answer."""
-        _ = self._answers
+        _ = self._comparable
         return [self.labels[rollout.slot] for rollout in rollouts]
 
     @property
-    def _answers(self) -> AnswerScorer:
-        if not isinstance(self.scorer, AnswerScorer):
+    def _comparable(self) -> AnswerScorer:
+        if self.answers is None:
             raise NotAvailable("the task has no final answers to compare")
-        return self.scorer
+        return self.answers
 
     def _lent(self, name: str, role: Role | None) -> Borrowed:
         if role is None:

@@ -107,7 +107,7 @@ class Evaluation:
     def context(self, slots: Collection[int] = ()) -> QuestionContext:
         """A context with a bill of its own, for work on these slots."""
         key = f"{self.question.id}/{sorted(slots)}"
-        return QuestionContext(self.roles, self.grader.scorer, self.prompts, self.labels, key)
+        return QuestionContext(self.roles, self.grader.answers, self.prompts, self.labels, key)
 
     async def _probabilities(self, method: Method, budgets: Sequence[int]) -> FloatArray | None:
         """Pick probabilities where the method has a closed form, shape (budgets, rollouts)."""

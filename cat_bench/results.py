@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -131,12 +131,12 @@ class _Table:
         self._path = path
         self._schema = _schema(kind)
         self._buffer = buffer
-        self._rows: list[dict[str, JSON]] = []
+        self._rows: list[Row | RolloutRow] = []
         self._writer: JSON = None
         self._closed = False
 
     def add(self, rows: Iterable[Row | RolloutRow]) -> None:
-        self._rows.extend(asdict(row) for row in rows)
+        self._rows.extend(rows)
         if len(self._rows) >= self._buffer:
             self._flush()
 
@@ -152,7 +152,8 @@ class _Table:
 
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        columns = {name: [getattr(row, name) for row in self._rows] for name in self._schema.names}
+        self._writer.write_table(pa.Table.from_pydict(columns, schema=self._schema))
         self._rows.clear()
 
 
