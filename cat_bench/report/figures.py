@@ -43,7 +43,7 @@ _STYLE: JSON = {
     "svg.hashsalt": "cat_bench",
 }
 _EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
-_SIZE = (6.5, 3.9)
+_WIDTH, _HEIGHT, _LEGEND_LINE = 6.5, 3.9, 0.172  # inches
 _LONGEST = 30
 
 
@@ -68,7 +68,8 @@ def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
 
 
 def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    height = max(_HEIGHT, _LEGEND_LINE * (scored["method"].nunique() + 1))
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
     artists = _lines(axes, scored)
@@ -136,6 +137,8 @@ def _point(axes: Axes, rows: pd.DataFrame, *, shift: float, **style: JSON) -> JS
     reach = np.maximum(np.nan_to_num([score - low, high - score]), 0)
     beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": beside}
+    # A marker that is moved aside takes no part in scaling the axes by itself.
+    axes.update_datalim(np.column_stack([[*n, *n], [*(score - reach[0]), *(score + reach[1])]]))
     return axes.errorbar(n, score, yerr=reach, **_EDGE, **style)
 
 

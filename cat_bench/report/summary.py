@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cat_bench.intervals import Difference, holm, mean_interval, paired_difference
 from cat_bench.results import read_record, read_scores
@@ -92,6 +93,8 @@ def summarise(folder: Path) -> pd.DataFrame:
     """
     record = read_record(folder)
     rows = read_scores(folder, columns=_READ)
+    unavailable = {entry["name"] for entry in record["methods"] if entry.get("reason")}
+    rows = rows[~rows["method"].isin(unavailable)]
     per_question = _per_question(rows)
     values = _values(per_question, rows)
     totals = _totals(per_question)
@@ -139,7 +142,7 @@ class _Values:
         left, right = self.columns[a][there], self.columns[b][there]
         return paired_difference(left, right, clusters=self._of(there))
 
-    def _of(self, there: np.typing.NDArray[np.bool_]) -> list[str | None] | None:
+    def _of(self, there: NDArray[np.bool_]) -> list[str | None] | None:
         if self.clusters is None:
             return None
         return [self.clusters[index] for index in np.flatnonzero(there)]
@@ -176,11 +179,10 @@ def _values(per_question: pd.DataFrame, rows: pd.DataFrame) -> _Values:
     wide = per_question["value"].unstack(_KEY).sort_index()
     named = rows.drop_duplicates("question").set_index("question")["cluster"].reindex(wide.index)
     clusters = tuple(name if isinstance(name, str) else None for name in named)
-    names: list[Key] = wide.columns.to_list()
-    columns = {
-        (m, int(n)): data for (m, n), data in zip(names, wide.to_numpy(float).T, strict=True)
-    }
-    return _Values(columns, clusters if any(clusters) else None)
+    methods, budgets = (wide.columns.get_level_values(name) for name in _KEY)
+    keys = [(str(m), int(n)) for m, n in zip(methods, budgets, strict=True)]
+    columns = dict(zip(keys, wide.to_numpy(float).T, strict=True))
+    return _Values(columns, clusters if named.notna().any() else None)
 
 
 def _totals(per_question: pd.DataFrame) -> dict[Key, dict[str, JSON]]:
@@ -220,7 +222,7 @@ def _rows(
 ) -> Iterator[dict[str, JSON]]:
     head = {"method": method.name, "kind": method.kind}
     budgets = values.budgets(method.name)
-    if method.reason is not None or not budgets:
+    if not budgets:
         yield {**head, "reason": method.reason or "no question has enough rollouts"}
         return
     for n in budgets:

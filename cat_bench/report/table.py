@@ -22,8 +22,10 @@ _NOT_EXCHANGEABLE = (
 )
 _COUNTED = {
     "unscored": "Unscored questions are left out of means and differences, never counted as wrong.",
-    "lost": "Lost: the share of picks or draws without a score; the rest carries the mean.",
-    "failed": "Failed: draws that gave nothing to score.",
+    "lost": (
+        "Lost: the share of picks without a score, failed draws included; the rest carries the "
+        "mean."
+    ),
     "abstained": "An abstention counts 0.",
     "fallback": (
         "Fallback: a stand-in for a reply that could not be used; in brackets, the score if it "
@@ -160,7 +162,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
     low, high = drawn["draws"].min(), drawn["draws"].max()
     count = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
     names = ", ".join(_cell(name) for name in drawn["method"].unique())
-    yield f"Means over {count} drawn subsets per question: {names}." + (
+    yield f"Means over drawn subsets ({count} per question): {names}." + (
         " Other scores are exact expectations over all subsets."
         if len(drawn) < len(sampled)
         else ""
@@ -173,7 +175,6 @@ def _remarks(row: Mapping[str, JSON], questions: int) -> str:
     remarks = (
         (row["questions"] < questions, f"{row['questions']:,} of {questions:,} questions"),
         (row["unscored"] > 0, f"{row['unscored']:,} unscored"),
-        (row["failed"] > 0, f"{row['failed']:,} failed"),
         (row["abstained"] > 0, f"abstained {_percent(row['abstained'])} %"),
         (row["fallback"] > 0, f"fallback {_percent(row['fallback'])} %{strict}"),
         (row["lost"] > 0, f"lost {_percent(row['lost'])} %"),

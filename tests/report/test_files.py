@@ -1,0 +1,127 @@
+"""The four files: whole, the same every time, and legible."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from cat_bench.errors import DataError
+from cat_bench.report import markdown, summarise, write
+from cat_bench.results import Row
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+NAMES = ["table.csv", "table.md", "curve.png", "curve.svg"]
+HOSTILE = ["a|b{x=1}", "=cmd()", "_under", "$x_1$ & <b>", "投票", "two\nlines", "\x00\x1b"]
+LEADING = (
+    "task,model,method,n,questions,score,se,ci_low,ci_high,reference,diff,diff_low,diff_high,p,"
+    "diff_single,diff_single_low,diff_single_high,p_single,unscored,calls,prompt_tokens,"
+    "shared_prompt_tokens,completion_tokens,reasoning_tokens,abstained,fallback,lost,draws,kind,"
+    "flag,reason"
+)
+
+
+def random_rows(names: list[str], budgets: list[int], *, questions: int = 6) -> list[Row]:
+    rng = np.random.default_rng(1)
+    return [
+        Row(question=f"q{i}", method=name, n=n, score=float(rng.random()), calls=n)
+        for i in range(questions)
+        for name in names
+        for n in budgets
+    ]
+
+
+def texts(path: Path) -> list[str]:
+    return [e.text or "" for e in ElementTree.parse(path).iter() if e.tag.endswith("}text")]
+
+
+def test_a_second_report_has_the_same_bytes(runs: Runs) -> None:
+    folder = runs.build(random_rows(["single", "majority", "cat", "oracle"], [1, 2, 4]))
+    before = sorted(path.name for path in folder.iterdir())
+    paths = write(folder)
+    assert paths == [folder / name for name in NAMES]
+    first = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in write(folder)] == first
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*before, *NAMES])
+    assert (folder / "table.md").read_text(encoding="utf-8") == markdown(folder)
+
+
+def test_the_csv_keeps_its_columns_and_every_digit(runs: Runs) -> None:
+    folder = runs.build(random_rows(["majority", "=cmd()"], [1, 2]))
+    write(folder)
+    with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        lines = list(reader)
+    known = LEADING.split(",")
+    assert [name for name in reader.fieldnames or () if name in known] == known
+    assert [(line["method"], line["n"]) for line in lines] == [
+        ("=cmd()", "1"),
+        ("=cmd()", "2"),
+        ("majority", "1"),
+        ("majority", "2"),
+    ]
+    assert [float(line["score"]) for line in lines] == list(summarise(folder)["score"])
+    assert lines[-1]["diff"] == lines[-1]["draws"] == lines[-1]["reason"] == ""
+
+
+def test_the_figure_is_sized_for_print_and_names_every_method(runs: Runs) -> None:
+    rows = [
+        *random_rows(["single", "majority", "cat", "oracle"], [1, 2, 4]),
+        *random_rows(["cat-1"], [1]),
+        *random_rows(["greedy"], [0]),
+        *runs.scores("hopeless", 4, [None] * 6),
+    ]
+    png, svg = write(runs.build(rows))[2:]
+    assert struct.unpack(">II", png.read_bytes()[16:24]) == (1300, 780)
+    words = texts(svg)
+    assert {"single (floor)", "oracle (ceiling)", "majority", "cat", "cat-1", "greedy"} <= set(
+        words
+    )
+    assert {"1", "2", "4", "rollouts read per question, n"} <= set(words)
+    assert "hopeless" not in words
+    assert all(float(e) >= 8 for e in font_sizes(svg))
+
+
+def font_sizes(path: Path) -> list[str]:
+    styles = [e.get("style", "") for e in ElementTree.parse(path).iter() if e.tag.endswith("}text")]
+    return [style.split("px")[0].split()[-1] for style in styles]
+
+
+def test_the_legend_follows_the_lines_down(runs: Runs) -> None:
+    rows = [row for k, name in enumerate("abc") for row in runs.scores(name, 1, [k / 2, 0.5])]
+    words = texts(write(runs.build(rows))[3])
+    assert [word for word in words if word in "abc"] == ["c", "b", "a"]
+
+
+def test_hostile_names_reach_the_figure_as_text(runs: Runs) -> None:
+    svg = write(runs.build(random_rows([*HOSTILE, "x" * 90], [1, 2])))[3]
+    assert {"a|b{x=1}", "=cmd()", "_under", "$x_1$ & <b>", "投票", "two lines"} <= set(texts(svg))
+    assert "x" * 29 + "…" in texts(svg)
+
+
+@pytest.mark.parametrize("budgets", [[8], [0], list(range(1, 17))])
+@pytest.mark.parametrize("questions", [1, 5])
+def test_runs_of_any_shape_have_a_figure(runs: Runs, budgets: list[int], questions: int) -> None:
+    names = ["single", "oracle", *"abcdefghijklmnopqrstuvw"]
+    paths = write(runs.build(random_rows(names, budgets, questions=questions)))
+    assert all(path.stat().st_size for path in paths)
+
+
+def test_a_run_without_scores_has_an_empty_figure(runs: Runs) -> None:
+    paths = write(runs.build([], [runs.method("cat", reason="no anchor was given")]))
+    assert all(path.stat().st_size for path in paths)
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())

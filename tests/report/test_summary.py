@@ -1,0 +1,210 @@
+"""The numbers of a run against hand-computed ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cat_bench.errors import DataError
+from cat_bench.intervals import mean_interval, paired_difference
+from cat_bench.report import COLUMNS, summarise
+from cat_bench.results import Row
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def row(table: pd.DataFrame, name: str, n: int) -> dict[str, Any]:
+    found = table[(table["method"] == name) & (table["n"] == n)].to_dict("records")
+    assert len(found) == 1
+    return {str(key): value for key, value in found[0].items()}
+
+
+def test_a_question_is_the_mean_of_its_draws_weighted_by_what_was_scored(
+    runs: Runs,
+) -> None:
+    """q0: (1 * 1 + 0.5 * 0.4) / 1.5 = 0.8; q1: one draw of two was scored, 0.2; q2: none was."""
+    rows = [
+        Row(question="q0", method="cat", n=2, draw=0, score=1.0, calls=3),
+        Row(question="q0", method="cat", n=2, draw=1, score=0.4, lost=0.5, calls=5),
+        Row(question="q1", method="cat", n=2, draw=0, score=0.2, calls=3),
+        Row(question="q1", method="cat", n=2, draw=1, failed="timeout: slow", calls=3),
+        Row(question="q2", method="cat", n=2, draw=0, failed="timeout: slow", calls=2),
+    ]
+    found = row(summarise(runs.build(rows)), "cat", 2)
+    assert found["score"] == pytest.approx(0.5)
+    assert found["se"] == pytest.approx(0.3)  # sd of (0.8, 0.2) is 0.3 * sqrt 2
+    assert (found["questions"], found["unscored"], found["failed"]) == (2, 1, 2)
+    assert found["lost"] == pytest.approx((0.25 + 0.5 + 1) / 3)
+    assert found["calls"] == pytest.approx((4 + 3 + 2) / 3)
+    assert found["draws"] == pytest.approx(5 / 3)
+
+
+def test_shares_and_the_score_if_a_fallback_counted_0(runs: Runs) -> None:
+    rows = [
+        Row(question="q0", method="pick", n=2, draw=0, score=1.0, fallback="named none"),
+        Row(question="q0", method="pick", n=2, draw=1, score=0.5),
+        Row(question="q1", method="pick", n=2, draw=0, score=0.0, abstained=1.0, fallback="why"),
+    ]
+    found = row(summarise(runs.build(rows)), "pick", 2)
+    assert found["score"] == pytest.approx((0.75 + 0) / 2)
+    assert found["score_fallback_0"] == pytest.approx((0.25 + 0) / 2)
+    assert found["fallback"] == pytest.approx(0.25)  # an abstention is no fallback
+    assert found["abstained"] == pytest.approx(0.5)
+
+
+def test_pairs_are_the_questions_that_both_scored(runs: Runs) -> None:
+    """q1 is unscored for one side, q3 absent from the other: the differences are 0.5 and 0.1."""
+    rows = [
+        *runs.scores("majority", 2, [0.5, 1.0, 0.3, 1.0]),
+        *runs.scores("cat", 2, [1.0, None, 0.4]),
+    ]
+    found = row(summarise(runs.build(rows)), "cat", 2)
+    assert found["score"] == pytest.approx(0.7)
+    assert found["reference"] == "majority"
+    assert found["diff"] == pytest.approx(0.3)
+    expected = paired_difference([1.0, 0.4], [0.5, 0.3])
+    assert (found["diff_low"], found["diff_high"]) == (expected.low, expected.high)
+    assert found["p"] == expected.p
+
+
+def test_every_row_names_what_it_is_compared_with(runs: Runs) -> None:
+    values = {1: [0.0, 0.4, 0.8, 1.0], 2: [0.1, 0.4, 0.9, 1.0]}
+    rows = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, values[n])),
+        *(r for n in (1, 2) for r in runs.scores("single", n, values[1])),
+        *(r for n in (1, 2) for r in runs.scores("cat", n, values[2])),
+        *(r for n in (1, 2) for r in runs.scores("oracle", n, [1.0] * 4)),
+        *runs.scores("greedy", 0, [0.5] * 4),
+        *runs.scores("cat-1", 1, values[1]),
+    ]
+    methods = [
+        "single",
+        runs.method("greedy", budgets=[0]),
+        "majority",
+        "cat",
+        runs.method("cat-1", budgets=[1]),
+    ]
+    table = summarise(runs.build(rows, methods))
+    against = {(r["method"], r["n"]): r["reference"] for r in table.to_dict("records")}
+    assert against[("cat", 1)] == against[("cat", 2)] == against[("single", 2)] == "majority"
+    assert against[("greedy", 0)] == against[("cat-1", 1)] == "majority@2"
+    assert row(table, "cat-1", 1)["diff"] == pytest.approx(-0.05)
+    assert row(table, "greedy", 0)["diff_single"] == pytest.approx(-0.05)
+    assert pd.isna(against[("majority", 2)])
+    assert pd.isna(row(table, "majority", 2)["diff"])
+    assert pd.isna(row(table, "single", 2)["diff_single"])
+    for name in ("single", "oracle"):
+        found = row(table, name, 2)
+        assert found["kind"] == "frame"
+        assert not pd.isna(found["diff"])
+        assert pd.isna(found["p"])
+        assert pd.isna(found["p_single"])
+
+
+def test_without_majority_the_reference_is_a_single_rollout(runs: Runs) -> None:
+    rows = [
+        *runs.scores("single", 1, [0.2, 0.4]),
+        *runs.scores("single", 2, [0.2]),
+        *runs.scores("cat", 2, [0.6]),
+        *runs.scores("greedy", 0, [1.0, 0.0]),
+    ]
+    table = summarise(runs.build(rows, ["single", runs.method("greedy", budgets=[0]), "cat"]))
+    assert row(table, "cat", 2)["reference"] == "single"
+    greedy = row(table, "greedy", 0)
+    assert greedy["reference"] == "single@1"
+    assert greedy["diff"] == greedy["diff_single"] == pytest.approx(0.2)
+
+
+def test_holm_covers_the_methods_each_at_its_largest_n(runs: Runs) -> None:
+    """All of 8 questions differ one way: p = 2 / 2^8; of 6 that differ, 2 / 2^6."""
+    zeros = [0.0] * 8
+    rows = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, zeros)),
+        *(r for n in (1, 2) for r in runs.scores("strong", n, [1.0] * 8)),
+        *(r for n in (1, 2) for r in runs.scores("weak", n, [1.0] * 6 + [0.0] * 2)),
+        *(r for n in (1, 2) for r in runs.scores("oracle", n, [1.0] * 8)),
+    ]
+    table = summarise(runs.build(rows))
+    strong, weak = row(table, "strong", 2), row(table, "weak", 2)
+    assert (strong["p"], weak["p"]) == pytest.approx((2 / 2**8, 2 / 2**6))
+    assert (strong["p_holm"], weak["p_holm"]) == pytest.approx((4 / 2**8, 2 / 2**6))
+    assert pd.isna(row(table, "strong", 1)["p_holm"])
+    assert pd.isna(row(table, "oracle", 2)["p_holm"])
+
+
+def test_questions_of_one_cluster_are_one_unit(runs: Runs) -> None:
+    """Two clusters with residual sums 1 and -1: SE = sqrt(2 / 1 * 2) / 4 = 0.5."""
+    values = [1.0, 1.0, 0.0, 0.0]
+    rows = [
+        Row(question=f"q{i}", cluster="ab"[i // 2], method="vote", n=1, score=value)
+        for i, value in enumerate(values)
+    ]
+    found = row(summarise(runs.build(rows)), "vote", 1)
+    assert found["se"] == pytest.approx(sqrt(2 * 2) / 4)
+    expected = mean_interval(values, clusters=["a", "a", "b", "b"])
+    assert (found["ci_low"], found["ci_high"]) == (expected.low, expected.high)
+
+
+def test_a_mean_of_graded_scores_is_brought_into_0_to_1(runs: Runs) -> None:
+    found = row(summarise(runs.build(runs.scores("cat", 1, [-0.5, 0.1]))), "cat", 1)
+    assert (found["score"], found["ci_low"]) == (0.0, 0.0)
+
+
+def test_a_method_that_is_not_available_is_one_row_with_its_reason(runs: Runs) -> None:
+    methods = ["vote", runs.method("judged", reason="no judge was given"), "later"]
+    rows = [*runs.scores("vote", 1, [1.0]), *runs.scores("judged", 1, [1.0])]
+    table = summarise(runs.build(rows, methods))
+    assert list(table["method"]) == ["vote", "judged", "later"]
+    assert list(table["n"].isna()) == [False, True, True]
+    assert list(table["reason"])[1:] == ["no judge was given", "no question has enough rollouts"]
+
+
+def test_a_method_whose_every_question_is_unscored_has_no_score(runs: Runs) -> None:
+    rows = [*runs.scores("cat", 2, [None, None]), *runs.scores("majority", 2, [1.0, 0.0])]
+    found = row(summarise(runs.build(rows)), "cat", 2)
+    assert (found["questions"], found["unscored"]) == (0, 2)
+    assert all(pd.isna(found[name]) for name in ("score", "se", "ci_low", "diff", "p", "flag"))
+
+
+def test_a_run_without_rows_is_a_table_of_reasons(runs: Runs) -> None:
+    table = summarise(runs.build([], [runs.method("cat", reason="no anchor was given")]))
+    assert list(table["reason"]) == ["no anchor was given"]
+    assert list(table.columns) == list(COLUMNS)
+
+
+def test_the_order_of_rows_leaves_no_trace(runs: Runs) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        Row(question=f"q{i}", method=m, n=n, draw=d, score=float(rng.random()), calls=rng.random())
+        for i in range(12)
+        for m in ("cat", "majority")
+        for n in (1, 2)
+        for d in range(3)
+    ]
+    shuffled = [rows[index] for index in rng.permutation(len(rows))]
+    one, other = (summarise(runs.build(r, name=name)) for r, name in ((rows, "a"), (shuffled, "b")))
+    assert one.to_csv() == other.to_csv()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no readable run\.json"):
+        summarise(tmp_path)
+
+
+def test_the_numbers_need_no_plotting_library() -> None:
+    code = "import cat_bench.report, sys; print('matplotlib' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.strip() == "False"

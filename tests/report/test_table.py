@@ -1,0 +1,87 @@
+"""The table for people, word for word, and what must be said under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cat_bench.report import markdown
+from cat_bench.results import Row
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_the_whole_table(runs: Runs) -> None:
+    """table.md is checked by hand.
+
+    cat at n = 2: 0.9167, sd 0.1443, SE 0.0833, Student's t with 2 degrees 4.303; against majority
+    0.25 on three questions, so p = 2 / 2^3, and twice that among two methods.
+    """
+    halves = [0.5, 0.5, 0.5, 0.5]
+    rows = [
+        *(row for n in (1, 2) for row in runs.scores("single", n, halves)),
+        *runs.scores("majority", 1, halves),
+        *runs.scores("majority", 2, [0.75, 0.75, 0.5, 0.5], abstained=0.25),
+        *runs.scores("cat", 1, [0.5, 0.75, 0.75, 0.5], calls=2, draw=0),
+        *runs.scores("cat", 2, [1.0, 1.0, 0.75, None], calls=3, draw=0),
+        *runs.scores("greedy", 0, [1.0, 1.0, 0.0, 0.0], calls=1, draw=0),
+        *runs.scores("oracle", 1, halves),
+        *runs.scores("oracle", 2, [1.0, 1.0, 1.0, 1.0]),
+    ]
+    methods = [
+        "single",
+        runs.method("greedy", budgets=[0]),
+        "majority",
+        "cat",
+        runs.method("judged", reason="no judge was given"),
+    ]
+    golden = Path(__file__).with_name("table.md").read_text(encoding="utf-8")
+    assert markdown(runs.build(rows, methods)) == golden
+
+
+def test_what_is_missing_is_under_the_table(runs: Runs) -> None:
+    text = markdown(
+        runs.build(
+            runs.scores("single", 1, [1.0, 0.5]),
+            dropped={"1": 0, "8": 3, "16": 5},
+            rollouts={"asked": 32, "failed": 2, "no_answer": 0, "truncated": 1, "unscored": 0},
+            task={"name": "sums", "exchangeable": False},
+        )
+    )
+    assert "left out of every method: 3 at n = 8, 5 at n = 16." in text
+    assert "Of 32 rollouts: 2 failed, 1 cut off at the token limit." in text
+    assert "The responses of one question are not i.i.d. samples" in text
+    assert "vs majority" not in text
+    assert "Score by n" not in text
+
+
+def test_fallbacks_show_the_score_without_them(runs: Runs) -> None:
+    rows = [
+        Row(question="q0", method="pick", n=2, draw=0, score=1.0, fallback="named none"),
+        Row(question="q1", method="pick", n=2, draw=0, score=1.0),
+    ]
+    assert "fallback 50.0 % (50.0)" in markdown(runs.build(rows))
+
+
+def test_a_hostile_name_stays_in_its_cell(runs: Runs) -> None:
+    text = markdown(runs.build(runs.scores("a|b{x=1}\n# <b>投`*\x1b", 1, [1.0, 0.5])))
+    assert "| a\\|b{x=1} # \\<b>投\\`\\* " in text
+    assert "\x1b" not in text
+
+
+def test_no_difference_has_no_sign_of_its_own(runs: Runs) -> None:
+    rows = [*runs.scores("majority", 1, [0.5]), *runs.scores("cat", 1, [0.5 - 1e-9])]
+    text = markdown(runs.build(rows))
+    assert "+0.0" in text
+    assert "-0.0" not in text
+    assert "1 question ·" in text
+
+
+def test_a_run_in_which_nothing_could_run_says_why(runs: Runs) -> None:
+    text = markdown(runs.build([], [runs.method("cat", reason="no anchor was given")]))
+    assert "**cat** is not available: no anchor was given" in text
