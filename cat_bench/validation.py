@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from cat_bench.errors import ConfigError, nearest
@@ -32,6 +33,8 @@ def read_yaml(path: Path) -> dict[str, JSON]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(path, f"line {line}", f"is not YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(path, "", f"is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "", "should hold a mapping of fields to values.")
     return content
@@ -42,13 +45,19 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
 
     Raises ConfigError that names `source`, the first field that is off, and what would be right.
     """
-    adapter = TypeAdapter(kind)
+    if is_dataclass(kind):  # pydantic lets a plain dataclass's unknown fields pass in silence
+        known = [field.name for field in fields(kind) if field.init]
+        for name in values:
+            if name not in known:
+                raise ConfigError(source, str(name), _unknown(str(name), known))
     try:
-        return adapter.validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(dict(values))
+    except PydanticUserError as error:
+        raise ConfigError(source, "", error.message.partition("\n")[0]) from error
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(source, field, _problem(first, _fields(kind))) from None
+        raise ConfigError(source, field, _problem(first, kind)) from None
 
 
 def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
@@ -61,8 +70,16 @@ def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(source, key.strip(), "should be written key=value.")
-        values[key.strip()] = yaml.safe_load(value)
+        values[key.strip()] = scalar(value, source=source, field=key.strip())
     return found["name"].strip(), values
+
+
+def scalar(text: str, *, source: str | Path, field: str) -> JSON:
+    """A value as YAML reads it: `0.7` is a number, `null` is None. Raises ConfigError."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(source, field, f"{text!r} is not a YAML value.") from None
 
 
 def split_list(text: str) -> list[str]:
@@ -70,18 +87,22 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^{]*\})", text) if part.strip()]
 
 
-def _fields(kind: type) -> list[str]:
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})
-    return list(fields)
-
-
-def _problem(error: ErrorDetails, known: list[str]) -> str:
+def _problem(error: ErrorDetails, kind: JSON) -> str:
     match error["type"]:
         case "missing":
             return "is missing."
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            name = str(error["loc"][-1])
-            names = known if len(error["loc"]) == 1 else []
-            listed = f" Known: {', '.join(names)}." if names else ""
-            return f"is not a known field.{nearest(name, names)}{listed}"
+        case "extra_forbidden":
+            *place, name = error["loc"]
+            return _unknown(str(name), _known(kind, place))
     return f"{error['msg']}, not {error['input']!r}."
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    return f"is not a known field.{nearest(name, known)} Known: {', '.join(known) or 'none'}."
+
+
+def _known(model: JSON, place: Sequence[int | str]) -> list[str]:
+    """The fields, as they are written, of the pydantic model at `place` within `model`."""
+    for name in place:
+        model = model.model_fields[name].annotation
+    return [field.alias or name for name, field in model.model_fields.items()]
