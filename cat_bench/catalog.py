@@ -20,7 +20,7 @@ from cat_bench.cache.pools import pool_metadata, pool_rows
 from cat_bench.datasets import Data, rows
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.prompts import Prompts
-from cat_bench.registry import build, is_file, known, load
+from cat_bench.registry import build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
 from cat_bench.validation import read_yaml, split_inline, validated
 
@@ -112,7 +112,7 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
     """
     if spec.startswith("pool:"):
         return _pool_task(spec.removeprefix("pool:"), cache or Cache())
-    if is_file(spec) or spec in known("task"):
+    if is_file(spec) or (spec in known("task") and spec not in task_names()):
         return _plugged_in(spec)
     path = Path(spec)
     if path.suffix not in {".yaml", ".yml"}:
@@ -224,7 +224,7 @@ def _pool_task(name: str, cache: Cache) -> Task:
 
 def _plugged_in(spec: str) -> Task:
     """A task of the user's own class: `samples()` and `scorer`, the rest optional."""
-    plugin = load("task", spec)()
+    plugin = build("task", spec, {})
     for required in ("samples", "scorer"):
         if not hasattr(plugin, required):
             raise ConfigError(spec, required, "is missing: a task has `samples()` and `scorer`.")

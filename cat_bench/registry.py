@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
-from cat_bench.errors import ConfigError, UnknownName, nearest
+from cat_bench.errors import CatBenchError, ConfigError, UnknownName, nearest
 from cat_bench.types import JSON
 from cat_bench.validation import validated
 
@@ -62,8 +62,8 @@ def known(kind: Kind) -> dict[str, str]:
 
 
 def is_file(spec: str) -> bool:
-    """Whether a name is of the form `file.py:Class`."""
-    return spec.rpartition(":")[0].endswith(".py")
+    """Whether a name is of the form `file.py:Class`, or forgets the class."""
+    return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
 def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:
@@ -72,6 +72,8 @@ def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., An
     Raises UnknownName where nothing is called so, ConfigError where its module cannot be imported.
     """
     if is_file(spec):
+        if spec.endswith(".py"):
+            raise ConfigError(spec, "", f"names no class: write {spec}:CLASS.")
         path, _, attribute = spec.rpartition(":")
         return _attribute(_module_at((base or Path.cwd()) / path), attribute, spec)
     names = known(kind)
@@ -80,8 +82,11 @@ def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., An
     module, _, attribute = names[spec].partition(":")
     try:
         return _attribute(importlib.import_module(module), attribute, spec)
-    except ImportError as error:
-        raise ConfigError(f"{kind} {spec!r}", "", f"cannot be imported: {error}.") from error
+    except CatBenchError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{kind} {spec!r}", "", f"cannot be imported: {reason}.") from error
 
 
 def build(
@@ -95,12 +100,14 @@ def build(
     """The plug-in that `spec` names, with its parameters checked against its fields' types."""
     factory = load(kind, spec, base=base)
     source = source or f"{kind} {spec!r}"
-    if isinstance(factory, type) and is_dataclass(factory):
-        return validated(factory, params, source=source)
     try:
+        if isinstance(factory, type) and is_dataclass(factory):
+            return validated(factory, params, source=source)
         return factory(**params)
-    except TypeError as error:
-        raise ConfigError(source, "", f"{error}.") from error
+    except CatBenchError:
+        raise
+    except Exception as error:
+        raise ConfigError(source, "", f"{type(error).__name__}: {error}.") from error
 
 
 def _module_at(path: Path) -> ModuleType:
