@@ -44,7 +44,7 @@ _STYLE: JSON = {
 }
 _EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 _WIDTH, _HEIGHT, _LEGEND_LINE = 6.5, 3.9, 0.172  # inches
-_LONGEST = 30
+_LONGEST, _TITLE = 30, 62  # characters beside and above the axes
 
 
 def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -84,19 +84,19 @@ def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
         for text in legend.get_texts():
             text.set_parse_math(False)
     _axis(axes, sorted({int(n) for n in scored["n"] if n > 0}))
-    config = record["config"]
-    facts = [plain(config["task"]), plain(config["model"]), questions(record)]
-    axes.set_title(" · ".join(facts), loc="left", parse_math=False, wrap=True)
+    axes.set_title(_title(record), loc="left", parse_math=False)
     return figure
 
 
 def _lines(axes: Axes, scored: pd.DataFrame) -> dict[str, JSON]:
     """Draw every method; its legend handle by name."""
     groups = {str(name): rows for name, rows in scored.groupby("method", sort=False)}
-    lone = {name for name, rows in groups.items() if (rows["n"] == 0).all()}
-    frames = {name for name, rows in groups.items() if (rows["kind"] == FRAME).all()}
-    artists = {name: _across(axes, groups[name], ":", "0.2") for name in lone}
-    artists |= {name: _across(axes, groups[name], "--", "0.45") for name in frames - lone}
+    artists = {}
+    for name, rows in groups.items():
+        if (rows["n"] == 0).all():
+            artists[name] = _across(axes, rows, ":", "0.2")
+        elif (rows["kind"] == FRAME).all():
+            artists[name] = _across(axes, rows, "--", "0.45")
     methods = [name for name in groups if name not in artists]
     shifts = _shifts({name: groups[name] for name in methods})
     axes.margins(x=0.15 if any(shifts.values()) else 0.05)
@@ -178,7 +178,19 @@ def _spaced(budgets: Iterable[int]) -> list[int]:
     return kept[::-1]
 
 
+def _title(record: Mapping[str, JSON]) -> str:
+    """Task, model and questions; of a long model name the end, which tells models apart."""
+    task, model = (plain(record["config"][name]) for name in ("task", "model"))
+    task, count = _cut(task), questions(record)
+    room = _TITLE - len(f"{task} ·  · {count}")
+    model = model if len(model) <= room else "…" + model[1 - room :]
+    return f"{task} · {model} · {count}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
 def _label(name: str) -> str:
-    shown = plain(name)
-    shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+    shown = _cut(plain(name))
     return f"{shown} ({FRAMES[name]})" if name in FRAMES else shown

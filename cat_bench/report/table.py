@@ -39,6 +39,8 @@ _ALWAYS = (
     "Tied picks count the mean of their scores. Calls and tokens: one stand-alone use per "
     "question, scoring apart.",
 )
+_SOME = 1e-9
+"""A share below it is rounding."""
 _ROLLOUTS = {
     "failed": "failed",
     "truncated": "cut off at the token limit",
@@ -124,7 +126,7 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)
     yield from _draws(summary)
-    yield from (text for name, text in _COUNTED.items() if (summary[name] > 0).any())
+    yield from (text for name, text in _COUNTED.items() if (summary[name] > _SOME).any())
     yield from _ALWAYS
 
 
@@ -175,9 +177,9 @@ def _remarks(row: Mapping[str, JSON], questions: int) -> str:
     remarks = (
         (row["questions"] < questions, f"{row['questions']:,} of {questions:,} questions"),
         (row["unscored"] > 0, f"{row['unscored']:,} unscored"),
-        (row["abstained"] > 0, f"abstained {_percent(row['abstained'])} %"),
-        (row["fallback"] > 0, f"fallback {_percent(row['fallback'])} %{strict}"),
-        (row["lost"] > 0, f"lost {_percent(row['lost'])} %"),
+        (row["abstained"] > _SOME, f"abstained {_percent(row['abstained'])} %"),
+        (row["fallback"] > _SOME, f"fallback {_percent(row['fallback'])} %{strict}"),
+        (row["lost"] > _SOME, f"lost {_percent(row['lost'])} %"),
     )
     return ", ".join(text for holds, text in remarks if holds)
 

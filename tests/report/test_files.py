@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -53,6 +56,17 @@ def test_a_second_report_has_the_same_bytes(runs: Runs) -> None:
     assert [path.read_bytes() for path in write(folder)] == first
     assert sorted(path.name for path in folder.iterdir()) == sorted([*before, *NAMES])
     assert (folder / "table.md").read_text(encoding="utf-8") == markdown(folder)
+
+
+def test_another_process_writes_the_same_bytes(runs: Runs) -> None:
+    folder = runs.build(random_rows(["single", "majority", "cat", "oracle", "a", "b"], [1, 2]))
+    code = "import pathlib, sys, cat_bench.report as r; r.write(pathlib.Path(sys.argv[1]))"
+    contents = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=environment)
+        contents.append([(folder / name).read_bytes() for name in NAMES])
+    assert contents[0] == contents[1]
 
 
 def test_the_csv_keeps_its_columns_and_every_digit(runs: Runs) -> None:
@@ -106,6 +120,14 @@ def test_hostile_names_reach_the_figure_as_text(runs: Runs) -> None:
     svg = write(runs.build(random_rows([*HOSTILE, "x" * 90], [1, 2])))[3]
     assert {"a|b{x=1}", "=cmd()", "_under", "$x_1$ & <b>", "投票", "two lines"} <= set(texts(svg))
     assert "x" * 29 + "…" in texts(svg)
+
+
+def test_of_a_long_model_name_the_title_keeps_the_end(runs: Runs) -> None:
+    config = {"task": "sums", "model": "org/" * 40 + "tail", "pool": 8}
+    svg = write(runs.build(random_rows(["single"], [1, 2]), config=config))[3]
+    title = next(text for text in texts(svg) if text.startswith("sums · …"))
+    assert title.endswith("/tail · 6 questions")
+    assert len(title) == 62
 
 
 @pytest.mark.parametrize("budgets", [[8], [0], list(range(1, 17))])
