@@ -1,0 +1,43 @@
+r"""Read the final answer out of a completion.
+
+Two ways and no fallback between them: the last box (``\boxed``, ``\fbox``, ``\framebox``), or the
+last match of a task's own pattern. A text without either has no answer; guessing at its last
+number would score completions that never answered. Both read a text once, however odd it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"(?P<box>\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*(?:\[[^\]{}]{0,40}\]\s*)*)"
+    r"(?:(?P<open>\{)|(?P<bare>[^\s${}]+(?:\{[^{}]*\})*))?"
+    r"|\\.|[{}]",
+    re.DOTALL,
+)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Content of the last box that is complete and not empty; of nested boxes, the innermost.
+
+    ``\boxed 5`` holds what follows up to white space or ``$``. An unclosed or empty box is passed
+    over: a cut-off repetition or a quoted instruction may follow the answer.
+    """
+    found: dict[int, str] = {}
+    opened: list[int | None] = []
+    for token in _TOKEN.finditer(text):
+        if token["bare"]:
+            found[token.start()] = token["bare"].rstrip(".,;:")
+        elif token["open"] or token[0] == "{":
+            opened.append(token.end() if token["open"] else None)
+        elif token[0] == "}" and opened and (start := opened.pop()) is not None:
+            found[start] = text[start : token.start()].strip()
+    return next((found[start] for start in sorted(found, reverse=True) if found[start]), None)
+
+
+def last_match(pattern: re.Pattern[str], text: str) -> str | None:
+    """The last match of a pattern's one group, stripped; None where there is none, or nothing."""
+    found = None
+    for match in pattern.finditer(text):
+        found = match[1]
+    return (found or "").strip() or None

@@ -1,0 +1,91 @@
+"""Score a final answer by mathematical equality with the target (math-verify).
+
+The answer is the last box of a text, or the last match of `pattern`. Grading that ran out of time
+or broke leaves a text unscored; a text without an answer is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from asyncio import gather
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+
+from cat_bench.errors import ConfigError
+from cat_bench.scorers.equivalence import Equivalence
+from cat_bench.scorers.extraction import last_boxed, last_match
+from cat_bench.scorers.plain import tidy
+from cat_bench.scorers.workers import Undecided
+from cat_bench.types import Context, Sample, Score
+
+_VERSION = "1"
+_LIBRARIES = ("math-verify", "sympy", "latex2sympy2_extended")
+
+
+@dataclass(frozen=True)
+class MathEqual:
+    r"""1 where a text's final answer equals the target, else 0.
+
+    Raises ConfigError for a pattern that is no regular expression with exactly one group, and for
+    a timeout that is not positive.
+    """
+
+    pattern: str | None = None
+    """A regular expression with one group, such as ``A: (.*)``; None: the last boxed answer."""
+
+    timeout: float = 5.0
+    """Seconds that grading one pair of answers may take."""
+
+    workers: int | None = None
+    """Grading processes; None: one for each core, at most 8."""
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ConfigError("math_equal", "timeout", f"{self.timeout} is not above 0 seconds")
+        try:
+            groups = re.compile(self.pattern or "()").groups
+        except re.error as error:
+            raise ConfigError("math_equal", "pattern", f"{self.pattern!r}: {error}") from error
+        if groups != 1:
+            problem = f"{self.pattern!r} has {groups} groups; put ( ) around the answer alone"
+            raise ConfigError("math_equal", "pattern", problem)
+
+    @property
+    def version(self) -> str:
+        """This scorer's version and those of the libraries that decide its verdicts."""
+        libraries = (f"{name} {version(name)}" for name in _LIBRARIES)
+        return ", ".join((f"math_equal {_VERSION}", *libraries))
+
+    def answer(self, text: str) -> str | None:
+        """The final answer as written; None where there is none."""
+        found = last_match(self._regex, text) if self._regex else last_boxed(text)
+        return found if found and tidy(found) else None
+
+    async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
+        """One score per text; `details` holds the answer. The target is the gold answer."""
+        gold = str(sample.target)
+        return await gather(*(self._grade(gold, self.answer(text)) for text in texts))
+
+    async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
+        """Labels 0, 1, ... that do not depend on order; None for an answer that says nothing."""
+        given = {answer for answer in answers if answer and tidy(answer)}
+        labels = await self._relation.partition(given)
+        return [None if answer is None else labels.get(answer) for answer in answers]
+
+    async def _grade(self, gold: str, answer: str | None) -> Score:
+        if answer is None:
+            return Score(0.0, "no answer")
+        same = await self._relation.same(gold, answer)
+        if isinstance(same, Undecided):
+            return Score(None, same.reason, {"answer": answer})
+        return Score(float(same), details={"answer": answer})
+
+    @cached_property
+    def _relation(self) -> Equivalence:
+        return Equivalence(self.timeout, self.workers)
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str] | None:
+        return None if self.pattern is None else re.compile(self.pattern)

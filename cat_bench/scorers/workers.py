@@ -1,0 +1,125 @@
+"""Grading processes that the kernel kills when a request overruns.
+
+Each worker runs `cat_bench.scorers.grading` as a program and answers JSON lines. It sets an alarm
+before each request and leaves the alarm's signal at its default action, so an overrun ends the
+process whatever it is computing, even if this process is gone by then. A request therefore costs
+its own timeout at most, and its own worker; the next request starts a new one.
+
+Workers start on first use, share nothing with this process (no fork, no re-import of its main
+module, no terminal signals) and end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from queue import Empty, LifoQueue
+
+from cat_bench.errors import CatBenchError
+from cat_bench.types import JSON
+
+_MOST = 8
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A request that came to no result, and why."""
+
+    reason: str
+
+
+@lru_cache
+def workers(count: int | None = None) -> Workers:
+    """This process's pool of `count` workers (None: one for each core, at most 8)."""
+    return Workers(count or min(_MOST, os.cpu_count() or 1))
+
+
+class Workers:
+    """At most `count` workers; safe to use from several threads and event loops."""
+
+    def __init__(self, count: int) -> None:
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="grading")
+        self._idle: LifoQueue[_Worker] = LifoQueue()
+        atexit.register(self.close)
+
+    async def ask(self, function: str, *answers: str, timeout: float) -> JSON | Undecided:
+        """What a function of `grading.SERVED` says of these answers within `timeout` seconds.
+
+        Raises CatBenchError if workers cannot be started at all.
+        """
+        request = json.dumps([timeout, function, *answers])
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ask, request, timeout)
+
+    def close(self) -> None:
+        """End the idle workers; a later request starts new ones."""
+        while (worker := self._take()) is not None:
+            worker.end()
+
+    def _ask(self, request: str, timeout: float) -> JSON | Undecided:
+        status: int | None = None
+        for _ in range(_ATTEMPTS):
+            worker = self._take() or _Worker()
+            reply = worker.ask(request)
+            if reply is not None:
+                self._idle.put(worker)
+                return reply["result"] if "result" in reply else Undecided(reply["error"])
+            status = worker.end()
+            if status == -signal.SIGALRM:
+                return Undecided(f"grading took more than {timeout:g} s")
+        return Undecided(f"the grading worker died (exit status {status})")
+
+    def _take(self) -> _Worker | None:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return None
+
+
+class _Worker:
+    def __init__(self) -> None:
+        path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-m", "cat_bench.scorers.grading"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+        if self._read() is None:
+            raise CatBenchError(
+                f"the grading worker did not start (exit status {self.end()}); its own message is "
+                "on stderr. Check that math-verify is installed."
+            )
+
+    def ask(self, request: str) -> JSON | None:
+        """The reply to one request; None if the worker died of it, or had died before."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(request + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        return self._read()
+
+    def end(self) -> int:
+        """Make sure that it is gone; its exit status, negative for a signal."""
+        self.process.kill()
+        self.process.communicate()
+        return self.process.returncode
+
+    def _read(self) -> JSON | None:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return json.loads(line) if line.endswith("\n") else None
