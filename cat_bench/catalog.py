@@ -120,7 +120,10 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
         if not path.is_file():
             raise UnknownName("task", spec, [*task_names(), *known("task")])
     content = validated(TaskFile, read_yaml(path), source=path)
-    scorer = build("scorer", content.scorer, content.scorer_params, base=path.parent, source=path)
+    scorer = _checked(
+        build("scorer", content.scorer, content.scorer_params, base=path.parent, source=path),
+        source=path,
+    )
     prompts = Prompts(path.parent)
     return Task(
         name=path.parent.name if path.name.startswith("task.") else path.stem,
@@ -222,6 +225,12 @@ def _pool_task(name: str, cache: Cache) -> Task:
     )
 
 
+def _checked(scorer: JSON, *, source: str | Path) -> Scorer:
+    if not isinstance(scorer, Scorer):
+        raise ConfigError(source, "scorer", "should have a `version` and a method `score`.")
+    return scorer
+
+
 def _plugged_in(spec: str) -> Task:
     """A task of the user's own class: `samples()` and `scorer`, the rest optional."""
     plugin = build("task", spec, {})
@@ -232,7 +241,7 @@ def _plugged_in(spec: str) -> Task:
         name=getattr(plugin, "name", spec.rpartition(":")[2]),
         version=str(getattr(plugin, "version", 1)),
         summary=(type(plugin).__doc__ or "").strip().partition("\n")[0],
-        scorer=plugin.scorer,
+        scorer=_checked(plugin.scorer, source=spec),
         samples=plugin.samples,
     )
     given = {

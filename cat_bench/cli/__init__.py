@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -55,15 +56,18 @@ def commands() -> None:
 def main() -> None:
     """The entry point: errors become one line and an exit status."""
     try:
-        commands(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.ClickException as error:
+        sys.exit(commands(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), status=error.exit_code)
     except CatBenchError as error:
-        click.echo(f"cat-bench: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        _fail(str(error), status=2 if isinstance(error, UsageError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("cat-bench: interrupted; what was sampled is in the cache.", err=True)
-        sys.exit(130)
+        _fail("interrupted; what was sampled is in the cache.", status=130)
+
+
+def _fail(problem: str, *, status: int) -> NoReturn:
+    click.echo(f"cat-bench: {' '.join(problem.split())}", err=True)
+    sys.exit(status)

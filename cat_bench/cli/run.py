@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import yaml
 
 from cat_bench.cli.progress import Progress
 from cat_bench.errors import ConfigError
 from cat_bench.session import Outcome, RunConfig
 from cat_bench.session import run as run_session
 from cat_bench.types import JSON
-from cat_bench.validation import read_yaml, split_list, validated
+from cat_bench.validation import read_yaml, scalar, split_list, validated
 
 ROLES = ("policy", "anchor", "judge")
 
@@ -61,7 +60,7 @@ def run(
     for setting in settings:
         _set(values, setting)
     values.setdefault("model", "tally")
-    tasks = split_list(task or values.pop("task", ""))
+    tasks = split_list(task or str(values.pop("task", "")))
     if not tasks:
         raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
     complete = True
@@ -119,8 +118,9 @@ def _set(values: dict[str, JSON], setting: str) -> None:
     key, equals, value = setting.partition("=")
     if not equals:
         raise ConfigError("--set", setting, "should be written KEY=VALUE.")
+    read = scalar(value, source="--set", field=key)
     role, dot, parameter = key.partition(".")
     if dot and role in ROLES:
-        values.setdefault("sampling", {}).setdefault(role, {})[parameter] = yaml.safe_load(value)
+        values.setdefault("sampling", {}).setdefault(role, {})[parameter] = read
     else:
-        values[key] = yaml.safe_load(value)
+        values[key] = read
