@@ -1,17 +1,15 @@
-"""A model: a backend with the cache before it and limits around it; the only caller of a backend.
+"""A model: a backend with the cache before it and a flow around it; the only caller of a backend.
 
 Invariants: a reply is returned only when it is durable; a slot that the cache holds is never asked
-for again; one slot is asked for once, however many tasks and processes want it at the same time;
-at most `limits.concurrency` requests are in flight; a call that fails is a `Failure`, never an
-exception.
+for again; one slot is asked for once, however many tasks and processes want it at the same time; a
+call that fails is a `Failure`, never an exception.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from cat_bench.backends import Backend, Request
 from cat_bench.cache import Cache, Call
+from cat_bench.flow import Flow, Gate, Limits
 from cat_bench.types import (
     Capability,
     Failure,
@@ -38,15 +37,7 @@ Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
 OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`concurrency` in requests; `retries` after the first try; delays in seconds."""
-
-    concurrency: int = 64
-    retries: int = 5
-    first_delay: float = 0.5
-    longest_delay: float = 30.0
-    poll: float = 0.2
+POLL_S = 0.2
 
 
 @dataclass(slots=True)
@@ -69,6 +60,7 @@ class Model:
         *,
         cache: Cache,
         limits: Limits | None = None,
+        gate: Gate | None = None,
         offline: bool = False,
         seed: int = 0,
         label: str | None = None,
@@ -77,11 +69,10 @@ class Model:
         self.backend = backend
         self.meter = Meter()
         self._cache = cache
-        self._limits = limits or Limits()
+        self._flow = Flow(limits, gate=gate)
         self._offline = offline
         self._seed = seed
         self._label = label
-        self._places = asyncio.Semaphore(self._limits.concurrency)
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
 
     @property
@@ -117,7 +108,8 @@ class Model:
 
         async def sample(mine: Sequence[int]) -> dict[int, Result]:
             seeds = [seed_of(call.key, slot, self._seed) for slot in mine]
-            fresh = await self._tried(Request(call.messages, sampling, tuple(seeds)))
+            request = Request(call.messages, sampling, tuple(seeds))
+            fresh = await self._flow.tried(request, self.backend.generate)
             return dict(zip(mine, fresh, strict=True))
 
         return await self._obtain(call, slots, sample)
@@ -126,15 +118,17 @@ class Model:
         """Log-probability in nats of each token of `text` as the reply to `messages`."""
         call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
 
-        async def measure(mine: Sequence[int]) -> dict[int, Result]:
-            async with self._places:
-                found = await self.backend.logprob(messages, text)
+        async def measure(_: Request) -> Sequence[Result]:
+            found = await self.backend.logprob(messages, text)
             if isinstance(found, Failure):
-                return dict.fromkeys(mine, found)
-            usage = Usage(prompt=len(found))
-            return dict.fromkeys(mine, Reply(text="", token_logprobs=found, usage=usage))
+                return [found]
+            return [Reply(text="", token_logprobs=found, usage=Usage(prompt=len(found)))]
 
-        result = (await self._obtain(call, [0], measure))[0]
+        async def score(mine: Sequence[int]) -> dict[int, Result]:
+            request = Request(call.messages, Sampling(), tuple(mine))
+            return dict(zip(mine, await self._flow.tried(request, measure), strict=True))
+
+        result = (await self._obtain(call, [0], score))[0]
         if isinstance(result, Failure):
             return result
         return np.empty(0) if result.token_logprobs is None else result.token_logprobs
@@ -179,7 +173,7 @@ class Model:
                 del self._under_way[place]
             mark.set_result(None)
         if claim.elsewhere and not made:
-            await asyncio.sleep(self._limits.poll)
+            await asyncio.sleep(POLL_S)
         return {**claim.done, **made}
 
     async def _made(self, call: Call, mine: Sequence[int], produce: Produce) -> dict[int, Result]:
@@ -199,28 +193,6 @@ class Model:
         finally:
             await self._cache.release(call, [slot for slot in mine if slot not in results])
         return results
-
-    async def _tried(self, request: Request) -> list[Result]:
-        """The request's results after bounded retries of what failed for the moment."""
-        results: dict[int, Result] = {}
-        wanted = list(range(len(request.seeds)))
-        for attempt in range(self._limits.retries + 1):
-            again = replace(request, seeds=tuple(request.seeds[index] for index in wanted))
-            async with self._places:
-                fresh = await self.backend.generate(again)
-            results.update(zip(wanted, fresh, strict=True))
-            failures = {i: r for i, r in results.items() if isinstance(r, Failure) and r.passing}
-            if not failures or attempt == self._limits.retries:
-                break
-            wanted = list(failures)
-            await asyncio.sleep(self._delay(attempt, list(failures.values())))
-        return [results[index] for index in range(len(request.seeds))]
-
-    def _delay(self, attempt: int, failures: Sequence[Failure]) -> float:
-        """Exponential with full jitter, and never sooner than the server asked for."""
-        ceiling = min(self._limits.longest_delay, self._limits.first_delay * 2**attempt)
-        asked = max((f.retry_after or 0.0 for f in failures), default=0.0)
-        return asked + random.uniform(0, ceiling)
 
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
         found = await self._cache.lookup(call, slots)

@@ -1,0 +1,163 @@
+"""How fast a model is called: a concurrency that finds its level, rate limits, retries, and a gate.
+
+Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply until
+the server first says 429, then by one a round trip; a 429 halves it, at most once a round trip, and
+nothing new is sent before the server's Retry-After has passed. A closed gate lets what is in flight
+finish and sends nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from aiolimiter import AsyncLimiter
+
+from cat_bench.backends import Request
+from cat_bench.types import Failure, Reply
+
+Result: TypeAlias = Reply | Failure
+Send: TypeAlias = Callable[[Request], Awaitable[Sequence[Result]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`concurrency` is the most requests in flight, `start` what it begins with.
+
+    `retries` come after the first try, with delays (and the `deadline` of one try) in seconds.
+    """
+
+    concurrency: int = 256
+    start: int = 64
+    retries: int = 5
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    deadline: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+class Gate:
+    """Open until somebody closes it; shared by all models of a run."""
+
+    def __init__(self) -> None:
+        self.closed: Failure | None = None
+
+    def close(self, kind: str, message: str) -> None:
+        """Send nothing more: every further call is a transient failure of this kind."""
+        self.closed = self.closed or Failure(kind, message)
+
+
+class Flow:
+    """The way to one model's server."""
+
+    def __init__(self, limits: Limits | None = None, *, gate: Gate | None = None) -> None:
+        self.limits = limits or Limits()
+        self.gate = gate or Gate()
+        self.level = float(min(self.limits.start, self.limits.concurrency))
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._met_limit = False
+        self._cut_at = self._paused_until = float("-inf")
+        self._requests = _per_minute(self.limits.requests_per_minute)
+        self._tokens = _per_minute(self.limits.tokens_per_minute)
+
+    async def tried(self, request: Request, send: Send, *, tokens: int = 0) -> list[Result]:
+        """One result per seed, after bounded retries of what failed for the moment.
+
+        `tokens` is what one try is expected to use, for the token rate. Only the seeds that failed
+        are asked for again.
+        """
+        results: dict[int, Result] = {}
+        wanted = list(range(len(request.seeds)))
+        for attempt in range(self.limits.retries + 1):
+            again = replace(request, seeds=tuple(request.seeds[index] for index in wanted))
+            fresh = await self._sent(again, send, tokens)
+            results.update(zip(wanted, fresh, strict=True))
+            wanted = [i for i in wanted if isinstance(f := results[i], Failure) and f.passing]
+            if not wanted or attempt == self.limits.retries or self.gate.closed:
+                break
+            await asyncio.sleep(self._delay(attempt))
+        return [results[index] for index in range(len(request.seeds))]
+
+    async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
+        """One try."""
+        async with self._place(tokens) as closed:
+            if closed:
+                return [closed] * len(request.seeds)
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            try:
+                async with asyncio.timeout(self.limits.deadline):
+                    results = await send(request)
+            except TimeoutError:
+                late = Failure("timeout", f"no reply within {self.limits.deadline} s")
+                return [late] * len(request.seeds)
+            self._learn(results, started=started, now=loop.time())
+            return results
+
+    def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
+        """Move the level by what came back."""
+        refused = [r for r in results if isinstance(r, Failure) and r.kind == "rate_limit"]
+        if not refused:
+            step = 1 / self.level if self._met_limit else 1.0
+            self.level = min(self.level + step, self.limits.concurrency)
+            return
+        self._met_limit = True
+        asked = max(failure.retry_after or 0.0 for failure in refused)
+        self._paused_until = max(self._paused_until, now + asked)
+        if started > self._cut_at:
+            self.level = max(1.0, self.level / 2)
+            self._cut_at = now
+
+    def _delay(self, attempt: int) -> float:
+        """Exponential with full jitter (the pause that a server asks for is kept by the place)."""
+        ceiling = min(self.limits.longest_delay, self.limits.first_delay * 2**attempt)
+        return random.uniform(0, ceiling)
+
+    @asynccontextmanager
+    async def _place(self, tokens: int) -> AsyncIterator[Failure | None]:
+        """A place in flight, once there is room, no pause and no rate in the way."""
+        await self._enter()
+        try:
+            if self._requests:
+                await self._requests.acquire()
+            if self._tokens:
+                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+            while (wait := self._paused_until - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(wait)
+            yield self.gate.closed
+        finally:
+            self._in_flight -= 1
+            self._admit()
+
+    async def _enter(self) -> None:
+        if self._in_flight < int(self.level) and not self._waiting:
+            self._in_flight += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._in_flight -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._in_flight < int(self.level):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._in_flight += 1
+                turn.set_result(None)
+
+
+def _per_minute(rate: float | None) -> AsyncLimiter | None:
+    """A leaky bucket that lets a second's worth through at once."""
+    return AsyncLimiter(max(rate / 60, 1.0), 60 * max(rate / 60, 1.0) / rate) if rate else None
