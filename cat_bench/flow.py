@@ -1,9 +1,9 @@
 """How fast a model is called: a concurrency that finds its level, rate limits, retries, and a gate.
 
-Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply until
-the server first says 429, then by one a round trip; a 429 halves it, at most once a round trip, and
-nothing new is sent before the server's Retry-After has passed. A closed gate lets what is in flight
-finish and sends nothing more.
+Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply
+until the server first says 429, then by one a round trip; a 429 halves it, at most once a round
+trip, and nothing new is sent before the server's Retry-After has passed. A closed gate lets what is
+in flight finish and sends nothing more.
 """
 
 from __future__ import annotations

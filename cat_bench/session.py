@@ -28,8 +28,9 @@ from cat_bench.catalog import Method, Task
 from cat_bench.context import Role, Roles
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import ORACLE, Settings
+from cat_bench.flow import Limits
 from cat_bench.grading import Grader
-from cat_bench.model import Limits, Meter, Model
+from cat_bench.model import Meter, Model
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
