@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+import numpy as np
+
 from cat_bench.catalog import Method
 from cat_bench.context import Charge, QuestionContext, Roles
 from cat_bench.errors import CallFailed, CatBenchError
@@ -90,7 +92,11 @@ class Evaluation:
         Raises NotAvailable where the method needs what this run does not have.
         """
         budgets = [n for n in method.budgets or self.settings.budgets if n <= len(self.rollouts)]
-        exact = await self._probabilities(method, budgets)
+        try:
+            exact = await self._probabilities(method, budgets)
+        except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rows' reason
+            reason = _reason(error)
+            return [self._row(method.name, n, failed=reason) for n in budgets]
         if exact is not None:
             return await self._exact(method, budgets, exact)
         groups = await asyncio.gather(*(self._drawn(method, n) for n in budgets))
@@ -114,9 +120,13 @@ class Evaluation:
         if not budgets or not isinstance(method.aggregator, Exact):
             return None
         ctx = self.context([r.slot for r in self.rollouts])
-        return await method.aggregator.pick_probabilities(
+        found = await method.aggregator.pick_probabilities(
             self.question, self.rollouts, budgets, ctx
         )
+        shape = (len(budgets), len(self.rollouts))
+        if found is not None and np.shape(found) != shape:
+            raise ValueError(f"pick_probabilities has shape {np.shape(found)}, not {shape}")
+        return found
 
     async def _exact(
         self, method: Method, budgets: Sequence[int], probabilities: FloatArray
@@ -164,12 +174,8 @@ class Evaluation:
         try:
             estimate = await method.aggregator.aggregate(self.question, handed, ctx)
             outcome = await self._verdict(estimate, slots)
-        except CallFailed as error:
-            outcome = {"failed": str(error)}
-        except CatBenchError:
-            raise
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is this row's reason
-            outcome = {"failed": f"{type(error).__name__}: {error}"}
+            outcome = {"failed": _reason(error)}
         return self._row(method.name, n, draw=draw, bill=ctx.bill, **outcome)
 
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
@@ -184,6 +190,8 @@ class Evaluation:
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             return {"failed": f"picked slots {sorted(set(picks) - set(slots))} it was not given"}
+        if min(weights) < 0 or not math.isclose(sum(weights), 1):
+            return {"failed": f"weights {weights} are not shares that sum to 1"}
         texts = {r.slot: r.text for r in self.rollouts}
         expected = expected_score([weights], [self._value(texts[slot]) for slot in picks])
         return {
@@ -221,6 +229,13 @@ class Evaluation:
     def _value(self, text: str) -> float:
         value = self.scores[text].value
         return math.nan if value is None else value
+
+
+def _reason(error: Exception) -> str:
+    """Why a row failed; raises what no row can record: NotAvailable, and what ends the run."""
+    if isinstance(error, CatBenchError) and not isinstance(error, CallFailed):
+        raise error
+    return str(error) if isinstance(error, CallFailed) else f"{type(error).__name__}: {error}"
 
 
 def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
