@@ -151,7 +151,7 @@ class Evaluation:
 
     async def _drawn(self, method: Method, n: int) -> list[Row]:
         """One row per subset of the plan; a method that turns out to call gets no free draws."""
-        order = [s for s in range(self.settings.pool) if s not in self._gone]
+        order = self._order
         if method.needs & CALLING:
             plan = blocks(len(order), n, draws=self.settings.draws)
         else:
@@ -222,9 +222,10 @@ class Evaluation:
         )
 
     @property
-    def _gone(self) -> frozenset[int]:
-        """Slots that will never hold a rollout."""
-        return frozenset(slot for slot, f in self.pool.failures.items() if f.permanent)
+    def _order(self) -> list[int]:
+        """The slots that the plan deals out: those with a rollout, and those that may get one."""
+        passing = (slot for slot, failure in self.pool.failures.items() if not failure.permanent)
+        return sorted([*(r.slot for r in self.rollouts), *passing])
 
     def _value(self, text: str) -> float:
         value = self.scores[text].value

@@ -81,10 +81,14 @@ class Model:
         return self.backend.capabilities
 
     async def rollouts(self, question: Question, count: int, sampling: Sampling) -> Pool:
-        """The question's pool of `count` slots: what the cache has, and the rest sampled now."""
+        """The question's pool of `count` slots: what the cache has, and the rest sampled now.
+
+        An imported pool gives what it holds; that it holds no more is no failure.
+        """
         if self.backend.pool is not None:
             call = Call.imported(self.backend.pool, question.id)
-            results = await self._lookup(call, range(count))
+            results = await self._cache.lookup(call, range(count))
+            self.meter.cached += len(results)
         else:
             results = await self.draw(question.messages, range(count), sampling)
         return Pool(
@@ -158,7 +162,7 @@ class Model:
         self, call: Call, slots: Sequence[int], produce: Produce
     ) -> dict[int, Result]:
         """What of `slots` can be had in one round: some may be another process's to make."""
-        slots = [slot for slot in slots if (call.key, slot) not in self._under_way]
+        slots = [s for s in dict.fromkeys(slots) if (call.key, s) not in self._under_way]
         if not slots:
             return {}
         mark = asyncio.get_running_loop().create_future()
