@@ -82,7 +82,7 @@ def _run(config: RunConfig) -> bool:
     with Progress() as progress:
         outcome = asyncio.run(run_session(config, command=sys.argv[1:], watch=progress))
     report.write(outcome.folder)
-    click.echo(report.markdown(outcome.folder))
+    click.echo((outcome.folder / "table.md").read_text(encoding="utf-8"))
     click.echo(_summary(outcome), err=True)
     return outcome.census.complete
 
