@@ -6,14 +6,16 @@ either a whole run or no run. Rows go to disk as questions finish: memory does n
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from cat_bench.errors import DataError, UsageError
 from cat_bench.types import JSON
@@ -79,11 +81,16 @@ class RunWriter:
     """Writes one run; nothing is in place before `finish`, and an error leaves nothing behind."""
 
     def __init__(self, folder: Path) -> None:
-        if folder.exists() and not (folder / "run.json").is_file() and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds something that is not a run: choose another --out.")
         self.folder = folder
-        self._draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+        place = folder.resolve()
+        self._draft = place.with_name(f".{place.name}.{os.getpid()}")
         try:
+            if (folder / "run.json").is_file():
+                read_record(folder)
+            elif folder.exists() and any(folder.iterdir()):
+                raise UsageError(
+                    f"{folder} holds something that is not a run: choose another --out."
+                )
             self._draft.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
@@ -109,19 +116,34 @@ class RunWriter:
         self._rollouts.add(rollouts)
 
     def finish(self, record: Mapping[str, JSON], invocation: Mapping[str, JSON]) -> None:
-        """Put the run in place; `invocation` joins those of the run that it replaces."""
+        """Put the run in place; `invocation` joins those of the run that it replaces.
+
+        Processes that finish the same run take turns, so that each one's invocation is kept.
+        """
         self._scores.close()
         self._rollouts.close()
-        again = (self.folder / "run.json").is_file()
-        before = read_record(self.folder)["invocations"] if again else []
-        whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
-        text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
-        (self._draft / "run.json").write_text(text + "\n", encoding="utf-8")
-        old = self._draft.with_name(self._draft.name + ".old")
-        if self.folder.exists():
-            self.folder.rename(old)
-        self._draft.rename(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with _locked(self._draft.parent):
+            again = (self.folder / "run.json").is_file()
+            before = read_record(self.folder)["invocations"] if again else []
+            whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
+            text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
+            (self._draft / "run.json").write_text(text + "\n", encoding="utf-8")
+            old = self._draft.with_name(self._draft.name + ".old")
+            if self.folder.exists():
+                self.folder.rename(old)
+            self._draft.rename(self.folder)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """This process's turn at `folder`; ends with the process, whatever it dies of."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class _Table:
@@ -175,14 +197,15 @@ def read_record(folder: Path) -> dict[str, JSON]:
     """The `run.json` of a run; raises DataError where the folder is not a run."""
     path = folder / "run.json"
     try:
-        record: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(folder, "is not a run: it has no readable run.json.") from error
-    except json.JSONDecodeError as error:
-        raise DataError(path, f"is not JSON: {error.msg}.", line=error.lineno) from error
-    if record.get("format") != FORMAT:
-        raise DataError(path, f"has format {record.get('format')!r}; this version reads {FORMAT}.")
-    return record
+    except ValueError as error:
+        raise DataError(path, f"is not JSON: {error}.") from error
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise DataError(path, f"has format {found!r}; this version reads {FORMAT}.")
+    return cast(dict[str, JSON], record)
 
 
 def read_scores(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
