@@ -93,8 +93,9 @@ def unpack(data: bytes) -> JSON:
 
 def unpack_text(data: bytes) -> str:
     """The JSON text in these bytes. Raises ValueError where they hold none."""
+    raw = bytes(data)  # a TypeError where something else was put into the database
     try:
-        raw = zlib.decompress(data) if data[:1] == b"x" else data
+        raw = zlib.decompress(raw) if raw[:1] == b"x" else raw
     except zlib.error as error:
         raise ValueError(str(error)) from error
     return raw.decode("utf-8", "surrogatepass")

@@ -62,10 +62,7 @@ def columns_of(results: Sequence[Result]) -> dict[str, JSON]:
     for index, source in enumerate(columns["served_by"]):
         if source == f"response {index}":
             columns["served_by"][index] = None
-    columns["failures"] = [
-        {"kind": result.kind, "message": result.message} if isinstance(result, Failure) else None
-        for result in results
-    ]
+    columns["failures"] = [_failed(index, result) for index, result in enumerate(results)]
     names = sorted({name for reply in replies for name in reply.scores})
     scores = {name: [reply.scores.get(name) for reply in replies] for name in names}
     said = {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
@@ -87,11 +84,22 @@ def _result(
     given = {name: column[index] for name, column in columns.items()}
     failure = given.pop("failures", None)
     if text is None:
-        failure = failure or {"kind": "null", "message": f"response {index} is null"}
+        if failure is None:
+            return _null(index)
         return Failure(str(failure["kind"]), str(failure["message"]), permanent=True)
     known = {name: _READERS[name](value) for name, value in given.items() if value is not None}
     numbers = {name: float(s[index]) for name, s in scores.items() if s[index] is not None}
     return Reply(text=text, scores=numbers, **{"served_by": f"response {index}", **known})
+
+
+def _null(index: int) -> Failure:
+    return Failure("null", f"response {index} is null", permanent=True)
+
+
+def _failed(index: int, result: Result) -> JSON:
+    if isinstance(result, Reply) or result == _null(index):
+        return None
+    return {"kind": result.kind, "message": result.message}
 
 
 def _floats(values: JSON) -> JSON:

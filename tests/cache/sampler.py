@@ -20,15 +20,21 @@ async def fill(cache: Cache, call: Call, slots: range, slot_s: float) -> None:
     while True:
         claim = await cache.claim(call, slots)
         for slot in claim.mine:
-            print("call", call.label, slot, flush=True)
+            say("call", call.label, slot)
             await asyncio.sleep(slot_s)
             stored = await cache.store(call, {slot: Reply(text=str(os.getpid()))})
             reply = stored[slot]
             assert isinstance(reply, Reply)
-            print("stored", call.label, slot, reply.text, flush=True)
+            say("stored", call.label, slot, reply.text)
         if not claim.elsewhere:
             return
         await asyncio.sleep(0.02)
+
+
+def say(*words: object) -> None:
+    """One line, at once: it must not die in a buffer."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 async def main(file: str, calls: int, slots: int, slot_s: float, lease_s: float) -> None:

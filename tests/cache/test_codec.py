@@ -27,7 +27,7 @@ REPLIES = st.builds(
     seed=st.none() | st.integers(-(2**63), 2**64),
     scores=st.dictionaries(ANY_TEXT, st.floats(allow_nan=False), max_size=3),
 )
-FAILURES = st.builds(Failure, ANY_TEXT, ANY_TEXT, st.just(True))
+FAILURES = st.builds(Failure, ANY_TEXT, ANY_TEXT, permanent=st.just(value=True))
 
 
 def same(left: FloatArray | None, right: FloatArray | None) -> bool:

@@ -49,7 +49,7 @@ async def test_processes_share_a_pool_without_sampling_a_slot_twice(tmp_path: Pa
     assert set(made.values()) == {1}
     kept = await contents(file, 20, 16)
     assert len(kept) == 20 * 16
-    assert {text for text in kept.values()} <= {str(worker.pid) for worker in workers}
+    assert set(kept.values()) <= {str(worker.pid) for worker in workers}
     for output in outputs:
         stored = parsed(output)[1]
         assert stored == {place: kept[place] for place in stored}

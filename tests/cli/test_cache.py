@@ -1,0 +1,98 @@
+"""The commands that look after a cache."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cat_bench.cli import main
+
+ROW = {"id": "a", "problem": "1 + 1?", "answer": "2", "responses": ["2", None], "correct": [True]}
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    file = tmp_path / "rollouts.jsonl"
+    file.write_text(json.dumps(ROW) + "\n")
+    return file
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `cat-bench cache` with these words; returns what stdout and stderr then hold."""
+    monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path, status: int = 0) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["cat-bench", "cache", *map(str, words)])
+        try:
+            main()
+            ended: object = 0
+        except SystemExit as exit_:
+            ended = exit_.code or 0
+        said = capsys.readouterr()
+        assert ended == status, said.err
+        return said.out, said.err
+
+    return run
+
+
+def test_a_pool_goes_in_and_out(run: Run, tmp_path: Path, pool: Path) -> None:
+    said, progress = run("import", pool, "--task", "pool:mine", "--answer-pattern", "(.*)")
+    assert "1 × 2" in said
+    assert "Importing" in progress
+    [described] = json.loads(run("info", "--json")[0])["pools"]
+    assert (described["scorer"], described["scorer_params"]) == ("math_equal", {"pattern": "(.*)"})
+    assert "mine" in run("info")[0]
+    assert run("export", "out.jsonl", "--pool", "mine")[0] == "out.jsonl: 1 questions\n"
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == ROW
+    assert run("verify", "--json")[0] == "[]\n"
+
+
+def test_a_prune_asks_before_it_deletes(run: Run, tmp_path: Path, pool: Path) -> None:
+    run("import", pool, "--task", "pool:mine", "--not-exchangeable")
+    said, hint = run("prune", "--model", "mine")
+    assert said == "Would delete 2 results of 1 calls, pools mine.\n"
+    assert "--yes" in hint
+    assert run("prune", "--model", "mine", "--yes")[0].startswith("Deleted 2 results")
+    assert json.loads(run("info", "--json")[0])["pools"] == []
+
+
+def test_a_flaw_makes_verify_fail(run: Run, tmp_path: Path, pool: Path) -> None:
+    run("import", pool, "--task", "pool:mine")
+    with sqlite3.connect(tmp_path / "cache.sqlite") as connection:
+        connection.execute("UPDATE results SET body = x'7b7d' WHERE slot = 0")
+    connection.close()
+    said, error = run("verify", status=1)
+    assert "slot 0" in said
+    assert "1 rows cannot be trusted" in error
+
+
+def test_wrong_words_are_usage_errors(run: Run, tmp_path: Path, pool: Path) -> None:
+    assert "needs --model NAME" in run("import", pool, "--task", "math500", status=2)[1]
+    assert "name either --pool" in run("export", "x.jsonl", status=2)[1]
+    assert "Known: none" in run("export", "x.jsonl", "--pool", "q", status=2)[1]
+    assert "name what to prune" in run("prune", status=2)[1]
+    run("import", pool, "--task", "pool:mine")
+    pool.write_text(json.dumps({**ROW, "answer": "3"}))
+    assert "--replace" in run("import", pool, "--task", "pool:mine", status=2)[1]
+    run("import", pool, "--task", "pool:mine", "--replace")
+
+
+def test_a_cache_that_cannot_be_opened_is_one_line(run: Run, tmp_path: Path) -> None:
+    said, error = run("--cache", tmp_path, "info", status=1)
+    assert said == ""
+    assert error.startswith(f"cat-bench: cache {tmp_path}: unable to open database file")
+    assert error.count("\n") == 1
+
+
+def test_rows_of_a_task_must_match_its_questions(run: Run, tmp_path: Path, pool: Path) -> None:
+    task = ["--task", "tally", "--model", "mine"]
+    error = run("import", pool, *task, status=2)[1]
+    assert "1 rows match no question of the task: line 1 ('a': no such question)" in error
