@@ -8,6 +8,7 @@ from dataclasses import asdict
 from hashlib import sha256
 
 from cat_bench.cache import Cache
+from cat_bench.errors import CatBenchError
 from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
 
 
@@ -28,19 +29,30 @@ class Grader:
         known = await self._cache.recall(space, list(keys.values()))
         scores = {text: Score(**known[key]) for text, key in keys.items() if key in known}
         if fresh := [text for text in keys if text not in scores]:
-            verdicts = dict(zip(fresh, await self.scorer.score(sample, fresh, ctx), strict=True))
+            verdicts = await self._verdicts(sample, fresh, ctx)
             graded = {t: s for t, s in verdicts.items() if s.value is not None}
             await self._cache.remember(space, {keys[t]: asdict(s) for t, s in graded.items()})
             scores |= verdicts
         return scores
 
+    async def _verdicts(
+        self, sample: Sample, texts: Sequence[str], ctx: Context
+    ) -> dict[str, Score]:
+        """The scorer's word on each text; where it breaks, none of them is scored."""
+        try:
+            return dict(zip(texts, await self.scorer.score(sample, texts, ctx), strict=True))
+        except CatBenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a scorer's bug is these scores' reason
+            return dict.fromkeys(texts, Score(None, f"{type(error).__name__}: {error}"))
+
     async def partition(self, answers: Sequence[str | None]) -> list[int | None]:
-        """Each answer's cluster by equivalence; None stays None."""
+        """Each answer's cluster by equivalence; None for no answer, and for an empty one."""
         if self.answers is None:
             return [None] * len(answers)
-        distinct = sorted({answer for answer in answers if answer is not None})
+        distinct = sorted({answer for answer in answers if answer})
         if len(distinct) < 2:
-            return [None if answer is None else 0 for answer in answers]
+            return [0 if answer else None for answer in answers]
         space, key = f"clusters {self.version}", _digest(distinct)
         known = await self._cache.recall(space, [key])
         if key in known:
@@ -49,7 +61,7 @@ class Grader:
             labels = await self.answers.clusters(distinct)
             await self._cache.remember(space, {key: labels})
         of = dict(zip(distinct, labels, strict=True))
-        return [None if answer is None else of[answer] for answer in answers]
+        return [of[answer] if answer else None for answer in answers]
 
 
 def _digest(value: JSON) -> str:
