@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -173,9 +174,9 @@ def _settings(config: RunConfig, roles: Roles) -> Settings:
     budgets = config.n or tuple(n for n in BUDGETS if n <= pool)
     for n in budgets:
         if not 1 <= n <= pool:
-            fix = f"give --pool {n} or a smaller n" if largest is None and n > 0 else "change --n"
+            more = f"--pool {n}, or " if largest is None and n > 0 else ""
             raise UsageError(
-                f"--n {n} does not fit a pool of {pool} rollouts: {fix} or a smaller n."
+                f"--n {n} does not fit a pool of {pool} rollouts: give {more}an n from 1 to {pool}."
             )
     return Settings(budgets=tuple(sorted(set(budgets))), pool=pool, draws=config.draws)
 
@@ -185,9 +186,12 @@ def _methods(config: RunConfig, task: Task, settings: Settings) -> list[Method]:
     if not specs:
         raise UsageError(f"task {task.name!r} names no methods of its own: give --method.")
     methods = [catalog.method(spec) for spec in dict.fromkeys(specs)]
+    names = Counter([ORACLE, *(method.name for method in methods)])
     for method in methods:
-        if any(n > settings.pool for n in method.budgets or ()):
-            raise UsageError(f"{method.name} reads {method.budgets} rollouts, the pool has fewer.")
+        if names[method.name] > 1:
+            raise UsageError(f"two methods are called {method.name!r}: rename the file of one.")
+        if odd := [n for n in method.budgets or () if not 0 <= n <= settings.pool]:
+            raise UsageError(f"{method.name} reads {odd[0]} rollouts of a pool of {settings.pool}.")
     return methods
 
 
