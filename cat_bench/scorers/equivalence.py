@@ -74,7 +74,8 @@ class Equivalence:
     async def _form(self, text: str) -> Form:
         numbers = plain(text)
         if numbers is not None:
-            return Form(f"{numbers.exact} {numbers.percent}", _floats(numbers))
+            key = f"{numbers.exact} {numbers.percent} {numbers.ordered}"
+            return Form(key, _floats(numbers))
         if len(text) > LONGEST:
             return Form(text, hopeless=True)
         reply = await self._ask("form", text)
@@ -101,7 +102,7 @@ def _at_sight(one: str, two: str) -> bool | None:
 
 def _floats(numbers: Plain) -> tuple[complex, ...] | None:
     try:
-        return None if numbers.percent else tuple(map(complex, numbers.exact))
+        return None if numbers.percent or numbers.ordered else tuple(map(complex, numbers.exact))
     except OverflowError:
         return None
 

@@ -21,6 +21,7 @@ from cat_bench.scorers.workers import Undecided
 from cat_bench.types import Context, Sample, Score
 
 _VERSION = "1"
+_BARE_LIST = re.compile(r"[^()\[\]{}]*,[^()\[\]{}]*")
 _LIBRARIES = ("math-verify", "sympy", "latex2sympy2_extended")
 
 
@@ -34,6 +35,9 @@ class MathEqual:
 
     pattern: str | None = None
     """A regular expression with one group, such as ``A: (.*)``; None: the last boxed answer."""
+
+    ordered: bool = False
+    """Whether the order of a bare list counts: `1, 2` is then read as `(1, 2)`."""
 
     timeout: float = 5.0
     """Seconds that grading one pair of answers may take."""
@@ -55,17 +59,18 @@ class MathEqual:
     @property
     def version(self) -> str:
         """This scorer's version and those of the libraries that decide its verdicts."""
-        libraries = (f"{name} {version(name)}" for name in _LIBRARIES)
-        return ", ".join((f"math_equal {_VERSION}", *libraries))
+        own = f"math_equal {_VERSION}" + (" ordered" if self.ordered else "")
+        pattern = [f"pattern {self.pattern!r}"] if self.pattern else []
+        return ", ".join((own, *pattern, *(f"{name} {version(name)}" for name in _LIBRARIES)))
 
     def answer(self, text: str) -> str | None:
         """The final answer as written; None where there is none."""
         found = last_match(self._regex, text) if self._regex else last_boxed(text)
-        return found if found and tidy(found) else None
+        return self._read(found) if found and tidy(found) else None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
         """One score per text; `details` holds the answer. The target is the gold answer."""
-        gold = str(sample.target)
+        gold = self._read(str(sample.target))
         return await gather(*(self._grade(gold, self.answer(text)) for text in texts))
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
@@ -81,6 +86,10 @@ class MathEqual:
         if isinstance(same, Undecided):
             return Score(None, same.reason, {"answer": answer})
         return Score(float(same), details={"answer": answer})
+
+    def _read(self, answer: str) -> str:
+        """The answer with parentheses around a bare list whose order counts."""
+        return f"({answer})" if self.ordered and _BARE_LIST.fullmatch(answer) else answer
 
     @cached_property
     def _relation(self) -> Equivalence:

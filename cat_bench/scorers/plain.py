@@ -1,15 +1,16 @@
-r"""Answers that need no algebra: a number, a percentage, or a bare list of numbers.
+r"""Answers that need no algebra: a number, a percentage, or a list of numbers.
 
 Most answers are of this kind, and exact rational arithmetic decides them in microseconds without
 a parser. The rules are math-verify's, less its accidents: two exact numbers are equal when they
 are the same number; where one has a decimal point, both are rounded to `PLACES`; a percentage is
 equal to the number before its sign and to that number over 100; a bare list has no order, but
-(unlike a set) it has a length.
+(unlike a set) it has a length; a list in parentheses has both.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -30,6 +31,7 @@ _SHORT_FRACTION = re.compile(r"\\frac ?(\d) ?(\d)(?!\d)")
 _SPACE = re.compile(r"(?<!\\)\\\s|[~\s]+")
 _NEEDLESS_SPACE = re.compile(r"(?<![\w\\]) | (?!\w)")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!,?\d)")
+_TUPLE = re.compile(r"\([^()]*,[^()]*\)$")
 _BRACKET = re.compile(r"[(\[]|\\\{|\\begin")
 
 _IN_TEXT = re.compile(r"^\\(?:text|math)(?:rm|bf|it)?\{([^{}]*)\}$")
@@ -45,15 +47,24 @@ _NUMBERS = re.compile(rf"(?:{re.sub('P<[a-z]+>', ':', _NUMBER.pattern)})+")
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Sorted values, as written and as rounded; `inexact` when any has a decimal point."""
+    """Values, as written and as rounded; sorted unless `ordered` (a list in parentheses).
+
+    `inexact` when any value has a decimal point.
+    """
 
     exact: tuple[Fraction, ...]
     rounded: tuple[Fraction, ...]
     inexact: bool
     percent: bool = False
+    ordered: bool = False
 
-    def equals(self, other: Plain) -> bool:
-        """Whether two plain answers are the same; symmetric, but (percentages) not transitive."""
+    def equals(self, other: Plain) -> bool | None:
+        """Whether two plain answers are the same; symmetric, but (percentages) not transitive.
+
+        None where that takes algebra after all: a list with an order against one without.
+        """
+        if self.ordered != other.ordered:
+            return None
         if self.percent == other.percent:
             return _match(self, other)
         first, second = (self, other) if self.percent else (other, self)
@@ -84,13 +95,18 @@ def plain(text: str) -> Plain | None:
     text = _IN_TEXT.sub(r"\1", text)
     body = PERCENT.sub("", text)
     percent = body != text
+    ordered = _TUPLE.match(body) is not None
+    body = body[1:-1] if ordered else body
     if len(text) > LONGEST or not _NUMBERS.fullmatch(body) or (percent and "," in body):
         return None
     values = [_value(number) for number in _NUMBER.finditer(body)]
     if None in values:
         return None
     inexact = "." in body or "e-" in body.lower()
-    return _of([v for v in values if v is not None], inexact=inexact, percent=percent)
+    exact = [value for value in values if value is not None]
+    return _of(
+        exact if ordered else sorted(exact), inexact=inexact, percent=percent, ordered=ordered
+    )
 
 
 def _match(one: Plain, two: Plain) -> bool:
@@ -99,9 +115,11 @@ def _match(one: Plain, two: Plain) -> bool:
     return one.exact == two.exact
 
 
-def _of(values: list[Fraction], *, inexact: bool, percent: bool = False) -> Plain:
-    exact = tuple(sorted(values))
-    return Plain(exact, tuple(round(v, PLACES) or v for v in exact), inexact, percent)
+def _of(
+    values: Iterable[Fraction], *, inexact: bool, percent: bool = False, ordered: bool = False
+) -> Plain:
+    exact = tuple(values)
+    return Plain(exact, tuple(round(v, PLACES) or v for v in exact), inexact, percent, ordered)
 
 
 def _value(number: re.Match[str]) -> Fraction | None:

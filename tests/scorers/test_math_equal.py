@@ -167,6 +167,15 @@ def test_neither_order_nor_repetition_changes_a_partition(
     assert asyncio.run(SCORER.clusters(answers)) == [expected[answer] for answer in answers]
 
 
+async def test_the_order_of_a_bare_list_counts_where_it_is_said_to() -> None:
+    texts = [r"\boxed{61, 29}", r"\boxed{29, 61}", r"\boxed{(61, 29)}"]
+    for ordered, expected in ((False, [1.0, 1.0, 1.0]), (True, [1.0, 0.0, 1.0])):
+        scorer = MathEqual(ordered=ordered)
+        scores = await scorer.score(sample("61, 29"), texts, ANY)
+        assert [score.value for score in scores] == expected
+        assert len({MathEqual().version, scorer.version}) == 1 + ordered
+
+
 async def test_clusters_without_any_answer() -> None:
     assert await SCORER.clusters([]) == []
     assert await SCORER.clusters([None, ""]) == [None, None]

@@ -83,7 +83,8 @@ def test_unequal(one: str, two: str) -> None:
         "1/0",
         "1/2/3",
         "1 2",
-        "(1, 2)",
+        "(1, x)",
+        "[1, 2]",
         "5%, 6%",
         "1e999999999",
         r"\sqrt{2}",
@@ -120,3 +121,13 @@ def test_tidying_twice_changes_nothing_that_is_read(answer: str) -> None:
 def test_written_numbers_are_read_back(numbers: list[Fraction]) -> None:
     written = ", ".join(str(number) for number in numbers)
     assert values(written) == sorted(numbers)
+
+
+def test_a_list_in_parentheses_has_an_order() -> None:
+    one, two, bare = plain("(1, 2)"), plain("(2, 1)"), plain("1, 2")
+    assert one is not None
+    assert two is not None
+    assert bare is not None
+    assert one.equals(two) is False
+    assert one.equals(bare) is None
+    assert bare.equals(two) is None
