@@ -21,7 +21,7 @@ def equal(one: str, two: str) -> bool:
     assert first is not None
     assert second is not None
     assert first.equals(second) == second.equals(first)
-    return first.equals(second)
+    return first.equals(second) is True
 
 
 @pytest.mark.parametrize(
