@@ -29,6 +29,7 @@ from cat_bench.types import JSON
 
 _OWN = {"id", "problem", "answer", "responses", *PER_RESPONSE}
 _SHOWN = 3
+_PAGE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,21 @@ def pool_rows(cache: Cache, name: str) -> Iterator[PoolRow]:
 
 
 def stored_rows(cache: Cache, name: str) -> Iterator[tuple[dict[str, JSON], str]]:
-    """A pool's questions as they are stored, each with the key of its rollouts."""
+    """A pool's questions as they are stored, each with the key of its rollouts.
+
+    Read a page at a time: a transaction that lasted as long as a run would keep SQLite's log from
+    being folded into its file.
+    """
     rows = schema.pool_questions.c
-    select = sa.select(rows.row, rows.key).where(rows.pool == name).order_by(rows.position)
-    with cache.reading() as connection:
-        for row, key in connection.execution_options(yield_per=256).execute(select):
+    pool = sa.select(rows.position, rows.row, rows.key).where(rows.pool == name)
+    last = -1
+    while True:
+        select = pool.where(rows.position > last).order_by(rows.position).limit(_PAGE)
+        with cache.reading() as connection:
+            page = connection.execute(select).all()
+        if not page:
+            return
+        for last, row, key in page:  # noqa: B007 - where the next page begins
             yield unpack(row), key
 
 

@@ -220,6 +220,7 @@ def _takeover(dialect: Any) -> Any:
 
 
 _INT = sa.Integer()
+_PREPARING = 0x636174
 _dialects = {"sqlite": sqlite, "postgresql": postgresql}
 _takeovers = {name: _takeover(dialect) for name, dialect in _dialects.items()}
 _inserts = {
@@ -266,6 +267,8 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _prepare(connection: sa.Connection, url: sa.URL) -> None:
+    if connection.dialect.name == "postgresql":  # CREATE IF NOT EXISTS alone races there
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
     found = set(sa.inspect(connection).get_table_names())
     if found and meta.name not in found:
         raise CacheError(f"{url.database} is a database, but no cat_bench cache; name another one")

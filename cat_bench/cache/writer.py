@@ -98,15 +98,16 @@ class Writer:
             self._held.clear()
 
     def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
+        """Lease before looking: whatever another process stored until then is seen."""
         wanted = {place: job for job in reversed(jobs) for place in job.places}
+        taken = self._lease(connection, sorted(wanted.keys() - self._held))
         found = results_at(connection, wanted)
+        self._free(connection, [taken & found.keys()])
         for job in jobs:
             job.found = {place: found[place] for place in job.places if place in found}
-        free = sorted(place for place in wanted if place not in found and place not in self._held)
-        taken = self._lease(connection, free)
-        for place in taken:
+        for place in taken - found.keys():
             wanted[place].mine.append(place)
-        return taken
+        return taken - found.keys()
 
     def _lease(self, connection: sa.Connection, places: Sequence[Place]) -> set[Place]:
         """Lease what no other process holds; returns what is now ours."""
