@@ -12,6 +12,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from cat_bench.costs import Charge
 from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
 from cat_bench.model import Model
 from cat_bench.prompts import Prompts
@@ -47,14 +48,6 @@ class Roles:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """One call on a bill."""
-
-    role: str
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
 class Borrowed:
     """A role's model as one plug-in sees it: each call lands on `bill`."""
 
@@ -74,10 +67,12 @@ class Borrowed:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         wanted = Sampling(**sampling).over(self.role.sampling)
-        reply = (await self.role.model.draw(messages, [draw], wanted))[draw]
+        drawn = await self.role.model.draw(messages, [draw], wanted)
+        reply = drawn[draw]
         if isinstance(reply, Failure):
             raise failed(reply)
-        self.bill.append(Charge(self.name, reply.usage))
+        fresh, empty = draw in drawn.fresh, not reply.text.strip()
+        self.bill.append(Charge(self.name, reply.usage, fresh, reply.finish, empty))
         return reply
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray:

@@ -16,7 +16,8 @@ from statistics import fmean
 import numpy as np
 
 from cat_bench.catalog import Method
-from cat_bench.context import Charge, QuestionContext, Roles
+from cat_bench.context import QuestionContext, Roles
+from cat_bench.costs import COSTS, Charge, costs
 from cat_bench.errors import CallFailed, CatBenchError
 from cat_bench.estimators import expected_score, max_at
 from cat_bench.grading import Grader
@@ -33,18 +34,10 @@ from cat_bench.types import (
     Rollout,
     Sample,
     Score,
-    Usage,
 )
 
 ORACLE = "oracle"
 CALLING = frozenset({"anchor", "judge", "policy", "scoring"})
-COSTS = (
-    "calls",
-    "prompt_tokens",
-    "shared_prompt_tokens",
-    "completion_tokens",
-    "reasoning_tokens",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +153,13 @@ class Evaluation:
         there = {r.slot for r in self.rollouts}
         picked = [[order[index] for index in subset] for subset in plan]
         whole = [slots for slots in picked if there.issuperset(slots)]
-        rows = [await self._draw(method, n, 0, whole[0])] if whole else []
-        if rows and rows[0].calls > n:
-            whole = whole[: self.settings.draws]
-        rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k)
+        rows: list[Row] = []
+        if whole and not method.needs & CALLING:
+            rows = [await self._draw(method, n, 0, whole[0])]
+            if rows[0].calls > n:
+                whole = whole[: self.settings.draws]
+        done = len(rows)
+        rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k >= done)
         return [*rows, *await asyncio.gather(*rest)]
 
     async def _draw(self, method: Method, n: int, draw: int, slots: Sequence[int]) -> Row:
@@ -205,19 +201,14 @@ class Evaluation:
 
     def _row(self, method: str, n: int, *, bill: Sequence[Charge] = (), **fields: JSON) -> Row:
         """A row with the cost of n average rollouts of this pool and of the calls on the bill."""
-        drafts = sum((r.reply.usage for r in self.rollouts), Usage())
-        share = n / max(len(self.rollouts), 1)
-        called = sum((charge.usage for charge in bill), Usage())
+        pool = [r.reply.usage for r in self.rollouts]
+        cost: dict[str, JSON] = {**costs(n, pool=pool, bill=bill)}
         return Row(
             question=self.question.id,
             cluster=self.sample.cluster,
             method=method,
             n=n,
-            calls=n + len(bill),
-            prompt_tokens=share * drafts.prompt + called.prompt,
-            shared_prompt_tokens=(share / n * drafts.prompt if n else 0) + called.prompt,
-            completion_tokens=share * drafts.completion + called.completion,
-            reasoning_tokens=share * drafts.reasoning + called.reasoning,
+            **cost,
             **fields,
         )
 

@@ -8,7 +8,7 @@ call that fails is a `Failure`, never an exception.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
@@ -48,6 +48,14 @@ class Meter:
     cached: int = 0
     failed: int = 0
     usage: Usage = field(default_factory=Usage)
+
+
+class Drawn(dict[int, Result]):
+    """Results by slot; `fresh` are the slots that were made for this very request."""
+
+    def __init__(self, results: Mapping[int, Result] | None = None) -> None:
+        super().__init__(results or {})
+        self.fresh: set[int] = set()
 
 
 class Model:
@@ -99,7 +107,7 @@ class Model:
 
     async def draw(
         self, messages: Sequence[Message], slots: Sequence[int], sampling: Sampling
-    ) -> dict[int, Result]:
+    ) -> Drawn:
         """One result per slot, in the order of `slots`; each is durable when it is returned."""
         sampling = sampling.over(self.backend.sampling)
         call = Call(
@@ -141,52 +149,51 @@ class Model:
         """Release the backend."""
         await self.backend.close()
 
-    async def _obtain(
-        self, call: Call, slots: Sequence[int], produce: Produce
-    ) -> dict[int, Result]:
+    async def _obtain(self, call: Call, slots: Sequence[int], produce: Produce) -> Drawn:
         """Each slot's result: from the cache, from whoever is already getting it, or made now."""
         if self._offline:
-            return await self._lookup(call, slots)
-        results: dict[int, Result] = {}
+            return Drawn(await self._lookup(call, slots))
+        results = Drawn()
         while missing := [slot for slot in slots if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
                 found = await self._cache.lookup(call, missing)
-                self.meter.cached += len(found)
-                results |= found
-                missing = [s for s in missing if s not in found]
-            results |= await self._claimed(call, missing, produce)
-        return {slot: results[slot] for slot in slots}
+                self._count_cached(found)
+                results.update(found)
+            else:
+                await self._claimed(call, missing, produce, into=results)
+        ordered = Drawn({slot: results[slot] for slot in slots})
+        ordered.fresh = results.fresh
+        return ordered
 
     async def _claimed(
-        self, call: Call, slots: Sequence[int], produce: Produce
-    ) -> dict[int, Result]:
+        self, call: Call, slots: Sequence[int], produce: Produce, *, into: Drawn
+    ) -> None:
         """What of `slots` can be had in one round: some may be another process's to make."""
-        slots = [s for s in dict.fromkeys(slots) if (call.key, s) not in self._under_way]
-        if not slots:
-            return {}
         mark = asyncio.get_running_loop().create_future()
         places = [(call.key, slot) for slot in slots]
         self._under_way.update(dict.fromkeys(places, mark))
         try:
             claim = await self._cache.claim(call, slots)
-            self.meter.cached += len(claim.done)
-            made = await self._made(call, sorted(claim.mine), produce)
+            self._count_cached(claim.done)
+            into.update(claim.done)
+            await self._make(call, sorted(claim.mine), produce, into=into)
         finally:
             for place in places:
                 del self._under_way[place]
             mark.set_result(None)
-        if claim.elsewhere and not made:
+        if claim.elsewhere and not claim.mine:
             await asyncio.sleep(POLL_S)
-        return {**claim.done, **made}
 
-    async def _made(self, call: Call, mine: Sequence[int], produce: Produce) -> dict[int, Result]:
+    async def _make(
+        self, call: Call, mine: Sequence[int], produce: Produce, *, into: Drawn
+    ) -> None:
         """Make `mine` in requests of the backend's size, each stored as it arrives."""
-        results: dict[int, Result] = {}
 
         async def one(group: Sequence[int]) -> None:
             fresh = await produce(group)
-            results.update({**fresh, **await self._cache.store(call, fresh)})
+            into.update({**fresh, **await self._cache.store(call, fresh)})
+            into.fresh.update(fresh)
             for result in fresh.values():
                 self._count(result)
 
@@ -195,13 +202,16 @@ class Model:
         try:
             await asyncio.gather(*(one(group) for group in groups))
         finally:
-            await self._cache.release(call, [slot for slot in mine if slot not in results])
-        return results
+            if left := [slot for slot in mine if slot not in into.fresh]:
+                await self._cache.release(call, left)
 
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
         found = await self._cache.lookup(call, slots)
-        self.meter.cached += len(found)
+        self._count_cached(found)
         return {slot: found.get(slot, OFFLINE) for slot in slots}
+
+    def _count_cached(self, found: Mapping[int, Result]) -> None:
+        self.meter.cached += len(found)
 
     def _count(self, result: Result) -> None:
         if isinstance(result, Failure):

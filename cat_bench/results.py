@@ -33,9 +33,7 @@ class Row:
     `draw` is None where the value is the exact expectation over all n-subsets. `score` is None
     where nothing could be scored, with `failed` saying why. `lost` and `abstained` are shares of
     the pick's mass in [0, 1]: what could not be scored (and is left out of `score`), and what gave
-    no answer (and counts 0 in it). Costs are those of one stand-alone use, scoring apart: tokens of
-    n rollouts and of the calls of one draw; `shared_prompt_tokens` counts the prompt of the n
-    rollouts once. `calls` are completions, the n rollouts included.
+    no answer (and counts 0 in it). From `calls` on, costs: see `cat_bench.costs`.
     """
 
     question: str
@@ -56,6 +54,17 @@ class Row:
     shared_prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
     reasoning_tokens: float = 0.0
+    policy_calls: float = 0.0
+    policy_tokens: float = 0.0
+    anchor_calls: float = 0.0
+    anchor_tokens: float = 0.0
+    judge_calls: float = 0.0
+    judge_tokens: float = 0.0
+    spent_calls: float = 0.0
+    spent_prompt_tokens: float = 0.0
+    spent_completion_tokens: float = 0.0
+    truncated: float = 0.0
+    empty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

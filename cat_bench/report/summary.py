@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cat_bench.costs import COSTS
 from cat_bench.intervals import Difference, holm, mean_interval, paired_difference
 from cat_bench.results import read_record, read_scores
 from cat_bench.types import JSON, FloatArray
@@ -23,13 +24,6 @@ from cat_bench.types import JSON, FloatArray
 MAJORITY, SINGLE, ORACLE = "majority", "single", "oracle"
 FRAME = "frame"
 
-COSTS = (
-    "calls",
-    "prompt_tokens",
-    "shared_prompt_tokens",
-    "completion_tokens",
-    "reasoning_tokens",
-)
 COLUMNS = (
     "task",
     "model",
