@@ -1,0 +1,55 @@
+"""A process group that never outlives the process that asked for it, however that one ends.
+
+`python leash.py PARENT GRACE COMMAND...` runs a command in a session of its own and stands between
+the two processes: it looks five times a second whether its parent is still its parent, and ends
+the whole group when it is not, when it is itself told to stop, or when the command has ended. One
+rule so covers an exception, a signal, `kill -9` and a plain exit. (The kernel's parent death signal
+would reach the command but not *its* children, which hold the GPU's memory, and it fires when the
+thread that started the command ends.) Standard library only: it starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+PERIOD = 0.2
+"""Seconds between two looks."""
+
+
+def leashed(command: Sequence[str], *, grace: float) -> list[str]:
+    """The command that runs `command` on a leash of this process.
+
+    What does not end within `grace` seconds of being asked to is killed.
+    """
+    return [sys.executable, "-I", __file__, str(os.getpid()), str(grace), *command]
+
+
+def main(parent: int, grace: float, command: Sequence[str]) -> int:
+    """Run `command` to its end or the parent's; its exit status."""
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _: told.append(received))
+    child = subprocess.Popen(command, start_new_session=True)
+    while child.poll() is None and not told and os.getppid() == parent:
+        time.sleep(PERIOD)
+    _signal(child, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(grace)
+    _signal(child, signal.SIGKILL)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
