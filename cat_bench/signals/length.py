@@ -11,7 +11,7 @@ from cat_bench.types import Context, Question, Rollout
 
 @dataclass(frozen=True)
 class Length:
-    """Completion tokens, or characters where no count is known; `shortest` turns the order."""
+    """Completion tokens (characters of a rollout without a count); `shortest` turns the order."""
 
     shortest: bool = False
 
@@ -21,8 +21,5 @@ class Length:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """One length per rollout."""
-        counted = all(r.reply.usage.completion for r in rollouts)
         sign = -1 if self.shortest else 1
-        return [
-            sign * float(r.reply.usage.completion if counted else len(r.text)) for r in rollouts
-        ]
+        return [sign * float(r.reply.usage.completion or len(r.text)) for r in rollouts]
