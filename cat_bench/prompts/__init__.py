@@ -17,6 +17,8 @@ from cat_bench.errors import ConfigError
 from cat_bench.types import JSON
 
 GENERAL = Path(__file__).parent
+_UNSEEN = r"\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+"""White space and what is printed as nothing."""
 
 
 class Prompts:
@@ -49,5 +51,5 @@ class Prompts:
 
 
 def inside(text: str, tag: str) -> str:
-    """`text` with every opening or closing of `<tag` disarmed."""
-    return re.sub(rf"<(?=\s*/?\s*{re.escape(tag)})", "&lt;", text, flags=re.IGNORECASE)
+    """`text` with every opening or closing of `<tag` disarmed, whatever is hidden in between."""
+    return re.sub(rf"<(?=[{_UNSEEN}/]*{re.escape(tag)})", "&lt;", text, flags=re.IGNORECASE)
