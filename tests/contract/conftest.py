@@ -1,0 +1,65 @@
+"""Every method of the catalogue, every registered aggregator and signal, and what they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import FunctionType, MethodType, ModuleType
+
+import pytest
+
+from cat_bench import catalog
+from cat_bench.catalog import Method
+from cat_bench.registry import build, known
+from cat_bench.types import JSON
+from tests import toy
+
+PARAMS: Mapping[str, list[dict[str, JSON]]] = {
+    "best_of_n": [{"by": name} for name in sorted(known("signal"))]
+}
+"""Parameters for the aggregators that cannot be made without."""
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """The catalogue's methods, and each registered aggregator with its default parameters."""
+    found = {name: catalog.method(name) for name in catalog.method_names()}
+    for name in sorted(known("aggregator")):
+        for params in PARAMS.get(name, [{}]):
+            label = ",".join([name, *(f"{key}={value}" for key, value in params.items())])
+            found[label] = toy.method(build("aggregator", name, params), label)
+    return found
+
+
+def strings(root: object) -> Iterator[str]:
+    """Every string that can be reached from an object by its attributes and items."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        if id(item) in seen or isinstance(item, str | type | ModuleType | FunctionType):
+            continue
+        seen.add(id(item))
+        waiting.extend(_parts(item))
+
+
+def _parts(item: object) -> Iterator[object]:
+    if isinstance(item, Mapping):
+        yield from item.keys()
+        yield from item.values()
+    elif isinstance(item, list | tuple | set | frozenset):
+        yield from item
+    elif isinstance(item, MethodType):
+        yield item.__self__
+    if is_dataclass(item):
+        yield from (getattr(item, field.name) for field in fields(item))
+    yield from vars(item).values() if hasattr(item, "__dict__") else ()
+
+
+@pytest.fixture(params=sorted(methods()))
+def method(request: pytest.FixtureRequest) -> Method:
+    """Each method in turn."""
+    return methods()[request.param]

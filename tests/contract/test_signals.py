@@ -1,0 +1,66 @@
+"""What every signal owes to the aggregators that rank by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from cat_bench.backends.scripted import Scripted
+from cat_bench.cache import Cache
+from cat_bench.registry import known
+from cat_bench.signals import signal
+from cat_bench.types import FloatArray, Rollout
+from tests import toy
+from tests.contract.conftest import strings
+
+TEXTS = ("one = a", "two is longer = b", "three", "", "one = a")
+
+pytestmark = pytest.mark.parametrize("name", sorted(known("signal")))
+
+
+async def scores(
+    name: str, rollouts: Sequence[Rollout], cache: Cache, policy: Scripted | None = None
+) -> FloatArray:
+    policy = policy or Scripted(
+        toy.choosing,
+        capabilities=toy.EVERYTHING,
+        scoring=lambda messages, text: [-float(len(str(messages)) % 7)] * (len(text) or 1),
+    )
+    whole = await toy.evaluation(toy.pool(*TEXTS), toy.roles(cache, policy), cache)
+    ctx = whole.context([r.slot for r in rollouts])
+    found = np.asarray(await signal(name).scores(whole.question, rollouts, ctx), dtype=float)
+    assert not [text for text in strings(ctx) if "sesame-of" in text]
+    return found
+
+
+async def test_gives_each_rollout_one_number_wherever_it_stands(name: str, cache: Cache) -> None:
+    rollouts = toy.pool(*TEXTS).rollouts
+    forward = await scores(name, rollouts, cache)
+    backward = await scores(name, rollouts[::-1], cache)
+    assert forward.shape == (len(TEXTS),)
+    np.testing.assert_allclose(forward, backward[::-1])
+
+
+async def test_manages_one_rollout_and_empty_ones(name: str, cache: Cache) -> None:
+    assert (await scores(name, toy.pool("= a").rollouts, cache)).shape == (1,)
+    assert (await scores(name, toy.pool("", "").rollouts, cache)).shape == (2,)
+
+
+async def test_reads_what_it_says_it_reads(name: str, cache: Cache) -> None:
+    assert signal(name).reads in {"self", "pairs", "subset"}
+    if signal(name).reads == "self":
+        rollouts = toy.pool(*TEXTS).rollouts
+        together = await scores(name, rollouts, cache)
+        alone = [float((await scores(name, [r], cache))[0]) for r in rollouts]
+        np.testing.assert_allclose(alone, together)
+
+
+async def test_asks_only_about_what_it_is_handed(name: str, cache: Cache) -> None:
+    policy = Scripted(
+        toy.choosing, capabilities=toy.EVERYTHING, scoring=lambda messages, text: [-1.0]
+    )
+    await scores(name, toy.pool(*TEXTS).rollouts[1:2], cache, policy)
+    asked = "".join(m["content"] for r in policy.requests for m in r.messages)
+    assert not [text for text in ("one = a", "three", "sesame-of") if text in asked]
