@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from hashlib import sha256
 
 from cat_bench.cache import Cache
@@ -13,17 +13,22 @@ from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
 
 
 class Grader:
-    """A scorer with a memory; an unscored verdict is not remembered, so a re-run tries again."""
+    """A scorer with a memory; an unscored verdict is not remembered, so a re-run tries again.
 
-    def __init__(self, scorer: Scorer, cache: Cache) -> None:
+    One that does not `remember` reads the memory and adds nothing to it.
+    """
+
+    def __init__(self, scorer: Scorer, cache: Cache, *, remembers: bool = True) -> None:
         self.scorer = scorer
         self.version = scorer.version
+        self._identity = f"{_named(scorer)} {self.version}"
         self.answers = scorer if isinstance(scorer, AnswerScorer) else None
         self._cache = cache
+        self._remembers = remembers
 
     async def scores(self, sample: Sample, texts: Sequence[str], ctx: Context) -> dict[str, Score]:
         """Each distinct text's score."""
-        space = f"score {self.version}"
+        space = f"score {self._identity}"
         gold = [sample.question.id, sample.question.text, sample.target]
         keys = {text: _digest([*gold, text]) for text in texts}
         known = await self._cache.recall(space, list(keys.values()))
@@ -31,7 +36,7 @@ class Grader:
         if fresh := [text for text in keys if text not in scores]:
             verdicts = await self._verdicts(sample, fresh, ctx)
             graded = {t: s for t, s in verdicts.items() if s.value is not None}
-            await self._cache.remember(space, {keys[t]: asdict(s) for t, s in graded.items()})
+            await self._remember(space, {keys[t]: asdict(s) for t, s in graded.items()})
             scores |= verdicts
         return scores
 
@@ -53,15 +58,29 @@ class Grader:
         distinct = sorted({answer for answer in answers if answer})
         if len(distinct) < 2:
             return [0 if answer else None for answer in answers]
-        space, key = f"clusters {self.version}", _digest(distinct)
+        space, key = f"clusters {self._identity}", _digest(distinct)
         known = await self._cache.recall(space, [key])
         if key in known:
             labels = known[key]
         else:
             labels = await self.answers.clusters(distinct)
-            await self._cache.remember(space, {key: labels})
+            await self._remember(space, {key: labels})
         of = dict(zip(distinct, labels, strict=True))
         return [of[answer] if answer else None for answer in answers]
+
+    async def _remember(self, space: str, values: Mapping[str, JSON]) -> None:
+        if self._remembers:
+            await self._cache.remember(space, values)
+
+
+def _named(scorer: Scorer) -> str:
+    """The scorer's class and parameters: one version may be several scorers'."""
+    kind = type(scorer)
+    params: list[str] = []
+    if is_dataclass(scorer):
+        names = (field.name for field in fields(scorer) if field.compare)
+        params = [f"{name}={getattr(scorer, name)!r}" for name in names]
+    return f"{kind.__module__}.{kind.__qualname__}({', '.join(params)})"
 
 
 def _digest(value: JSON) -> str:
