@@ -96,7 +96,7 @@ def model(cache: Cache, backend: Scripted, *, limits: Limits = QUICK, **options:
 
 def choosing(request: Request, seed: int) -> str:
     """Serves in every part: chooses the first candidate that is right, writes, gives a number."""
-    prompt = request.messages[-1]["content"]
+    prompt = request.messages[-1]["content"] if request.messages else ""
     if "<candidate" in prompt:
         before = prompt.partition("= right")[0].count("<candidate number=")
         return f"I choose \\boxed{{{min(before, prompt.count('<candidate number='))}}}"
