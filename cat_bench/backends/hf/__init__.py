@@ -1,0 +1,161 @@
+"""Models that transformers runs in this process, on a GPU or the CPU.
+
+Requests of concurrent callers share batches; a thread of its own runs them. torch and transformers
+are imported when a model is opened, not before.
+
+Invariants: a completion depends on its request and its seed, not on who shares its batch (up to
+floating point); log-probabilities and entropies are the raw model's at temperature 1; nothing is
+truncated: what does not fit is a `context` failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from cat_bench.backends import Request
+from cat_bench.backends.hf.chat import Chat
+from cat_bench.backends.hf.law import Law
+from cat_bench.backends.hf.loading import Checkpoint, defaults
+from cat_bench.backends.hf.work import Draw, Passage
+from cat_bench.backends.hf.worker import Worker
+from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
+
+
+class HuggingFace:
+    """A causal language model from a local folder or the Hub; loaded at once, until `close()`.
+
+    `device` is torch's name of one (default: cuda where there is one, else cpu), `dtype` torch's
+    name of a type (default: the checkpoint's own, on a CPU float32). A batch holds at most `batch`
+    rows, and rows times longest prompt and likely completion at most `tokens`: give less where
+    memory is short (a batch that does not fit is halved), more where it is plentiful. `threads`
+    bounds the CPU threads.
+
+    Raises ModelError where the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        batch: int = 256,
+        tokens: int = 65536,
+        threads: int | None = None,
+    ) -> None:
+        loaded = Checkpoint.load(path, revision=revision, device=device, dtype=dtype)
+        from cat_bench.backends.hf.decoding import Engine
+
+        self._identity = loaded.identity
+        self._context = loaded.context
+        self._vocabulary = loaded.model.config.get_text_config().vocab_size
+        self._sampling = defaults(loaded.model.generation_config)
+        self._chat = Chat(loaded.tokenizer, loaded.served_by)
+        self._batch = batch
+        engine = Engine(loaded.model, loaded.ends, threads)
+        self._worker = Worker(engine.run, rows=batch, tokens=tokens)
+
+    @property
+    def identity(self) -> JSON:
+        """A digest of the folder's content, or the Hub's name with its commit."""
+        return self._identity
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Everything there is."""
+        return frozenset({"logprobs", "entropies", "scoring"})
+
+    @property
+    def choices(self) -> int:
+        """A batch full: draws of one prompt are prefilled once."""
+        return self._batch
+
+    @property
+    def pool(self) -> str | None:
+        """A live model."""
+        return None
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the model's generation configuration states; not sampling is temperature 0."""
+        return self._sampling
+
+    async def generate(self, request: Request) -> Sequence[Reply | Failure]:
+        """One result per seed, in order.
+
+        Without `max_tokens` a completion may fill the context. The token that ends a turn is not
+        counted and has no log-probability: a reply's arrays are about its text. `stop` strings are
+        cut off; the tokens up to the end of the string stay in the arrays.
+        """
+        draws = await asyncio.to_thread(self._draws, request)
+        if isinstance(draws, Failure):
+            return [draws] * len(request.seeds)
+        self._worker.submit(draws)
+        return await asyncio.gather(*(asyncio.wrap_future(draw.future) for draw in draws))
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
+        """Log-probability in nats of each token of `text` as the reply to `messages`.
+
+        The text is tokenised on its own. Of a text that was sampled the tokens may be others than
+        those sampled (tokenizers do not always round-trip); where they are the same, so are the
+        numbers. The chat template's own defaults apply (thinking, say).
+        """
+        passage = await asyncio.to_thread(self._passage, messages, text)
+        if not isinstance(passage, Passage):
+            return passage
+        self._worker.submit([passage])
+        return await asyncio.wrap_future(passage.future)
+
+    async def close(self) -> None:
+        """End the thread; what is under way fails."""
+        await asyncio.to_thread(self._worker.close)
+
+    def _draws(self, request: Request) -> list[Draw] | Failure:
+        sampling = request.sampling.over(self._sampling)
+        stop = sampling.stop or ()
+        try:
+            if sampling.max_tokens is not None and sampling.max_tokens < 1:
+                raise ValueError("max_tokens must be at least 1")
+            prompt, law = self._chat.prompt(request.messages, sampling), Law.of(sampling)
+        except ValueError as error:
+            return Failure("bad_request", str(error), permanent=True)
+        room = self._context - len(prompt.ids)
+        limit = room if sampling.max_tokens is None else sampling.max_tokens
+        if room < max(1, limit):
+            return self._too_long(f"{len(prompt.ids)} tokens and a reply of {max(1, limit)}")
+        compose = self._chat.composer(prompt, stop)
+        watch = self._chat.watch(stop)
+        return [
+            Draw(prompt=prompt.ids, law=law, seed=seed, limit=limit, watch=watch, compose=compose)
+            for seed in request.seeds
+        ]
+
+    def _passage(self, messages: Sequence[Message], text: str) -> Passage | FloatArray | Failure:
+        try:
+            prompt = self._chat.prompt(messages, Sampling()).ids
+        except ValueError as error:
+            return Failure("bad_request", str(error), permanent=True)
+        ids = self._chat.ids(text)
+        if not ids:
+            return np.empty(0, dtype=np.float32)
+        if len(prompt) + len(ids) > self._context:
+            return self._too_long(f"{len(prompt)} tokens and a given reply of {len(ids)}")
+        return Passage(prompt=prompt, text=ids, vocabulary=self._vocabulary)
+
+    def _too_long(self, sizes: str) -> Failure:
+        return Failure(
+            "context",
+            f"a prompt of {sizes} do not fit the model's context of {self._context}",
+            permanent=True,
+        )
+
+
+def tally(**parameters: Any) -> HuggingFace:
+    """The bundled model; takes what `HuggingFace` takes, but no path."""
+    return HuggingFace(str(files("cat_bench") / "tally" / "model"), **parameters)

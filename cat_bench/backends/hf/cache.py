@@ -1,0 +1,75 @@
+"""A key-value cache that is written in place.
+
+transformers' own dynamic layer copies the whole past at every token; with small models on a CPU
+that copy is what a step waits for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from transformers import Cache, DynamicCache, PreTrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+SPARE = 64
+"""Tokens of room that a full buffer is given."""
+
+
+class Roomy:
+    """Tensors that grow along the second to last dimension: (rows, heads, tokens, head size)."""
+
+    def __init__(self, first: torch.Tensor) -> None:
+        self._buffer, self._length = first, first.shape[-2]
+
+    def add(self, new: torch.Tensor) -> torch.Tensor:
+        """Append; the whole, as a view."""
+        end = self._length + new.shape[-2]
+        if end > self._buffer.shape[-2]:
+            room = new.new_empty((*new.shape[:-2], end + SPARE, new.shape[-1]))
+            room[..., : self._length, :] = self._buffer[..., : self._length, :]
+            self._buffer = room
+        self._buffer[..., self._length : end, :] = new
+        self._length = end
+        return self._buffer[..., :end, :]
+
+    def keep(self, rows: torch.Tensor) -> torch.Tensor:
+        """Only these rows, which may repeat; the whole, as a view."""
+        self._buffer = self._buffer.index_select(0, rows)
+        return self._buffer[..., : self._length, :]
+
+
+class InPlaceLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """transformers' dynamic layer, whose `keys` and `values` are views of roomy buffers."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append one step's keys and values; all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._roomy = Roomy(key_states), Roomy(value_states)
+            self.keys, self.values = key_states, value_states
+        else:
+            self.keys = self._roomy[0].add(key_states)
+            self.values = self._roomy[1].add(value_states)
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Only these rows, which may repeat."""
+        self.keys, self.values = (roomy.keep(beam_idx) for roomy in self._roomy)
+
+
+def keep(cache: Cache, rows: torch.Tensor) -> None:
+    """Leave only these rows in the cache, which may repeat."""
+    cache.reorder_cache(cast(torch.LongTensor, rows))
+
+
+def in_place(config: PreTrainedConfig) -> DynamicCache:
+    """An empty cache for a model; layers with a window or a state of their own stay as they are."""
+    cache = DynamicCache(config=config)
+    cache.layers = [
+        InPlaceLayer() if type(layer) is DynamicLayer else layer  # type: ignore[no-untyped-call]
+        for layer in cache.layers
+    ]
+    return cache
