@@ -16,6 +16,7 @@ from itertools import islice
 
 from cat_bench.catalog import Method, Task
 from cat_bench.context import QuestionContext, Roles
+from cat_bench.costs import spent
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.grading import Grader
@@ -31,6 +32,8 @@ class Census:
     dropped: Counter[int] = field(default_factory=Counter)
     rollouts: Counter[str] = field(default_factory=Counter)
     failed_rows: int = 0
+    scoring: Counter[str] = field(default_factory=Counter)
+    """Calls and tokens that were really spent on grading."""
     unavailable: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -76,6 +79,7 @@ class Bench:
         rows = [*(row for group in groups for row in group), *evaluation.oracle()]
         rollouts = _rollout_rows(evaluation)
         self._count(rows, rollouts)
+        self.census.scoring.update(spent(evaluation.scoring))
         return rows, rollouts
 
     async def _evaluation(self, sample: Sample) -> Evaluation:
@@ -93,6 +97,7 @@ class Bench:
             grader=self.grader,
             prompts=self.task.prompts,
             settings=self.settings,
+            scoring=ctx.bill,
         )
 
     async def _partition(self, pool: Pool) -> dict[int, int | None]:

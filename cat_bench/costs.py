@@ -48,17 +48,14 @@ def costs(n: int, *, pool: Sequence[Usage], bill: Sequence[Charge]) -> dict[str,
     """
     share = n / max(len(pool), 1)
     drafts, called = sum(pool, Usage()), sum((c.usage for c in bill), Usage())
-    fresh = [charge.usage for charge in bill if charge.fresh]
-    spent = sum(fresh, Usage())
+    now = spent(bill)
     found = {
         "calls": n + len(bill),
         "prompt_tokens": share * drafts.prompt + called.prompt,
         "shared_prompt_tokens": (share / n * drafts.prompt if n else 0) + called.prompt,
         "completion_tokens": share * drafts.completion + called.completion,
         "reasoning_tokens": share * drafts.reasoning + called.reasoning,
-        "spent_calls": len(fresh),
-        "spent_prompt_tokens": spent.prompt,
-        "spent_completion_tokens": spent.completion,
+        **{f"spent_{part}": count for part, count in now.items()},
         "truncated": sum(charge.finish == "length" for charge in bill),
         "empty": sum(charge.empty for charge in bill),
     }
@@ -69,6 +66,17 @@ def costs(n: int, *, pool: Sequence[Usage], bill: Sequence[Charge]) -> dict[str,
     found["policy_calls"] += n
     found["policy_tokens"] += share * (drafts.prompt + drafts.completion)
     return {name: float(found[name]) for name in COSTS}
+
+
+def spent(bill: Sequence[Charge]) -> dict[str, int]:
+    """The `calls`, `prompt_tokens` and `completion_tokens` of a bill that were made now."""
+    fresh = [charge.usage for charge in bill if charge.fresh]
+    usage = sum(fresh, Usage())
+    return {
+        "calls": len(fresh),
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,11 @@ class Budget:
         self._prices = prices or {}
         self.spent_tokens = 0
         self.spent_money = 0.0
+
+    def check(self, model: str) -> None:
+        """Raises UsageError where money is counted and this model has no price."""
+        if self._money is not None:
+            price_of(model, self._prices)
 
     def spend(self, model: str, usage: Usage) -> None:
         """Count one completion."""

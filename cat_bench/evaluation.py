@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 import numpy as np
 
 from cat_bench.catalog import Method
 from cat_bench.context import QuestionContext, Roles
-from cat_bench.costs import COSTS, Charge, costs
+from cat_bench.costs import COSTS, Charge, costs, spent
 from cat_bench.errors import CallFailed, CatBenchError
 from cat_bench.estimators import expected_score, max_at
 from cat_bench.grading import Grader
@@ -68,6 +68,8 @@ class Evaluation:
     grader: Grader
     prompts: Prompts
     settings: Settings
+    scoring: list[Charge] = field(default_factory=list)
+    """The bill of grading, kept apart from the methods'."""
 
     @property
     def question(self) -> Question:
@@ -85,13 +87,14 @@ class Evaluation:
         Raises NotAvailable where the method needs what this run does not have.
         """
         budgets = [n for n in method.budgets or self.settings.budgets if n <= len(self.rollouts)]
+        ctx = self.context([r.slot for r in self.rollouts])
         try:
-            exact = await self._probabilities(method, budgets)
+            exact = await self._probabilities(method, budgets, ctx)
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rows' reason
             reason = _reason(error)
             return [self._row(method.name, n, failed=reason) for n in budgets]
         if exact is not None:
-            return await self._exact(method, budgets, exact)
+            return await self._exact(method, budgets, exact, bill=ctx.bill)
         groups = await asyncio.gather(*(self._drawn(method, n) for n in budgets))
         return [row for group in groups for row in group]
 
@@ -108,11 +111,12 @@ class Evaluation:
         key = f"{self.question.id}/{sorted(slots)}"
         return QuestionContext(self.roles, self.grader.answers, self.prompts, self.labels, key)
 
-    async def _probabilities(self, method: Method, budgets: Sequence[int]) -> FloatArray | None:
+    async def _probabilities(
+        self, method: Method, budgets: Sequence[int], ctx: QuestionContext
+    ) -> FloatArray | None:
         """Pick probabilities where the method has a closed form, shape (budgets, rollouts)."""
         if not budgets or not isinstance(method.aggregator, Exact):
             return None
-        ctx = self.context([r.slot for r in self.rollouts])
         found = await method.aggregator.pick_probabilities(
             self.question, self.rollouts, budgets, ctx
         )
@@ -122,14 +126,23 @@ class Evaluation:
         return found
 
     async def _exact(
-        self, method: Method, budgets: Sequence[int], probabilities: FloatArray
+        self,
+        method: Method,
+        budgets: Sequence[int],
+        probabilities: FloatArray,
+        *,
+        bill: Sequence[Charge],
     ) -> list[Row]:
-        """One row per budget; the bill of a method that calls is measured on the plan's subsets."""
+        """One row per budget; what a use costs is measured on the plan's subsets.
+
+        What the probabilities themselves took, the `bill`, was spent for all budgets together and
+        stands in the first row.
+        """
         expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
         slots = tuple(r.slot for r in self.rollouts)
         rows = []
         for k, n in enumerate(budgets):
-            drawn = await self._drawn(method, n) if method.needs & CALLING else []
+            drawn = await self._drawn(method, n) if method.needs & CALLING or bill else []
             row = self._row(
                 method.name,
                 n,
@@ -140,7 +153,8 @@ class Evaluation:
                 **_scored(expected.value[k]),
             )
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
-        return rows
+        now: dict[str, JSON] = {f"spent_{part}": value for part, value in spent(bill).items()}
+        return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
     async def _drawn(self, method: Method, n: int) -> list[Row]:
         """One row per subset of the plan; a method that turns out to call gets no free draws."""
@@ -180,7 +194,8 @@ class Evaluation:
             return {"score": 0.0, "abstained": 1.0, "fallback": estimate.fallback}
         if estimate.text is not None:
             text = estimate.text
-            score = (await self.grader.scores(self.sample, [text], self.context()))[text]
+            ctx = replace(self.context(), bill=self.scoring)
+            score = (await self.grader.scores(self.sample, [text], ctx))[text]
             kept = {"text": text, "fallback": estimate.fallback}
             return {**kept, **_scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)

@@ -76,11 +76,10 @@ class Grader:
 def _named(scorer: Scorer) -> str:
     """The scorer's class and parameters: one version may be several scorers'."""
     kind = type(scorer)
-    params: list[str] = []
+    params: dict[str, JSON] = {}
     if is_dataclass(scorer):
-        names = (field.name for field in fields(scorer) if field.compare)
-        params = [f"{name}={getattr(scorer, name)!r}" for name in names]
-    return f"{kind.__module__}.{kind.__qualname__}({', '.join(params)})"
+        params = {f.name: getattr(scorer, f.name) for f in fields(scorer) if f.compare}
+    return f"{kind.__module__}.{kind.__qualname__} {params}"
 
 
 def _digest(value: JSON) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from cat_bench.backends import Backend, Request
 from cat_bench.cache import Cache, Call
+from cat_bench.costs import Budget
 from cat_bench.flow import Flow, Gate, Limits
 from cat_bench.types import (
     Capability,
@@ -38,6 +39,8 @@ OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
 
 POLL_S = 0.2
+UNBOUNDED_TOKENS = 1024
+"""What a reply without `max_tokens` is taken to be when a run is planned."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,9 @@ class Model:
         cache: Cache,
         limits: Limits | None = None,
         gate: Gate | None = None,
+        budget: Budget | None = None,
         offline: bool = False,
+        planning: bool = False,
         seed: int = 0,
         label: str | None = None,
     ) -> None:
@@ -78,7 +83,9 @@ class Model:
         self.meter = Meter()
         self._cache = cache
         self._flow = Flow(limits, gate=gate)
+        self._budget = budget
         self._offline = offline
+        self._planned: set[tuple[str, int]] | None = set() if planning else None
         self._seed = seed
         self._label = label
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
@@ -151,6 +158,8 @@ class Model:
 
     async def _obtain(self, call: Call, slots: Sequence[int], produce: Produce) -> Drawn:
         """Each slot's result: from the cache, from whoever is already getting it, or made now."""
+        if self._planned is not None:
+            return await self._foreseen(call, slots, self._planned)
         if self._offline:
             return Drawn(await self._lookup(call, slots))
         results = Drawn()
@@ -210,6 +219,21 @@ class Model:
         self._count_cached(found)
         return {slot: found.get(slot, OFFLINE) for slot in slots}
 
+    async def _foreseen(
+        self, call: Call, slots: Sequence[int], planned: set[tuple[str, int]]
+    ) -> Drawn:
+        """What is stored, and a placeholder for each slot that would have to be made."""
+        results = Drawn(await self._cache.lookup(call, slots))
+        self._count_cached(results)
+        for slot in slots:
+            if slot not in results:
+                results[slot] = placeholder(call, slot)
+                if (call.key, slot) not in planned:
+                    planned.add((call.key, slot))
+                    results.fresh.add(slot)
+                    self._count(results[slot])
+        return results
+
     def _count_cached(self, found: Mapping[int, Result]) -> None:
         self.meter.cached += len(found)
 
@@ -219,6 +243,27 @@ class Model:
         else:
             self.meter.made += 1
             self.meter.usage += result.usage
+            if self._budget:
+                self._budget.spend(self.name, result.usage)
+
+
+def placeholder(call: Call, slot: int) -> Reply:
+    """A reply in the place of one that was not asked for, of the greatest length it could have.
+
+    It answers and chooses something wherever a prompt asks for a box; prompt tokens are taken to
+    be a quarter of the characters.
+    """
+    prompt = sum(len(message["content"]) for message in call.messages) // 4
+    longest = int(call.sampling.get("max_tokens", UNBOUNDED_TOKENS))
+    chosen = 1 if call.sampling.get("temperature") == 0 else slot + 1
+    scored = np.zeros(len(call.text or "") // 4 + 1)
+    return Reply(
+        text=f"placeholder \\boxed{{{chosen}}}",
+        finish="stop",
+        usage=Usage(prompt, longest if call.kind == "generate" else 0),
+        token_logprobs=scored,
+        token_entropies=scored,
+    )
 
 
 def seed_of(key: str, slot: int, seed: int) -> int:

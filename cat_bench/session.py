@@ -10,15 +10,14 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Protocol
 
 from cat_bench import catalog
 from cat_bench.backends.opening import open_backend
@@ -26,43 +25,22 @@ from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
 from cat_bench.cache import Cache
 from cat_bench.catalog import Method, Task
+from cat_bench.config import RoleName, RunConfig
 from cat_bench.context import Role, Roles
+from cat_bench.costs import Budget, read_prices
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import ORACLE, Settings
-from cat_bench.flow import Limits
+from cat_bench.flow import Gate
 from cat_bench.grading import Grader
 from cat_bench.model import Meter, Model
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
-from cat_bench.types import JSON, AnswerScorer, Sampling
+from cat_bench.types import JSON, AnswerScorer, Sample, Sampling
 from cat_bench.validation import validated
 
-RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
-
 POOL, BUDGETS = 16, (1, 2, 4, 8)
-
-
-class RunConfig(BaseModel):
-    """What to run: the fields of a `run.yaml`, and the options of `cat-bench run`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    task: str
-    model: str
-    anchor: str | None = None
-    judge: str | None = None
-    methods: tuple[str, ...] = ()
-    n: tuple[int, ...] = ()
-    pool: int | None = Field(default=None, ge=1)
-    draws: int = Field(default=4, ge=1)
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    label: str | None = None
-    sampling: dict[RoleName, dict[str, JSON]] = Field(default_factory=dict)
-    concurrency: int = Field(default=64, ge=1)
-    offline: bool = False
-    data: Path | None = None
-    out: Path | None = None
+PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
 class Watch(Protocol):
@@ -87,50 +65,136 @@ class Outcome:
     seconds: float
 
 
-async def run(
-    config: RunConfig, *, command: Sequence[str] = (), watch: Watch | None = None
-) -> Outcome:
-    """Run one task as configured and put the run in place.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that is ready to begin: everything named exists, every row of data is readable."""
 
-    Raises UsageError before anything is paid for where a name, a file or a number is off.
+    bench: Bench
+    survey: Survey
+    record: Mapping[str, JSON]
+    meters: Mapping[str, Meter]
+    samples: Callable[[], Iterator[Sample]]
+
+
+@asynccontextmanager
+async def opened(
+    config: RunConfig, *, gate: Gate | None = None, planning: bool = False
+) -> AsyncIterator[Opened]:
+    """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
+
+    Raises UsageError where a name, a file or a number is off.
     """
-    started = datetime.now(UTC)
-    clock = time.perf_counter()
+    gate = gate or Gate()
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(Cache())
         task = catalog.task(config.task, data=config.data, cache=cache)
+        budget = Budget(
+            partial(gate.close, "budget"),
+            tokens=config.budget_tokens,
+            money=config.budget_cost,
+            prices=read_prices(config.prices) if config.prices else None,
+        )
         models: dict[str, Model] = {}
-        roles = _roles(config, task, cache, models)
-        for model in models.values():
-            stack.push_async_callback(model.close)
+        open_model = partial(
+            Model,
+            cache=cache,
+            limits=config.limits,
+            gate=gate,
+            budget=budget,
+            offline=config.offline,
+            planning=planning,
+            seed=config.seed,
+            label=config.label,
+        )
+
+        def role(name: RoleName, spec: str) -> Role:
+            if spec not in models:
+                backend = open_backend(spec, cache, base_url=config.base_url)
+                models[spec] = open_model(spec, backend)
+                stack.push_async_callback(models[spec].close)
+            given = validated(Sampling, config.sampling.get(name, {}), source=f"sampling.{name}")
+            return Role(models[spec], given.over(task.sampling.get(name, Sampling())))
+
+        roles = _roles(config, role)
+        for spec in models:
+            budget.check(spec)
         if isinstance(policy := roles.policy.model.backend, Replay):
             task = replace(task, exchangeable=policy.exchangeable)
         settings = _settings(config, roles)
         methods = _methods(config, task, settings)
         census = Census(unavailable=_unavailable(methods, task, roles))
-        survey = Survey.of(islice(task.samples(), config.limit))
+        samples = partial(_first, task, config.limit)
+        survey = Survey.of(samples())
         if not survey.questions:
             raise UsageError(f"task {task.name!r} has no questions.")
         named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
         record = plan_record(named, task=task, roles=roles, methods=methods, settings=settings)
+        grader = Grader(task.scorer, cache, remembers=not planning)
+        bench = Bench(task, methods, roles, grader, settings, census=census)
         meters = {name: model.meter for name, model in models.items()}
-        bench = Bench(task, methods, roles, Grader(task.scorer, cache), settings, census=census)
-        folder = config.out or _folder(task, config, record)
+        yield Opened(bench, survey, record, meters, samples)
+
+
+async def run(
+    config: RunConfig,
+    *,
+    command: Sequence[str] = (),
+    watch: Watch | None = None,
+    gate: Gate | None = None,
+) -> Outcome:
+    """Run one task as configured and put the run in place; a closed `gate` ends it early, whole.
+
+    Raises UsageError before anything is paid for.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    async with opened(config, gate=gate) as ready:
+        bench, meters = ready.bench, ready.meters
+        folder = config.out or _folder(bench.task, config, ready.record)
         if watch:
-            watch.start(task.name, survey.questions, meters)
+            watch.start(bench.task.name, ready.survey.questions, meters)
         pool = PoolDigest()
         with RunWriter(folder) as writer:
-            async for rows, rollouts in bench.run(islice(task.samples(), config.limit)):
+            async for rows, rollouts in bench.run(ready.samples()):
                 writer.add(rows, rollouts)
                 pool.add(rollouts)
                 if watch:
                     watch.advance()
             seconds = time.perf_counter() - clock
             writer.finish(
-                findings(record, census, survey=survey, pool=pool),
+                findings(ready.record, bench.census, survey=ready.survey, pool=pool),
                 invocation(command, meters, started=started, seconds=seconds),
             )
-    return Outcome(folder, census, meters, seconds)
+    return Outcome(folder, bench.census, meters, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would make, by purpose (rollouts, each method, scoring) and by model.
+
+    A purpose counts `calls`, `prompt_tokens` and `completion_tokens`.
+    """
+
+    purposes: Mapping[str, Counter[str]]
+    meters: Mapping[str, Meter]
+
+
+async def foresee(config: RunConfig) -> Forecast:
+    """Play a run through against placeholder replies; calls no model and stores nothing."""
+    async with opened(config, planning=True) as ready:
+        purposes = {"rollouts": Counter[str]()}
+        async for rows, _ in ready.bench.run(ready.samples()):
+            for row in rows:
+                if row.method != ORACLE:
+                    spent = purposes.setdefault(row.method, Counter())
+                    spent.update({part: getattr(row, f"spent_{part}") for part in PARTS})
+        purposes["scoring"] = ready.bench.census.scoring
+    made = Counter[str]()
+    for meter in ready.meters.values():
+        usage = meter.usage
+        made.update(calls=meter.made, prompt_tokens=usage.prompt)
+        made.update(completion_tokens=usage.completion)
+    purposes["rollouts"] = made - sum(purposes.values(), Counter[str]())
+    return Forecast(purposes, ready.meters)
 
 
 def results_root() -> Path:
@@ -138,31 +202,20 @@ def results_root() -> Path:
     return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
 
 
-def _roles(config: RunConfig, task: Task, cache: Cache, models: dict[str, Model]) -> Roles:
-    """Who plays what; a model named twice is opened once, into `models`."""
-
-    def role(name: RoleName, spec: str) -> Role:
-        if spec not in models:
-            models[spec] = Model(
-                spec,
-                open_backend(spec, cache),
-                cache=cache,
-                limits=Limits(concurrency=config.concurrency),
-                offline=config.offline,
-                seed=config.seed,
-                label=config.label,
-            )
-        given = validated(Sampling, config.sampling.get(name, {}), source=f"sampling.{name}")
-        return Role(models[spec], given.over(task.sampling.get(name, Sampling())))
-
+def _roles(config: RunConfig, role: Callable[[RoleName, str], Role]) -> Roles:
+    """Who plays what: what nobody is named for, the policy plays, if it is a live model."""
     policy = role("policy", config.model)
     live = None if isinstance(policy.model.backend, Replay) else config.model
     anchor, judge = config.anchor or live, config.judge or live
     return Roles(
         policy,
-        (anchor and role("anchor", anchor)) or None,
-        (judge and role("judge", judge)) or None,
+        role("anchor", anchor) if anchor else None,
+        role("judge", judge) if judge else None,
     )
+
+
+def _first(task: Task, limit: int | None) -> Iterator[Sample]:
+    return islice(task.samples(), limit)
 
 
 def _settings(config: RunConfig, roles: Roles) -> Settings:

@@ -16,12 +16,13 @@ from cat_bench.validation import split_inline
 BUNDLED = "tally"
 
 
-def open_backend(spec: str, cache: Cache) -> Backend:
+def open_backend(spec: str, cache: Cache, *, base_url: str | None = None) -> Backend:
     """The backend that `spec` names.
 
     `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed one's;
     `tally` is the bundled model; a folder, or a Hub id such as `Qwen/Qwen3-4B`, means `hf`. Options
-    in braces go to the backend. Raises UnknownName, ConfigError, ModelError.
+    in braces go to the backend; `base_url` is for an `openai` one that names none. Raises
+    UnknownName, ConfigError, ModelError.
     """
     source = f"model {spec!r}"
     bare, options = split_inline(spec, source=source)
@@ -34,6 +35,8 @@ def open_backend(spec: str, cache: Cache) -> Backend:
         kind, name = "hf", bare
     if not name and kind != BUNDLED:
         raise ConfigError(source, "", f"names no model: write {kind}:NAME.")
+    if kind == "openai" and base_url:
+        options.setdefault("base_url", base_url)
     if kind == "replay":
         return _replayed(name, cache)
     try:

@@ -17,6 +17,7 @@ from cat_bench.errors import CatBenchError, UsageError
 COMMANDS = {
     "cache": "look after the cache: info, verify, export, import, prune",
     "list": "list tasks, methods, plug-ins, pools or runs",
+    "plan": "say what a run would cost, before anything is spent",
     "report": "write a run's tables and figures again",
     "run": "sample, aggregate, score and report",
     "show": "show a task, a method, a run, or one question of a run",

@@ -3,75 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from cat_bench.cli.options import PATH, configurations, run_options
+from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress
-from cat_bench.errors import ConfigError
-from cat_bench.session import Outcome, RunConfig
+from cat_bench.config import RunConfig
+from cat_bench.flow import Gate
+from cat_bench.session import Outcome
 from cat_bench.session import run as run_session
 from cat_bench.types import JSON
-from cat_bench.validation import read_yaml, scalar, split_list, validated
 
-ROLES = ("policy", "anchor", "judge")
+INTERRUPTED = "interrupted"
 
 
 @click.command()
-@click.argument("task", required=False)
-@click.option(
-    "--model", "-m", help="[BACKEND:]NAME of the policy, such as tally, hf:PATH, openai:NAME."
-)
-@click.option(
-    "--method", "methods", help="Methods, comma-separated; NAME{key=value} sets parameters."
-)
-@click.option("--n", "budgets", help="Budgets in rollouts, comma-separated.  [1,2,4,8]")
-@click.option("--pool", type=int, help="Rollouts per question.  [16]")
-@click.option("--draws", type=int, help="Subsets per budget for methods that call a model.  [4]")
-@click.option("--limit", type=int, help="Only the first questions.")
-@click.option("--seed", type=int, help="Seed of the samples that are not in the cache yet.  [0]")
-@click.option("--judge", help="Model that judges.  [the policy]")
-@click.option("--anchor", help="Model that synthesises.  [the policy]")
-@click.option("--data", type=click.Path(path_type=Path), help="The task's data file.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--offline", is_flag=True, default=None, help="Call no model: use the cache alone.")
-@click.option("--config", type=click.Path(path_type=Path), help="A run.yaml; options override it.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as policy.temperature=0.7."
-)
-def run(
-    task: str | None,
-    methods: str | None,
-    budgets: str | None,
-    config: Path | None,
-    settings: Sequence[str],
-    **options: JSON,
-) -> None:
+@run_options
+@click.option("--out", type=PATH, help="Folder of the run.")
+@click.option("--budget-tokens", type=int, help="Stop when so many tokens are spent.")
+@click.option("--budget-cost", type=float, help="Stop when so much is spent; needs --prices.")
+@click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would cost, as `plan` does.")
+def run(*, dry_run: bool, **options: JSON) -> None:
     """Run methods on TASK (several by commas) and print the comparison table.
 
-    Rollouts come from the cache where it has them; a run that ran before calls no model.
+    Rollouts come from the cache where it has them; a run that ran before calls no model. Ctrl-C
+    once ends it in order: what is in flight is stored, and the same command goes on from there.
     """
-    values = read_yaml(config) if config else {}
-    options |= {"methods": split_list(methods) if methods else None}
-    options |= {"n": _numbers(budgets) if budgets else None}
-    values |= {key: value for key, value in options.items() if value is not None}
-    for setting in settings:
-        _set(values, setting)
-    values.setdefault("model", "tally")
-    tasks = split_list(task or str(values.pop("task", "")))
-    if not tasks:
-        raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
-    complete = True
-    for name in tasks:
-        out = (
-            Path(values["out"]) / name if len(tasks) > 1 and "out" in values else values.get("out")
-        )
-        whole = {**values, "task": name, **({"out": out} if out else {})}
-        checked = validated(RunConfig, whole, source=config or "cat-bench run")
-        complete &= _run(checked)
-    if not complete:
+    configs = configurations(**options)
+    if dry_run:
+        for config in configs:
+            show_plan(config, as_json=False)
+        return
+    complete = [_run(config) for config in configs]
+    if not all(complete):
         sys.exit(1)
 
 
@@ -79,21 +48,47 @@ def _run(config: RunConfig) -> bool:
     """One task from start to printed table; whether all of it could be had."""
     from cat_bench import report
 
+    gate = Gate()
     with Progress() as progress:
-        outcome = asyncio.run(run_session(config, command=sys.argv[1:], watch=progress))
+        outcome = asyncio.run(_interruptible(config, progress, gate))
     report.write(outcome.folder)
     click.echo((outcome.folder / "table.md").read_text(encoding="utf-8"))
-    click.echo(_summary(outcome), err=True)
+    click.echo(_summary(outcome, gate), err=True)
+    if gate.closed and gate.closed.kind == INTERRUPTED:
+        sys.exit(130)
     return outcome.census.complete
 
 
-def _summary(outcome: Outcome) -> str:
+async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:
+    """The run, closed by the first Ctrl-C and cancelled by the second."""
+    task = asyncio.current_task()
+
+    def interrupt() -> None:
+        if gate.closed and task:
+            task.cancel()
+        else:
+            gate.close(INTERRUPTED, "the run was interrupted")
+            click.echo("finishing what is in flight; Ctrl-C again to stop now", err=True)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        return await run_session(config, command=sys.argv[1:], watch=progress, gate=gate)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _summary(outcome: Outcome, gate: Gate) -> str:
     made = sum(meter.made for meter in outcome.meters.values())
     cached = sum(meter.cached for meter in outcome.meters.values())
     lines = [
         f"{made:,} completions made, {cached:,} from the cache, in {outcome.seconds:.1f} s.",
-        f"Run: {outcome.folder}",
+        f"Run: {_short(outcome.folder)}",
     ]
+    if gate.closed:
+        lines.append(f"Stopped early: {gate.closed.message}.")
     census = outcome.census
     if not census.complete:
         failed = census.rollouts["failed"]
@@ -104,23 +99,5 @@ def _summary(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise click.UsageError(
-            f"--n {text} should be whole numbers, such as --n 1,2,4,8."
-        ) from None
-
-
-def _set(values: dict[str, JSON], setting: str) -> None:
-    """Put `key=value` or `role.parameter=value` where it belongs in a run's configuration."""
-    key, equals, value = setting.partition("=")
-    if not equals:
-        raise ConfigError("--set", setting, "should be written KEY=VALUE.")
-    read = scalar(value, source="--set", field=key)
-    role, dot, parameter = key.partition(".")
-    if dot and role in ROLES:
-        values.setdefault("sampling", {}).setdefault(role, {})[parameter] = read
-    else:
-        values[key] = read
+def _short(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

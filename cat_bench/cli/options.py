@@ -1,0 +1,94 @@
+"""The options that `run` and `plan` share, and the configurations that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cat_bench.config import RunConfig
+from cat_bench.errors import ConfigError
+from cat_bench.types import JSON
+from cat_bench.validation import read_yaml, scalar, split_list, validated
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ROLES = ("policy", "anchor", "judge")
+PATH = click.Path(path_type=Path)
+OPTIONS = (
+    click.argument("task", required=False),
+    click.option("--model", "-m", help="[BACKEND:]NAME: tally, hf:PATH, openai:NAME, replay:POOL."),
+    click.option("--method", "methods", help="Comma-separated; NAME{key=value} sets parameters."),
+    click.option("--n", "budgets", help="Budgets in rollouts, comma-separated.  [1,2,4,8]"),
+    click.option("--pool", type=int, help="Rollouts per question.  [16]"),
+    click.option("--draws", type=int, help="Subsets per n where a method calls a model.  [4]"),
+    click.option("--limit", type=int, help="Only the first questions."),
+    click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
+    click.option("--anchor", help="The model that synthesises.  [the policy]"),
+    click.option("--judge", help="The model that judges.  [the policy]"),
+    click.option("--base-url", help="Where openai models are served."),
+    click.option("--data", type=PATH, help="The task's data file."),
+    click.option("--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per 1M."),
+    click.option("--config", type=PATH, help="A run.yaml; options override it."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of it."),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Give a command the options of a run."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def configurations(
+    *,
+    task: str | None,
+    methods: str | None,
+    budgets: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    **options: JSON,
+) -> list[RunConfig]:
+    """One configuration per task; raises UsageError for what cannot be run."""
+    values = read_yaml(config) if config else {}
+    options |= {"methods": split_list(methods) if methods else None}
+    options |= {"n": _numbers(budgets) if budgets else None}
+    values |= {key: value for key, value in options.items() if value is not None}
+    for setting in settings:
+        _set(values, setting)
+    values.setdefault("model", "tally")
+    tasks = split_list(task or str(values.pop("task", "")))
+    if not tasks:
+        raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
+    if out := values.pop("out", None):
+        outs = [Path(out)] if len(tasks) == 1 else [Path(out) / name for name in tasks]
+        each = [{"task": name, "out": out} for name, out in zip(tasks, outs, strict=True)]
+    else:
+        each = [{"task": name} for name in tasks]
+    source = config or "cat-bench run"
+    return [validated(RunConfig, {**values, **own}, source=source) for own in each]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.UsageError(
+            f"--n {text} should be whole numbers, such as --n 1,2,4,8."
+        ) from None
+
+
+def _set(values: dict[str, JSON], setting: str) -> None:
+    """Put `key=value` or `role.parameter=value` where it belongs in a run's configuration."""
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise ConfigError("--set", setting, "should be written KEY=VALUE.")
+    read = scalar(value, source="--set", field=key)
+    role, dot, parameter = key.partition(".")
+    if dot and role in ROLES:
+        values.setdefault("sampling", {}).setdefault(role, {})[parameter] = read
+    else:
+        values[key] = read

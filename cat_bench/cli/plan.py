@@ -1,0 +1,70 @@
+"""`cat-bench plan TASK`: what a run would cost, before anything is spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+
+from cat_bench.cli.options import configurations, run_options
+from cat_bench.cli.output import print_rows
+from cat_bench.config import RunConfig
+from cat_bench.costs import price_of, read_prices
+from cat_bench.session import Forecast, foresee
+from cat_bench.types import JSON
+
+
+@click.command()
+@run_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(*, as_json: bool, **options: JSON) -> None:
+    """Count the calls, tokens and money that `run` with the same options would take.
+
+    The methods are played through against placeholder replies of the greatest length there can be,
+    so completion tokens and money are upper bounds; a call that two methods share is counted once,
+    for the first of them.
+    """
+    for config in configurations(**options):
+        show_plan(config, as_json=as_json)
+
+
+def show_plan(config: RunConfig, *, as_json: bool) -> None:
+    """Print what one run would take: by what it is for, and by model."""
+    forecast = asyncio.run(foresee(config))
+    rows = [*_purposes(forecast), *_models(forecast, config)]
+    if as_json:
+        print_rows(rows, as_json=True)
+        return
+    print_rows([row for row in rows if "for" in row], as_json=False)
+    click.echo()
+    print_rows([row for row in rows if "model" in row], as_json=False)
+
+
+def _purposes(forecast: Forecast) -> list[Mapping[str, JSON]]:
+    return [
+        {
+            "for": purpose,
+            "calls to make": int(spent["calls"]),
+            "prompt tokens": int(spent["prompt_tokens"]),
+            "completion tokens, at most": int(spent["completion_tokens"]),
+        }
+        for purpose, spent in forecast.purposes.items()
+    ]
+
+
+def _models(forecast: Forecast, config: RunConfig) -> list[Mapping[str, JSON]]:
+    prices = read_prices(config.prices) if config.prices else None
+    rows: list[Mapping[str, JSON]] = []
+    for model, meter in forecast.meters.items():
+        row = {
+            "model": model,
+            "in the cache": meter.cached,
+            "to make": meter.made,
+            "prompt tokens": meter.usage.prompt,
+            "completion tokens, at most": meter.usage.completion,
+        }
+        if prices is not None:
+            row["cost, at most"] = round(price_of(model, prices).of(meter.usage), 4)
+        rows.append(row)
+    return rows

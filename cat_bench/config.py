@@ -1,0 +1,58 @@
+"""A run's configuration, read strictly: what decides its numbers, and how it goes about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cat_bench.flow import Limits
+from cat_bench.types import JSON
+
+RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
+
+
+class RunConfig(BaseModel):
+    """What to run: the fields of a `run.yaml`, and the options of `cat-bench run`.
+
+    `sampling` holds, for each role, fields of `Sampling`. `deadline` is in seconds a request;
+    `budget_cost` is in the currency of the price file `prices`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    task: str
+    model: str
+    anchor: str | None = None
+    judge: str | None = None
+    methods: tuple[str, ...] = ()
+    n: tuple[int, ...] = ()
+    pool: int | None = Field(default=None, ge=1)
+    draws: int = Field(default=4, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    label: str | None = None
+    sampling: dict[RoleName, dict[str, JSON]] = Field(default_factory=dict)
+    base_url: str | None = None
+    concurrency: int = Field(default=256, ge=1)
+    retries: int = Field(default=5, ge=0)
+    deadline: float | None = Field(default=None, gt=0)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    budget_tokens: int | None = Field(default=None, ge=1)
+    budget_cost: float | None = Field(default=None, gt=0)
+    prices: Path | None = None
+    offline: bool = False
+    data: Path | None = None
+    out: Path | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """How fast each model is called."""
+        return Limits(
+            concurrency=self.concurrency,
+            retries=self.retries,
+            deadline=self.deadline,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+        )
