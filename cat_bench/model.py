@@ -163,7 +163,7 @@ class Model:
         if self._offline:
             return Drawn(await self._lookup(call, slots))
         results = Drawn()
-        while missing := [slot for slot in slots if slot not in results]:
+        while missing := [slot for slot in dict.fromkeys(slots) if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
                 found = await self._cache.lookup(call, missing)
