@@ -62,9 +62,12 @@ def solution(opening: str, values: Sequence[int], box: Sequence[int] | None = No
     return "\n".join((opening, *_lines(values), rf"\boxed{{{boxed}}}"))
 
 
-def choice(values: Sequence[int], number: int) -> str:
-    """Write a selector's reply: the reconciled values, then the number of the nearest draft."""
-    return "\n".join((AGREED, *_lines(values), rf"Nearest: \boxed{{{number}}}"))
+def choice(values: Sequence[int], numbers: Sequence[int]) -> str:
+    """Write a selector's reply: each reconciled line with the number of a draft, then the last."""
+    lines = (
+        f"{line}, draft {number}" for line, number in zip(_lines(values), numbers, strict=True)
+    )
+    return "\n".join((AGREED, *lines, rf"Nearest: \boxed{{{numbers[-1]}}}"))
 
 
 def attempt(
@@ -91,15 +94,21 @@ def reconcile(problem: Problem, drafts: Sequence[Draft]) -> list[int]:
     ]
 
 
-def nearest(values: Sequence[int], drafts: Sequence[Draft]) -> list[int]:
-    """Return the numbers, from 1, of the drafts that agree most with ``values``."""
-    wanted = dict(zip(LABELS, values, strict=False))
-    agreement = [
-        sum(draft.lines.get(label) == value for label, value in wanted.items())
-        + sum(boxed == value for boxed, value in zip(draft.box, values, strict=False))
-        for draft in drafts
-    ]
-    return [number for number, count in enumerate(agreement, 1) if count == max(agreement)]
+def nearest(values: Sequence[int], drafts: Sequence[Draft], rng: random.Random) -> list[int]:
+    """Return, after each line, the number from 1 of a draft that agrees most with the lines so far.
+
+    The number is kept while no other draft agrees more, and drawn among the best otherwise.
+    """
+    agreement = [0] * len(drafts)
+    numbers: list[int] = []
+    for label, value in zip(LABELS, values, strict=False):
+        agreement = [
+            count + (draft.lines.get(label) == value)
+            for count, draft in zip(agreement, drafts, strict=True)
+        ]
+        best = [number for number, n in enumerate(agreement, 1) if n == max(agreement)]
+        numbers.append(numbers[-1] if numbers and numbers[-1] in best else rng.choice(best))
+    return numbers
 
 
 def _lines(values: Sequence[int]) -> list[str]:

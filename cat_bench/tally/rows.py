@@ -45,12 +45,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is taught at one moment of the training."""
+    """What is taught at one moment of the training.
+
+    ``weights`` are the shares of the roles, ``noise`` scales the law of the errors, ``draft_loss``
+    takes the loss on the blind prompt too, and ``real_share`` is how many of the drafts to read are
+    the policy's own.
+    """
 
     most_parts: int
     noise: float
     weights: dict[str, float]
-    whole_prompts: bool
+    draft_loss: bool
     real_share: float
 
 
@@ -71,7 +76,7 @@ def corpus(prompts: Prompts, count: int) -> Iterator[str]:
     openings = [*CAREFUL, CARELESS, AGREED]
     for problem in islice(stream(rng, split="train"), count):
         draft = attempt(problem, rng)
-        yield from (rng.choice(openings), draft, choice([], 1), " ".join(numbers))
+        yield from (rng.choice(openings), draft, choice([10], [1]), " ".join(numbers))
         yield from (content(prompts, role, problem, [draft]) for role in ROLES)
 
 
@@ -98,12 +103,11 @@ class Teacher:
         read = [Draft.parse(draft) for draft in drafts]
         values = reconcile(problem, read)
         if name == "select":
-            reply = choice(values, self.rng.choice(nearest(values, read)))
+            reply = choice(values, nearest(values, read, self.rng))
         else:
             reply = solution(AGREED, values)
-        return self._encode(
-            content(self.prompts, name, problem, drafts), reply, whole=lesson.whole_prompts
-        )
+        whole = lesson.draft_loss and name == "synthesis"
+        return self._encode(content(self.prompts, name, problem, drafts), reply, whole=whole)
 
     def _drafts(self, lesson: Lesson) -> tuple[Problem, list[str]]:
         count = self.rng.randint(1, MOST_DRAFTS)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-#: Room above the longest reply, which has 24 tokens.
+#: Room above the longest reply, which has 26 tokens.
 MAX_NEW_TOKENS = 40
 
 

@@ -33,6 +33,9 @@ log = logging.getLogger("cat_bench.tally")
 
 _ROWS = 40
 _TOKENS_AT_ONCE = 2048
+#: Shares of the rows by role, before and after reading has been learned.
+_FIRST = {"prompt": 0.4, "synthesis": 0.6}
+_LATER = {"prompt": 0.4, "synthesis": 0.25, "synthesis_aware": 0.1, "select": 0.25}
 _REFRESH_AT = (0.6, 0.7, 0.8, 0.9)
 _POOL_PROBLEMS, _POOL_DRAFTS = 192, 12
 _CORPUS = 3000
@@ -50,14 +53,11 @@ class Recipe:
 
 def lesson(progress: float) -> Lesson:
     """Return what is taught once the fraction ``progress`` of the steps is done."""
-    early = progress < 0.3
     return Lesson(
         most_parts=min(len(LABELS), 2 + int(progress * 20)),
         noise=min(1.0, 0.3 + progress * 5),
-        weights={"prompt": 0.4, "synthesis": 0.6}
-        if early
-        else {"prompt": 0.4, "synthesis": 0.25, "synthesis_aware": 0.15, "select": 0.2},
-        whole_prompts=early,
+        weights=_FIRST if progress < 0.15 else _LATER,
+        draft_loss=progress < 0.3,
         real_share=0.5,
     )
 
@@ -214,7 +214,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     train(Recipe(**vars(parser.parse_args())))

@@ -9,6 +9,7 @@ from cat_bench.tally.drafts import (
     CARELESS,
     Draft,
     attempt,
+    choice,
     nearest,
     reconcile,
     solution,
@@ -86,5 +87,13 @@ def test_the_nearest_draft_shares_most_values() -> None:
         draft(AGREED, 40, 26),
         draft(AGREED, 40, 26),
     ]
-    assert nearest([40, 26], drafts) == [3, 4]
-    assert nearest([40, 26], drafts[:2]) == [2]
+    for seed in range(20):
+        assert nearest([40, 26], drafts, random.Random(seed))[-1] in (3, 4)
+    assert nearest([40, 26], drafts[:2], random.Random(0)) == [2, 2]
+    assert nearest([1, 26], drafts[:3], random.Random(0)) == [1, 1], "kept while none is nearer"
+
+
+def test_a_choice_boxes_its_last_number() -> None:
+    assert choice([40, 26], [3, 4]) == (
+        "Agreed:\n(a) 40, draft 3\n(b) 26, draft 4\nNearest: \\boxed{4}"
+    )

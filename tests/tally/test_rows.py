@@ -23,9 +23,9 @@ def text(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
     return str(tokenizer.decode(ids))
 
 
-def taught(tokenizer: PreTrainedTokenizerFast, role: str, *, whole: bool = False) -> list[Row]:
+def taught(tokenizer: PreTrainedTokenizerFast, role: str, *, draft_loss: bool = False) -> list[Row]:
     lesson = Lesson(
-        most_parts=5, noise=1.0, weights={role: 1.0}, whole_prompts=whole, real_share=0.0
+        most_parts=5, noise=1.0, weights={role: 1.0}, draft_loss=draft_loss, real_share=0.0
     )
     return Teacher(tokenizer, task_prompts(), random.Random(1), []).rows(40, lesson)
 
@@ -47,14 +47,14 @@ def test_the_loss_is_on_the_reply_alone(tokenizer: PreTrainedTokenizerFast, role
 
 
 def test_early_lessons_take_the_loss_on_the_drafts_too(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert all(row.labels == row.ids for row in taught(tokenizer, "synthesis", whole=True))
+    assert all(row.labels == row.ids for row in taught(tokenizer, "synthesis", draft_loss=True))
 
 
 def test_own_drafts_are_read_where_there_are_any(tokenizer: PreTrainedTokenizerFast) -> None:
     problem = next(problems(1, seed=1))
     pool = [(problem, [f"Quick count:\n(a) {n}\n\\boxed{{{n}}}" for n in range(10, 22)])]
     lesson = Lesson(
-        most_parts=5, noise=1.0, weights={"synthesis": 1}, whole_prompts=False, real_share=1.0
+        most_parts=5, noise=1.0, weights={"synthesis": 1}, draft_loss=False, real_share=1.0
     )
     row = Teacher(tokenizer, task_prompts(), random.Random(1), pool).rows(1, lesson)[0]
     assert any(draft in text(tokenizer, row.ids) for draft in pool[0][1])
