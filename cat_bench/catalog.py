@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +39,9 @@ class TaskFile(BaseModel):
     system: str | None = None
     scorer: str
     scorer_params: dict[str, JSON] = Field(default_factory=dict, alias="with")
-    sampling: dict[str, dict[str, JSON]] = Field(default_factory=dict)
+    sampling: dict[Literal["policy", "anchor", "judge"], dict[str, JSON]] = Field(
+        default_factory=dict
+    )
     methods: list[str] = Field(default_factory=list)
 
 

@@ -98,7 +98,12 @@ def build(
     source: str | Path = "",
 ) -> Any:
     """The plug-in that `spec` names, with its parameters checked against its fields' types."""
-    factory = load(kind, spec, base=base)
+    try:
+        factory = load(kind, spec, base=base)
+    except UnknownName as error:
+        if not source:
+            raise
+        raise ConfigError(source, kind, str(error)) from None
     source = source or f"{kind} {spec!r}"
     try:
         if isinstance(factory, type) and is_dataclass(factory):

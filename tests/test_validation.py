@@ -60,7 +60,7 @@ def test_what_is_off_is_named(kind: type, values: dict[str, JSON], message: str)
 
 
 def test_a_field_of_a_type_that_no_yaml_holds_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="here: .*Thing"):
+    with pytest.raises(ConfigError, match=r"here: .*Thing"):
         validated(Odd, {"thing": 1}, source="here")
 
 
