@@ -7,7 +7,6 @@ greedy.
 """
 
 import argparse
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from cat_bench.tally import MODEL
-from cat_bench.tally.drafts import MOST_DRAFTS
+from cat_bench.tally.drafts import MOST_DRAFTS, boxed
 from cat_bench.tally.problems import Problem, problems
 from cat_bench.tally.rows import content, task_prompts
 from cat_bench.tally.sampling import complete
@@ -28,7 +27,6 @@ Scores = NDArray[np.float64]
 
 _BUDGETS = (4, 8)
 _RESAMPLES = 4000
-_BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 class Subject:
@@ -127,12 +125,6 @@ def interval(scores: Scores) -> tuple[float, float, float]:
     means = scores[rng.integers(len(scores), size=(_RESAMPLES, len(scores)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(scores.mean()), float(low), float(high)
-
-
-def boxed(text: str) -> str:
-    """Return the content of the last box, or the empty string."""
-    found = _BOX.findall(text)
-    return found[-1] if found else ""
 
 
 def _right(answer: str, task: Problem) -> float:

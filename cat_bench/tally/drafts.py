@@ -52,8 +52,12 @@ class Draft:
     def parse(cls, text: str) -> "Draft":
         """Read a solution; what is malformed is left out."""
         lines = {label: int(value) for label, value in _LINE.findall(text)}
-        boxes = _BOX.findall(text)
-        return cls(text, lines, tuple(map(int, re.findall(r"\d+", boxes[-1]))) if boxes else ())
+        return cls(text, lines, tuple(map(int, re.findall(r"\d+", boxed(text)))))
+
+
+def boxed(text: str) -> str:
+    """Return the content of the last box, or the empty string."""
+    return next(reversed(_BOX.findall(text)), "")
 
 
 def solution(opening: str, values: Sequence[int], box: Sequence[int] | None = None) -> str:

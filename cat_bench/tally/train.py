@@ -22,6 +22,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from cat_bench.tally.problems import LABELS, Problem, stream
@@ -108,31 +110,41 @@ def _configuration(tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
 
 def _run(model: Qwen3ForCausalLM, teacher: Teacher, steps: int) -> None:
     optimizers = _optimizers(model)
-    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    schedules = [LambdaLR(optimizer, partial(_schedule, steps)) for optimizer in optimizers]
     refresh = {int(steps * share) for share in _REFRESH_AT}
-    start, tokens, mean_loss = time.monotonic(), 0, 0.0
+    progress = _Progress(steps)
     for step in range(steps):
         if step in refresh:
             teacher.pool = _own_drafts(model, teacher)
         rows = teacher.rows(_ROWS, lesson(step / steps))
         loss = _backward(model, rows, teacher.tokenizer.pad_token_id)
         _average_gradients(model)
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        for group, peak in zip(groups, peaks, strict=True):
-            group["lr"] = peak * _schedule(step, steps)
-        for optimizer in optimizers:
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
-            optimizer.zero_grad()
-        tokens += sum(len(row.ids) for row in rows)
-        mean_loss = 0.98 * mean_loss + 0.02 * loss
-        if (step + 1) % 50 == 0:
-            seconds = time.monotonic() - start
+            schedule.step()
+        model.zero_grad()
+        progress.add(loss, sum(len(row.ids) for row in rows))
+
+
+class _Progress:
+    """Logs a running mean of the loss, the speed and the time every 50 steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._step, self._tokens, self._loss = steps, 0, 0, 0.0
+        self._start = time.monotonic()
+
+    def add(self, loss: float, tokens: int) -> None:
+        self._step += 1
+        self._tokens += tokens
+        self._loss += 0.02 * (loss - self._loss)
+        if self._step % 50 == 0:
+            seconds = time.monotonic() - self._start
             log.info(
                 "step %d/%d  loss %.3f  %.0f tokens/s a process  %.0f s",
-                step + 1,
-                steps,
-                mean_loss / (1 - 0.98 ** (step + 1)),
-                tokens / seconds,
+                self._step,
+                self._steps,
+                self._loss / (1 - 0.98**self._step),
+                self._tokens / seconds,
                 seconds,
             )
 
@@ -146,7 +158,7 @@ def _optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _schedule(step: int, steps: int) -> float:
+def _schedule(steps: int, step: int) -> float:
     """Warm up over 50 steps, hold, then fall to zero over the last half."""
     return min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
 
@@ -181,13 +193,9 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 def _average_gradients(model: Qwen3ForCausalLM) -> None:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = parameters_to_vector(gradients)
     dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for gradient, mean in zip(
-        gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
-    ):
-        gradient.copy_(mean.view_as(gradient))
+    vector_to_parameters(flat / dist.get_world_size(), gradients)
 
 
 def _own_drafts(model: Qwen3ForCausalLM, teacher: Teacher) -> list[tuple[Problem, list[str]]]:

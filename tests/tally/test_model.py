@@ -5,8 +5,9 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from cat_bench.tally import MODEL
-from cat_bench.tally.assess import Subject, boxed
+from cat_bench.tally.assess import Subject
 from cat_bench.tally.check import fresh_seed
+from cat_bench.tally.drafts import boxed
 from cat_bench.tally.problems import problems
 
 TASKS = list(problems(40, seed=11))
