@@ -115,9 +115,11 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._scores.close()
-        self._rollouts.close()
-        shutil.rmtree(self._draft, ignore_errors=True)
+        try:
+            self._scores.close()
+            self._rollouts.close()
+        finally:
+            shutil.rmtree(self._draft, ignore_errors=True)
 
     def add(self, rows: Iterable[Row], rollouts: Iterable[RolloutRow]) -> None:
         """Add one question's rows."""
@@ -136,7 +138,7 @@ class RunWriter:
             before = read_record(self.folder)["invocations"] if again else []
             whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
             text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
-            (self._draft / "run.json").write_text(text + "\n", encoding="utf-8")
+            (self._draft / "run.json").write_bytes(_utf8(text + "\n").encode("utf-8"))
             old = self._draft.with_name(self._draft.name + ".old")
             if self.folder.exists():
                 self.folder.rename(old)
@@ -183,9 +185,17 @@ class _Table:
 
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
-        columns = {name: [getattr(row, name) for row in self._rows] for name in self._schema.names}
+        names = self._schema.names
+        columns = {name: [_utf8(getattr(row, name)) for row in self._rows] for name in names}
         self._writer.write_table(pa.Table.from_pydict(columns, schema=self._schema))
         self._rows.clear()
+
+
+def _utf8(value: JSON) -> JSON:
+    """Text that UTF-8 can hold: a lone surrogate, which a model may write, is spelt out."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _schema(kind: type) -> JSON:
