@@ -146,6 +146,7 @@ def _rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
             finish=r.reply.finish,
             prompt_tokens=r.reply.usage.prompt,
             completion_tokens=r.reply.usage.completion,
+            characters=len(r.text),
         )
         for r in evaluation.rollouts
     ]

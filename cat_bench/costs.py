@@ -16,6 +16,7 @@ from cat_bench.types import JSON, Usage
 from cat_bench.validation import read_yaml, validated
 
 ROLES = ("policy", "anchor", "judge")
+PARTS = ("calls", "tokens", "completion_tokens")
 TOTALS = (
     "calls",
     "prompt_tokens",
@@ -23,7 +24,7 @@ TOTALS = (
     "completion_tokens",
     "reasoning_tokens",
 )
-BY_ROLE = tuple(f"{role}_{part}" for role in ROLES for part in ("calls", "tokens"))
+BY_ROLE = tuple(f"{role}_{part}" for role in ROLES for part in PARTS)
 SPENT = ("spent_calls", "spent_prompt_tokens", "spent_completion_tokens")
 ENDS = ("truncated", "empty")
 COSTS = (*TOTALS, *BY_ROLE, *SPENT, *ENDS)
@@ -63,8 +64,10 @@ def costs(n: int, *, pool: Sequence[Usage], bill: Sequence[Charge]) -> dict[str,
         asked = [charge.usage for charge in bill if charge.role == role]
         found[f"{role}_calls"] = len(asked)
         found[f"{role}_tokens"] = sum(usage.prompt + usage.completion for usage in asked)
+        found[f"{role}_completion_tokens"] = sum(usage.completion for usage in asked)
     found["policy_calls"] += n
     found["policy_tokens"] += share * (drafts.prompt + drafts.completion)
+    found["policy_completion_tokens"] += share * drafts.completion
     return {name: float(found[name]) for name in COSTS}
 
 

@@ -45,13 +45,15 @@ class Settings:
     """How much is read: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
     `draws` is for methods that call a model; `free_draws` for those that call none and have no
-    closed form.
+    closed form. At the budgets `beyond`, methods are evaluated for which that takes no call and no
+    draw: what more rollouts alone would give.
     """
 
     budgets: tuple[int, ...]
     pool: int
     draws: int = 4
     free_draws: int = 32
+    beyond: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Evaluation:
     settings: Settings
     scoring: list[Charge] = field(default_factory=list)
     """The bill of grading, kept apart from the methods'."""
+    known: dict[str, int] = field(default_factory=dict)
+    """The cluster of each of the pool's answers, once one was asked for."""
 
     @property
     def question(self) -> Question:
@@ -87,23 +91,31 @@ class Evaluation:
         Raises NotAvailable where the method needs what this run does not have.
         """
         budgets = [n for n in method.budgets or self.settings.budgets if n <= len(self.rollouts)]
+        free = not (method.needs & CALLING or method.budgets)
+        further = [n for n in self.settings.beyond if free and n <= len(self.rollouts)]
         ctx = self.context([r.slot for r in self.rollouts])
         try:
-            exact = await self._probabilities(method, budgets, ctx)
+            exact = await self._probabilities(method, [*budgets, *further], ctx)
+            spread = await self._spread(method, [*budgets, *further]) if free else {}
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rows' reason
             reason = _reason(error)
             return [self._row(method.name, n, failed=reason) for n in budgets]
         if exact is not None:
-            return await self._exact(method, budgets, exact, bill=ctx.bill)
+            rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
+            return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
         groups = await asyncio.gather(*(self._drawn(method, n) for n in budgets))
         return [row for group in groups for row in group]
 
     def oracle(self) -> list[Row]:
         """The best possible pick at each budget: a random n-subset's max score, in expectation."""
-        budgets = [n for n in self.settings.budgets if 1 <= n <= len(self.rollouts)]
+        wanted = (*self.settings.budgets, *self.settings.beyond)
+        budgets = [n for n in wanted if 1 <= n <= len(self.rollouts)]
         best = max_at([self._value(r.text) for r in self.rollouts], budgets)
+        apart = [max_at([self._value(r.text) for r in part], budgets) for part in self._quarters]
+        spread = _between(apart, budgets)
         return [
-            self._row(ORACLE, n, **_scored(value)) for n, value in zip(budgets, best, strict=True)
+            self._row(ORACLE, n, rollout_var=spread.get(n), **_scored(value))
+            for n, value in zip(budgets, best, strict=True)
         ]
 
     def context(self, slots: Collection[int] = ()) -> QuestionContext:
@@ -124,6 +136,19 @@ class Evaluation:
         if found is not None and np.shape(found) != shape:
             raise ValueError(f"pick_probabilities has shape {np.shape(found)}, not {shape}")
         return found
+
+    async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
+        """By budget up to a quarter of the pool, the value's variance over fresh rollouts."""
+        apart = []
+        budgets = [n for n in budgets if 1 <= n <= len(self._quarters[0])]
+        for part in self._quarters if budgets else ():
+            within = replace(self, pool=replace(self.pool, rollouts=tuple(part)))
+            found = await within._probabilities(method, budgets, self.context())  # noqa: SLF001
+            if found is None:
+                return {}
+            scores = [self._value(r.text) for r in part]
+            apart.append(expected_score(found, scores).value)
+        return _between(apart, budgets) if apart else {}
 
     async def _exact(
         self,
@@ -186,7 +211,8 @@ class Evaluation:
             outcome = await self._verdict(estimate, slots)
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is this row's reason
             outcome = {"failed": _reason(error)}
-        return self._row(method.name, n, draw=draw, bill=ctx.bill, **outcome)
+        read = tuple(r.slot for r in handed)
+        return self._row(method.name, n, draw=draw, slots=read, bill=ctx.bill, **outcome)
 
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
         """The estimate's score, expectation over its picks, as the fields of a row."""
@@ -196,7 +222,7 @@ class Evaluation:
             text = estimate.text
             ctx = replace(self.context(), bill=self.scoring)
             score = (await self.grader.scores(self.sample, [text], ctx))[text]
-            kept = {"text": text, "fallback": estimate.fallback}
+            kept = {"text": text, "fallback": estimate.fallback, **await self._answered(text)}
             return {**kept, **_scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
@@ -214,6 +240,21 @@ class Evaluation:
             **_scored(expected.value[0]),
         }
 
+    async def _answered(self, text: str) -> dict[str, JSON]:
+        """A synthesised text's answer and its cluster in the pool's partition."""
+        scorer = self.grader.answers
+        if scorer is None:
+            return {}
+        if not self.known:
+            answers = {r.slot: scorer.answer(r.text) for r in self.rollouts}
+            labels = self.labels.items()
+            self.known.update(
+                {a: k for slot, k in labels if k is not None and (a := answers[slot])}
+            )
+        answer = scorer.answer(text)
+        cluster = await self.grader.place(answer, self.known)
+        return {"answer": answer, "answer_cluster": cluster}
+
     def _row(self, method: str, n: int, *, bill: Sequence[Charge] = (), **fields: JSON) -> Row:
         """A row with the cost of n average rollouts of this pool and of the calls on the bill."""
         pool = [r.reply.usage for r in self.rollouts]
@@ -226,6 +267,12 @@ class Evaluation:
             **cost,
             **fields,
         )
+
+    @property
+    def _quarters(self) -> list[tuple[Rollout, ...]]:
+        """Four disjoint parts of the pool, of one size."""
+        size = len(self.rollouts) // 4
+        return [self.rollouts[k * size : (k + 1) * size] for k in range(4)]
 
     @property
     def _order(self) -> list[int]:
@@ -250,6 +297,12 @@ def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
     if value is None or math.isnan(value):
         return {"score": None, "failed": f"unscored: {reason or 'no pick could be graded'}"}
     return {"score": float(value)}
+
+
+def _between(apart: Sequence[FloatArray], budgets: Sequence[int]) -> dict[int, float]:
+    """The variance of the mean of disjoint parts' values; none at an n that a part cannot serve."""
+    found = np.var(np.stack(apart), axis=0, ddof=1) / len(apart)
+    return {n: float(v) for n, v in zip(budgets, found, strict=True) if not math.isnan(v)}
 
 
 def _mean_costs(rows: Sequence[Row]) -> dict[str, JSON]:

@@ -68,6 +68,17 @@ class Grader:
         of = dict(zip(distinct, labels, strict=True))
         return [of[answer] if answer else None for answer in answers]
 
+    async def place(self, answer: str | None, known: Mapping[str, int]) -> int | None:
+        """The cluster that an answer belongs to among those of `known` answers; None for none.
+
+        The pool's partition stays as it is: of answers equal to this one, most of them decide.
+        """
+        if not answer or answer in known or not known:
+            return known.get(answer or "")
+        *labels, own = await self.partition([*known, answer])
+        alike = [known[each] for each, label in zip(known, labels, strict=True) if label == own]
+        return max(sorted(set(alike)), key=alike.count, default=None)
+
     async def _remember(self, space: str, values: Mapping[str, JSON]) -> None:
         if self._remembers:
             await self._cache.remember(space, values)

@@ -1,4 +1,4 @@
-"""A run on disk: `run.json`, `scores.parquet` and `rollouts.parquet`.
+"""A run on disk: `run.json`, and `questions`, `rollouts` and `scores` as Parquet tables.
 
 Everything is written beside its final place and renamed into it at the end, so that a folder is
 either a whole run or no run. Rows go to disk as questions finish: memory does not grow with them.
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from cat_bench.errors import DataError, UsageError
-from cat_bench.types import JSON
+from cat_bench.types import JSON, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,11 @@ class Row:
     `draw` is None where the value is the exact expectation over all n-subsets. `score` is None
     where nothing could be scored, with `failed` saying why. `lost` and `abstained` are shares of
     the pick's mass in [0, 1]: what could not be scored (and is left out of `score`), and what gave
-    no answer (and counts 0 in it). From `calls` on, costs: see `cat_bench.costs`.
+    no answer (and counts 0 in it). `slots` are what a draw read, in the order they were handed
+    over. A synthesised `text` has its `answer`, and in `answer_cluster` the cluster of the pool
+    that it belongs to; None where no rollout gives it. `rollout_var` is the variance of an exact
+    value over fresh rollouts of the same question; None where it cannot be told. From `calls` on,
+    costs: see `cat_bench.costs`.
     """
 
     question: str
@@ -49,6 +53,10 @@ class Row:
     picks: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     text: str | None = None
+    slots: tuple[int, ...] = ()
+    answer: str | None = None
+    answer_cluster: int | None = None
+    rollout_var: float | None = None
     calls: float = 0.0
     prompt_tokens: float = 0.0
     shared_prompt_tokens: float = 0.0
@@ -56,10 +64,13 @@ class Row:
     reasoning_tokens: float = 0.0
     policy_calls: float = 0.0
     policy_tokens: float = 0.0
+    policy_completion_tokens: float = 0.0
     anchor_calls: float = 0.0
     anchor_tokens: float = 0.0
+    anchor_completion_tokens: float = 0.0
     judge_calls: float = 0.0
     judge_tokens: float = 0.0
+    judge_completion_tokens: float = 0.0
     spent_calls: float = 0.0
     spent_prompt_tokens: float = 0.0
     spent_completion_tokens: float = 0.0
@@ -84,6 +95,16 @@ class RolloutRow:
     failed: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    characters: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionRow:
+    """One question: the problem as it can be quoted, and as JSON what the data say of it."""
+
+    question: str
+    text: str
+    meta: str = "{}"
 
 
 class RunWriter:
@@ -105,6 +126,7 @@ class RunWriter:
             raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
         self._scores = _Table(self._draft / "scores.parquet", Row)
         self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
+        self._questions = _Table(self._draft / "questions.parquet", QuestionRow)
 
     def __enter__(self) -> Self:
         return self
@@ -116,10 +138,18 @@ class RunWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._scores.close()
-            self._rollouts.close()
+            self._close()
         finally:
             shutil.rmtree(self._draft, ignore_errors=True)
+
+    def noting(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples as they pass by, their questions written down."""
+        for sample in samples:
+            question = sample.question
+            meta = json.dumps(dict(question.meta), ensure_ascii=True, default=str)
+            row = QuestionRow(question=question.id, text=question.text, meta=meta)
+            self._questions.add([row])
+            yield sample
 
     def add(self, rows: Iterable[Row], rollouts: Iterable[RolloutRow]) -> None:
         """Add one question's rows."""
@@ -131,8 +161,7 @@ class RunWriter:
 
         Processes that finish the same run take turns, so that each one's invocation is kept.
         """
-        self._scores.close()
-        self._rollouts.close()
+        self._close()
         with _locked(self._draft.parent):
             again = (self.folder / "run.json").is_file()
             before = read_record(self.folder)["invocations"] if again else []
@@ -144,6 +173,10 @@ class RunWriter:
                 self.folder.rename(old)
             self._draft.rename(self.folder)
             shutil.rmtree(old, ignore_errors=True)
+
+    def _close(self) -> None:
+        for table in (self._scores, self._rollouts, self._questions):
+            table.close()
 
 
 @contextmanager
@@ -164,11 +197,11 @@ class _Table:
         self._path = path
         self._schema = _schema(kind)
         self._buffer = buffer
-        self._rows: list[Row | RolloutRow] = []
+        self._rows: list[Row | RolloutRow | QuestionRow] = []
         self._writer: JSON = None
         self._closed = False
 
-    def add(self, rows: Iterable[Row | RolloutRow]) -> None:
+    def add(self, rows: Iterable[Row | RolloutRow | QuestionRow]) -> None:
         self._rows.extend(rows)
         if len(self._rows) >= self._buffer:
             self._flush()
@@ -235,6 +268,15 @@ def read_scores(folder: Path, *, columns: Sequence[str] | None = None) -> pd.Dat
 def read_rollouts(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The run's `RolloutRow`s."""
     return _read(folder / "rollouts.parquet", columns)
+
+
+def read_questions(folder: Path) -> pd.DataFrame:
+    """The run's questions: `question`, `text`, and each field of their `meta` as a column."""
+    import pandas as pd
+
+    rows = _read(folder / "questions.parquet", None)
+    meta = pd.DataFrame([json.loads(text) for text in rows["meta"]], index=rows.index)
+    return rows.drop(columns="meta").join(meta, rsuffix=" (meta)")
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:

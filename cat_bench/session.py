@@ -40,6 +40,7 @@ from cat_bench.types import JSON, AnswerScorer, Sample, Sampling
 from cat_bench.validation import validated
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
+EXACT_POOL = 1024
 PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
@@ -154,7 +155,7 @@ async def run(
             watch.start(bench.task.name, ready.survey.questions, meters)
         pool = PoolDigest()
         with RunWriter(folder) as writer:
-            async for rows, rollouts in bench.run(ready.samples()):
+            async for rows, rollouts in bench.run(writer.noting(ready.samples())):
                 writer.add(rows, rollouts)
                 pool.add(rollouts)
                 if watch:
@@ -231,7 +232,19 @@ def _settings(config: RunConfig, roles: Roles) -> Settings:
             raise UsageError(
                 f"--n {n} does not fit a pool of {pool} rollouts: give {more}an n from 1 to {pool}."
             )
-    return Settings(budgets=tuple(sorted(set(budgets))), pool=pool, draws=config.draws)
+    return Settings(
+        budgets=tuple(sorted(set(budgets))),
+        pool=pool,
+        draws=config.draws,
+        beyond=_beyond(max(budgets), pool),
+    )
+
+
+def _beyond(n: int, pool: int) -> tuple[int, ...]:
+    """Doublings of the largest budget up to the pool's size, where closed forms reach that far."""
+    doubled = (n << k for k in range(1, pool.bit_length()))
+    sizes = {size for size in doubled if size < pool} | {pool}
+    return tuple(sorted(sizes - {n})) if pool <= EXACT_POOL else ()
 
 
 def _methods(config: RunConfig, task: Task, settings: Settings) -> list[Method]:

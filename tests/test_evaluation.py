@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from cat_bench import catalog
+from cat_bench.aggregators.uniform import Uniform
+from cat_bench.aggregators.vote import Vote
 from cat_bench.backends import Request
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
 from cat_bench.errors import ConfigError, NotAvailable
+from cat_bench.plan import shuffled
 from cat_bench.results import Row
 from cat_bench.types import (
     Aggregator,
@@ -275,3 +278,42 @@ async def test_the_same_subset_is_always_the_same_prompt(cache: Cache) -> None:
         int(line[6]) for line in seen[0][0]["content"].splitlines() if line.startswith("draft")
     ]
     assert sorted(order) == [0, 1, 2, 3] != order
+
+
+async def test_a_draw_keeps_what_it_read_in_the_order_it_was_handed(cache: Cache) -> None:
+    drawn = toy.method(Drawn(Vote()))
+    rows = await (await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(3,))).rows(drawn)
+    assert {row.slots for row in rows} >= {shuffled("q1", (0, 1, 2)), shuffled("q1", (3, 4, 5))}
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "cluster"),
+    [("it is = RIGHT", "RIGHT", 2), ("so = new", "new", None), ("hm", None, None)],
+)
+async def test_a_synthesis_has_the_cluster_that_its_answer_has_in_the_pool(
+    cache: Cache, text: str, answer: str | None, cluster: int | None
+) -> None:
+    says = toy.method(Says(Estimate.synthesised(text)))
+    evaluation = await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(2,))
+    (row, *_) = await evaluation.rows(says)
+    assert (row.answer, row.answer_cluster) == (answer, cluster)
+    assert cluster is None or evaluation.labels[0] == cluster
+
+
+async def test_beyond_the_budgets_only_what_is_exact_and_free_is_evaluated(cache: Cache) -> None:
+    evaluation = await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(2,))
+    evaluation = replace(evaluation, settings=replace(evaluation.settings, beyond=(4, 6, 9)))
+    assert [row.n for row in await evaluation.rows(toy.method(Vote()))] == [2, 4, 6]
+    assert [row.n for row in evaluation.oracle()] == [2, 4, 6]
+    assert {row.n for row in await evaluation.rows(toy.method(Drawn(Vote())))} == {2}
+
+
+async def test_new_rollouts_would_move_an_exact_value_by_what_quarters_of_the_pool_differ(
+    cache: Cache,
+) -> None:
+    """Single's quarters are worth 1, 0.5, 0, 0: a variance of 0.2292, that of their mean a 4th."""
+    texts = ["= right", "= right", "= right", "= no", "= no", "= no", "= no", "= no"]
+    evaluation = await toy.evaluation(toy.pool(*texts), toy.roles(cache), cache, budgets=(2, 4))
+    rows = await evaluation.rows(toy.method(Uniform()))
+    assert rows[0].rollout_var == pytest.approx(0.2291667 / 4)
+    assert rows[1].rollout_var is None

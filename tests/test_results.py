@@ -15,10 +15,12 @@ from cat_bench.results import (
     RolloutRow,
     Row,
     RunWriter,
+    read_questions,
     read_record,
     read_rollouts,
     read_scores,
 )
+from cat_bench.types import Question, Sample
 
 ROWS = [
     Row(question="q1", method="single", n=2, score=0.5, picks=(0, 3), weights=(0.5, 0.5)),
@@ -52,6 +54,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert scores["text"][2] == ROWS[2].text
     assert rollouts.columns.tolist() == ["slot", "failed"]
     assert sorted(path.name for path in folder.parent.iterdir()) == ["run"]
+
+
+def test_questions_are_noted_as_they_pass_by(tmp_path: Path) -> None:
+    question = Question("q1", (), "What is \ud83d?", {"level": 3, "text": "own"})
+    samples = [Sample(question, "4"), Sample(Question("q2", (), "And?"), None)]
+    with RunWriter(tmp_path / "run") as writer:
+        assert list(writer.noting(samples)) == samples
+        writer.finish({"id": "x"}, {})
+    found = read_questions(tmp_path / "run").to_dict("list")
+    assert found["question"] == ["q1", "q2"]
+    assert found["text"] == [r"What is \ud83d?", "And?"]
+    assert (found["level"][0], found["text (meta)"][0]) == (3, "own")
+    assert math.isnan(found["level"][1])
 
 
 def test_half_a_character_is_spelt_out(tmp_path: Path) -> None:
