@@ -41,10 +41,13 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "scorer": {"math_equal": "cat_bench.scorers.math_equal:MathEqual"},
     "backend": {
         "hf": "cat_bench.backends.hf:HuggingFace",
+        "inspect": "cat_bench.backends.inspect:Inspect",
+        "lm-eval": "cat_bench.backends.lm_eval:LmEval",
         "openai": "cat_bench.backends.openai:OpenAI",
         "replay": "cat_bench.backends.replay:Replay",
         "scripted": "cat_bench.backends.scripted:from_file",
         "tally": "cat_bench.backends.hf:tally",
+        "vllm": "cat_bench.backends.vllm:Vllm",
     },
     "task": {},
 }
