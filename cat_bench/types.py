@@ -7,19 +7,20 @@ needs no base class, only the method.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 JSON: TypeAlias = Any
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
-Capability: TypeAlias = Literal["logprobs", "entropies", "scoring"]
+T = TypeVar("T")
+Capability: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences", "scoring"]
 Need: TypeAlias = str
-"""One of `answers`, `logprobs`, `entropies`, `scoring`, `anchor`, `judge`, `policy`, or
-`score:NAME` for a number imported with each rollout."""
+"""A capability, `answers`, `anchor`, `judge`, `policy`, or `score:NAME` for a number imported with
+each rollout."""
 
 
 class Message(TypedDict):
@@ -83,12 +84,16 @@ class Sampling:
 
     def over(self, default: Sampling) -> Sampling:
         """These parameters where given, `default`'s elsewhere."""
-        return Sampling(**{**default.given(), **self.given()})
+        if not (theirs := default.given()):
+            return self
+        return Sampling(**{**theirs, **self.given()})
 
     def given(self) -> dict[str, JSON]:
         """The parameters that are set, by name."""
-        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: value for name, value in pairs if value is not None}
+        return {n: value for n in _SAMPLING if (value := getattr(self, n)) is not None}
+
+
+_SAMPLING = tuple(f.name for f in fields(Sampling))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,11 @@ class Reply:
     """One completion: what came back from one draw of one model call.
 
     `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
-    model at temperature 1, unfiltered; None where the backend gives none. `finish` is `stop`,
-    `length`, `refusal` or what the server said. `seed` is what produced this draw.
+    model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
+    arrays like them, by capability: `certainties` is the divergence of the law from the uniform one,
+    KL(uniform || law); `confidences` is minus the mean log-probability of the 20 likeliest tokens.
+    `finish` is `stop`, `length`, `refusal` or what the server said. `seed` is what produced this
+    draw.
     """
 
     text: str
@@ -106,6 +114,7 @@ class Reply:
     usage: Usage = Usage()
     token_logprobs: FloatArray | None = field(default=None, compare=False)
     token_entropies: FloatArray | None = field(default=None, compare=False)
+    measures: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
     served_by: str | None = None
     seed: int | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -260,6 +269,13 @@ class Context(Protocol):
         """Each rollout's cluster in the whole pool's partition by answer; None: no answer."""
         ...
 
+    async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
+        """What `work` gives, done once for this question; its calls are on every asker's bill.
+
+        It must depend on the key alone, which therefore names all that it reads.
+        """
+        ...
+
 
 @runtime_checkable
 class Aggregator(Protocol):
@@ -267,7 +283,8 @@ class Aggregator(Protocol):
 
     Optional attributes: `needs: frozenset[Need]` (what it cannot work without), `budgets:
     tuple[int, ...]` (the only budgets that make sense, e.g. `(0,)` for a method that reads no
-    rollout), and `async pick_probabilities(question, pool, budgets, ctx) -> FloatArray | None`:
+    rollout), `reads` (as a signal's: what its calls depend on; `self` or `pairs` says that they are
+    made by `ctx.once`, so that further subsets are free), and `async pick_probabilities(question, pool, budgets, ctx) -> FloatArray | None`:
     with what probability each pool rollout is picked when a uniformly random n-subset is drawn,
     shape (budgets, pool), rows summing to 1 less the abstained mass; None where this configuration
     has no closed form.
@@ -315,8 +332,24 @@ class Signal(Protocol):
 
 
 @runtime_checkable
+class Pairwise(Signal, Protocol):
+    """A signal that `reads` pairs: a rollout's number is its column's mean over the others."""
+
+    async def matrix(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> FloatArray:
+        """Shape (n, n): what rollout i says for rollout j, whoever else is there."""
+        ...
+
+
+@runtime_checkable
 class Scorer(Protocol):
-    """Score texts against a sample's target."""
+    """Score texts against a sample's target.
+
+    Optional attributes: `needs: frozenset[Need]` (`judge` where a judge decides), `graded: bool`
+    (whether scores are shares rather than right or wrong), and `check(target) -> str | None`: what
+    is wrong with a target, asked for every row before anything is paid for.
+    """
 
     @property
     def version(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,7 +32,12 @@ def call_row(call: Call) -> Row:
 
 def model_column(model: JSON) -> str:
     """A model's identity as ASCII JSON, whatever its text holds."""
-    return json.dumps(json.loads(canonical(model)))
+    return _ascii(canonical(model))
+
+
+@lru_cache(maxsize=256)
+def _ascii(document: str) -> str:
+    return json.dumps(json.loads(document))
 
 
 def result_row(place: Place, result: Result) -> Row:

@@ -54,7 +54,7 @@ class Cache:
     def __init__(self, location: str | Path | None = None, *, lease_s: float = LEASE_S) -> None:
         self.url = schema.resolve(location)
         self._engine = schema.connect(self.url)
-        self._leases = Writer(self.writing, lease_s=lease_s)
+        self._leases = Writer(self.reading, self.writing, lease_s=lease_s)
         self._reader = Worker[_Lookup | _Recall](self._read, name="cat-bench-cache-reader")
         self._writer = Worker[Job](
             self._leases.write, name="cat-bench-cache-writer", tick_s=lease_s / 3
@@ -72,17 +72,13 @@ class Cache:
         Leases are renewed for as long as this process lives: end each by `store` or `release`. A
         claim that is cancelled keeps none.
         """
-        done = await self.lookup(call, slots)
-        missing = [(call.key, slot) for slot in slots if slot not in done]
-        if not missing:
-            return Claim(done, frozenset(), frozenset())
-        job = ClaimJob(missing)
+        job = ClaimJob([(call.key, slot) for slot in slots])
         try:
             await self._writer.post(job)
         except asyncio.CancelledError:
             self._writer.post(ReleaseJob(job.mine))
             raise
-        done |= {slot: result for (_, slot), result in job.found.items()}
+        done = {slot: result for (_, slot), result in job.found.items()}
         mine = frozenset(slot for _, slot in job.mine)
         return Claim(done, mine, frozenset(slots).difference(mine, done))
 

@@ -20,7 +20,7 @@ GATHER_S = 0.001
 """How long a batch waits for company, for each job of the batch before it."""
 GATHER_MOST_S = 0.008
 """How long at most: far less than a model call takes."""
-ENOUGH = 64
+ENOUGH = 256
 """Jobs that share the cost of a transaction well enough to wait no longer."""
 BATCH = 1024
 """Jobs in one batch at most, which keeps transactions short for other processes."""

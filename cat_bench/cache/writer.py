@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
@@ -23,6 +24,8 @@ from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, Row, insert_calls, results_at
 from cat_bench.cache.worker import Job
+
+Open: TypeAlias = Callable[[], AbstractContextManager[sa.Connection]]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,11 +62,13 @@ class RememberJob(Job):
 
 
 class Writer:
-    """Does batches of jobs, each in one transaction that `begin` opens."""
+    """Does batches of jobs, each in one transaction that `begin` opens; `read` opens one to read.
 
-    def __init__(
-        self, begin: Callable[[], AbstractContextManager[sa.Connection]], *, lease_s: float
-    ) -> None:
+    What is claimed and stored already is read first, so that a run from the cache writes nothing.
+    """
+
+    def __init__(self, read: Open, begin: Open, *, lease_s: float) -> None:
+        self._read = read
         self._begin = begin
         self._lease_s = lease_s
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -72,16 +77,19 @@ class Writer:
 
     def write(self, batch: Sequence[Job]) -> None:
         """Claims come first, so that no release overtakes the claim that it was queued after."""
-        due = bool(self._held) and time.monotonic() >= self._renew_at
-        if not batch and not due:
-            return
-        taken: set[Place] = set()
+        claims = [job for job in batch if isinstance(job, ClaimJob)]
         freed = _freed(batch)
         try:
+            self._look(claims)
+            due = bool(self._held) and time.monotonic() >= self._renew_at
+            open_claims = [job for job in claims if len(job.found) < len(set(job.places))]
+            if not due and not open_claims and len(claims) == len(batch):
+                return
+            taken: set[Place] = set()
             with self._begin() as connection:
                 if due:
                     self._renew(connection)
-                taken |= self._grant(connection, [j for j in batch if isinstance(j, ClaimJob)])
+                taken |= self._grant(connection, open_claims)
                 _keep(connection, [j for j in batch if isinstance(j, StoreJob)])
                 remembered = [r for j in batch if isinstance(j, RememberJob) for r in j.rows]
                 schema.insert(connection, schema.derived, remembered)
@@ -97,14 +105,27 @@ class Writer:
                 connection.execute(sa.delete(schema.leases).where(_OWNED), {"me": self._owner})
             self._held.clear()
 
+    def _look(self, jobs: Sequence[ClaimJob]) -> None:
+        """Fill in what is stored already."""
+        if not jobs:
+            return
+        with self._read() as connection:
+            found = results_at(connection, {place for job in jobs for place in job.places})
+        for job in jobs:
+            job.found = {place: found[place] for place in job.places if place in found}
+
     def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
         """Lease before looking: whatever another process stored until then is seen."""
-        wanted = {place: job for job in reversed(jobs) for place in job.places}
+        wanted = {
+            place: job for job in reversed(jobs) for place in job.places if place not in job.found
+        }
+        if not wanted:
+            return set()
         taken = self._lease(connection, sorted(wanted.keys() - self._held))
         found = results_at(connection, wanted)
         self._free(connection, [taken & found.keys()])
         for job in jobs:
-            job.found = {place: found[place] for place in job.places if place in found}
+            job.found |= {place: found[place] for place in job.places if place in found}
         for place in taken - found.keys():
             wanted[place].mine.append(place)
         return taken - found.keys()
