@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import ceil, isnan, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -124,6 +124,35 @@ def paired_difference(
     low, high = _bca(units, level=level, resamples=resamples, rng=bootstrap)
     p = _sign_flip(units.sums, resamples=resamples, rng=flips)
     return Difference(units.mean, units.se, low, high, p, len(left))
+
+
+def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The share of `hits` among `trials`, shapes (Q,), where questions differ in how often they try.
+
+    Wilson's interval, its n cut by the design effect of the questions (Rao and Scott 1992): what
+    one question tries is not independent. `n` counts the questions that try; NaN where none does.
+    """
+    tried, counts = np.asarray(hits, dtype=float), np.asarray(trials, dtype=float)
+    units = _Units(tried[counts > 0], counts[counts > 0])
+    groups = len(units.sums)
+    if not groups:
+        return Interval(nan, nan, nan, nan, 0)
+    mean, se = units.mean, units.se
+    worth = mean * (1 - mean) / se**2 if se > 0 else groups
+    low, high = _wilson(mean, min(worth, groups), level=level)
+    few = f"fewer than {_FEW} independent questions" if groups < _FEW else None
+    return Interval(mean, se, low, high, groups, few)
+
+
+def questions_needed(mean: float, se: float, n: int, *, power: float = 0.8) -> int | None:
+    """How many questions would tell a `mean` from 0, at 5 % two-sided, with this power.
+
+    `se` is its standard error over `n` questions; the true mean is taken to be the measured one,
+    and the questions to come like those that were asked. None where that is no number.
+    """
+    if isnan(se) or not mean:
+        return None
+    return ceil(n * ((ndtri(0.975) + ndtri(power)) * se / mean) ** 2)
 
 
 def holm(p_values: ArrayLike) -> FloatArray:

@@ -36,8 +36,9 @@ class Row:
     no answer (and counts 0 in it). `slots` are what a draw read, in the order they were handed
     over. A synthesised `text` has its `answer`, and in `answer_cluster` the cluster of the pool
     that it belongs to; None where no rollout gives it. `rollout_var` is the variance of an exact
-    value over fresh rollouts of the same question; None where it cannot be told. From `calls` on,
-    costs: see `cat_bench.costs`.
+    value over fresh rollouts of the same question; None where it cannot be told. `part_scores` are
+    the score's counterparts for `parts` of the question's rubric (a theme, an axis). From `calls`
+    on, costs: see `cat_bench.costs`.
     """
 
     question: str
@@ -53,6 +54,8 @@ class Row:
     picks: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     text: str | None = None
+    parts: tuple[str, ...] = ()
+    part_scores: tuple[float, ...] = ()
     slots: tuple[int, ...] = ()
     answer: str | None = None
     answer_cluster: int | None = None
@@ -83,6 +86,7 @@ class RolloutRow:
     """One slot of one question's pool: its answer, cluster and score, or why there is no text.
 
     `digest` is the SHA-256 of the text (surrogates escaped): what the pool's digest is made of.
+    `met` holds a judge's verdicts in the order of the rubric, 1 or 0.
     """
 
     question: str
@@ -91,6 +95,7 @@ class RolloutRow:
     answer: str | None = None
     cluster: int | None = None
     score: float | None = None
+    met: tuple[int, ...] = ()
     finish: str | None = None
     failed: str | None = None
     prompt_tokens: int = 0
@@ -238,6 +243,7 @@ def _schema(kind: type) -> JSON:
         "str": pa.string(),
         "int": pa.int64(),
         "float": pa.float64(),
+        "tuple[str, ...]": pa.list_(pa.string()),
         "tuple[int, ...]": pa.list_(pa.int32()),
         "tuple[float, ...]": pa.list_(pa.float64()),
     }
@@ -271,12 +277,9 @@ def read_rollouts(folder: Path, *, columns: Sequence[str] | None = None) -> pd.D
 
 
 def read_questions(folder: Path) -> pd.DataFrame:
-    """The run's questions: `question`, `text`, and each field of their `meta` as a column."""
-    import pandas as pd
-
+    """The run's `QuestionRow`s, `meta` as mappings."""
     rows = _read(folder / "questions.parquet", None)
-    meta = pd.DataFrame([json.loads(text) for text in rows["meta"]], index=rows.index)
-    return rows.drop(columns="meta").join(meta, rsuffix=" (meta)")
+    return rows.assign(meta=[json.loads(text) for text in rows["meta"]])
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:

@@ -11,7 +11,15 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cat_bench.intervals import Difference, Interval, holm, mean_interval, paired_difference
+from cat_bench.intervals import (
+    Difference,
+    Interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    questions_needed,
+    ratio_interval,
+)
 from cat_bench.types import FloatArray
 
 fractions = st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=40)
@@ -294,3 +302,46 @@ def test_holm_leaves_out_what_has_no_p() -> None:
     np.testing.assert_allclose(holm([0.03, nan, 0.01, 0.5]), [0.06, nan, 0.03, 0.5])
     assert holm([]).shape == (0,)
     assert isnan(holm([nan])[0])
+
+
+def test_a_ratio_of_single_trials_has_wilsons_interval() -> None:
+    hits = np.repeat([1.0, 0.0], [13, 27])
+    found = ratio_interval([*hits, 0.0], [*np.ones(40), 0.0])
+    known = scipy.stats.binomtest(13, 40).proportion_ci(method="wilson")
+    assert (found.mean, found.n) == (13 / 40, 40)
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.004)
+
+
+def test_a_ratio_that_is_always_one_or_never_tried_is_defined() -> None:
+    whole = ratio_interval([2.0, 3.0], [2.0, 3.0])
+    known = scipy.stats.binomtest(2, 2).proportion_ci(method="wilson")
+    assert (whole.mean, whole.low, whole.high) == pytest.approx((1, known.low, known.high))
+    assert isnan(ratio_interval([], []).mean)
+    assert ratio_interval([0.0], [0.0]).n == 0
+
+
+def test_a_ratio_covers_where_the_trials_of_a_question_hang_together() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        trials = rng.integers(0, 5, size=150)
+        ease = rng.beta(0.6, 0.2, size=150)
+        found = ratio_interval(rng.binomial(trials, ease), trials)
+        covered += found.low <= 0.75 <= found.high
+    assert 0.92 * 400 <= covered <= 0.98 * 400
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.25])
+def test_so_many_questions_do_settle_the_difference(effect: float) -> None:
+    """Of samples of the size that is named, four in five have an interval without 0."""
+    rng = np.random.default_rng(1)
+    needed = questions_needed(effect, 0.05, 400)  # a standard deviation of 1
+    assert needed is not None
+    assert needed == pytest.approx((2.8016 / effect) ** 2, rel=0.01)
+    means = rng.normal(effect, 1, size=(2000, needed)).mean(axis=1)
+    assert np.mean(means - 1.96 / sqrt(needed) > 0) == pytest.approx(0.8, abs=0.03)
+
+
+def test_no_number_of_questions_settles_what_does_not_differ() -> None:
+    assert questions_needed(0.0, 0.1, 50) is None
+    assert questions_needed(0.2, nan, 1) is None
