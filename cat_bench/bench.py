@@ -76,7 +76,8 @@ class Bench:
     async def _question(self, sample: Sample) -> tuple[list[Row], list[RolloutRow]]:
         evaluation = await self._evaluation(sample)
         groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
-        rows = [*(row for group in groups for row in group), *evaluation.oracle()]
+        frame = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
+        rows = [*(row for group in groups for row in group), *frame]
         rollouts = _rollout_rows(evaluation)
         self._count(rows, rollouts)
         self.census.scoring.update(spent(evaluation.scoring))
@@ -127,7 +128,7 @@ class Bench:
             asked=len(rollouts),
             failed=len(rollouts) - len(there),
             truncated=sum(row.finish == "length" for row in there),
-            no_answer=sum(row.answer is None for row in there),
+            no_answer=sum(row.answer is None for row in there) if self.grader.answers else 0,
             unscored=sum(row.score is None for row in there),
         )
 
@@ -143,6 +144,7 @@ def _rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
             answer=scorer.answer(r.text) if scorer else None,
             cluster=evaluation.labels[r.slot],
             score=evaluation.scores[r.text].value,
+            met=tuple(map(int, evaluation.scores[r.text].details.get("met", ()))),
             finish=r.reply.finish,
             prompt_tokens=r.reply.usage.prompt,
             completion_tokens=r.reply.usage.completion,

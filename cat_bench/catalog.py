@@ -7,7 +7,7 @@ task that an imported pool brings along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata, pool_rows
-from cat_bench.datasets import Data, rows
-from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.datasets import Data, digest, rows
+from cat_bench.errors import ConfigError, DataError, UnknownName
 from cat_bench.prompts import Prompts
 from cat_bench.registry import build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
@@ -133,7 +133,7 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
         version=str(content.version),
         summary=content.summary,
         scorer=scorer,
-        samples=partial(_samples, content, prompts, path.parent, data),
+        samples=partial(_samples, content, scorer, prompts, path.parent, data),
         prompts=prompts,
         sampling={
             role: validated(Sampling, values, source=f"{path}: sampling.{role}")
@@ -193,16 +193,32 @@ def _method(
 
 
 def _samples(
-    content: TaskFile, prompts: Prompts, base: Path, override: Path | None
+    content: TaskFile, scorer: Scorer, prompts: Prompts, base: Path, override: Path | None
 ) -> Iterator[Sample]:
     system: list[Message] = (
         [{"role": "system", "content": content.system}] if content.system else []
     )
+    check = getattr(scorer, "check", None)
     for row in rows(content.data, base=base, override=override):
-        problem = row["problem"]
-        text = prompts.render(content.prompt, problem=problem)
-        messages: list[Message] = [*system, {"role": "user", "content": text}]
-        yield Sample(Question(row["id"], tuple(messages), problem, row["meta"]), row["answer"])
+        cluster = None
+        if "messages" in row:
+            text, cluster = conversation(row["messages"]), digest(row["messages"])
+            asked = [Message(role=m["role"], content=m["content"]) for m in row["messages"]]
+        else:
+            text = row["problem"]
+            asked = [{"role": "user", "content": prompts.render(content.prompt, problem=text)}]
+        target = row["answer"]
+        if "tags" in row:
+            target = {"rubric": target, "tags": row["tags"]}
+        if check and (problem := check(target)):
+            where = override or content.data.local or content.data.file or content.data.hub
+            raise DataError(str(where), f"the row {row['id']!r} {problem}")
+        yield Sample(Question(row["id"], (*system, *asked), text, row["meta"]), target, cluster)
+
+
+def conversation(messages: Sequence[Message]) -> str:
+    """Messages as one text to quote: who speaks, then what is said."""
+    return "\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in messages)
 
 
 def _pool_task(name: str, cache: Cache) -> Task:

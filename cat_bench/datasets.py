@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -36,6 +36,8 @@ class Fields(BaseModel):
     messages: str | None = None
     answer: str = "answer"
     """The target: a gold answer or a rubric."""
+    tags: str | None = None
+    """A list of words that a row's results are broken down by; it goes with the target."""
     meta: list[str] = []
     """What goes along with the question; never the target."""
 
@@ -60,6 +62,8 @@ class Data(BaseModel):
     local: str | None = None
     """The file's name in the folder CAT_BENCH_DATA, or in a folder given instead."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    where: dict[str, str | int | bool] = {}
+    """Only the rows whose column is, or holds, this value; void in a file without the column."""
     fields: Fields
 
     @model_validator(mode="after")
@@ -83,12 +87,20 @@ class Located:
 
 
 def rows(data: Data, *, base: Path, override: Path | None = None) -> Iterator[Row]:
-    """The rows as `{id, problem or messages, answer, meta}`, in the file's order.
+    """The rows as `{id, problem or messages, answer, tags, meta}`, in the file's order.
 
-    `base` is the folder of the YAML; `override` a file or folder to read instead. Raises DataError,
-    for the file itself before the first row is asked for.
+    A conversation without an id is called by a digest of its messages; where an id repeats with
+    another target, the later one gets the target's digest appended. `base` is the folder of the
+    YAML; `override` a file or folder to read instead. Raises DataError, for the file itself before
+    the first row is asked for.
     """
-    return _mapped(locate(data, base=base, override=override).path, data.fields)
+    path = locate(data, base=base, override=override).path
+    return _mapped(path, data.fields, _chosen(read(path), data.where, path))
+
+
+def digest(value: JSON) -> str:
+    """The first 12 hexadecimal digits of a value's SHA-256, as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def locate(data: Data, *, base: Path, override: Path | None = None) -> Located:
@@ -168,24 +180,52 @@ def _download(data: Data) -> Path:
         ) from error
 
 
-def _mapped(path: Path, fields: Fields) -> Iterator[Row]:
+def _chosen(
+    found: Iterator[tuple[int, Row]], where: Mapping[str, JSON], path: Path
+) -> Iterator[tuple[int, Row]]:
+    """The rows that `where` lets through, by the columns that the file's first row has."""
+    known: dict[str, JSON] | None = None
+    for line, row in found:
+        if known is None:
+            known = {name: value for name, value in where.items() if name in row}
+        if missing := [repr(name) for name in known if name not in row]:
+            raise DataError(path, f"lacks {', '.join(missing)}, unlike the first row", line=line)
+        if all(_holds(row[name], value) for name, value in known.items()):
+            yield line, row
+
+
+def _holds(value: JSON, wanted: JSON) -> bool:
+    return wanted in value if isinstance(value, list) else bool(value == wanted)
+
+
+def _mapped(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> Iterator[Row]:
     asked = "messages" if fields.messages else "problem"
     columns = {"id": fields.id, asked: fields.messages or fields.problem, "answer": fields.answer}
+    columns |= {"tags": fields.tags} if fields.tags else {}
     wanted = [*columns.values(), *fields.meta]
     seen: set[str] = set()
-    for line, row in read(path):
+    for line, row in found:
         if missing := [repr(name) for name in wanted if name not in row]:
             there = ", ".join(map(repr, row))
             raise DataError(path, f"lacks {', '.join(missing)}; there are {there}", line=line)
         mapped = {name: row[str(column)] for name, column in columns.items()}
-        mapped["id"] = str(mapped["id"])
-        if mapped["id"] in seen:
-            raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
-        seen.add(mapped["id"])
         if not (_is_conversation if fields.messages else _is_text)(mapped[asked]):
             kind = "a list of {role, content}" if fields.messages else "a text"
             raise DataError(path, f"{columns[asked]!r} must be {kind}", line=line)
+        mapped["id"] = _name(mapped, seen)
+        if mapped["id"] in seen:
+            raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
+        seen.add(mapped["id"])
         yield {**mapped, "meta": {name: row[name] for name in fields.meta}}
+
+
+def _name(mapped: Row, taken: Collection[str]) -> str:
+    """The row's id; of a conversation that has none, or whose id is taken, one by its content."""
+    name = mapped["id"]
+    if "messages" not in mapped:
+        return str(name)
+    name = digest(mapped["messages"]) if name is None else str(name)
+    return f"{name}-{digest(mapped['answer'])}" if name in taken else name
 
 
 def _is_text(value: JSON) -> bool:

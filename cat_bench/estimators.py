@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -139,6 +139,24 @@ def expected_score(probabilities: ArrayLike, scores: ArrayLike) -> Expectation:
         lost=lost,
         abstained=_cleaned(1 - picks.sum(axis=1)),
     )
+
+
+def expected_parts(
+    probabilities: ArrayLike, parts: Sequence[Mapping[str, float]]
+) -> list[dict[str, float]]:
+    """`expected_score` for each part of T texts' scores: one mapping for each row of picks.
+
+    A text without any part is unscored; a row that nothing scored has none.
+    """
+    names = dict.fromkeys(name for each in parts for name in each)
+    by_name = {
+        name: expected_score(probabilities, [each.get(name, nan) for each in parts]).value
+        for name in names
+    }
+    return [
+        {name: float(values[k]) for name, values in by_name.items() if values[k] == values[k]}
+        for k in range(len(np.atleast_2d(probabilities)))
+    ]
 
 
 def draw_error(values: ArrayLike, *, subsets: int) -> float:

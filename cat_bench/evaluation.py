@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cat_bench.catalog import Method
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import COSTS, Charge, costs, spent
 from cat_bench.errors import CallFailed, CatBenchError
-from cat_bench.estimators import expected_score, max_at
+from cat_bench.estimators import expected_parts, expected_score, max_at, min_at
 from cat_bench.grading import Grader
 from cat_bench.plan import blocks, shuffled, subsets
 from cat_bench.prompts import Prompts
@@ -36,23 +38,26 @@ from cat_bench.types import (
     Score,
 )
 
-ORACLE = "oracle"
+ORACLE, WORST = "oracle", "worst"
+FRAMES = {ORACLE: "the best possible pick", WORST: "the worst possible pick"}
 CALLING = frozenset({"anchor", "judge", "policy", "scoring"})
+FREE_DRAWS = 70
+"""All subsets of any size of a pool of 8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How much is read: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
-    `draws` is for methods that call a model; `free_draws` for those that call none and have no
-    closed form. At the budgets `beyond`, methods are evaluated for which that takes no call and no
+    `draws` is for methods that call a model for each subset; `free_draws` for those that do not and
+    have no closed form. At the budgets `beyond`, methods are evaluated for which that takes no call and no
     draw: what more rollouts alone would give.
     """
 
     budgets: tuple[int, ...]
     pool: int
     draws: int = 4
-    free_draws: int = 32
+    free_draws: int = FREE_DRAWS
     beyond: tuple[int, ...] = ()
 
 
@@ -74,6 +79,8 @@ class Evaluation:
     """The bill of grading, kept apart from the methods'."""
     known: dict[str, int] = field(default_factory=dict)
     """The cluster of each of the pool's answers, once one was asked for."""
+    memory: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict)
+    """What plug-ins did once for this question."""
 
     @property
     def question(self) -> Question:
@@ -103,25 +110,35 @@ class Evaluation:
         if exact is not None:
             rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
             return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
-        groups = await asyncio.gather(*(self._drawn(method, n) for n in budgets))
+        costly = _calls_for_each_subset(method)
+        groups = await asyncio.gather(*(self._drawn(method, n, costly=costly) for n in budgets))
         return [row for group in groups for row in group]
 
     def oracle(self) -> list[Row]:
         """The best possible pick at each budget: a random n-subset's max score, in expectation."""
-        wanted = (*self.settings.budgets, *self.settings.beyond)
-        budgets = [n for n in wanted if 1 <= n <= len(self.rollouts)]
-        best = max_at([self._value(r.text) for r in self.rollouts], budgets)
-        apart = [max_at([self._value(r.text) for r in part], budgets) for part in self._quarters]
-        spread = _between(apart, budgets)
-        return [
-            self._row(ORACLE, n, rollout_var=spread.get(n), **_scored(value))
-            for n, value in zip(budgets, best, strict=True)
-        ]
+        return self._frame(ORACLE, max_at)
+
+    def worst(self) -> list[Row]:
+        """The worst possible pick at each budget: a random n-subset's min score, in expectation."""
+        return self._frame(WORST, min_at)
 
     def context(self, slots: Collection[int] = ()) -> QuestionContext:
         """A context with a bill of its own, for work on these slots."""
         key = f"{self.question.id}/{sorted(slots)}"
-        return QuestionContext(self.roles, self.grader.answers, self.prompts, self.labels, key)
+        return QuestionContext(
+            self.roles, self.grader.answers, self.prompts, self.labels, key, memory=self.memory
+        )
+
+    def _frame(self, name: str, at: Callable[[ArrayLike, Sequence[int]], FloatArray]) -> list[Row]:
+        wanted = (*self.settings.budgets, *self.settings.beyond)
+        budgets = [n for n in wanted if 1 <= n <= len(self.rollouts)]
+        values = at([self._value(r.text) for r in self.rollouts], budgets)
+        apart = [at([self._value(r.text) for r in part], budgets) for part in self._quarters]
+        spread = _between(apart, budgets)
+        return [
+            self._row(name, n, rollout_var=spread.get(n), **_scored(value))
+            for n, value in zip(budgets, values, strict=True)
+        ]
 
     async def _probabilities(
         self, method: Method, budgets: Sequence[int], ctx: QuestionContext
@@ -165,9 +182,11 @@ class Evaluation:
         """
         expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
         slots = tuple(r.slot for r in self.rollouts)
+        parts = expected_parts(probabilities, [_parts(self.scores[r.text]) for r in self.rollouts])
         rows = []
         for k, n in enumerate(budgets):
-            drawn = await self._drawn(method, n) if method.needs & CALLING or bill else []
+            calls = method.needs & CALLING or bill
+            drawn = await self._drawn(method, n, costly=True) if calls else []
             row = self._row(
                 method.name,
                 n,
@@ -175,16 +194,17 @@ class Evaluation:
                 abstained=float(expected.abstained[k]),
                 picks=slots,
                 weights=tuple(probabilities[k].tolist()),
+                **_broken_down(parts[k]),
                 **_scored(expected.value[k]),
             )
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in spent(bill).items()}
         return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
-    async def _drawn(self, method: Method, n: int) -> list[Row]:
+    async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[Row]:
         """One row per subset of the plan; a method that turns out to call gets no free draws."""
         order = self._order
-        if method.needs & CALLING:
+        if costly:
             plan = blocks(len(order), n, draws=self.settings.draws)
         else:
             draws = max(self.settings.draws, self.settings.free_draws)
@@ -217,26 +237,31 @@ class Evaluation:
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
         """The estimate's score, expectation over its picks, as the fields of a row."""
         if estimate.abstained:
-            return {"score": 0.0, "abstained": 1.0, "fallback": estimate.fallback}
+            names = next((p for s in self.scores.values() if (p := _parts(s))), {})
+            nothing = {"abstained": 1.0, **_broken_down(dict.fromkeys(names, 0.0))}
+            return {"score": 0.0, "fallback": estimate.fallback, **nothing}
         if estimate.text is not None:
             text = estimate.text
             ctx = replace(self.context(), bill=self.scoring)
             score = (await self.grader.scores(self.sample, [text], ctx))[text]
             kept = {"text": text, "fallback": estimate.fallback, **await self._answered(text)}
-            return {**kept, **_scored(score.value, score.reason)}
+            return {**kept, **_broken_down(_parts(score)), **_scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             return {"failed": f"picked slots {sorted(set(picks) - set(slots))} it was not given"}
         if min(weights) < 0 or not math.isclose(sum(weights), 1):
             return {"failed": f"weights {weights} are not shares that sum to 1"}
-        texts = {r.slot: r.text for r in self.rollouts}
-        expected = expected_score([weights], [self._value(texts[slot]) for slot in picks])
+        by_slot = {r.slot: r.text for r in self.rollouts}
+        texts = [by_slot[slot] for slot in picks]
+        expected = expected_score([weights], [self._value(text) for text in texts])
+        parts = expected_parts([weights], [_parts(self.scores[text]) for text in texts])
         return {
             "picks": picks,
             "weights": weights,
             "fallback": estimate.fallback,
             "lost": float(expected.lost[0]),
             "abstained": float(expected.abstained[0]),
+            **_broken_down(parts[0]),
             **_scored(expected.value[0]),
         }
 
@@ -285,11 +310,28 @@ class Evaluation:
         return math.nan if value is None else value
 
 
+def _calls_for_each_subset(method: Method) -> bool:
+    """Whether a further subset costs calls; what is said of rollouts or pairs is known by then."""
+    reads = getattr(method.aggregator, "reads", "subset")
+    return bool(method.needs & CALLING) and reads == "subset"
+
+
 def _reason(error: Exception) -> str:
     """Why a row failed; raises what no row can record: NotAvailable, and what ends the run."""
     if isinstance(error, CatBenchError) and not isinstance(error, CallFailed):
         raise error
     return str(error) if isinstance(error, CallFailed) else f"{type(error).__name__}: {error}"
+
+
+def _parts(score: Score) -> Mapping[str, float]:
+    """What a score is made of, by part of the rubric."""
+    parts: Mapping[str, float] = score.details.get("parts", {})
+    return parts
+
+
+def _broken_down(parts: Mapping[str, float]) -> dict[str, JSON]:
+    """The fields of a row for these parts."""
+    return {"parts": tuple(parts), "part_scores": tuple(parts.values())}
 
 
 def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:

@@ -15,13 +15,17 @@ from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
 class Grader:
     """A scorer with a memory; an unscored verdict is not remembered, so a re-run tries again.
 
-    One that does not `remember` reads the memory and adds nothing to it.
+    `asks` says which model decides its scores, and how it is asked, if one does. A grader that does
+    not `remember` reads the memory and adds nothing to it.
     """
 
-    def __init__(self, scorer: Scorer, cache: Cache, *, remembers: bool = True) -> None:
+    def __init__(
+        self, scorer: Scorer, cache: Cache, *, asks: JSON = None, remembers: bool = True
+    ) -> None:
         self.scorer = scorer
         self.version = scorer.version
-        self._identity = f"{_named(scorer)} {self.version}"
+        self.graded = bool(getattr(scorer, "graded", False))
+        self._identity = f"{_named(scorer)} {self.version}" + (f" {_digest(asks)}" if asks else "")
         self.answers = scorer if isinstance(scorer, AnswerScorer) else None
         self._cache = cache
         self._remembers = remembers

@@ -13,7 +13,7 @@ from cat_bench.bench import Census
 from cat_bench.cache import canonical
 from cat_bench.catalog import Method, Task
 from cat_bench.context import Roles
-from cat_bench.evaluation import ORACLE, Settings
+from cat_bench.evaluation import FRAMES, ORACLE, Settings
 from cat_bench.model import Meter
 from cat_bench.results import RolloutRow
 from cat_bench.types import JSON, Sample
@@ -63,8 +63,9 @@ def plan_record(
     roles: Roles,
     methods: Sequence[Method],
     settings: Settings,
+    asks: JSON = None,
 ) -> dict[str, JSON]:
-    """What decides a run's numbers."""
+    """What decides a run's numbers; `asks` says how a judge is asked, where one scores."""
     parts = {"policy": roles.policy, "anchor": roles.anchor, "judge": roles.judge}
     played = {name: role for name, role in parts.items() if role}
     return {
@@ -89,6 +90,8 @@ def plan_record(
             "data": dict(task.data),
             "exchangeable": task.exchangeable,
             "scorer": task.scorer.version,
+            "graded": bool(getattr(task.scorer, "graded", False)),
+            "judging": asks and {**asks, "digest": digest(asks)},
         },
         "methods": [
             {
@@ -109,13 +112,18 @@ def findings(
     record: Mapping[str, JSON], census: Census, *, survey: Survey, pool: PoolDigest
 ) -> dict[str, JSON]:
     """The record, completed with what the run met."""
-    frame = {"name": ORACLE, "spec": ORACLE, "summary": "the best possible pick", "kind": "frame"}
     methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
+    blank: JSON = {"kind": "frame", "params": {}, "budgets": None, "reason": None}
+    frames = [
+        {"name": name, "spec": name, "summary": summary, **blank}
+        for name, summary in FRAMES.items()
+        if name == ORACLE or record["task"]["graded"]
+    ]
     return {
         "id": digest(record)[:12],
         **record,
         "task": {**record["task"], "digest": survey.digest},
-        "methods": [*methods, {**frame, "params": {}, "budgets": None, "reason": None}],
+        "methods": [*methods, *frames],
         "questions": census.questions,
         "dropped": {str(n): count for n, count in sorted(census.dropped.items())},
         "rollouts": dict(census.rollouts),

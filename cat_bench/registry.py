@@ -38,7 +38,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "length": "cat_bench.signals.length:Length",
         "perplexity": "cat_bench.signals.perplexity:Perplexity",
     },
-    "scorer": {"math_equal": "cat_bench.scorers.math_equal:MathEqual"},
+    "scorer": {
+        "math_equal": "cat_bench.scorers.math_equal:MathEqual",
+        "rubric": "cat_bench.scorers.rubric:Rubric",
+    },
     "backend": {
         "hf": "cat_bench.backends.hf:HuggingFace",
         "inspect": "cat_bench.backends.inspect:Inspect",

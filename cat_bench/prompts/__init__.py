@@ -35,6 +35,13 @@ class Prompts:
         )
         self._environment.filters["inside"] = inside
 
+    def source(self, name: str) -> str:
+        """The text `name` (without `.txt`) as written; raises ConfigError where there is none."""
+        for folder in (self.folder, GENERAL):
+            if (path := folder / f"{name}.txt").is_file():
+                return path.read_text(encoding="utf-8")
+        raise ConfigError(self.folder, f"{name}.txt", "there is no such prompt text.")
+
     def render(self, name: str, **values: JSON) -> str:
         """The text `name` (without `.txt`) with its variables filled in.
 
