@@ -19,7 +19,11 @@ from inspect_ai.model import (
 from cat_bench.backends import Backend, Request
 from cat_bench.backends.inspect import Inspect
 from cat_bench.backends.inspect_output import failure, read
+from cat_bench.backends.opening import open_backend
+from cat_bench.cache import Cache
 from cat_bench.errors import ModelError, NotAvailable
+from cat_bench.flow import Limits
+from cat_bench.model import Model
 from cat_bench.testing import ChatServer, Fault, Faults
 from cat_bench.testing.protocol import logprob, template_count
 from cat_bench.types import Failure, Message, Reply, Sampling, Usage
@@ -209,6 +213,20 @@ async def test_an_empty_text_is_a_reply(server: ChatServer, connect: Connect) ->
 async def test_a_request_that_hangs_is_given_up(server: ChatServer, connect: Connect) -> None:
     server.faults = Faults({"hang": 1.0})
     assert (await failed(connect(attempt_timeout=1))).kind == "timeout"
+
+
+async def test_a_storm_is_sat_out(
+    server: ChatServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X_API_KEY", SECRET)
+    monkeypatch.setenv("X_BASE_URL", server.base_url)
+    server.faults = Faults(schedule=("rate_limit", "rate_limit", "null"))
+    spec = f"inspect:{SPEC}{{max_retries=0}}"
+    model = Model(spec, open_backend(spec, cache), cache=cache, limits=Limits(first_delay=0.01))
+    results = await model.draw(MESSAGES, range(4), Sampling())
+    assert len({r.text for r in results.values() if isinstance(r, Reply)}) == 4
+    assert server.stats.requests == 4
+    await model.close()
 
 
 async def test_the_providers_own_retries_are_bounded(server: ChatServer, connect: Connect) -> None:

@@ -16,7 +16,10 @@ from aiohttp import web
 from cat_bench.backends import Backend, Request
 from cat_bench.backends.hf import HuggingFace
 from cat_bench.backends.lm_eval import LmEval
+from cat_bench.backends.opening import open_backend
+from cat_bench.cache import Cache
 from cat_bench.errors import ModelError, NotAvailable, UnknownName
+from cat_bench.model import Model
 from cat_bench.testing import ChatServer, Fault, Faults
 from cat_bench.testing.protocol import template_count
 from cat_bench.types import Failure, Message, Reply, Sampling, Usage
@@ -96,6 +99,18 @@ async def test_agrees_with_our_own(hf: LmEval, folder: Path) -> None:
             assert theirs.sum() == pytest.approx(expected.sum(), abs=1e-3)
     finally:
         await ours.close()
+
+
+async def test_by_name_and_through_the_cache(folder: Path, cache: Cache) -> None:
+    spec = f"lm-eval:hf?pretrained={folder},dtype=float32{{batch=4}}"
+    seen = []
+    for _ in range(2):
+        model = Model(spec, open_backend(spec, cache), cache=cache)
+        results = await model.draw(MESSAGES, range(6), Sampling(max_tokens=8))
+        seen.append([result.text for result in results.values() if isinstance(result, Reply)])
+        await model.close()
+    assert model.meter.cached == len(set(seen[0])) == 6
+    assert seen[0] == seen[1]
 
 
 async def test_slots_are_distinct_draws(hf: LmEval) -> None:

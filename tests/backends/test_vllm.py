@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 from cat_bench.backends import Backend, Request
+from cat_bench.backends.opening import open_backend
 from cat_bench.backends.vllm import Vllm
+from cat_bench.cache import Cache
 from cat_bench.errors import ConfigError, ModelError
+from cat_bench.model import Model
 from cat_bench.testing import ChatServer
 from cat_bench.testing.protocol import logprob
 from cat_bench.types import Failure, Message, Reply, Sampling
@@ -121,6 +124,18 @@ async def test_serves_and_ends(make: Make, tmp_path: Path) -> None:
     assert alive(pid)
     await backend.close()
     assert not alive(pid)
+
+
+async def test_what_is_cached_starts_nothing(
+    script: Callable[[str], None], tmp_path: Path, cache: Cache
+) -> None:
+    spec = f"vllm:{NAME}{{gpu=any,log={tmp_path / 'server.log'}}}"
+    for _ in range(2):
+        model = Model(spec, open_backend(spec, cache), cache=cache)
+        results = await model.draw(MESSAGES, range(3), Sampling())
+        assert all(isinstance(result, Reply) for result in results.values())
+        await model.close()
+    assert len(starts(tmp_path)) == 1
 
 
 async def test_a_failed_start_tells_the_end_of_the_log(
