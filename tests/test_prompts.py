@@ -9,7 +9,13 @@ import pytest
 from cat_bench.errors import ConfigError
 from cat_bench.prompts import GENERAL, Prompts, inside
 
-VALUES = {"question": "Q?", "drafts": ["d1", "d2"], "response": "r"}
+VALUES = {
+    "question": "Q?",
+    "conversation": "User: Q?",
+    "drafts": ["d1", "d2"],
+    "response": "r",
+    "criterion": "c",
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GENERAL.glob("*.txt")))
