@@ -26,7 +26,7 @@ PLACEMENT = frozenset(
         *("base_url", "api_key", "auth_token", "header", "ca_cert_path", "verify_certificate"),
         *("num_concurrent", "max_retries", "timeout", "seed", "batch_size", "max_batch_size"),
         *("device", "parallelize", "max_memory_per_gpu", "max_cpu_memory", "offload_folder"),
-        *("tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization", "max_length"),
+        *("tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization"),
     }
 )
 """Arguments that say where and how a model is run, not which one it is."""

@@ -174,7 +174,7 @@ async def test_what_will_not_end_is_killed_with_its_children(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cat_bench.backends.vllm.GRACE", 0.5)
+    monkeypatch.setattr("cat_bench.backends.vllm_server.GRACE", 0.5)
     engine = """\
         import signal
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -284,7 +284,7 @@ async def test_what_is_missing_is_said_before_anything_starts(
 ) -> None:
     with pytest.raises(ModelError, match=r"executable 'vlm'.*pip install vllm.*attach="):
         await make(executable="vlm").generate(request(1))
-    monkeypatch.setattr("cat_bench.backends.vllm._gpu", lambda: False)
+    monkeypatch.setattr("cat_bench.backends.vllm_server._gpu", lambda: False)
     with pytest.raises(ModelError, match=r"no GPU.*gpu=any"):
         await make(gpu="required").generate(request(1))
     assert starts(tmp_path) == []
@@ -293,7 +293,7 @@ async def test_what_is_missing_is_said_before_anything_starts(
 def test_identity(tmp_path: Path) -> None:
     assert Vllm(NAME).identity == {"name": NAME}
     assert Vllm(NAME, revision="abc").identity == {"name": NAME, "revision": "abc"}
-    placed = Vllm(NAME, port=8001, tensor_parallel_size=2, api_key="secret", max_model_len=9)
+    placed = Vllm(NAME, port=8001, tensor_parallel_size=2, api_key="secret", max_num_seqs=9)
     assert placed.identity == {"name": NAME}
     assert Vllm(NAME, dtype="half").identity == {"name": NAME, "vllm": {"dtype": "half"}}
     template = tmp_path / "chat.jinja"
