@@ -81,14 +81,15 @@ def logits_after(
 
 def filtered(logits: NDArray[np.float64], sampling: Sampling) -> NDArray[np.float64]:
     """The law by definition: temperature, the k likeliest, the nucleus, min-p."""
-    law = np.exp((logits - logits.max()) / (sampling.temperature or 1.0))
+    law: NDArray[np.float64] = np.exp((logits - logits.max()) / (sampling.temperature or 1.0))
     order = np.argsort(-law)
     law[order[sampling.top_k or len(order) :]] = 0
     law /= law.sum()
     before = np.cumsum(law[order]) - law[order]
     law[order[before >= (sampling.top_p or 1.0)]] = 0
     law[law < (sampling.min_p or 0.0) * law.max()] = 0
-    return law / law.sum()
+    law /= law.sum()
+    return law
 
 
 def by_text(tokenizer: PreTrainedTokenizerFast, law: NDArray[np.float64]) -> dict[str, float]:
