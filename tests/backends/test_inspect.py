@@ -1,5 +1,6 @@
 """Inspect's providers: its OpenAI-compatible one against a real server on a real socket."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -311,3 +312,9 @@ def test_a_thought_that_ran_out_of_tokens_is_a_reply() -> None:
 
 def test_an_unknown_exception_is_recorded_under_its_name() -> None:
     assert failure(RuntimeError("it broke")) == Failure("server", "RuntimeError: it broke")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai.model", None)
+    with pytest.raises(ModelError, match=r"pip install 'cat-bench\[inspect\]'"):
+        Inspect("mockllm/model")

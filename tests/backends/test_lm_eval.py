@@ -3,6 +3,7 @@ socket."""
 
 import asyncio
 import runpy
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -357,3 +358,9 @@ async def test_a_completion_endpoint_scores(completions: str, folder: Path, open
     assert len(scored) == len(ids)
     (reply,) = await replies(backend, request(1))
     assert (reply.text, reply.finish, reply.usage.completion) == (" four", "length", 1)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval.models", None)
+    with pytest.raises(ModelError, match=r"pip install 'cat-bench\[lm-eval\]'"):
+        LmEval("dummy")
