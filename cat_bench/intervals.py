@@ -51,6 +51,11 @@ class Difference:
     p: float
     n: int
 
+    @property
+    def needed(self) -> int | None:
+        """How many questions in all would settle it: see `questions_needed`."""
+        return questions_needed(self.mean, self.se, self.n)
+
 
 @dataclass(frozen=True, slots=True)
 class _Units:
@@ -117,7 +122,9 @@ def paired_difference(
     left, right = _checked(a), _checked(b)
     if left.shape != right.shape:
         raise ValueError(f"{len(left)} and {len(right)} values are not pairs of the same questions")
-    units = _grouped(left - right, clusters)
+    apart = left - right
+    apart[np.abs(apart) <= _rounding(np.concatenate((left, right)))] = 0
+    units = _grouped(apart, clusters)
     if not len(left):
         return Difference(nan, nan, nan, nan, nan, 0)
     bootstrap, flips = np.random.default_rng(seed).spawn(2)
@@ -127,7 +134,7 @@ def paired_difference(
 
 
 def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The share of `hits` among `trials`, shapes (Q,), where questions differ in how often they try.
+    """The share of `hits` among `trials`, shapes (Q,), where a question tries any number of times.
 
     Wilson's interval, its n cut by the design effect of the questions (Rao and Scott 1992): what
     one question tries is not independent. `n` counts the questions that try; NaN where none does.
@@ -152,7 +159,21 @@ def questions_needed(mean: float, se: float, n: int, *, power: float = 0.8) -> i
     """
     if isnan(se) or not mean:
         return None
-    return ceil(n * ((ndtri(0.975) + ndtri(power)) * se / mean) ** 2)
+    return ceil(n * (float(ndtri(0.975) + ndtri(power)) * se / mean) ** 2)
+
+
+def bootstrap_error(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> float:
+    """HealthBench's published error (arXiv 2505.08775): the sd of bootstrap means, each in [0, 1].
+
+    `values` (Q,) are drawn one by one, repeats of a prompt as if they were independent. NaN for no
+    value. Raises ValueError on NaN values.
+    """
+    data = _checked(values)
+    if not len(data):
+        return nan
+    rng = np.random.default_rng(seed)
+    means = _bootstrap_means(_Units(data, np.ones_like(data)), resamples, rng=rng)
+    return float(np.clip(means, 0, 1).std())
 
 
 def holm(p_values: ArrayLike) -> FloatArray:

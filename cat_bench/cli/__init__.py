@@ -16,6 +16,7 @@ from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
     "cache": "look after the cache: info, verify, export, import, prune",
+    "judge": "audit a judge against people's labels, or compare two judges",
     "list": "list tasks, methods, plug-ins, pools or runs",
     "plan": "say what a run would cost, before anything is spent",
     "report": "write a run's tables and figures again",

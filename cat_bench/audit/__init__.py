@@ -1,0 +1,1 @@
+"""Judges held against people's labels, and against each other."""

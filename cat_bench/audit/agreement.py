@@ -1,0 +1,115 @@
+"""How far yes/no verdicts agree: F1 of both classes, Cohen's kappa, bias, with intervals.
+
+A pair is one verdict and one label of the same thing. Pairs of one example are not independent: the
+bootstrap draws whole examples. Figures that are undefined, a class that neither side ever names
+among them, are NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cat_bench.types import FloatArray
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One verdict beside one label of the same thing."""
+
+    verdict: bool
+    label: bool
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement over `pairs` from `examples`.
+
+    `figures` holds `macro_f1` (the mean of `f1_met` and `f1_not_met`), `kappa` (Cohen 1960), `bias`
+    (share of verdicts less share of labels that say met) and `agreed`, the share of equal pairs.
+    """
+
+    pairs: int
+    examples: int
+    figures: Mapping[str, Figure]
+
+
+def agreement(pairs: Iterable[Pair], *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+    """Every pair counted once; intervals are percentiles over resampled examples."""
+    pairs = list(pairs)
+    counts = _counts(pairs)
+    whole = _figures(counts.sum(axis=0))
+    rng = np.random.default_rng(seed)
+    groups = len(counts)
+    drawn = rng.multinomial(groups, np.full(groups, 1 / max(groups, 1)), size=resamples) @ counts
+    spread = _figures(drawn) if groups > 1 else {}
+    return Agreement(
+        len(pairs),
+        groups,
+        {name: Figure(float(v), *_interval(spread.get(name))) for name, v in whole.items()},
+    )
+
+
+def among(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pair]:
+    """Each label beside each other one of the same thing, both ways: what people reach together.
+
+    `labels` holds an example and all labels of one thing. Bias is 0 by construction.
+    """
+    return [
+        Pair(one, other, example)
+        for example, given in labels
+        for one, other in permutations(given, 2)
+    ]
+
+
+def _counts(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """Pairs per example: both met, verdict alone, label alone, neither; shape (examples, 4)."""
+    examples = {name: row for row, name in enumerate(dict.fromkeys(p.example for p in pairs))}
+    counts = np.zeros((len(examples), 4), dtype=np.int64)
+    for pair in pairs:
+        counts[examples[pair.example], 2 * (not pair.verdict) + (not pair.label)] += 1
+    return counts
+
+
+def _figures(counts: NDArray[np.int64]) -> dict[str, FloatArray]:
+    """Every figure of these counts, shape (..., 4)."""
+    both, verdict, label, neither = np.moveaxis(counts.astype(float), -1, 0)
+    total, apart = both + verdict + label + neither, verdict + label
+    with np.errstate(invalid="ignore", divide="ignore"):
+        agreed = (both + neither) / total
+        met, said = (both + label) / total, (both + verdict) / total
+        chance = met * said + (1 - met) * (1 - said)
+        f1_met = 2 * both / (2 * both + apart)
+        f1_not = 2 * neither / (2 * neither + apart)
+        return {
+            "macro_f1": (f1_met + f1_not) / 2,
+            "f1_met": f1_met,
+            "f1_not_met": f1_not,
+            "kappa": (agreed - chance) / (1 - chance),
+            "bias": said - met,
+            "agreed": agreed,
+        }
+
+
+def _interval(values: FloatArray | None) -> tuple[float, float]:
+    known = np.empty(0) if values is None else values[np.isfinite(values)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,150 @@
+"""The audit of a judge: its verdicts on labelled answers, and how they agree with the labels.
+
+An audit belongs to a judge as it was asked: model, sampling and prompt. It is kept as one JSON file
+beside the runs, where the report finds it for every run that the same judge scored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from asyncio import gather
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cat_bench import catalog
+from cat_bench.audit.agreement import Agreement, Pair, agreement, among
+from cat_bench.audit.labels import Labelled, Labels
+from cat_bench.backends.opening import open_backend
+from cat_bench.cache import Cache
+from cat_bench.config import RunConfig
+from cat_bench.context import QuestionContext, Role, Roles
+from cat_bench.errors import DataError, UsageError
+from cat_bench.model import Model
+from cat_bench.record import digest
+from cat_bench.scorers.rubric import Verdict, judging, verdict
+from cat_bench.session import results_root
+from cat_bench.types import JSON, Sampling
+from cat_bench.validation import validated
+
+FORMAT = 1
+
+
+async def audit(labels: Labels, config: RunConfig) -> dict[str, JSON]:
+    """Judge every labelled answer as `config.task` has it judged; the audit's record.
+
+    Raises UsageError where no judge is named, DataError where the labels lack the answers.
+    """
+    if config.judge is None:
+        raise UsageError("no judge is named: give --judge MODEL.")
+    if lacking := sum(row.conversation is None or row.response is None for row in labels.rows):
+        raise DataError(
+            labels.name,
+            f"{lacking:,} of {len(labels.rows):,} rows have no prompt or no completion, so there "
+            "is nothing to judge; give the whole file of labels.",
+        )
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(Cache())
+        task = catalog.task(config.task, cache=cache)
+        backend = open_backend(config.judge, cache, base_url=config.base_url)
+        model = Model(config.judge, backend, cache=cache, limits=config.limits, seed=config.seed)
+        stack.push_async_callback(model.close)
+        given = validated(Sampling, config.sampling.get("judge", {}), source="sampling.judge")
+        judge = Role(model, given.over(task.sampling.get("judge", Sampling())))
+        ctx = QuestionContext(Roles(judge, judge=judge), None, task.prompts)
+        found = await gather(*(_verdict(row, ctx) for row in labels.rows))
+        asks = judging(judge, task.prompts)
+    return record_of(labels, found, judge=config.judge, asks=asks)
+
+
+async def _verdict(row: Labelled, ctx: QuestionContext) -> bool | None:
+    """The judge's word on one row; None where it gave none."""
+    found = await verdict(row.criterion, row.conversation or "", row.response or "", ctx=ctx)
+    return found.met if isinstance(found, Verdict) else None
+
+
+def record_of(
+    labels: Labels,
+    verdicts: Sequence[bool | None],
+    *,
+    judge: str,
+    asks: Mapping[str, JSON],
+) -> dict[str, JSON]:
+    """The audit of these verdicts, one per row of `labels`; rows without a verdict are counted."""
+    rows = [(row, met) for row, met in zip(labels.rows, verdicts, strict=True) if met is not None]
+    by_category: dict[str, list[tuple[Labelled, bool]]] = {}
+    for row, met in rows:
+        by_category.setdefault(row.category, []).append((row, met))
+    people = among((row.example, row.labels) for row in labels.rows)
+    return {
+        "format": FORMAT,
+        "judge": judge,
+        "judging": {**asks, "digest": digest(asks)},
+        "labels": {
+            "file": labels.name,
+            "sha256": labels.sha256,
+            "rows": len(labels.rows),
+            "annotators": labels.annotators,
+        },
+        "unobtained": len(labels.rows) - len(rows),
+        "judge_and_people": _plain(agreement(pairs(rows))),
+        "people_among_themselves": _plain(agreement(people)) if people else None,
+        "categories": {
+            name: _plain(agreement(pairs(own))) for name, own in sorted(by_category.items())
+        },
+        "audited": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def pairs(rows: Iterable[tuple[Labelled, bool]]) -> list[Pair]:
+    """Each verdict beside each single label of its row, once."""
+    return [Pair(met, label, row.example) for row, met in rows for label in row.labels]
+
+
+def keep(record: Mapping[str, JSON], *, folder: Path | None = None) -> Path:
+    """Write an audit to where reports look for it; a later one on the same labels replaces it."""
+    folder = folder or results_root() / "audits"
+    name = f"{record['judging']['digest'][:12]}-{record['labels']['sha256'][:8]}.json"
+    draft = folder / f".{name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+        return draft.replace(folder / name)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def find(asked: str, run: Path) -> list[dict[str, JSON]]:
+    """The audits of the judge with this digest: those beside `run`, and those of this place."""
+    folders = {run.resolve().parent / "audits", (results_root() / "audits").resolve()}
+    paths = {
+        path.name: path
+        for folder in sorted(folders)
+        for path in sorted(folder.glob(f"{asked[:12]}-*.json"))
+    }
+    found = [_read(path) for path in paths.values()]
+    return [record for record in found if record["judging"]["digest"] == asked]
+
+
+def _read(path: Path) -> dict[str, JSON]:
+    try:
+        record: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"is no readable audit ({error}); run the audit again") from error
+    if record.get("format") != FORMAT:
+        raise DataError(path, f"is not an audit of format {FORMAT}; run the audit again")
+    return record
+
+
+def _plain(found: Agreement) -> dict[str, JSON]:
+    """An agreement as JSON: figures as [value, low, high], undefined ones as null."""
+    figures = {
+        name: [None if math.isnan(x) else round(x, 6) for x in asdict(figure).values()]
+        for name, figure in found.figures.items()
+    }
+    return {"pairs": found.pairs, "examples": found.examples, **figures}

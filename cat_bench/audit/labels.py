@@ -1,0 +1,87 @@
+"""People's labels of criteria, in the schema of HealthBench's meta-evaluation.
+
+A row holds a conversation, an answer to it, one criterion and what each annotator said of it. Other
+columns are passed over; a column `annotators` says who they were where they are not physicians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StrictBool, ValidationError
+
+from cat_bench.catalog import conversation
+from cat_bench.datasets import digest, file_digest, read
+from cat_bench.errors import DataError
+from cat_bench.types import Message
+
+PHYSICIANS = "physicians"
+
+
+class _Turn(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class _Row(BaseModel):
+    prompt: list[_Turn] | None = None
+    prompt_id: str | None = None
+    completion: str | None = None
+    rubric: str
+    category: str | None = None
+    binary_labels: Annotated[list[StrictBool], Field(min_length=1)]
+    annotators: str = PHYSICIANS
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One criterion of one answer, with every annotator's label; rows of one `example` depend."""
+
+    example: str
+    conversation: str | None
+    response: str | None
+    criterion: str
+    category: str
+    labels: tuple[bool, ...]
+    annotators: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A file of labels."""
+
+    name: str
+    sha256: str
+    rows: tuple[Labelled, ...]
+
+    @property
+    def annotators(self) -> str:
+        """Who gave the labels."""
+        return "; ".join(dict.fromkeys(row.annotators for row in self.rows))
+
+
+def read_labels(path: Path) -> Labels:
+    """The labels in a JSONL or Parquet file. Raises DataError with the first line that is off."""
+    rows = []
+    for line, content in read(path):
+        try:
+            row = _Row.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(path, f"{where}: {first['msg']}", line=line) from None
+        turns = [Message(role=turn.role, content=turn.content) for turn in row.prompt or ()]
+        rows.append(
+            Labelled(
+                example=row.prompt_id or digest(turns),
+                conversation=conversation(turns) if turns else None,
+                response=row.completion,
+                criterion=row.rubric,
+                category=row.category or "none",
+                labels=tuple(row.binary_labels),
+                annotators=row.annotators,
+            )
+        )
+    return Labels(path.name, file_digest(path), tuple(rows))

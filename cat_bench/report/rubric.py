@@ -1,0 +1,151 @@
+"""What a report says where a judge scored by rubric: scores by tag, length, and who judged.
+
+A tag's score is a mean over the examples that have it, made as the score itself: draws weighted by
+what could be scored, the mean brought into [0, 1]. No score is computed here that the run lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.audit.judge import find
+from cat_bench.intervals import bootstrap_error, mean_interval
+from cat_bench.report.values import KEY, Values
+from cat_bench.results import read_scores
+from cat_bench.scorers.rubric import LENGTH_ADJUSTED
+from cat_bench.types import JSON
+
+COLUMNS = ("se_bootstrap", "score_length_adjusted")
+KINDS = ("theme", "axis", "level")
+_READ = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
+
+
+def extended(
+    table: pd.DataFrame, values: Values, parts: pd.DataFrame, *, after: str = "se"
+) -> pd.DataFrame:
+    """A summary with `COLUMNS` after another: the published error, and the score less its length.
+
+    `se_bootstrap` is HealthBench's own: the standard deviation of clipped means over examples drawn
+    with replacement, each example on its own.
+    """
+    keys = list(zip(table["method"], table["n"], strict=True))
+    errors = [
+        bootstrap_error(column[~np.isnan(column)]) if column is not None else np.nan
+        for column in (values.columns.get(key) for key in keys)
+    ]
+    adjusted = parts[parts["part"] == LENGTH_ADJUSTED].set_index(KEY)["score"].to_dict()
+    place = list(table.columns).index(after) + 1
+    table = table.copy()
+    table.insert(place, COLUMNS[0], errors)
+    table.insert(place + 1, COLUMNS[1], [float(adjusted.get(key, np.nan)) for key in keys])
+    return table
+
+
+def breakdown(folder: Path) -> pd.DataFrame:
+    """One row per part × method × n: `examples`, `score`, `se`, `ci_low`, `ci_high`; by name.
+
+    `kind` is what stands before the colon of a tag (theme, axis, level).
+    """
+    rows = read_scores(folder, columns=_READ)
+    rows = rows[rows["score"].notna() & (rows["parts"].map(len) > 0)]
+    long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
+    weight = 1 - long["lost"]
+    long = long.assign(weight=weight, mass=weight * long["part_scores"].astype(float))
+    whole = long.groupby(["part", *KEY, "question"])[["weight", "mass"]].sum()
+    whole["value"] = whole["mass"] / whole["weight"]
+    shared = rows.drop_duplicates("question").set_index("question")["cluster"]
+    found = [
+        {**_key(key), **_mean(own["value"], shared)}
+        for key, own in whole.groupby(level=["part", *KEY])
+    ]
+    columns = ["kind", "part", *KEY, "examples", "score", "se", "ci_low", "ci_high"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def blocks(
+    record: Mapping[str, JSON], table: pd.DataFrame, parts: pd.DataFrame, *, run: Path
+) -> Iterator[str]:
+    """The Markdown that a run scored in parts, or by a judge, has besides its table."""
+    if len(parts):
+        yield "## By theme, axis and level, at each method's largest n, %"
+        yield _by_part(table, parts)
+    if record["task"].get("judging"):
+        yield "## The judge"
+        yield "\n".join(f"- {note}" for note in (*_audits(record, run), *_NOTES))
+
+
+_NOTES = (
+    "A score is the points of the criteria met, negative ones included, over the positive points, "
+    "not clipped; the mean is brought into [0, 1]. An answer with a verdict that could not be had "
+    "is unscored. Length-adjusted: see the task.",
+    "A tag of criteria is scored on its own criteria, over the examples where one of them is "
+    "positive.",
+)
+
+
+def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
+    name = record["config"]["judge"]
+    audits = find(record["task"]["judging"]["digest"], run)
+    if not audits:
+        yield f"**Judge not audited**: `{name}`, with this prompt and sampling."
+    for audit in audits:
+        labels, figures = audit["labels"], audit["judge_and_people"]
+        people = audit["people_among_themselves"]
+        ceiling = f"; they among themselves {_figure(people['macro_f1'])}" if people else ""
+        yield (
+            f"Judge `{name}`, audited on {labels['file']} ({figures['pairs']:,} labels by "
+            f"{labels['annotators']}): macro-F1 {_figure(figures['macro_f1'])}{ceiling}; "
+            f"kappa {_figure(figures['kappa'])}; bias {_figure(figures['bias'], signed=True)}."
+        )
+
+
+def _figure(figure: Sequence[float | None], *, signed: bool = False) -> str:
+    value, low, high = figure
+    if value is None:
+        return "undefined"
+    sign = "+" if signed else ""
+    known = low is not None and high is not None
+    return f"{value:{sign}.3f}" + (f" [{low:{sign}.3f}, {high:{sign}.3f}]" if known else "")
+
+
+def _by_part(table: pd.DataFrame, parts: pd.DataFrame) -> str:
+    """Parts × methods, each method at its largest n, in the order of the summary."""
+    from tabulate import tabulate
+
+    scored = table[table["score"].notna() & table["n"].notna()]
+    last = scored.drop_duplicates("method", keep="last")
+    keys = list(zip(last["method"], last["n"], strict=True))
+    cells = parts.set_index(["part", *KEY])["score"].to_dict()
+    examples = parts.groupby("part", sort=False)["examples"].max().to_dict()
+    shown = [key for key in keys if any((part, *key) in cells for part in examples)]
+    names = [name for kind in KINDS for name in examples if str(name).startswith(f"{kind}:")]
+    names += [LENGTH_ADJUSTED] if LENGTH_ADJUSTED in examples else []
+    rows = [
+        [str(name).replace("|", "\\|"), str(examples[name])]
+        + [_percent(cells.get((name, *key))) for key in shown]
+        for name in names
+    ]
+    heads = ["", "examples", *(f"{method} @ {n}" for method, n in shown)]
+    align = ("left", *("right" for _ in heads[1:]))
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None or np.isnan(share) else f"{100 * share:.1f}"
+
+
+def _key(key: JSON) -> dict[str, JSON]:
+    part, method, n = key
+    return {"kind": part.partition(":")[0], "part": part, "method": method, "n": int(n)}
+
+
+def _mean(values: pd.Series[float], clusters: pd.Series[str]) -> dict[str, JSON]:
+    questions = values.index.get_level_values("question")
+    shared = [name if isinstance(name, str) else None for name in clusters.reindex(questions)]
+    found = mean_interval(values.to_numpy(float), clusters=shared)
+    score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()
+    return {"examples": found.n, "score": score, "se": found.se, "ci_low": low, "ci_high": high}
