@@ -1,0 +1,150 @@
+"""Each question's value at every method and n, and the comparisons that can be made of them.
+
+Invariants: a question's value is the mean of its draws weighted by what could be scored; a question
+without one is unscored, left out of the mean and of pairs. Differences are taken over the questions
+that both sides scored. The order in which questions finished leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cat_bench.costs import COSTS
+from cat_bench.intervals import Difference, mean_interval, paired_difference
+from cat_bench.results import read_record, read_scores
+from cat_bench.types import JSON, FloatArray
+
+Key: TypeAlias = tuple[JSON, ...]
+"""(method, n); among several runs (run, method, n)."""
+KEY = ["method", "n"]
+_READ = (
+    *("question", "cluster", *KEY, "draw", "slots", "rollout_var"),
+    *("score", "lost", "abstained", "failed", "fallback"),
+    *COSTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Each question's value by `Key`, shapes (questions,); NaN where it has none."""
+
+    columns: Mapping[Key, FloatArray]
+    questions: tuple[str, ...]
+    clusters: tuple[str | None, ...] | None
+
+    @classmethod
+    def of(cls, wide: pd.DataFrame, clusters: Mapping[str, JSON]) -> Values:
+        """From a table of questions × keys, and what some of the questions share."""
+        wide = wide.sort_index()
+        keys: JSON = wide.columns
+        columns = dict(zip(keys, wide.to_numpy(float).T, strict=True))
+        questions = tuple(map(str, wide.index))
+        shared = [clusters.get(question) for question in questions]
+        named = tuple(name if isinstance(name, str) else None for name in shared)
+        return cls(columns, questions, named if any(named) else None)
+
+    def budgets(self, *method: str) -> list[int]:
+        """The n at which a method has values."""
+        return sorted(key[-1] for key in self.columns if key[:-1] == method)
+
+    def mean(self, key: Key) -> dict[str, JSON]:
+        """The fields of a mean and its interval, brought into [0, 1]."""
+        there = ~np.isnan(self.columns[key])
+        found = mean_interval(self.columns[key][there], clusters=self._of(there))
+        score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()
+        interval = {"score": score, "se": found.se, "ci_low": low, "ci_high": high}
+        return {**interval, "questions": found.n, "flag": found.flag if found.n else None}
+
+    def difference(self, a: Key, b: Key, *, level: float = 0.95) -> Difference:
+        """a - b, over the questions that both scored."""
+        return self.against(a, self.columns[b], level=level)
+
+    def against(self, a: Key, other: FloatArray, *, level: float = 0.95) -> Difference:
+        """The value at a less these values, shape (questions,)."""
+        there = ~(np.isnan(self.columns[a]) | np.isnan(other))
+        left, right = self.columns[a][there], other[there]
+        return paired_difference(left, right, clusters=self._of(there), level=level)
+
+    def restricted(self, there: NDArray[np.bool_]) -> Values:
+        """The same of some of the questions."""
+        columns = {key: column[there] for key, column in self.columns.items()}
+        kept = tuple(np.array(self.questions, dtype=object)[there])
+        return Values(
+            columns, kept, None if self.clusters is None else tuple(self._of(there) or ())
+        )
+
+    def _of(self, there: NDArray[np.bool_]) -> list[str | None] | None:
+        if self.clusters is None:
+            return None
+        return [self.clusters[index] for index in np.flatnonzero(there)]
+
+
+def read_values(folder: Path, *, beyond: bool = False) -> tuple[Values, pd.DataFrame]:
+    """A run's values, and its `per_question` table; raises DataError.
+
+    `beyond` keeps what was evaluated at more rollouts than the run's methods share.
+    """
+    record = read_record(folder)
+    rows = read_scores(folder, columns=_READ)
+    listed = {entry["name"]: entry for entry in record["methods"]}
+    rows = rows[~rows["method"].isin([m for m, entry in listed.items() if entry.get("reason")])]
+    if (shared := record["config"].get("budgets")) and not beyond:
+        own = rows["method"].isin([m for m, entry in listed.items() if entry.get("budgets")])
+        rows = rows[own | rows["n"].isin(shared)]
+    table = per_question(rows)
+    clusters = rows.drop_duplicates("question").set_index("question")["cluster"].dropna()
+    wide = table["value"].unstack(KEY)
+    keys = [(str(key[0]), int(key[1])) for key in wide.columns.to_flat_index()]
+    wide.columns = pd.Index(keys, tupleize_cols=False)
+    return Values.of(wide, {str(name): value for name, value in clusters.items()}), table
+
+
+def per_question(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean over draws, per method, n and question: values, shares and costs.
+
+    `rollout_var` is the variance of the value over fresh rollouts: of an exact value as recorded,
+    of drawn ones between the draws that share no rollout.
+    """
+    rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
+    scored = rows["score"].notna()
+    weight = (1 - rows["lost"]).where(scored, 0.0)
+    mass = weight * rows["score"].fillna(0.0)
+    fell = rows["fallback"].notna() & (rows["abstained"] < 1)
+    data = rows[[*KEY, "question", "abstained", "rollout_var", *COSTS]].assign(
+        weight=weight,
+        mass=mass,
+        strict=mass.where(~fell, 0.0),
+        lost=1 - weight,
+        fallback=fell.astype(float),
+        failed=rows["failed"].notna().astype(float),
+        draws=rows["draw"].notna().astype(float),
+        apart=rows["score"].where(np.array(_disjoint(rows), dtype=bool)),
+    )
+    groups = data.groupby([*KEY, "question"], sort=False)
+    means = groups.mean()
+    means["value"] = means["mass"] / means["weight"]
+    means["score_fallback_0"] = means["strict"] / means["weight"]
+    between = groups["apart"].var() / groups["apart"].count()
+    means["rollout_var"] = means["rollout_var"].fillna(between)
+    return means.assign(failed=groups["failed"].sum(), draws=groups["draws"].sum())
+
+
+def _disjoint(rows: pd.DataFrame) -> list[bool]:
+    """Whether each draw shares no rollout with the draws of its question before it."""
+    seen: set[int] = set()
+    previous: list[JSON] = []
+    found = []
+    columns = (rows[name] for name in (*KEY, "question", "slots"))
+    for *key, slots in zip(*columns, strict=True):
+        if key != previous:
+            seen, previous = set(), key
+        found.append(len(slots) > 0 and seen.isdisjoint(slots))
+        seen.update(slots)
+    return found
