@@ -1,75 +1,34 @@
 """The scaling curve: score against the number of rollouts that a method may read.
 
-Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, no settings of
-the user's, and the same summary gives the same bytes. Colours are Okabe and Ito's (2008), safe for
-the colour-blind; markers and dashes tell methods apart in grey.
+With 95 % bands, between the floor and the ceiling.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
-from io import BytesIO
 from math import inf, log2
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from cat_bench.report.canvas import COLOURS, DASHES, EDGE, MARKERS, WIDTH, drawn, shown, title
 from cat_bench.report.summary import FRAME
-from cat_bench.report.table import FRAMES, plain, questions
 from cat_bench.types import JSON, FloatArray
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX<>hp8"
-_DASHES: tuple[JSON, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
-_STYLE: JSON = {
-    "font.size": 9,
-    "legend.fontsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.92",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 5.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cat_bench",
-}
-_EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
-_WIDTH, _HEIGHT, _LEGEND_LINE = 6.5, 3.9, 0.172  # inches
-_LONGEST, _TITLE = 30, 62  # characters beside and above the axes
+_HEIGHT, _LEGEND_LINE = 3.9, 0.172  # inches
 
 
 def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
     """The figure as "png" (1300 pixels wide) and "svg" (its text kept as text)."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        # A name in a script that the font lacks is still right in the SVG.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        figure = _figure(summary[summary["score"].notna()], record)
-        return {
-            "png": _saved(figure, "png", {"Software": None}),
-            "svg": _saved(figure, "svg", {"Date": None}),
-        }
-
-
-def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format=kind, dpi=200, metadata=dict(metadata))
-    return file.getvalue()
+    return drawn(lambda: _figure(summary[summary["score"].notna()], record))
 
 
 def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     height = max(_HEIGHT, _LEGEND_LINE * (scored["method"].nunique() + 1))
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
     artists = _lines(axes, scored)
@@ -77,14 +36,14 @@ def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     if names:
         legend = figure.legend(
             [artists[name] for name in names],
-            [_label(name) for name in names],
+            [shown(name) for name in names],
             loc="outside right upper",
             frameon=False,
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
     _axis(axes, sorted({int(n) for n in scored["n"] if n > 0}))
-    axes.set_title(_title(record), loc="left", parse_math=False)
+    axes.set_title(title(record), loc="left", parse_math=False)
     return figure
 
 
@@ -101,11 +60,11 @@ def _lines(axes: Axes, scored: pd.DataFrame) -> dict[str, JSON]:
     shifts = _shifts({name: groups[name] for name in methods})
     axes.margins(x=0.15 if any(shifts.values()) else 0.05)
     for index, name in enumerate(methods):
-        style: dict[str, JSON] = {"color": _COLOURS[index % 7], "marker": _MARKERS[index % 12]}
+        style: dict[str, JSON] = {"color": COLOURS[index % 7], "marker": MARKERS[index % 12]}
         if name in shifts:
             artists[name] = _point(axes, groups[name], shift=shifts[name], **style)
         else:
-            style["linestyle"] = _DASHES[index // 7 % 3]
+            style["linestyle"] = DASHES[index // 7 % 3]
             fade = min(0.15, 0.4 / len(methods))
             artists[name] = _band(axes, groups[name], fade=fade, **style)
     return artists
@@ -139,14 +98,14 @@ def _point(axes: Axes, rows: pd.DataFrame, *, shift: float, **style: JSON) -> JS
     style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": beside}
     # A marker that is moved aside takes no part in scaling the axes by itself.
     axes.update_datalim(np.column_stack([[*n, *n], [*(score - reach[0]), *(score + reach[1])]]))
-    return axes.errorbar(n, score, yerr=reach, **_EDGE, **style)
+    return axes.errorbar(n, score, yerr=reach, **EDGE, **style)
 
 
 def _band(axes: Axes, rows: pd.DataFrame, *, fade: float, **style: JSON) -> JSON:
     """A line in its 95 % band."""
     n, score, low, high = _numbers(rows)
     axes.fill_between(n, low, high, color=style["color"], alpha=fade, linewidth=0)
-    return axes.plot(n, score, **_EDGE, **style)[0]
+    return axes.plot(n, score, **EDGE, **style)[0]
 
 
 def _numbers(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -176,21 +135,3 @@ def _spaced(budgets: Iterable[int]) -> list[int]:
         if not kept or log2(kept[-1] / n) >= room:
             kept.append(n)
     return kept[::-1]
-
-
-def _title(record: Mapping[str, JSON]) -> str:
-    """Task, model and questions; of a long model name the end, which tells models apart."""
-    task, model = (plain(record["config"][name]) for name in ("task", "model"))
-    task, count = _cut(task), questions(record)
-    room = _TITLE - len(f"{task} ·  · {count}")
-    model = model if len(model) <= room else "…" + model[1 - room :]
-    return f"{task} · {model} · {count}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _label(name: str) -> str:
-    shown = _cut(plain(name))
-    return f"{shown} ({FRAMES[name]})" if name in FRAMES else shown

@@ -6,16 +6,25 @@ and how the intervals are made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 
 import pandas as pd
 
-from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
+from cat_bench.report.cells import (
+    cell,
+    interval,
+    label,
+    p_value,
+    percent,
+    pipe,
+    points,
+    questions,
+    records,
+)
+from cat_bench.report.summary import FRAME, MAJORITY, SINGLE
 from cat_bench.types import JSON
 
-FRAMES = {SINGLE: "floor", ORACLE: "ceiling"}
 _NOT_EXCHANGEABLE = (
     "The responses of one question are not i.i.d. samples: a score at n is not what n fresh "
     "rollouts would give."
@@ -39,6 +48,11 @@ _ALWAYS = (
     "Tied picks count the mean of their scores. Calls and tokens: one stand-alone use per "
     "question, scoring apart.",
 )
+_AGAIN = (
+    "New rollouts: how far a score would move, as a standard error, if the same questions were "
+    "sampled again; told from values that share no rollout, empty where there are too few of them. "
+    "SE and interval are for new questions, and contain it."
+)
 _SOME = 1e-9
 """A share below it is rounding."""
 _ROLLOUTS = {
@@ -49,37 +63,40 @@ _ROLLOUTS = {
 }
 
 
-def render(summary: pd.DataFrame, record: Mapping[str, JSON]) -> str:
-    """The Markdown of a summary: every method at its largest n, the scores by n, the notes."""
+def render(
+    summary: pd.DataFrame,
+    record: Mapping[str, JSON],
+    *,
+    reference: str | None = None,
+    more: Sequence[str] = (),
+) -> str:
+    """The Markdown of a summary: every method at its largest n, the scores by n, the notes.
+
+    `reference` is what the summary was asked to compare with; `more` are blocks before the notes.
+    """
     scored = summary[summary["n"].notna()]
     blocks = [_title(record)]
     if len(scored):
-        blocks += ["## Every method at its largest n", _main(_ranked(scored), record)]
+        blocks += [
+            "## Every method at its largest n",
+            _main(ranked_last(scored), record, reference),
+        ]
     if scored["n"].nunique() > 1:
-        blocks += ["## Score by n, %", _by_n(scored)]
+        blocks += ["## Score by n, %", _by_n(scored, "score")]
+    if scored["se_rollouts"].notna().any():
+        blocks += ["## Same questions, new rollouts: ± points by n", _by_n(scored, "se_rollouts")]
     notes = "\n".join(f"- {note}" for note in _notes(summary, record))
-    return "\n\n".join([*blocks, "## Notes", notes]) + "\n"
-
-
-def plain(text: JSON) -> str:
-    """Text on one line, without what a terminal, a cell or an SVG cannot hold."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-
-
-def questions(record: Mapping[str, JSON]) -> str:
-    """How many questions the run asked, in words."""
-    count = record["questions"]
-    return f"{count:,} question" + ("" if count == 1 else "s")
+    return "\n\n".join([*blocks, *more, "## Notes", notes]) + "\n"
 
 
 def _title(record: Mapping[str, JSON]) -> str:
     config = record["config"]
-    roles = [f"{role} {_cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
+    roles = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
     facts = [questions(record), f"{config['pool']} rollouts each", *roles]
-    return f"# {_cell(config['task'])} · {_cell(config['model'])}\n\n{' · '.join(facts)}"
+    return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{' · '.join(facts)}"
 
 
-def _ranked(scored: pd.DataFrame) -> pd.DataFrame:
+def ranked_last(scored: pd.DataFrame) -> pd.DataFrame:
     """Each method at its largest n: the best first, the frame's floor and ceiling last."""
     last = scored.drop_duplicates("method", keep="last")
     return last.assign(frame=last["kind"] == FRAME).sort_values(
@@ -87,46 +104,49 @@ def _ranked(scored: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _main(ranked: pd.DataFrame, record: Mapping[str, JSON]) -> str:
-    rows = _records(ranked)
+def _main(ranked: pd.DataFrame, record: Mapping[str, JSON], reference: str | None) -> str:
+    rows = records(ranked)
     present = {row["method"] for row in rows}
-    compared = {}
-    for base, name in ((MAJORITY, "diff"), (SINGLE, "diff_single")):
-        if base in present:
+    compared: dict[str, list[str]] = {}
+    for base, name in ((reference or MAJORITY, "diff"), (SINGLE, "diff_single")):
+        if (base in present or base == reference) and f"vs {base}, points" not in compared:
             compared[f"vs {base}, points"] = [_difference(row, name, base=base) for row in rows]
-            compared.setdefault("p (Holm)", [_p(row["p_holm"]) for row in rows])
+            compared.setdefault("p (Holm)", [p_value(row["p_holm"]) for row in rows])
     columns = {
-        "method": [_label(row) for row in rows],
+        "method": [label(row) for row in rows],
         "n": [str(row["n"]) for row in rows],
         "score ± SE, %": [_score(row) for row in rows],
-        "95 % interval": [_interval(row) for row in rows],
+        "95 % interval": [interval(row) for row in rows],
         **compared,
         "calls": [f"{row['calls']:,.1f}" for row in rows],
         "tokens": [f"{row['prompt_tokens'] + row['completion_tokens']:,.0f}" for row in rows],
         "notes": [_remarks(row, record["questions"]) for row in rows],
     }
-    return _pipe(columns, left=("method", "notes"))
+    return pipe(columns, left=("method", "notes"))
 
 
-def _by_n(scored: pd.DataFrame) -> str:
-    """Scores, methods × n, in the order of the first table."""
-    wide = scored.pivot(index="method", columns="n", values="score").sort_index(axis=1)
-    ranked = _ranked(scored)
+def _by_n(scored: pd.DataFrame, column: str) -> str:
+    """A share in percent, methods × n, in the order of the first table."""
+    wide = scored.pivot(index="method", columns="n", values=column).sort_index(axis=1)
+    ranked = ranked_last(scored)
     wide = wide.loc[list(ranked["method"])]
-    columns = {"method": [_label(row) for row in _records(ranked)]}
-    columns |= {f"n = {n}": [_percent(score) for score in wide[n]] for n in wide.columns}
-    return _pipe(columns, left=("method",))
+    columns = {"method": [label(row) for row in records(ranked)]}
+    columns |= {f"n = {n}": [percent(share) for share in wide[n]] for n in wide.columns}
+    return pipe(columns, left=("method",))
 
 
 def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
-    for row in _records(summary[summary["n"].isna()]):
-        yield f"**{_cell(row['method'])}** is not available: {_cell(row['reason'])}"
+    for row in records(summary[summary["n"].isna()]):
+        yield f"**{cell(row['method'])}** is not available: {cell(row['reason'])}"
     yield from _missing(record)
     if not record["task"].get("exchangeable", True):
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)
     yield from _draws(summary)
+    yield from _power(summary)
     yield from (text for name, text in _COUNTED.items() if (summary[name] > _SOME).any())
+    if summary["se_rollouts"].notna().any():
+        yield _AGAIN
     yield from _ALWAYS
 
 
@@ -148,7 +168,7 @@ def _flags(summary: pd.DataFrame) -> Iterator[str]:
     found = found[found["n"].notna()]
     for flag, rows in found.dropna(subset="flag").groupby("flag"):
         names = {
-            _cell(method): ", ".join(str(n) for n in group["n"])
+            cell(method): ", ".join(str(n) for n in group["n"])
             for method, group in rows.groupby("method", sort=False)
         }
         where = "; ".join(f"{name} at n = {budgets}" for name, budgets in names.items())
@@ -163,7 +183,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
         return
     low, high = drawn["draws"].min(), drawn["draws"].max()
     count = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    names = ", ".join(_cell(name) for name in drawn["method"].unique())
+    names = ", ".join(cell(name) for name in drawn["method"].unique())
     yield f"Means over drawn subsets ({count} per question): {names}." + (
         " Other scores are exact expectations over all subsets."
         if len(drawn) < len(sampled)
@@ -171,67 +191,39 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
     )
 
 
+def _power(summary: pd.DataFrame) -> Iterator[str]:
+    """For the differences that are not settled, how many questions would do it."""
+    last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
+    unsettled = last[(last["diff_low"] <= 0) & (last["diff_high"] >= 0)]
+    unsettled = unsettled[unsettled["questions_needed"].notna()]
+    if len(unsettled):
+        found = ", ".join(
+            f"{cell(row['method'])} {row['questions_needed']:,}" for row in records(unsettled)
+        )
+        yield (
+            "Not settled against the reference; questions that would do it if the difference is "
+            f"what it seems (5 % two-sided, power 80 %): {found}."
+        )
+
+
 def _remarks(row: Mapping[str, JSON], questions: int) -> str:
     """What a reader of this row must know."""
-    strict = f" ({_percent(row['score_fallback_0'])})"
+    strict = f" ({percent(row['score_fallback_0'])})"
     remarks = (
         (row["questions"] < questions, f"{row['questions']:,} of {questions:,} questions"),
         (row["unscored"] > 0, f"{row['unscored']:,} unscored"),
-        (row["abstained"] > _SOME, f"abstained {_percent(row['abstained'])} %"),
-        (row["fallback"] > _SOME, f"fallback {_percent(row['fallback'])} %{strict}"),
-        (row["lost"] > _SOME, f"lost {_percent(row['lost'])} %"),
+        (row["abstained"] > _SOME, f"abstained {percent(row['abstained'])} %"),
+        (row["fallback"] > _SOME, f"fallback {percent(row['fallback'])} %{strict}"),
+        (row["lost"] > _SOME, f"lost {percent(row['lost'])} %"),
     )
     return ", ".join(text for holds, text in remarks if holds)
 
 
-def _label(row: Mapping[str, JSON]) -> str:
-    name = _cell(row["method"])
-    return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
-
-
 def _score(row: Mapping[str, JSON]) -> str:
-    return _percent(row["score"]) + ("" if isnan(row["se"]) else f" ± {100 * row['se']:.1f}")
-
-
-def _interval(row: Mapping[str, JSON]) -> str:
-    if isnan(row["ci_low"]):
-        return ""
-    return f"[{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
+    return percent(row["score"]) + ("" if isnan(row["se"]) else f" ± {100 * row['se']:.1f}")
 
 
 def _difference(row: Mapping[str, JSON], name: str, *, base: str) -> str:
-    if row["method"] == base:
+    if row["method"] == base or f"{row['method']}@{row['n']}" == base:
         return "reference"
-    # Adding 0.0 turns a rounded -0.0 into 0.0.
-    mean, low, high = (round(100 * row[name + end], 1) + 0.0 for end in ("", "_low", "_high"))
-    if isnan(mean):
-        return ""
-    return f"{mean:+.1f}" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
-
-
-def _percent(share: float) -> str:
-    return "" if isnan(share) else f"{100 * share:.1f}"
-
-
-def _p(p: float) -> str:
-    if isnan(p):
-        return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _cell(text: JSON) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*|<\[])", r"\\\1", plain(text))
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, JSON]]:
-    records: JSON = table.to_dict("records")
-    return list(records)
-
-
-def _pipe(columns: Mapping[str, Sequence[str]], *, left: Sequence[str]) -> str:
-    from tabulate import tabulate
-
-    align = ["left" if name in left else "right" for name in columns]
-    rows = zip(*columns.values(), strict=True)
-    return tabulate(rows, list(columns), tablefmt="pipe", disable_numparse=True, colalign=align)
+    return points(row, name)

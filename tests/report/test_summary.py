@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cat_bench.errors import DataError
+from cat_bench.errors import DataError, UnknownName
 from cat_bench.intervals import mean_interval, paired_difference
 from cat_bench.report import COLUMNS, summarise
 from cat_bench.results import Row
@@ -208,3 +208,58 @@ def test_the_numbers_need_no_plotting_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == "False"
+
+
+def test_any_method_can_be_the_reference(runs: Runs) -> None:
+    rows = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, [0.0, 0.5])),
+        *(r for n in (1, 2) for r in runs.scores("cat", n, [0.5, 0.5 * n])),
+        *runs.scores("greedy", 0, [1.0, 1.0]),
+    ]
+    folder = runs.build(rows, ["majority", "cat", runs.method("greedy", budgets=[0])])
+    table = summarise(folder, reference="cat")
+    assert row(table, "majority", 2)["diff"] == pytest.approx(-0.5)
+    assert row(table, "majority", 1)["reference"] == "cat"
+    assert row(table, "greedy", 0)["reference"] == "cat@2"
+    fixed = summarise(folder, reference="cat@1")
+    assert set(fixed["reference"].dropna()) == {"cat@1", "cat"}
+    assert row(fixed, "cat", 2)["diff"] == pytest.approx(0.25)
+    assert pd.isna(row(fixed, "cat", 1)["diff"])
+    for name in ("cats", "cat@3"):
+        with pytest.raises(UnknownName, match="Did you mean 'cat'"):
+            summarise(folder, reference=name)
+
+
+def test_new_rollouts_are_told_from_draws_that_share_none(runs: Runs) -> None:
+    """q0's two disjoint draws differ by 1: variance 0.5, of their mean 0.25; q1's agree.
+
+    The draw that reads slots 1 and 2 again counts in the mean alone. SE = sqrt(0.25 + 0) / 2.
+    """
+    draws = {"q0": (1.0, 0.0, 1.0), "q1": (1.0, 1.0, 1.0)}
+    slots = ((0, 1), (3, 2), (1, 2))
+    rows = [
+        Row(question=q, method="cat", n=2, draw=k, score=value, slots=slots[k])
+        for q, values in draws.items()
+        for k, value in enumerate(values)
+    ]
+    rows += runs.scores("one", 2, [1.0, 0.0], draw=0, slots=(0, 1))
+    rows += runs.scores("vote", 1, [1.0, 0.0], rollout_var=0.02)
+    table = summarise(runs.build(rows))
+    assert row(table, "cat", 2)["se_rollouts"] == pytest.approx(0.25)
+    assert row(table, "vote", 1)["se_rollouts"] == pytest.approx(0.1)
+    assert pd.isna(row(table, "one", 2)["se_rollouts"])
+
+
+def test_a_difference_says_how_many_questions_would_settle_it(runs: Runs) -> None:
+    """Differences 0.5 and -0.25: mean 0.125, sd 0.5303; (2.8016 * 0.5303 / 0.125)^2 = 141.3."""
+    rows = [*runs.scores("majority", 1, [0.5, 0.5]), *runs.scores("cat", 1, [1.0, 0.25])]
+    found = row(summarise(runs.build(rows)), "cat", 1)
+    assert found["questions_needed"] == 142
+
+
+def test_what_lies_beyond_the_budgets_is_no_row(runs: Runs) -> None:
+    rows = [row for n in (1, 2, 4) for row in runs.scores("vote", n, [1.0])]
+    config = {"task": "sums", "model": "tiny", "pool": 8, "budgets": [1, 2]}
+    rows += runs.scores("greedy", 0, [1.0])
+    folder = runs.build(rows, ["vote", runs.method("greedy", budgets=[0])], config=config)
+    assert list(summarise(folder)["n"]) == [1, 2, 0]

@@ -20,7 +20,8 @@ def test_the_whole_table(runs: Runs) -> None:
     """table.md is checked by hand.
 
     cat at n = 2: 0.9167, sd 0.1443, SE 0.0833, Student's t with 2 degrees 4.303; against majority
-    0.25 on three questions, so p = 2 / 2^3, and twice that among two methods.
+    0.25 on three questions, so p = 2 / 2^3, and twice that among two methods. greedy differs by -0.125
+    with an sd of 0.433: ((1.960 + 0.842) * 0.433 / 0.125)^2 = 94.2 questions.
     """
     halves = [0.5, 0.5, 0.5, 0.5]
     rows = [
@@ -85,3 +86,16 @@ def test_no_difference_has_no_sign_of_its_own(runs: Runs) -> None:
 def test_a_run_in_which_nothing_could_run_says_why(runs: Runs) -> None:
     text = markdown(runs.build([], [runs.method("cat", reason="no anchor was given")]))
     assert "**cat** is not available: no anchor was given" in text
+
+
+def test_what_new_rollouts_would_do_is_a_table_of_its_own(runs: Runs) -> None:
+    text = markdown(runs.build(runs.scores("single", 2, [0.5] * 4, rollout_var=0.04)))
+    assert "Same questions, new rollouts" in text
+    assert text.split("new rollouts")[1].split("##")[0].rstrip().endswith("10.0 |")
+
+
+def test_another_reference_heads_its_column(runs: Runs) -> None:
+    rows = [row for n in (1, 2) for row in runs.scores("cat", n, [0.5 * n, 0.25])]
+    text = markdown(runs.build([*rows, *runs.scores("vote", 2, [0.5, 0.5])]), reference="cat@1")
+    assert "vs cat@1, points" in text
+    assert "+25.0 [+0.0, +50.0]" in text

@@ -1,0 +1,81 @@
+"""What every figure shares: size, type, colours, titles, and how it becomes PNG and SVG.
+
+Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, no settings of
+the user's, and the same numbers give the same bytes. Colours are Okabe and Ito's (2008), safe for
+the colour-blind; markers and dashes tell methods apart in grey.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from io import BytesIO
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from cat_bench.report.cells import FRAMES, plain, questions
+from cat_bench.types import JSON
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX<>hp8"
+DASHES: tuple[JSON, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
+_STYLE: JSON = {
+    "font.size": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.92",
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cat_bench",
+}
+EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+WIDTH = 6.5  # inches
+_LONGEST, _TITLE = 30, 62  # characters beside and above the axes
+
+
+def drawn(draw: Callable[[], Figure]) -> dict[str, bytes]:
+    """The figure as "png" (1300 pixels wide) and "svg" (its text kept as text)."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A name in a script that the font lacks is still right in the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        figure = draw()
+        return {
+            "png": _saved(figure, "png", {"Software": None}),
+            "svg": _saved(figure, "svg", {"Date": None}),
+        }
+
+
+def title(record: Mapping[str, JSON]) -> str:
+    """Task, model and questions; of a long model name the end, which tells models apart."""
+    task, model = (plain(record["config"][name]) for name in ("task", "model"))
+    task, count = cut(task), questions(record)
+    room = _TITLE - len(f"{task} ·  · {count}")
+    model = model if len(model) <= room else "…" + model[1 - room :]
+    return f"{task} · {model} · {count}"
+
+
+def cut(text: str) -> str:
+    """The text, short enough to stand beside the axes."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def shown(name: str) -> str:
+    """A method's name in a legend; the floor and the ceiling say what they are."""
+    short = cut(plain(name))
+    return f"{short} ({FRAMES[name]})" if name in FRAMES else short
+
+
+def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format=kind, dpi=200, metadata=dict(metadata))
+    return file.getvalue()

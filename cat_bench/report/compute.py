@@ -1,0 +1,266 @@
+"""Every method against what it costs: tokens, FLOPs, money; and against another at equal cost.
+
+A method that reads n rollouts and calls a model on top has paid for more than n rollouts, so a
+comparison at the same n flatters it. Here the reference (majority, else a single rollout) gets the
+same tokens: its curve over n, per question, is interpolated between the two budgets around that
+cost, linearly in the logarithm of tokens. Beyond the curve's largest n nothing is extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, log2, nan
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.costs import ROLES, Price, flops, price_of
+from cat_bench.intervals import Difference
+from cat_bench.report.cells import cell, label, p_value, percent, pipe, points, records
+from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
+from cat_bench.report.values import KEY, Key, Values, read_values
+from cat_bench.results import read_record
+from cat_bench.types import JSON, FloatArray, Usage
+
+COMPUTE_COLUMNS = (
+    *("task", "model", "method", "n", "kind", "score", "ci_low", "ci_high"),
+    *("tokens", "shared_tokens", "flops", "shared_flops", "money"),
+    *("front", "gap_closed", "reference"),
+    *("matched_n", "matched_score", "diff", "diff_low", "diff_high", "p", "questions_needed"),
+    *("shared_matched_n", "shared_matched_score", "shared_diff"),
+    *("shared_diff_low", "shared_diff_high", "shared_p", "shared_questions_needed"),
+)
+UNSHARED, SHARED = "tokens", "shared_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What turns tokens into FLOPs (parameters of the models) and into money (prices)."""
+
+    parameters: float | None = None
+    prices: Mapping[str, Price] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The reference at a given cost: between which n, its values (questions,), and their mean."""
+
+    n: float
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A method's budgets, what each costs in tokens per question, and its values there."""
+
+    budgets: Sequence[int]
+    costs: Sequence[float]
+    values: Sequence[FloatArray]
+
+    @classmethod
+    def of(cls, method: str, values: Values, costs: Mapping[JSON, float]) -> Curve:
+        """The curve of a method over its budgets; each cost is tokens per question."""
+        budgets = [n for n in values.budgets(method) if n > 0]
+        keys = [(method, n) for n in budgets]
+        return cls(budgets, [costs[key] for key in keys], [values.columns[key] for key in keys])
+
+    def at(self, cost: float) -> Match | None:
+        """The curve at this cost; None outside of what it spans."""
+        if not self.costs or not self.costs[0] <= cost <= self.costs[-1]:
+            return None
+        if len(self.costs) == 1:
+            return Match(self.budgets[0], self.values[0])
+        right = max(1, int(np.searchsorted(self.costs, cost)))
+        low, high = self.costs[right - 1], self.costs[right]
+        share = log2(cost / low) / log2(high / low) if high > low > 0 else 0.0
+        n = self.budgets[right - 1] ** (1 - share) * self.budgets[right] ** share
+        return Match(n, (1 - share) * self.values[right - 1] + share * self.values[right])
+
+
+def compute(
+    folder: Path, *, reference: str | None = None, rates: Rates | None = None
+) -> pd.DataFrame:
+    """One row per method × n with `COMPUTE_COLUMNS`, further n included where they are free.
+
+    - `tokens`: prompt and completion per question of one use, a prompt counted once per rollout;
+      `shared_tokens`: the rollouts' common prompt counted once. `flops` and `money` where `rates`
+      say how much a token is.
+    - `front`: no other row has a score as high for as few tokens (the oracle takes no part).
+    - `gap_closed`: (score - single) / (oracle - single) at the same n, over common questions.
+    - `matched_n` and `matched_score`: the reference at the same `tokens`; `diff` is the score less
+      that, with interval, p and how many questions would settle it; empty where the reference's
+      curve does not reach. `shared_...`: the same at equal `shared_tokens`.
+
+    Raises DataError, UnknownName, and UsageError where a model has no price.
+    """
+    record = read_record(folder)
+    values, per_question = read_values(folder, beyond=True)
+    base, _ = reference_of(reference, values)
+    costs = per_question.groupby(level=KEY, sort=False).mean()
+    table = _priced(costs, record, rates or Rates())
+    curves = {name: Curve.of(base, values, table[name].to_dict()) for name in (UNSHARED, SHARED)}
+    kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
+    kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
+    order = {name: index for index, name in enumerate(kinds)}
+    rows = []
+    for key in sorted(values.columns, key=lambda k: (order.get(k[0], len(order)), k)):
+        method, n = key
+        kind = kinds.get(method, "method")
+        row: dict[str, JSON] = {
+            "task": record["config"]["task"],
+            "model": record["config"]["model"],
+            "method": method,
+            "n": n,
+            "kind": kind,
+            "reference": base,
+            **values.mean(key),
+            **table.loc[(method, n)],
+            "gap_closed": _gap_closed(method, n, values),
+        }
+        if method != base and kind != FRAME:
+            row |= _matched(values, key, curves[UNSHARED], row[UNSHARED], prefix="")
+            row |= _matched(values, key, curves[SHARED], row[SHARED], prefix="shared_")
+        rows.append(row)
+    found = pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
+    return found.assign(front=_front(found))
+
+
+def equal_tokens(
+    folder: Path, method: str, *, reference: str = MAJORITY
+) -> dict[int, Difference | None]:
+    """By n: the method less the reference at equal tokens; None where its curve does not reach."""
+    values, per_question = read_values(folder, beyond=True)
+    costs = per_question.groupby(level=KEY, sort=False).mean()
+    tokens = (costs["prompt_tokens"] + costs["completion_tokens"]).to_dict()
+    curve = Curve.of(reference, values, tokens)
+    found: dict[int, Difference | None] = {}
+    for n in values.budgets(method):
+        match = curve.at(tokens[(method, n)])
+        found[n] = values.against((method, n), match.values) if match else None
+    return found
+
+
+def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.DataFrame:
+    """Tokens, FLOPs and money per (method, n)."""
+    written = costs["completion_tokens"]
+    table = pd.DataFrame(
+        {
+            UNSHARED: costs["prompt_tokens"] + written,
+            SHARED: costs["shared_prompt_tokens"] + written,
+        }
+    )
+    if rates.parameters:
+        one = flops(Usage(completion=1), rates.parameters)
+        table["flops"], table["shared_flops"] = table[UNSHARED] * one, table[SHARED] * one
+    if rates.prices:
+        names = {"policy": "model", "anchor": "anchor", "judge": "judge"}
+        table["money"] = 0.0
+        for role in ROLES:
+            tokens, out = costs[f"{role}_tokens"], costs[f"{role}_completion_tokens"]
+            if tokens.any():
+                price = price_of(record["config"][names[role]], rates.prices)
+                table["money"] += (price.input * (tokens - out) + price.output * out) / 1e6
+    return table
+
+
+def _matched(
+    values: Values, key: Key, curve: Curve, cost: float, *, prefix: str
+) -> dict[str, JSON]:
+    match = curve.at(cost)
+    if match is None:
+        return {}
+    found = values.against(key, match.values)
+    fields = {
+        "matched_n": match.n,
+        "matched_score": float(np.nanmean(match.values)),
+        "diff": found.mean,
+        "diff_low": found.low,
+        "diff_high": found.high,
+        "p": found.p,
+        "questions_needed": found.needed,
+    }
+    return {prefix + name: value for name, value in fields.items()}
+
+
+def _gap_closed(method: str, n: int, values: Values) -> float:
+    """How much of the way from a random to the best possible pick the method goes."""
+    keys = ((method, n), (SINGLE, n), (ORACLE, n))
+    if not all(key in values.columns for key in keys):
+        return nan
+    columns = np.stack([values.columns[key] for key in keys])
+    score, floor, ceiling = columns[:, ~np.isnan(columns).any(axis=0)].mean(axis=1)
+    return float((score - floor) / (ceiling - floor)) if ceiling > floor else nan
+
+
+def _front(rows: pd.DataFrame) -> list[bool]:
+    """Which rows no other one beats in score and tokens; a single rollout counts once."""
+    single = (rows["method"] == SINGLE) & (rows["n"] == 1)
+    takes_part = ((rows["kind"] != FRAME) | single) & rows["score"].notna()
+    score, tokens = rows["score"].to_numpy(float), rows[UNSHARED].to_numpy(float)
+    front = []
+    for index, enters in enumerate(takes_part):
+        as_good = takes_part & (score >= score[index]) & (tokens <= tokens[index])
+        better = as_good & ((score > score[index]) | (tokens < tokens[index]))
+        front.append(bool(enters and not better.any()))
+    return front
+
+
+def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
+    """The Markdown: each method at the largest n that all share, against the reference at its cost.
+
+    `table` is that of `compute`.
+    """
+    shared = max(record["config"].get("budgets") or table["n"], default=0)
+    last = table[(table["n"] <= shared) & (table["method"] != ORACLE)]
+    last = last.drop_duplicates("method", keep="last").sort_values(
+        "score", ascending=False, kind="stable"
+    )
+    rows = records(last)
+    base = cell(rows[0]["reference"]) if rows else ""
+    costs = {name: title for name, title in _COSTS.items() if last[name].notna().any()}
+    columns = {
+        "method": [label(row) for row in rows],
+        "n": [f"{row['n']}" for row in rows],
+        "score, %": [percent(row["score"]) for row in rows],
+        **{title: [_amount(row[name]) for row in rows] for name, title in costs.items()},
+        f"{base} at the same tokens": [_opponent(row) for row in rows],
+        "difference, points": [points(row, "diff") for row in rows],
+        "p": [p_value(row["p"]) for row in rows],
+        "prefix shared: difference": [points(row, "shared_diff") for row in rows],
+        "gap closed, %": [percent(row["gap_closed"]) for row in rows],
+    }
+    front = [f"{cell(row['method'])}@{row['n']}" for row in records(table[table["front"]])]
+    notes = [
+        f"{base} at the same tokens: its curve over n, question by question, interpolated linearly "
+        "in the logarithm of tokens; *not reached* where its largest n is cheaper.",
+        "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
+        "common prompt is counted once, as a server with a prefix cache would.",
+        "Gap closed: (score - single) / (oracle - single), at the same n.",
+        f"Pareto front (no method scores as high for less): {', '.join(front)}.",
+    ]
+    text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
+    text += [pipe(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]
+    return "\n\n".join(text) + "\n"
+
+
+_COSTS = {
+    UNSHARED: "tokens",
+    SHARED: "tokens, prefix shared",
+    "flops": "FLOPs",
+    "shared_flops": "FLOPs, prefix shared",
+    "money": "money",
+}
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:.3g}"
+
+
+def _opponent(row: Mapping[str, JSON]) -> str:
+    if row["method"] in {row["reference"], SINGLE}:
+        return ""
+    if isnan(row["matched_n"]):
+        return "not reached"
+    return f"{percent(row['matched_score'])} (n = {row['matched_n']:.1f})"
