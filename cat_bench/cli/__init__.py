@@ -58,7 +58,7 @@ def commands() -> None:
 def main() -> None:
     """The entry point: errors become one line and an exit status."""
     try:
-        sys.exit(commands(standalone_mode=False))
+        sys.exit(commands(prog_name="cat-bench", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
