@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -74,32 +73,41 @@ class Flow:
         are asked for again.
         """
         results: dict[int, Result] = {}
-        wanted = list(range(len(request.seeds)))
+        seeds, wanted = request.seeds, list(range(len(request.seeds)))
         for attempt in range(self.limits.retries + 1):
-            again = replace(request, seeds=tuple(request.seeds[index] for index in wanted))
-            fresh = await self._sent(again, send, tokens)
+            fresh = await self._sent(request, send, tokens)
             results.update(zip(wanted, fresh, strict=True))
             wanted = [i for i in wanted if isinstance(f := results[i], Failure) and f.passing]
             if not wanted or attempt == self.limits.retries or self.gate.closed:
                 break
             await asyncio.sleep(self._delay(attempt))
-        return [results[index] for index in range(len(request.seeds))]
+            request = replace(request, seeds=tuple(seeds[index] for index in wanted))
+        return [results[index] for index in range(len(seeds))]
 
     async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
-        """One try."""
-        async with self._place(tokens) as closed:
-            if closed:
-                return [closed] * len(request.seeds)
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            try:
-                async with asyncio.timeout(self.limits.deadline):
-                    results = await send(request)
-            except TimeoutError:
-                late = Failure("timeout", f"no reply within {self.limits.deadline} s")
-                return [late] * len(request.seeds)
-            self._learn(results, started=started, now=loop.time())
-            return results
+        """One try, from a place in flight."""
+        await self._enter()
+        try:
+            await self._permitted(tokens)
+            if self.gate.closed:
+                return [self.gate.closed] * len(request.seeds)
+            return await self._timed(request, send)
+        finally:
+            self._in_flight -= 1
+            self._admit()
+
+    async def _timed(self, request: Request, send: Send) -> Sequence[Result]:
+        """What comes back within the deadline; the level moves by it."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self.limits.deadline):
+                results = await send(request)
+        except TimeoutError:
+            late = Failure("timeout", f"no reply within {self.limits.deadline} s")
+            return [late] * len(request.seeds)
+        self._learn(results, started=started, now=loop.time())
+        return results
 
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
         """Move the level by what came back."""
@@ -120,21 +128,14 @@ class Flow:
         ceiling = min(self.limits.longest_delay, self.limits.first_delay * 2**attempt)
         return random.uniform(0, ceiling)
 
-    @asynccontextmanager
-    async def _place(self, tokens: int) -> AsyncIterator[Failure | None]:
-        """A place in flight, once there is room, no pause and no rate in the way."""
-        await self._enter()
-        try:
-            if self._requests:
-                await self._requests.acquire()
-            if self._tokens:
-                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
-            while (wait := self._paused_until - asyncio.get_running_loop().time()) > 0:
-                await asyncio.sleep(wait)
-            yield self.gate.closed
-        finally:
-            self._in_flight -= 1
-            self._admit()
+    async def _permitted(self, tokens: int) -> None:
+        """Wait until no rate and no pause is in the way."""
+        if self._requests:
+            await self._requests.acquire()
+        if self._tokens:
+            await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+        while (wait := self._paused_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
 
     async def _enter(self) -> None:
         if self._in_flight < int(self.level) and not self._waiting:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from urllib.request import urlopen
 from tabulate import tabulate
 
 MODEL = "test-model"
+WARM = 4
+"""Requests that go first, so that imports are not counted."""
 
 
 def prompts(count: int) -> list[str]:
@@ -58,11 +61,12 @@ async def cat_bench(url: str, asked: Sequence[str], *, in_flight: int, choices: 
     from cat_bench.cache import Cache
     from cat_bench.flow import Limits
     from cat_bench.model import Model
+    from cat_bench.session import seldom_collected
     from cat_bench.types import Reply, Sampling
 
     limits = Limits(concurrency=in_flight, start=in_flight)
-    with tempfile.TemporaryDirectory() as folder:
-        async with Cache(Path(folder) / "cache.sqlite") as cache:
+    with seldom_collected():
+        async with Cache() as cache:
             backend = OpenAI(MODEL, base_url=url, choices=choices, logprobs=False)
             model = Model(MODEL, backend, cache=cache, limits=limits)
             sampling = Sampling(max_tokens=64)
@@ -76,6 +80,29 @@ async def cat_bench(url: str, asked: Sequence[str], *, in_flight: int, choices: 
             got = sum(await asyncio.gather(*(one(prompt) for prompt in asked)))
             await model.close()
     return got
+
+
+def kept(asked: Sequence[str], *, choices: int) -> int:
+    """How many rollouts the cache holds that are what the server sent, word for word."""
+    from cat_bench.cache import Cache, Call
+    from cat_bench.testing.protocol import ChatRequest, babble
+    from cat_bench.types import Message, Reply
+
+    async def count() -> int:
+        same = 0
+        async with Cache() as cache:
+            for prompt in asked:
+                messages = (Message(role="user", content=prompt),)
+                model = {"name": MODEL}
+                call = Call("generate", model, messages=messages, sampling={"max_tokens": 64})
+                for index, result in (await cache.lookup(call, range(choices))).items():
+                    assert isinstance(result, Reply)
+                    assert result.seed is not None
+                    sent = babble(ChatRequest(messages, result.seed + index, index, {}))
+                    same += result.text == sent
+        return same
+
+    return asyncio.run(count())
 
 
 async def inspect(url: str, asked: Sequence[str], *, in_flight: int, choices: int) -> int:
@@ -124,12 +151,12 @@ CLIENTS = {"floor": floor, "cat-bench": cat_bench, "lm-eval": lm_eval, "inspect"
 def measure(client: str, url: str, count: int, *, in_flight: int, choices: int) -> dict[str, float]:
     """One client's time and CPU, imports apart (a few requests go first)."""
     run = CLIENTS[client]
-    asyncio.run(run(url, prompts(4), in_flight=4, choices=choices))
-    before, started = _cpu(), time.perf_counter()
+    asyncio.run(run(url, prompts(WARM), in_flight=WARM, choices=choices))
     asked = [f"{prompt} Please." for prompt in prompts(count)]
+    before, started = _cpu(), time.perf_counter()
     got = asyncio.run(run(url, asked, in_flight=in_flight, choices=choices))
-    seconds = time.perf_counter() - started
-    return {"got": got, "seconds": seconds, "cpu": _cpu() - before}
+    found = {"got": got, "seconds": time.perf_counter() - started, "cpu": _cpu() - before}
+    return found | ({"kept": kept(asked, choices=choices)} if run is cat_bench else {})
 
 
 def _cpu() -> float:
@@ -175,11 +202,12 @@ def main() -> None:
 
 
 def _row(client: str, count: int, in_flight: int, choices: int) -> dict[str, Any]:
-    with server(0.05) as url:
+    with server(0.05) as url, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--one", client, "--url", url]
         command += ["--rollouts", str(count), "--in-flight", str(in_flight)]
         command += ["--choices", str(choices)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        place = {**os.environ, "CAT_BENCH_CACHE": str(Path(folder) / "cache.sqlite")}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=place)
         with urlopen(f"{url.removesuffix('/v1')}/stats") as response:
             stats = json.load(response)
     if done.returncode:
@@ -190,15 +218,16 @@ def _row(client: str, count: int, in_flight: int, choices: int) -> dict[str, Any
             "error": done.stderr[-300:],
         }
     found = json.loads(done.stdout.splitlines()[-1])
-    rollouts = count * choices
     return {
         "client": client,
         "in flight": in_flight,
         "choices": choices,
         "rollouts/s": found["got"] / found["seconds"],
         "CPU s per 1,000": 1000 * found["cpu"] / max(found["got"], 1),
-        "got": f"{found['got']}/{rollouts}",
-        "server sent": stats.get("choices"),
+        "wanted": count * choices,
+        "got": found["got"],
+        "sent": stats["choices"] - WARM * choices,
+        "cached as sent": found.get("kept"),
     }
 
 
