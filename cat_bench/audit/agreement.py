@@ -56,9 +56,10 @@ def agreement(pairs: Iterable[Pair], *, seed: int = 0, resamples: int = RESAMPLE
     counts = _counts(pairs)
     whole = _figures(counts.sum(axis=0))
     rng = np.random.default_rng(seed)
-    groups = len(counts)
-    drawn = rng.multinomial(groups, np.full(groups, 1 / max(groups, 1)), size=resamples) @ counts
-    spread = _figures(drawn) if groups > 1 else {}
+    spread: dict[str, FloatArray] = {}
+    if (groups := len(counts)) > 1:
+        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+        spread = _figures(drawn @ counts)
     return Agreement(
         len(pairs),
         groups,
