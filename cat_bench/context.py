@@ -6,9 +6,11 @@ was made for; the target is nowhere in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +22,14 @@ from cat_bench.types import (
     JSON,
     AnswerScorer,
     Capability,
+    Context,
     Failure,
     FloatArray,
     Message,
     Reply,
     Rollout,
     Sampling,
+    T,
     Usage,
 )
 
@@ -98,6 +102,8 @@ class QuestionContext:
     """The pool's partition by answer: slot → cluster."""
     key: str = ""
     bill: list[Charge] = field(default_factory=list)
+    memory: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict)
+    """What was done `once`, with its bill; shared by all contexts of the question."""
 
     @property
     def policy(self) -> Borrowed:
@@ -131,6 +137,20 @@ class QuestionContext:
         """Each rollout's cluster in the whole pool's partition; None: no answer."""
         _ = self._comparable
         return [self.labels[rollout.slot] for rollout in rollouts]
+
+    async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
+        """What `work` gives, done once for this question; its calls are on every asker's bill."""
+
+        async def done() -> tuple[T, list[Charge]]:
+            lent = replace(self, key=repr(key), bill=[])
+            return await work(lent), lent.bill
+
+        if first := key not in self.memory:
+            self.memory[key] = asyncio.ensure_future(done())
+        value: T
+        value, bill = await self.memory[key]
+        self.bill.extend(bill if first else (replace(charge, fresh=False) for charge in bill))
+        return value
 
     @property
     def _comparable(self) -> AnswerScorer:

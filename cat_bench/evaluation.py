@@ -50,8 +50,8 @@ class Settings:
     """How much is read: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
     `draws` is for methods that call a model for each subset; `free_draws` for those that do not and
-    have no closed form. At the budgets `beyond`, methods are evaluated for which that takes no call and no
-    draw: what more rollouts alone would give.
+    have no closed form. At the budgets `beyond`, methods are evaluated for which that takes no call
+    and no draw: what more rollouts alone would give.
     """
 
     budgets: tuple[int, ...]

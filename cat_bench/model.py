@@ -8,7 +8,7 @@ call that fails is a `Failure`, never an exception.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
@@ -34,6 +34,8 @@ from cat_bench.types import (
 
 Result: TypeAlias = Reply | Failure
 Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
+Served: TypeAlias = Callable[[str, Collection[int]], None]
+"""Told of each stored result that an offline model gives out: the call's key and the slots."""
 
 OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
@@ -77,6 +79,7 @@ class Model:
         planning: bool = False,
         seed: int = 0,
         label: str | None = None,
+        served: Served | None = None,
     ) -> None:
         self.name = name
         self.backend = backend
@@ -88,6 +91,7 @@ class Model:
         self._planned: set[tuple[str, int]] | None = set() if planning else None
         self._seed = seed
         self._label = label
+        self._served = served
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
 
     @property
@@ -103,7 +107,9 @@ class Model:
         if self.backend.pool is not None:
             call = Call.imported(self.backend.pool, question.id)
             results = await self._cache.lookup(call, range(count))
-            self.meter.cached += len(results)
+            self._count_cached(results)
+            if self._served:
+                self._served(call.key, results)
         else:
             results = await self.draw(question.messages, range(count), sampling)
         return Pool(
@@ -220,6 +226,8 @@ class Model:
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
         found = await self._cache.lookup(call, slots)
         self._count_cached(found)
+        if self._served:
+            self._served(call.key, found)
         return {slot: found.get(slot, OFFLINE) for slot in slots}
 
     async def _foreseen(
@@ -267,6 +275,7 @@ def placeholder(call: Call, slot: int) -> Reply:
         usage=Usage(prompt, longest if call.kind == "generate" else 0),
         token_logprobs=scored,
         token_entropies=scored,
+        measures={"certainties": scored, "confidences": scored},
     )
 
 

@@ -26,17 +26,29 @@ Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "backend", "task"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "aggregator": {
+        "agreement_gate": "cat_bench.aggregators.agreement_gate:AgreementGate",
         "best_of_n": "cat_bench.aggregators.best_of_n:BestOfN",
         "greedy": "cat_bench.aggregators.greedy:Greedy",
+        "mixture": "cat_bench.aggregators.mixture:Mixture",
+        "pairwise": "cat_bench.aggregators.pairwise:Pairwise",
+        "recursive_synthesis": "cat_bench.aggregators.recursive_synthesis:RecursiveSynthesis",
         "select": "cat_bench.aggregators.select:Select",
         "synthesis": "cat_bench.aggregators.synthesis:Synthesis",
+        "universal_consistency": (
+            "cat_bench.aggregators.universal_consistency:UniversalConsistency"
+        ),
         "uniform": "cat_bench.aggregators.uniform:Uniform",
         "vote": "cat_bench.aggregators.vote:Vote",
     },
     "signal": {
+        "confidence": "cat_bench.signals.confidence:Confidence",
+        "consistency": "cat_bench.signals.consistency:Consistency",
         "judge": "cat_bench.signals.judge:Judge",
         "length": "cat_bench.signals.length:Length",
+        "mutual_predictability": "cat_bench.signals.mutual_predictability:MutualPredictability",
         "perplexity": "cat_bench.signals.perplexity:Perplexity",
+        "preference": "cat_bench.signals.preference:Preference",
+        "self_certainty": "cat_bench.signals.self_certainty:SelfCertainty",
     },
     "scorer": {
         "math_equal": "cat_bench.scorers.math_equal:MathEqual",

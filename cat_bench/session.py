@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 from cat_bench import catalog
+from cat_bench.backends import Backend
 from cat_bench.backends.opening import open_backend
 from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
@@ -33,12 +34,12 @@ from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
 from cat_bench.grading import Grader
-from cat_bench.model import Meter, Model
+from cat_bench.model import Meter, Model, Served
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
 from cat_bench.scorers.rubric import judging
-from cat_bench.types import JSON, AnswerScorer, Sample, Sampling
+from cat_bench.types import JSON, AnswerScorer, Capability, Sample, Sampling
 from cat_bench.validation import validated
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
@@ -81,17 +82,33 @@ class Opened:
     samples: Callable[[], Iterator[Sample]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a run plays: in which cache, with what behind a model's name, and who is told.
+
+    `served` is told of every cached result that an offline run reads, verdicts included.
+    """
+
+    cache: str | Path | None = None
+    backend: Callable[[str, Cache], Backend] | None = None
+    served: Served | None = None
+
+
 @asynccontextmanager
 async def opened(
-    config: RunConfig, *, gate: Gate | None = None, planning: bool = False
+    config: RunConfig,
+    *,
+    gate: Gate | None = None,
+    planning: bool = False,
+    stage: Stage | None = None,
 ) -> AsyncIterator[Opened]:
     """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
 
     Raises UsageError where a name, a file or a number is off.
     """
-    gate = gate or Gate()
+    gate, stage = gate or Gate(), stage or Stage()
     async with AsyncExitStack() as stack:
-        cache = await stack.enter_async_context(Cache())
+        cache = await stack.enter_async_context(Cache(stage.cache))
         task = catalog.task(config.task, data=config.data, cache=cache)
         budget = Budget(
             partial(gate.close, "budget"),
@@ -110,12 +127,13 @@ async def opened(
             planning=planning,
             seed=config.seed,
             label=config.label,
+            served=stage.served,
         )
+        open_named = stage.backend or partial(open_backend, base_url=config.base_url)
 
         def role(name: RoleName, spec: str) -> Role:
             if spec not in models:
-                backend = open_backend(spec, cache, base_url=config.base_url)
-                models[spec] = open_model(spec, backend)
+                models[spec] = open_model(spec, open_named(spec, cache))
                 stack.push_async_callback(models[spec].close)
             given = validated(Sampling, config.sampling.get(name, {}), source=f"sampling.{name}")
             return Role(models[spec], given.over(task.sampling.get(name, Sampling())))
@@ -144,7 +162,11 @@ async def opened(
             named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
         )
         grader = Grader(
-            task.scorer, cache, asks=[asks, config.label] if asks else None, remembers=not planning
+            task.scorer,
+            cache,
+            asks=[asks, config.label] if asks else None,
+            remembers=not planning,
+            recalls=not (judged and stage.served),
         )
         bench = Bench(task, methods, roles, grader, settings, census=census)
         meters = {name: model.meter for name, model in models.items()}
@@ -157,13 +179,14 @@ async def run(
     command: Sequence[str] = (),
     watch: Watch | None = None,
     gate: Gate | None = None,
+    stage: Stage | None = None,
 ) -> Outcome:
     """Run one task as configured and put the run in place; a closed `gate` ends it early, whole.
 
     Raises UsageError before anything is paid for.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    async with opened(config, gate=gate) as ready:
+    async with opened(config, gate=gate, stage=stage) as ready:
         bench, meters = ready.bench, ready.meters
         folder = config.out or _folder(bench.task, config, ready.record)
         if watch:
@@ -304,7 +327,7 @@ def _missing(method: Method, task: Task, roles: Roles) -> str | None:
             raise UnknownName("signal or imported score", name, [*known("signal"), *scores])
         if kind == "answers" and not isinstance(task.scorer, AnswerScorer):
             return "the task has no final answers to compare"
-        if kind in {"logprobs", "entropies", "scoring"} and kind not in backend.capabilities:
+        if kind in get_args(Capability) and kind not in backend.capabilities:
             return f"{roles.policy.model.name} gives no {kind}"
         if kind == "policy" and isinstance(backend, Replay):
             return "a replayed pool has no model to ask"

@@ -102,10 +102,9 @@ class Reply:
 
     `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
     model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
-    arrays like them, by capability: `certainties` is the divergence of the law from the uniform one,
-    KL(uniform || law); `confidences` is minus the mean log-probability of the 20 likeliest tokens.
-    `finish` is `stop`, `length`, `refusal` or what the server said. `seed` is what produced this
-    draw.
+    arrays like them, by capability: `certainties` is the divergence KL(uniform || law), and
+    `confidences` is minus the mean log-probability of the 20 likeliest tokens. `finish` is `stop`,
+    `length`, `refusal` or what the server said. `seed` is what produced this draw.
     """
 
     text: str
@@ -284,10 +283,10 @@ class Aggregator(Protocol):
     Optional attributes: `needs: frozenset[Need]` (what it cannot work without), `budgets:
     tuple[int, ...]` (the only budgets that make sense, e.g. `(0,)` for a method that reads no
     rollout), `reads` (as a signal's: what its calls depend on; `self` or `pairs` says that they are
-    made by `ctx.once`, so that further subsets are free), and `async pick_probabilities(question, pool, budgets, ctx) -> FloatArray | None`:
-    with what probability each pool rollout is picked when a uniformly random n-subset is drawn,
-    shape (budgets, pool), rows summing to 1 less the abstained mass; None where this configuration
-    has no closed form.
+    made by `ctx.once`, so that further subsets are free), and `async pick_probabilities(question,
+    pool, budgets, ctx) -> FloatArray | None`: with what probability each pool rollout is picked
+    when a uniformly random n-subset is drawn, shape (budgets, pool), rows summing to 1 less the
+    abstained mass; None where this configuration has no closed form.
     """
 
     async def aggregate(

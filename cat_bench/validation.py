@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from cat_bench.errors import ConfigError, nearest
 from cat_bench.types import JSON
 
 T = TypeVar("T")
-INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>[^{}]*)\})?", re.DOTALL)
+INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>.*)\})?", re.DOTALL)
 
 
 def read_yaml(path: Path) -> dict[str, JSON]:
@@ -61,12 +62,12 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
 
 
 def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
-    """`name{key=value,...}` as the name and its values, read as YAML scalars."""
+    """`name{key=value,...}` as the name and its values, read as YAML scalars; braces may nest."""
     found = INLINE.fullmatch(spec.strip())
-    if found is None:
+    if found is None or not _balanced(found["values"] or ""):
         raise ConfigError(source, "", "should be NAME or NAME{key=value,...}.")
     values = {}
-    for part in filter(str.strip, (found["values"] or "").split(",")):
+    for part in split_list(found["values"] or ""):
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(source, key.strip(), "should be written key=value.")
@@ -84,7 +85,20 @@ def scalar(text: str, *, source: str | Path, field: str) -> JSON:
 
 def split_list(text: str) -> list[str]:
     """A comma-separated list; commas inside braces do not split."""
-    return [part.strip() for part in re.split(r",(?![^{]*\})", text) if part.strip()]
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _balanced(text: str) -> bool:
+    """Whether every brace is closed, and none before it is opened."""
+    depths = list(accumulate((c == "{") - (c == "}") for c in text))
+    return not depths or (min(depths) >= 0 and depths[-1] == 0)
 
 
 def _problem(error: ErrorDetails, kind: JSON) -> str:

@@ -40,7 +40,7 @@ from cat_bench.types import (
 )
 
 QUICK = Limits(retries=2, first_delay=0.001, longest_delay=0.001)
-EVERYTHING: tuple[Capability, ...] = ("logprobs", "entropies")
+EVERYTHING: tuple[Capability, ...] = ("logprobs", "entropies", "certainties", "confidences")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,12 @@ def rollout(slot: int, text: str, *, logprob: float | None = None, **reply: obje
     """A rollout of as many tokens as it has words, all of the same log-probability."""
     words = len(text.split())
     each = np.full(words, -1.0 - slot / 8 if logprob is None else logprob)
-    given = {"usage": Usage(prompt=7, completion=words), "finish": "stop", **reply}
+    given = {
+        "usage": Usage(prompt=7, completion=words),
+        "finish": "stop",
+        "measures": {"certainties": 2 + each, "confidences": 8 + each},
+        **reply,
+    }
     return Rollout(slot, Reply(text=text, token_logprobs=each, token_entropies=-each, **given))  # type: ignore[arg-type]
 
 

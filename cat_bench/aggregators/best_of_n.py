@@ -1,18 +1,20 @@
 """Best-of-n: the rollout that a signal ranks highest.
 
 With `perplexity` this is the minimum-perplexity baseline of Compute as Teacher (arXiv 2509.14234,
-section 4), with `judge` a pointwise judge, with an imported name a reward model's best-of-n.
+section 4), with `judge` a pointwise judge, with an imported name a reward model's best-of-n, with
+`consistency` minimum Bayes risk, with `preference` a league.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from cat_bench.estimators import best_of_probabilities
-from cat_bench.signals import signal
+from cat_bench.signals import rated, signal
 from cat_bench.types import Context, Estimate, FloatArray, Need, Question, Rollout
 
 
@@ -30,11 +32,16 @@ class BestOfN:
         """What the signal needs."""
         return getattr(signal(self.by), "needs", frozenset())
 
+    @property
+    def reads(self) -> Literal["self", "pairs", "subset"]:
+        """What the signal reads."""
+        return signal(self.by).reads
+
     async def aggregate(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """The top rollouts, evenly weighted."""
-        values = np.asarray(await signal(self.by).scores(question, rollouts, ctx), dtype=float)
+        values = await rated(self.by, question, rollouts, ctx)
         if np.isnan(values).all():
             return Estimate.abstain(f"{self.by} gives no rollout a number")
         best = values == np.nanmax(values)
@@ -44,8 +51,6 @@ class BestOfN:
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
     ) -> FloatArray | None:
         """The closed form, where a rollout's number depends on itself alone; else None."""
-        chosen = signal(self.by)
-        if chosen.reads != "self":
+        if self.reads != "self":
             return None
-        values = np.asarray(await chosen.scores(question, pool, ctx), dtype=float)
-        return best_of_probabilities(values, budgets)
+        return best_of_probabilities(await rated(self.by, question, pool, ctx), budgets)

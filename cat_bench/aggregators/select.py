@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cat_bench.signals.replies import number_in
 from cat_bench.types import Context, Estimate, Need, Question, Rollout
@@ -19,12 +19,17 @@ class Select:
     """Show the `by` model the question and every rollout, and pick the one it names.
 
     A reply that names none is asked for again, `attempts` times in all; then a random rollout
-    stands in, marked as a fallback. One rollout alone is picked without a call.
+    stands in, marked as a fallback. One rollout alone is picked without a call. With `check`, a
+    second reading in reverse order guards against a bias for places: two readings that name
+    different rollouts share, marked as a fallback, whose rate is that of the disagreements.
     """
 
     by: Literal["anchor", "judge"] = "anchor"
     attempts: int = 2
     temperature: float | None = None
+    check: bool = False
+
+    prompt: ClassVar[str] = "select"
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -37,12 +42,27 @@ class Select:
         """The rollout that the model names."""
         if len(rollouts) == 1:
             return Estimate.pick(rollouts[0])
+        orders = [rollouts, rollouts[::-1]] if self.check else [rollouts]
+        named = [await self._named(question, order, ctx) for order in orders]
+        found = {r.slot: r for r in named if r is not None}
+        if not found:
+            ordered = sorted(rollouts, key=lambda r: r.slot)
+            stand_in = ordered[int(ctx.rng.integers(len(ordered)))]
+            return Estimate.pick(stand_in, fallback="the selector named no candidate")
+        if len(found) > 1 or None in named:
+            reason = "the selector named another candidate in another order"
+            return Estimate.pick(*found.values(), fallback=reason)
+        return Estimate.pick(*found.values())
+
+    async def _named(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Rollout | None:
+        """The rollout that one reading names, if any."""
         model = ctx.anchor if self.by == "anchor" else ctx.judge
-        prompt = ctx.prompt("select", question=question.text, drafts=[r.text for r in rollouts])
+        prompt = ctx.prompt(self.prompt, question=question.text, drafts=[r.text for r in rollouts])
         for attempt in range(self.attempts):
             reply = await model.ask(prompt, draw=attempt, temperature=self.temperature)
             choice = number_in(reply.text, low=1, high=len(rollouts))
             if choice is not None and choice.is_integer():
-                return Estimate.pick(rollouts[int(choice) - 1])
-        stand_in = rollouts[int(ctx.rng.integers(len(rollouts)))]
-        return Estimate.pick(stand_in, fallback="the selector named no candidate")
+                return rollouts[int(choice) - 1]
+        return None

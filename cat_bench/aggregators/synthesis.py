@@ -5,13 +5,24 @@ arXiv 2509.14234, section 3: s ~ anchor(· | synthesis prompt, o_1..o_n), questi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal, TypeAlias
 
-from cat_bench.types import Context, Estimate, Need, Question, Rollout
+from cat_bench.errors import ContextTooLong
+from cat_bench.types import Context, Estimate, Lent, Message, Need, Question, Rollout
 
 HEADER = "# UNIFIED RESPONSE"
+Style: TypeAlias = Literal["math", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unified:
+    """A response written from drafts; `fallback`: why it is not quite what was asked for."""
+
+    text: str
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -19,27 +30,76 @@ class Synthesis:
     """Write one new response from all the rollouts.
 
     `question` says whether the anchor sees it (the paper hides it). `style` is the prompt: `math`
-    asks for reconciled reasoning and a boxed answer, `free` for one combined response.
+    asks for reconciled reasoning and a boxed answer, `free` for one combined response. `inputs`
+    says what of each rollout is shown: all of it, its final answer alone (rollouts without one are
+    left out; where all are, it abstains), or a summary that the anchor writes of it first.
+
+    Drafts that do not fit the context together are synthesised in halves, and the halves' results
+    together; two that do not fit raise ContextTooLong.
     """
 
     question: Literal["hidden", "shown"] = "hidden"
-    style: Literal["math", "free"] = "math"
+    style: Style = "math"
+    inputs: Literal["whole", "answers", "summaries"] = "whole"
     temperature: float | None = None
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"anchor"})
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The anchor, and answers where they are what is shown."""
+        return frozenset({"anchor", "answers"} if self.inputs == "answers" else {"anchor"})
 
     async def aggregate(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """The anchor's unified response."""
-        name = "synthesis" if self.style == "math" else "synthesis_free"
-        drafts = [r.text for r in rollouts]
-        if self.question == "shown":
-            prompt = ctx.prompt(f"{name}_aware", drafts=drafts, question=question.text)
-        else:
-            prompt = ctx.prompt(name, drafts=drafts)
-        reply = await ctx.anchor.ask(prompt, temperature=self.temperature)
-        before, header, response = reply.text.rpartition(HEADER)
-        if not header and HEADER in prompt[-1]["content"]:
-            return Estimate.synthesised(before + response, fallback=f"no section {HEADER!r}")
-        return Estimate.synthesised(response.strip())
+        drafts = await self._drafts(rollouts, ctx)
+        if not drafts:
+            return Estimate.abstain("no rollout has an answer")
+        written = await self._unified(drafts, question, ctx)
+        return Estimate.synthesised(written.text, fallback=written.fallback)
+
+    async def _drafts(self, rollouts: Sequence[Rollout], ctx: Context) -> list[str]:
+        """What is shown of the rollouts."""
+        texts = [r.text for r in rollouts]
+        match self.inputs:
+            case "whole":
+                return texts
+            case "answers":
+                return [answer for text in texts if (answer := ctx.answer(text))]
+            case "summaries":
+                prompts = (ctx.prompt("summary", draft=text) for text in texts)
+                return [r.text for r in await asyncio.gather(*map(ctx.anchor.ask, prompts))]
+
+    async def _unified(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
+        shown = question if self.question == "shown" else None
+        prompt = instructions(drafts, ctx, style=self.style, question=shown)
+        try:
+            return await unified(prompt, ctx.anchor, temperature=self.temperature)
+        except ContextTooLong:
+            if len(drafts) <= 2:
+                raise
+        middle = len(drafts) // 2
+        halves = (drafts[:middle], drafts[middle:])
+        parts = await asyncio.gather(*(self._unified(half, question, ctx) for half in halves))
+        return await self._unified([part.text for part in parts], question, ctx)
+
+
+def instructions(
+    drafts: Sequence[str], ctx: Context, *, style: Style, question: Question | None
+) -> list[Message]:
+    """The prompt that asks for one response from drafts, with the question or without."""
+    name = "synthesis" if style == "math" else "synthesis_free"
+    if question is None:
+        return ctx.prompt(name, drafts=list(drafts))
+    return ctx.prompt(f"{name}_aware", drafts=list(drafts), question=question.text)
+
+
+async def unified(
+    prompt: Sequence[Message], model: Lent, *, draw: int = 0, temperature: float | None = None
+) -> Unified:
+    """The response that the model writes to such a prompt, without what comes before it."""
+    reply = await model.ask(prompt, draw=draw, temperature=temperature)
+    before, header, response = reply.text.rpartition(HEADER)
+    if not header and HEADER in prompt[-1]["content"]:
+        return Unified(before + response, fallback=f"no section {HEADER!r}")
+    return Unified(response.strip())

@@ -1,42 +1,107 @@
-"""Majority vote over final answers (self-consistency; Wang et al. 2022, arXiv 2203.11171)."""
+"""Majority vote over final answers (self-consistency; Wang et al. 2022, arXiv 2203.11171).
+
+A signal may weight the votes: by its rank with a power it is the Borda vote of Kang et al. 2025
+(arXiv 2502.18581), by its value the confidence-weighted vote of DeepConf (Fu et al. 2025, arXiv
+2508.15260), which also drops the least confident rollouts.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from math import ceil
+from typing import Literal
+
+import numpy as np
+from scipy.stats import rankdata
 
 from cat_bench.estimators import majority_probabilities
+from cat_bench.signals import rated, signal
 from cat_bench.types import Context, Estimate, FloatArray, Need, Question, Rollout
+
+TIED = 1e-9
+"""Sums of weights that differ by less, relative to the largest, tie: what is left of rounding."""
 
 
 @dataclass(frozen=True)
 class Vote:
-    """Pick from the largest cluster of equivalent answers.
+    """Pick from the cluster of equivalent answers with the most votes.
+
+    Without `by`, each rollout has one vote. With it, only the `keep` share with the highest numbers
+    by that signal votes, ties at the edge included, and a NaN never. What a vote weighs is said by
+    `weight`: `rank`, its place from below among the voters (ties share the mean of their places) to
+    the `power`; `softmax`, the exponential of its number over `temperature`; `value`, the number
+    itself, a negative one counting 0.
 
     Tied clusters share evenly, and a cluster's mass spreads evenly over its members. A rollout
-    without an answer casts no vote; where none has one, the vote abstains.
+    without an answer casts no vote; where nobody votes, it abstains.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"answers"})
+    by: str | None = None
+    weight: Literal["rank", "softmax", "value"] = "rank"
+    power: float = 1.0
+    temperature: float = 1.0
+    keep: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or not 0 < self.keep <= 1:
+            raise ValueError("temperature should be above 0, and keep above 0 and at most 1")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Answers, and what the signal needs."""
+        return frozenset({"answers", *getattr(signal(self.by) if self.by else None, "needs", ())})
+
+    @property
+    def reads(self) -> Literal["self", "pairs", "subset"]:
+        """What the signal reads."""
+        return signal(self.by).reads if self.by else "self"
 
     async def aggregate(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """The members of the winning clusters, weighted."""
         labels = await ctx.clusters(rollouts)
-        votes = Counter(label for label in labels if label is not None)
+        weights = await self._weights(question, rollouts, ctx)
+        votes: dict[int, float] = {}
+        for label, weight in zip(labels, weights, strict=True):
+            if label is not None and not np.isnan(weight):
+                votes[label] = votes.get(label, 0.0) + float(weight)
         if not votes:
-            return Estimate.abstain("no rollout has an answer")
-        top = max(votes.values())
-        winners = [label for label, count in votes.items() if count == top]
+            return Estimate.abstain("no rollout has an answer and a vote")
+        least = max(votes.values()) * (1 - TIED)
+        winners = [label for label, sum_ in votes.items() if sum_ >= least]
         return Estimate.pick(
             *(r for r, label in zip(rollouts, labels, strict=True) if label in winners)
         )
 
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
-    ) -> FloatArray:
-        """The exact law of the vote over random n-subsets; shape (budgets, pool)."""
+    ) -> FloatArray | None:
+        """The exact law of the plain vote over random n-subsets, shape (budgets, pool); else None.
+
+        Sums of weights have no closed form.
+        """
+        if self.by:
+            return None
         return majority_probabilities(await ctx.clusters(pool), budgets)
+
+    async def _weights(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> FloatArray:
+        """Each rollout's vote, at least 0; NaN: none."""
+        if not self.by:
+            return np.ones(len(rollouts))
+        numbers = await rated(self.by, question, rollouts, ctx)
+        there = np.sort(numbers[~np.isnan(numbers)])
+        if not there.size:
+            return numbers
+        edge = there[-ceil(self.keep * there.size)]
+        numbers = np.where(numbers >= edge, numbers, np.nan)
+        match self.weight:
+            case "rank":
+                return np.asarray(rankdata(numbers, nan_policy="omit")) ** self.power
+            case "softmax":
+                return np.asarray(np.exp((numbers - there[-1]) / self.temperature))
+            case "value":
+                return np.maximum(numbers, 0.0)

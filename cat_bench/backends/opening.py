@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from cat_bench.backends import Backend
 from cat_bench.backends.replay import Replay
@@ -50,7 +51,7 @@ def _replayed(name: str, cache: Cache) -> Replay:
     """The imported pool as a backend; whether it carries log-probabilities shows when read."""
     pool = pool_metadata(cache, name)
     size = max(map(int, pool.sizes), default=0)
-    carried: frozenset[Capability] = frozenset({"logprobs", "entropies"})
+    carried: frozenset[Capability] = frozenset(get_args(Capability)) - {"scoring"}
     return Replay(
         name, size, scores=pool.scores, capabilities=carried, exchangeable=pool.exchangeable
     )

@@ -1,15 +1,16 @@
 """Results as bytes: JSON and raw float arrays, never pickle.
 
 Text survives whatever it holds: JSON escapes NUL, and lone surrogates pass through UTF-8 as they
-are, so that the bytes suit any database. Arrays are little-endian float32. Compressing them saves
-an eighth of their size and costs more time than everything else here together, so only long texts
-are compressed (to a third).
+are, so that the bytes suit any database. Arrays are little-endian float32, those of `measures` in
+base64. Compressing them saves an eighth of their size and costs more time than everything else here
+together, so only long texts are compressed (to a third).
 """
 
 from __future__ import annotations
 
 import json
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -56,6 +57,9 @@ def dump(result: Result) -> Stored:
         body["usage"] = [usage.prompt, usage.completion, usage.reasoning]
     if result.scores:
         body["scores"] = {name: float(score) for name, score in result.scores.items()}
+    if result.measures:
+        coded = ((name, b64encode(_bytes(array))) for name, array in result.measures.items())
+        body["measures"] = {name: code.decode() for name, code in coded}
     return Stored(pack(body), _floats(result.token_logprobs), _floats(result.token_entropies))
 
 
@@ -65,9 +69,11 @@ def load(stored: Stored) -> Result:
     if "failure" in body:
         kind, message = body["failure"]
         return Failure(kind, message, permanent=True)
+    measures = {name: _array(b64decode(code)) for name, code in body.pop("measures", {}).items()}
     return Reply(
         **{
             **body,
+            "measures": measures,
             "usage": Usage(*body.get("usage", ())),
             "token_logprobs": _array(stored.logprobs),
             "token_entropies": _array(stored.entropies),
@@ -102,7 +108,11 @@ def unpack_text(data: bytes) -> str:
 
 
 def _floats(array: FloatArray | None) -> bytes | None:
-    return None if array is None else np.asarray(array, _FLOAT).tobytes()
+    return None if array is None else _bytes(array)
+
+
+def _bytes(array: FloatArray) -> bytes:
+    return np.asarray(array, _FLOAT).tobytes()
 
 
 def _array(data: bytes | None) -> FloatArray | None:

@@ -23,6 +23,7 @@ PER_RESPONSE = (
     "usage",
     "token_logprobs",
     "token_entropies",
+    "measures",
     "served_by",
     "seed",
     "failures",
@@ -123,6 +124,7 @@ _READERS: Mapping[str, Callable[[JSON], JSON]] = {
     "usage": lambda usage: Usage(**{name: int(tokens) for name, tokens in usage.items()}),
     "token_logprobs": _floats,
     "token_entropies": _floats,
+    "measures": lambda known: {name: _floats(values) for name, values in known.items()},
     "served_by": str,
     "seed": int,
 }
@@ -132,6 +134,7 @@ _WRITERS: Mapping[str, Callable[[Reply], JSON]] = {
     "usage": lambda reply: _tokens(reply.usage),
     "token_logprobs": lambda reply: _listed(reply.token_logprobs),
     "token_entropies": lambda reply: _listed(reply.token_entropies),
+    "measures": lambda reply: {n: _listed(array) for n, array in reply.measures.items()} or None,
     "served_by": lambda reply: reply.served_by,
     "seed": lambda reply: reply.seed,
 }

@@ -2,19 +2,87 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from functools import lru_cache
+
+import numpy as np
 
 from cat_bench.registry import build, is_file, known
 from cat_bench.signals.imported import Imported
-from cat_bench.types import Signal
+from cat_bench.types import Context, FloatArray, Pairwise, Question, Rollout, Signal
+from cat_bench.validation import split_inline
 
 
 @lru_cache
-def signal(name: str) -> Signal:
-    """The registered signal of that name (or `./file.py:Class`), else the imported score so called.
+def signal(spec: str) -> Signal:
+    """The signal that `spec` names, `NAME{field=value,...}`, else the imported score so called.
 
-    Whether a pool really carries that score is checked when the method's needs are.
+    A name is a registered one or `./file.py:Class`. Whether a pool really carries an imported score
+    is checked when the method's needs are.
     """
+    name, params = split_inline(spec, source=f"signal {spec!r}")
     if is_file(name) or name in known("signal"):
-        return build("signal", name, {})  # type: ignore[no-any-return]
-    return Imported(name)
+        return build("signal", name, params)  # type: ignore[no-any-return]
+    return Imported(spec)
+
+
+async def rated(
+    by: str, question: Question, rollouts: Sequence[Rollout], ctx: Context
+) -> FloatArray:
+    """Each rollout's number by the signal `by`, shape (rollouts,); NaN where there is none.
+
+    What the signal says of a rollout or of a pair is found out once for the question, so that
+    further subsets of the pool take no calls.
+    """
+    chosen = signal(by)
+    if chosen.reads == "self":
+
+        async def alone(rollout: Rollout) -> float:
+            return await ctx.once((by, question.id, rollout.slot), lambda lent: one(rollout, lent))
+
+        async def one(rollout: Rollout, lent: Context) -> float:
+            return float((await chosen.scores(question, [rollout], lent))[0])
+
+        return np.array(await asyncio.gather(*map(alone, rollouts)), dtype=float)
+    if chosen.reads == "pairs":
+        return from_others(await paired(by, question, rollouts, ctx))
+    return np.asarray(await chosen.scores(question, rollouts, ctx), dtype=float)
+
+
+async def paired(
+    by: str, question: Question, rollouts: Sequence[Rollout], ctx: Context
+) -> FloatArray:
+    """The matrix of the pairwise signal `by`, shape (n, n), NaN on the diagonal; each pair once.
+
+    Raises TypeError where `by` reads something else than pairs.
+    """
+    chosen = signal(by)
+    if not isinstance(chosen, Pairwise):
+        raise TypeError(f"signal {by!r} has no matrix")
+    ordered = sorted(range(len(rollouts)), key=lambda index: rollouts[index].slot)
+    matrix = np.full((len(rollouts), len(rollouts)), np.nan)
+
+    async def fill(i: int, j: int) -> None:
+        both = (rollouts[i], rollouts[j])
+        key = (by, question.id, both[0].slot, both[1].slot)
+        block = await ctx.once(key, lambda lent: chosen.matrix(question, both, lent))
+        matrix[i, j], matrix[j, i] = block[0, 1], block[1, 0]
+
+    pairs = ((i, j) for k, i in enumerate(ordered) for j in ordered[k + 1 :])
+    await asyncio.gather(*(fill(i, j) for i, j in pairs))
+    return matrix
+
+
+def from_others(matrix: FloatArray) -> FloatArray:
+    """What the others say of each, shape (n,): a column's mean without diagonal and NaN.
+
+    NaN where no other says anything, and 0 for a rollout that is alone.
+    """
+    if len(matrix) == 1:
+        return np.zeros(1)
+    said = ~(np.isnan(matrix) | np.eye(len(matrix), dtype=bool))
+    total, count = np.where(said, matrix, 0.0).sum(axis=0), said.sum(axis=0)
+    means = np.full(len(matrix), np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.errors import NotAvailable
+from cat_bench.signals.tokens import per_token
 from cat_bench.types import Context, Need, Question, Rollout
 
 
@@ -25,11 +25,5 @@ class Perplexity:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """One mean per rollout."""
-        return [_mean_logprob(rollout) for rollout in rollouts]
-
-
-def _mean_logprob(rollout: Rollout) -> float:
-    logprobs = rollout.reply.token_logprobs
-    if logprobs is None:
-        raise NotAvailable("the pool's rollouts carry no token log-probabilities")
-    return float(logprobs.mean()) if logprobs.size else float("nan")
+        arrays = (per_token(rollout, "logprobs") for rollout in rollouts)
+        return [float(array.mean()) if array.size else float("nan") for array in arrays]

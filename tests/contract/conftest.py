@@ -15,10 +15,27 @@ from cat_bench.registry import build, known
 from cat_bench.types import JSON
 from tests import toy
 
-PARAMS: Mapping[str, list[dict[str, JSON]]] = {
-    "best_of_n": [{"by": name} for name in sorted(known("signal"))]
+VARIANTS: Mapping[str, list[str]] = {
+    "confidence": [f"confidence{{part={part},window=2}}" for part in ("mean", "lowest", "tail")],
+    "consistency": ["consistency{by=rouge}"],
+    "mutual_predictability": ["mutual_predictability{given=each}"],
+    "preference": ["preference{by=anchor}"],
 }
-"""Parameters for the aggregators that cannot be made without."""
+SIGNALS = sorted(spec for name in known("signal") for spec in [name, *VARIANTS.get(name, [])])
+"""Every registered signal, and what else its parameters can make of it."""
+PARAMS: Mapping[str, list[dict[str, JSON]]] = {
+    "best_of_n": [{"by": by} for by in SIGNALS],
+    "vote": [
+        {},
+        *({"by": by} for by in SIGNALS),
+        *({"by": "length", "weight": weight} for weight in ("softmax", "value")),
+        {"by": "perplexity", "weight": "softmax", "keep": 0.5},
+    ],
+    "select": [{"check": check} for check in (False, True)],
+    "pairwise": [{"schedule": schedule} for schedule in ("league", "knockout")],
+    "synthesis": [{"inputs": inputs} for inputs in ("whole", "answers", "summaries")],
+}
+"""Parameters for the aggregators that cannot be made without, or that they change much."""
 
 
 @cache

@@ -9,15 +9,14 @@ import pytest
 
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
-from cat_bench.registry import known
 from cat_bench.signals import signal
 from cat_bench.types import FloatArray, Rollout
 from tests import toy
-from tests.contract.conftest import strings
+from tests.contract.conftest import SIGNALS, strings
 
 TEXTS = ("one = a", "two is longer = b", "three", "", "one = a")
 
-pytestmark = pytest.mark.parametrize("name", sorted(known("signal")))
+pytestmark = pytest.mark.parametrize("name", SIGNALS)
 
 
 async def scores(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class HuggingFace:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Everything there is."""
-        return frozenset({"logprobs", "entropies", "scoring"})
+        return frozenset(get_args(Capability))
 
     @property
     def choices(self) -> int:

@@ -104,6 +104,7 @@ class Chat:
                 usage=Usage(len(prompt.ids), len(tokens), min(thought, len(tokens))),
                 token_logprobs=written.logprobs[: len(tokens)],
                 token_entropies=written.entropies[: len(tokens)],
+                measures={n: array[: len(tokens)] for n, array in written.measures.items()},
                 served_by=self.served_by,
                 seed=seed,
             )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from math import log
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -23,6 +24,8 @@ CHUNK = 64
 """Steps for which room and noise are made ahead."""
 PULSE = 8
 """Steps between looks for stop strings and for callers who left."""
+LIKELIEST = 20
+"""Tokens that `confidences` looks at: as many as servers give at most."""
 PREFILL = 8192
 """Tokens of a prefill that go through the model at once: bounds memory, fits a CPU's cache, and a
 piece attends to nothing after it."""
@@ -43,7 +46,7 @@ class Engine:
         """Where the model is."""
         return self.model.device
 
-    def run(self, batch: Sequence[Work[object]]) -> None:
+    def run(self, batch: Sequence[Work[Any]]) -> None:
         """Settle every row of a batch of like work; raises MemoryError where it does not fit."""
         if self.threads:
             torch.set_num_threads(self.threads)
@@ -120,7 +123,7 @@ class Decoding:
     """One batch of draws under one law, from prefill until the last row has ended.
 
     Tensors have a row per draw still in the batch; `_live` tells which of them are still writing.
-    Column t of `_tokens`, `_logprobs` and `_entropies` is step t.
+    Column t of `_tokens`, `_logprobs`, `_entropies` and each of `_measures` is step t.
     """
 
     def __init__(self, engine: Engine, draws: Sequence[Draw]) -> None:
@@ -140,6 +143,7 @@ class Decoding:
         )
         self._tokens = torch.empty((len(draws), 0), dtype=torch.long, device=device)
         self._logprobs = self._entropies = self._tokens.float()
+        self._measures = dict.fromkeys(("certainties", "confidences"), self._logprobs)
 
     def run(self) -> None:
         """Write until every draw is finished or unwanted."""
@@ -175,6 +179,7 @@ class Decoding:
 
         self._mask, self._tokens = wider(self._mask), wider(self._tokens)
         self._logprobs, self._entropies = wider(self._logprobs), wider(self._entropies)
+        self._measures = {name: wider(array) for name, array in self._measures.items()}
         if self._uniforms:
             self._noise = self._uniforms.next(CHUNK)
 
@@ -186,6 +191,10 @@ class Decoding:
         self._tokens[:, self._step] = self._chosen
         self._logprobs[:, self._step] = logprobs.gather(1, self._chosen[:, None]).squeeze(1)
         self._entropies[:, self._step] = torch.special.entr(probabilities).sum(-1)
+        size = logprobs.shape[-1]
+        likeliest = logprobs.topk(min(LIKELIEST, size)).values
+        self._measures["certainties"][:, self._step] = -logprobs.mean(-1) - log(size)
+        self._measures["confidences"][:, self._step] = -likeliest.mean(-1)
         self._step += 1
 
     def _choose(self, raw: torch.Tensor) -> torch.Tensor:
@@ -224,6 +233,7 @@ class Decoding:
                 self._tokens[row, :size].tolist(),
                 self._logprobs[row, :size].cpu().numpy(),
                 self._entropies[row, :size].cpu().numpy(),
+                {name: array[row, :size].cpu().numpy() for name, array in self._measures.items()},
                 ended=ended,
             )
         )
@@ -241,6 +251,7 @@ class Decoding:
         for name in ("live", "limits", "mask", "positions", "chosen", "tokens"):
             setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
         self._logprobs, self._entropies = self._logprobs[rows], self._entropies[rows]
+        self._measures = {name: array[rows] for name, array in self._measures.items()}
         keep(self._cache, rows)
         if self._uniforms:
             self._uniforms.keep(kept)

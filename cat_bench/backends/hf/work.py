@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -24,7 +24,7 @@ LOGITS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one row wrote: token ids, and per token log-probability and entropy in nats.
+    """What one row wrote: token ids, and per token log-probability, entropy and more in nats.
 
     `ended`: by a token that ends a turn, which is no part of it.
     """
@@ -32,6 +32,7 @@ class Written:
     tokens: list[int]
     logprobs: FloatArray
     entropies: FloatArray
+    measures: Mapping[str, FloatArray]
     ended: bool
 
 

@@ -1,0 +1,55 @@
+"""Mixture of agents: layers of models that each write from all that the last layer wrote.
+
+Wang et al. 2024 (arXiv 2406.04692). The rollouts are what the first layer wrote; the models of the
+further layers are those that play a role in the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cat_bench.aggregators.synthesis import Style, instructions, unified
+from cat_bench.types import Context, Estimate, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The anchor's response from what the last of `layers` layers of proposers wrote.
+
+    Each of the `proposers` writes once a layer, with the question and the whole previous layer in
+    view; a role that stands there twice writes twice.
+    """
+
+    layers: int = 1
+    proposers: tuple[Literal["policy", "anchor", "judge"], ...] = ("policy", "anchor", "judge")
+    style: Style = "math"
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.layers < 0 or not self.proposers:
+            raise ValueError("layers should be at least 0, and somebody should propose")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """All the models."""
+        return frozenset({"anchor", *(self.proposers if self.layers else ())})
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """The anchor's response."""
+        drafts = [r.text for r in rollouts]
+        for layer in range(self.layers):
+            prompt = instructions(drafts, ctx, style=self.style, question=question)
+            first = layer * len(self.proposers)
+            written = (
+                unified(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
+                for draw, role in enumerate(self.proposers, first)
+            )
+            drafts = [each.text for each in await asyncio.gather(*written)]
+        prompt = instructions(drafts, ctx, style=self.style, question=question)
+        last = await unified(prompt, ctx.anchor, temperature=self.temperature)
+        return Estimate.synthesised(last.text, fallback=last.fallback)

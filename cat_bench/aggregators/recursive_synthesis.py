@@ -1,0 +1,57 @@
+"""Recursive self-aggregation (RSA; Venkatraman et al. 2025, arXiv 2509.26626).
+
+The rollouts are the first population. In each round every member of the next population is written
+from a few members of the last one, drawn at random without replacement, with the question in view.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cat_bench.aggregators.synthesis import Style, Unified, instructions, unified
+from cat_bench.types import Context, Estimate, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class RecursiveSynthesis:
+    """A random member of the population after `rounds` rounds of synthesis from `subset` members.
+
+    `population` None: as many as there are rollouts. All choices are seeded.
+    """
+
+    population: int | None = None
+    subset: int = 4
+    rounds: int = 2
+    style: Style = "math"
+    temperature: float | None = None
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"anchor"})
+
+    def __post_init__(self) -> None:
+        if min(self.population or 1, self.subset, self.rounds) < 1:
+            raise ValueError("population, subset and rounds should be at least 1")
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """One of the last population."""
+        rng = ctx.rng
+        members = [Unified(r.text) for r in sorted(rollouts, key=lambda r: r.slot)]
+        size = self.population or len(members)
+        for turn in range(self.rounds):
+            count = min(self.subset, len(members))
+            drawn = [rng.choice(len(members), count, replace=False) for _ in range(size)]
+            drafts = ([members[k].text for k in chosen] for chosen in drawn)
+            prompts = [
+                instructions(each, ctx, style=self.style, question=question) for each in drafts
+            ]
+            written = (
+                unified(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)
+                for k, prompt in enumerate(prompts)
+            )
+            members = list(await asyncio.gather(*written))
+        last = members[int(rng.integers(size))]
+        return Estimate.synthesised(last.text, fallback=last.fallback)

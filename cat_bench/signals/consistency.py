@@ -1,0 +1,68 @@
+"""Consistency: how much a rollout has in common with the others, as in minimum Bayes risk decoding.
+
+The rollout of the highest mean similarity to the others is the one of the least expected loss under
+the model's own samples (Bertsch et al. 2023, arXiv 2310.01387).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from cat_bench.errors import NotAvailable
+from cat_bench.signals import from_others
+from cat_bench.types import Context, FloatArray, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Mean similarity to the other rollouts, from 0 to 1.
+
+    By `answer`: 1 where two answers are equivalent. By `rouge`: ROUGE-L's F (Lin 2004) of the
+    texts, case and punctuation aside, from the package rouge-score.
+    """
+
+    by: Literal["answer", "rouge"] = "answer"
+
+    reads: ClassVar[Literal["pairs"]] = "pairs"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Answers, where they are what is compared."""
+        return frozenset({"answers"}) if self.by == "answer" else frozenset()
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One mean per rollout."""
+        return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+
+    async def matrix(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> FloatArray:
+        """Shape (n, n), symmetric."""
+        if self.by == "rouge":
+            return await asyncio.to_thread(_rouge, [r.text for r in rollouts])
+        labels = await ctx.clusters(rollouts)
+        return np.array([[a is not None and a == b for b in labels] for a in labels], dtype=float)
+
+
+def _rouge(texts: Sequence[str]) -> FloatArray:
+    scorer = _scorer()
+    matrix = np.ones((len(texts), len(texts)))
+    for i, one in enumerate(texts):
+        for j, other in enumerate(texts[:i]):
+            matrix[i, j] = matrix[j, i] = scorer.score(one, other)["rougeL"].fmeasure
+    return matrix
+
+
+def _scorer() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise NotAvailable("ROUGE needs rouge-score: pip install 'cat-bench[rouge]'") from error
+    return RougeScorer(["rougeL"])

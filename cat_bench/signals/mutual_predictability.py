@@ -1,0 +1,78 @@
+"""Mutual predictability: how well the other rollouts foretell this one.
+
+The baseline of Compute as Teacher (arXiv 2509.14234, section 4), after Wen et al. 2025 (arXiv
+2506.10139): condition the policy on the other rollouts in random order and take the mean token
+log-probability of this one. How they are shown is not published; here they stand as drafts under
+the question, and the rollout is scored as the next reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cat_bench.errors import ContextTooLong
+from cat_bench.signals import from_others
+from cat_bench.types import Context, FloatArray, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class MutualPredictability:
+    """Mean log-probability in nats per token, given the others.
+
+    Given `all` of them at once, in seeded random order, it is the paper's: a call per rollout and
+    subset. Given `each` of them in turn, and averaged, it reads pairs: N(N-1) calls serve every
+    subset of N. NaN for an empty rollout, and where the prompt does not fit.
+    """
+
+    given: Literal["all", "each"] = "all"
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"scoring"})
+
+    @property
+    def reads(self) -> Literal["subset", "pairs"]:
+        """Pairs, where the others are taken one by one."""
+        return "subset" if self.given == "all" else "pairs"
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One mean per rollout; one that is alone is scored given the question."""
+        if self.given == "each" and len(rollouts) > 1:
+            return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+        rng, slots = ctx.rng, sorted(r.slot for r in rollouts)
+        by_slot = {r.slot: r for r in rollouts}
+        others = {j: rng.permutation([i for i in slots if i != j]).tolist() for j in slots}
+        asked = (
+            _predicted(question, r, [by_slot[i] for i in others[r.slot]], ctx) for r in rollouts
+        )
+        return list(await asyncio.gather(*asked))
+
+    async def matrix(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> FloatArray:
+        """Entry (i, j): rollout j given rollout i alone; NaN on the diagonal."""
+        size = len(rollouts)
+        places = [(i, j) for i in range(size) for j in range(size) if i != j]
+        asked = (_predicted(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)
+        matrix = np.full((size, size), np.nan)
+        for place, value in zip(places, await asyncio.gather(*asked), strict=True):
+            matrix[place] = value
+        return matrix
+
+
+async def _predicted(
+    question: Question, rollout: Rollout, others: Sequence[Rollout], ctx: Context
+) -> float:
+    """The rollout's mean token log-probability under the policy, given these others."""
+    drafts = [r.text for r in others]
+    shown = ctx.prompt("predict", question=question.text, drafts=drafts)
+    try:
+        logprobs = await ctx.policy.logprob(shown if drafts else question.messages, rollout.text)
+    except ContextTooLong:
+        return float("nan")
+    return float(logprobs.mean()) if logprobs.size else float("nan")

@@ -1,0 +1,69 @@
+"""Preference: how often a model prefers a rollout to each of the others, shown two at a time.
+
+A league's average win rate (Chen et al. 2024, arXiv 2411.19477). Models favour what stands first or
+second (Zheng et al. 2023, arXiv 2306.05685), so that each pair is shown in both orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cat_bench.signals import from_others
+from cat_bench.signals.replies import number_in
+from cat_bench.types import Context, FloatArray, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The share of comparisons won, from 0 to 1; half a win each where `attempts` replies say none.
+
+    Two calls a pair, whatever the subset.
+    """
+
+    by: Literal["judge", "anchor"] = "judge"
+    attempts: int = 2
+
+    reads: ClassVar[Literal["pairs"]] = "pairs"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The model that compares."""
+        return frozenset({self.by})
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One share per rollout."""
+        return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+
+    async def matrix(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> FloatArray:
+        """Entry (i, j): the share of both orders in which j was preferred to i."""
+        size = len(rollouts)
+        places = [(i, j) for i in range(size) for j in range(size) if i != j]
+        asked = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)
+        matrix = np.zeros((size, size))
+        for (i, j), won in zip(places, await asyncio.gather(*asked), strict=True):
+            matrix[i, j] += won / 2
+            matrix[j, i] += (1 - won) / 2
+        return matrix
+
+    async def _second_wins(
+        self, question: Question, first: Rollout, second: Rollout, ctx: Context
+    ) -> float:
+        """1 where the second is named, 0 where the first is, a half where neither."""
+        model = ctx.judge if self.by == "judge" else ctx.anchor
+        drafts = [first.text, second.text]
+        prompt = ctx.prompt("compare", question=question.text, drafts=drafts)
+        for attempt in range(self.attempts):
+            reply = await model.ask(prompt, draw=attempt)
+            choice = number_in(reply.text, low=1, high=2)
+            if choice is not None and choice.is_integer():
+                return choice - 1
+        return 0.5

@@ -1,0 +1,30 @@
+"""Self-certainty: how far the model's next-token laws were from uniform (Kang et al. 2025).
+
+arXiv 2502.18581: -(1/(nV)) Σ_i Σ_j log(V p(j | x, y_<i)), the mean over tokens of
+KL(uniform || p). It needs the mean log-probability over the whole vocabulary, which neither the
+chosen tokens' log-probabilities nor the entropies determine: a backend has to give `certainties`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.signals.tokens import per_token
+from cat_bench.types import Context, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class SelfCertainty:
+    """Mean divergence in nats per token; NaN for an empty rollout."""
+
+    reads: ClassVar[Literal["self"]] = "self"
+    needs: ClassVar[frozenset[Need]] = frozenset({"certainties"})
+
+    async def scores(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> list[float]:
+        """One mean per rollout."""
+        arrays = (per_token(rollout, "certainties") for rollout in rollouts)
+        return [float(array.mean()) if array.size else float("nan") for array in arrays]

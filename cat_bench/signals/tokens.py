@@ -1,0 +1,20 @@
+"""A rollout's numbers per token, by the capability of a backend that gives them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from cat_bench.errors import NotAvailable
+from cat_bench.types import FloatArray, Rollout
+
+PerToken: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences"]
+
+
+def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
+    """Shape (completion tokens,), in nats; raises NotAvailable where the rollout carries none."""
+    reply = rollout.reply
+    given = {**reply.measures, "logprobs": reply.token_logprobs, "entropies": reply.token_entropies}
+    array = given.get(kind)
+    if array is None:
+        raise NotAvailable(f"the pool's rollouts carry no {kind} of their tokens")
+    return array
