@@ -1,0 +1,98 @@
+"""From a configuration to a run: what is shared, what is said before anything is paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cat_bench.cache import Cache, import_pool
+from cat_bench.config import RunConfig
+from cat_bench.errors import UsageError
+from cat_bench.results import read_record, read_scores
+from cat_bench.session import foresee, run
+from cat_bench.types import JSON
+from tests.conftest import Workshop
+
+MODEL = "scripted:./model.py:reply"
+
+
+def config(**fields: JSON) -> RunConfig:
+    whole = {"task": "toy/task.yaml", "model": MODEL, "pool": 4, "n": (1, 2), "limit": 3}
+    return RunConfig(**{**whole, **fields})
+
+
+async def test_the_same_configuration_lands_in_the_same_folder(workshop: Workshop) -> None:
+    first, again = await run(config()), await run(config())
+    other = await run(config(sampling={"policy": {"temperature": 0.5}}))
+    assert first.folder == again.folder != other.folder
+    assert again.meters[MODEL].made == 0
+    before, after = read_record(first.folder), read_record(other.folder)
+    assert before["id"] != after["id"]
+    assert before["pool_digest"] != after["pool_digest"]
+
+
+async def test_how_fast_it_goes_changes_nothing(workshop: Workshop) -> None:
+    first = await run(config(concurrency=1))
+    again = await run(config(retries=1, deadline=9.0))
+    assert again.folder == first.folder
+    assert again.meters[MODEL].made == 0
+
+
+async def test_a_label_and_a_seed(workshop: Workshop) -> None:
+    made = {}
+    named: dict[str, dict[str, JSON]] = {"plain": {}, "seed": {"seed": 5}, "label": {"label": "b"}}
+    for name, fields in named.items():
+        outcome = await run(config(methods=("single",), **fields))
+        made[name] = outcome.meters[MODEL].made
+    assert made == {"plain": 12, "seed": 0, "label": 12}
+
+
+async def test_a_model_that_is_named_twice_is_one(workshop: Workshop) -> None:
+    outcome = await run(config(anchor=MODEL, judge=MODEL))
+    assert list(outcome.meters) == [MODEL]
+
+
+async def test_a_forecast_is_what_the_run_then_makes(workshop: Workshop) -> None:
+    plan = config(methods=("single", "cat"))
+    foreseen = await foresee(plan)
+    assert workshop.calls == 0
+    outcome = await run(plan)
+    made = outcome.meters[MODEL].made
+    assert made == workshop.calls
+    assert foreseen.purposes["rollouts"]["calls"] == 12
+    assert sum(part["calls"] for part in foreseen.purposes.values()) >= made
+    assert sum(part["calls"] for part in (await foresee(plan)).purposes.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n": (8,)}, "--n 8 does not fit a pool of 4 rollouts: give --pool 8"),
+        ({"methods": ("majority", "majority{}")}, "two methods are called 'majority'"),
+        ({"limit": 1, "data": Path("gone.jsonl")}, "gone.jsonl"),
+        ({"sampling": {"policy": {"temprature": 1}}}, "sampling.policy: temprature"),
+        ({"model": "replay:two", "pool": 3, "n": ()}, "--pool 3 is more than the 2 rollouts"),
+        ({"out": Path("toy")}, "toy holds something that is not a run"),
+    ],
+)
+async def test_what_is_refused_before_anything_is_paid_for(
+    fields: dict[str, JSON], message: str, workshop: Workshop
+) -> None:
+    with Cache() as cache:
+        Path("pool.jsonl").write_text('{"id": "a", "problem": "?", "responses": ["x", "y"]}\n')
+        import_pool(cache, Path("pool.jsonl"), name="two")
+    with pytest.raises(UsageError) as caught:
+        await run(config(**fields))
+    assert message in str(caught.value)
+    assert workshop.calls == 0
+    assert workshop.clean(runs=0)
+
+
+async def test_methods_that_cannot_run_are_named_with_their_reason(workshop: Workshop) -> None:
+    outcome = await run(config(methods=("single", "min-perplexity")))
+    reasons = {each["name"]: each["reason"] for each in read_record(outcome.folder)["methods"]}
+    assert reasons["single"] is None
+    assert "gives no logprobs" in reasons["min-perplexity"]
+    assert set(read_scores(outcome.folder)["method"]) == {"single", "oracle"}
+    assert outcome.census.complete
