@@ -24,7 +24,12 @@ import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from cat_bench.tally.problems import LABELS, Problem, stream
 from cat_bench.tally.rows import IGNORED, Lesson, Row, Teacher, content, corpus, task_prompts
@@ -213,8 +218,14 @@ def _own_drafts(model: Qwen3ForCausalLM, teacher: Teacher) -> list[tuple[Problem
 
 
 def _save(model: Qwen3ForCausalLM, out: Path) -> None:
-    sampling = model.generation_config
-    sampling.do_sample, sampling.temperature, sampling.top_p, sampling.top_k = True, 1.0, 1.0, 0
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        pad_token_id=model.config.pad_token_id,
+        eos_token_id=model.config.eos_token_id,
+    )
     model.bfloat16().save_pretrained(out)
 
 
