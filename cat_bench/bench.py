@@ -21,6 +21,7 @@ from cat_bench.errors import NotAvailable
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.grading import Grader
 from cat_bench.results import RolloutRow, Row
+from cat_bench.suspicion import Suspicion
 from cat_bench.types import Pool, Sample
 
 
@@ -35,6 +36,7 @@ class Census:
     scoring: Counter[str] = field(default_factory=Counter)
     """Calls and tokens that were really spent on grading."""
     unavailable: dict[str, str] = field(default_factory=dict)
+    suspicion: Suspicion = field(default_factory=Suspicion)
 
     @property
     def complete(self) -> bool:
@@ -87,6 +89,9 @@ class Bench:
         """The question's pool, graded and partitioned."""
         policy, question = self.roles.policy, sample.question
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
+        if policy.model.backend.pool is None:
+            sampling = policy.sampling.over(policy.model.backend.sampling)
+            self.census.suspicion.look(pool, temperature=sampling.temperature)
         ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)
         scores = await self.grader.scores(sample, [r.text for r in pool.rollouts], ctx)
         return Evaluation(

@@ -90,6 +90,7 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
     if gate.closed:
         lines.append(f"Stopped early: {gate.closed.message}.")
     census = outcome.census
+    lines += [f"Warning: {warning}." for warning in census.suspicion.warnings()]
     if not census.complete:
         failed = census.rollouts["failed"]
         lines.append(

@@ -104,7 +104,7 @@ def _frame(kind: str, number: int, model: str, choices: str, more: Mapping[str, 
     rest = json.dumps(more)[1:-1]
     return (
         f'{{"id":"cmpl-{number}","object":"{kind}","created":1700000000,"model":"{model}",'
-        f'"system_fingerprint":"fp_test","choices":[{choices}],{rest}}}'
+        f'"choices":[{choices}],{rest}}}'
     ).encode()
 
 

@@ -52,6 +52,7 @@ class ChatServer:
     reply: Callable[[ChatRequest], str] = babble
     reasoning: Callable[[ChatRequest], str] | None = None
     model: str = "test-model"
+    fingerprint: str = "fp_test"
     host: str = "127.0.0.1"
     port: int = 0
     delay: float = 0.0
@@ -249,7 +250,7 @@ class ChatServer:
         )
 
     def _chat_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
-        more: dict[str, JSON] = {"usage": usage}
+        more: dict[str, JSON] = {"usage": usage, "system_fingerprint": self.fingerprint}
         if self._scores(body):
             ends = bool(body.get("continue_final_message"))
             listed = protocol.template(body["messages"], open_end=ends)
