@@ -262,15 +262,15 @@ def placeholder(call: Call, slot: int) -> Reply:
     """A reply in the place of one that was not asked for, of the greatest length it could have.
 
     It answers and chooses something wherever a prompt asks for a box, and is a verdict where one
-    asks for JSON (in which `\\b` is an escape, so that one text can be both). Prompt tokens are
-    taken to be a quarter of the characters.
+    asks for JSON (in which `\\b` is an escape, so that one text can be both). Another question's
+    reply is another text. Prompt tokens are taken to be a quarter of the characters.
     """
     prompt = sum(len(message["content"]) for message in call.messages) // 4
     longest = int(call.sampling.get("max_tokens", UNBOUNDED_TOKENS))
     chosen = 1 if call.sampling.get("temperature") == 0 else slot + 1
     scored = np.zeros(len(call.text or "") // 4 + 1)
     return Reply(
-        text=f'{{"explanation": "placeholder \\boxed{{{chosen}}}", "met": true}}',
+        text=f'{{"explanation": "{call.key[:8]} \\boxed{{{chosen}}}", "met": true}}',
         finish="stop",
         usage=Usage(prompt, longest if call.kind == "generate" else 0),
         token_logprobs=scored,
