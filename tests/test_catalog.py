@@ -215,7 +215,7 @@ def test_a_method_of_the_users_own(tmp_path: Path) -> None:
         ("cat{question=shwn}", r"cat\.yaml: question: Input should be 'hidden' or 'shown'"),
         ("cat{question}", "should be written key=value"),
         ("cat{question=shown", "should be NAME or NAME{key=value,...}"),
-        ("majority{by=length}", r"majority\.yaml: by: is not a known field"),
+        ("single{by=length}", r"single\.yaml: by: is not a known field"),
         ("best_of_n", "method 'best_of_n': by: is missing"),
         ("./vote.py", "names no class"),
         ("./none.yaml", "cannot be read"),
