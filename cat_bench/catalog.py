@@ -92,7 +92,7 @@ class Method:
 
 
 def root() -> Path:
-    """The folder that holds `tasks/` and `baselines/`: in a wheel, inside the package."""
+    """The folder that holds `tasks/`, `baselines/`, `claims/`: in a wheel, inside the package."""
     packaged = Path(str(files("cat_bench"))) / "_catalog"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent
 

@@ -176,6 +176,20 @@ def bootstrap_error(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) 
     return float(np.clip(means, 0, 1).std())
 
 
+def equivalence_needed(
+    mean: float, se: float, n: int, *, margin: float, power: float = 0.8
+) -> int | None:
+    """How many questions would show that a difference lies within ±`margin`.
+
+    Two one-sided tests at 5 %, the true difference being the measured `mean` of standard error `se`
+    over `n` questions; an upper bound. None where the mean lies outside, or that is no number.
+    """
+    if isnan(se) or abs(mean) >= margin:
+        return None
+    reach = float(ndtri(0.95) + ndtri((1 + power) / 2))
+    return max(2, ceil(n * (reach * se / (margin - abs(mean))) ** 2))
+
+
 def holm(p_values: ArrayLike) -> FloatArray:
     """Holm's step-down adjusted p values, in the order given; NaN stays NaN and is not counted."""
     raw = np.asarray(p_values, dtype=float)

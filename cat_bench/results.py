@@ -288,4 +288,5 @@ def _read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=list(columns) if columns else None)
     except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read: {error}.") from error
+        why = str(error).partition(" in ")[0]
+        raise DataError(path, f"cannot be read ({why}); run it again.") from error

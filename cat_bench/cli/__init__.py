@@ -16,7 +16,10 @@ from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
     "cache": "look after the cache: info, verify, export, import, prune",
+    "claims": "hold a run against a paper's claims",
+    "compare": "put several runs into one paired table",
     "judge": "audit a judge against people's labels, or compare two judges",
+    "leaderboard": "rows that others can recompute: add, check, render",
     "list": "list tasks, methods, plug-ins, pools or runs",
     "plan": "say what a run would cost, before anything is spent",
     "report": "write a run's tables and figures again",

@@ -9,10 +9,22 @@ import click
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
-    """Write table.md, table.csv, curve.png and curve.svg into the folder RUN; print the table."""
+@click.option("--reference", metavar="METHOD[@N]", help="Compare with this.  [majority, or single]")
+@click.option("--parameters", type=float, help="Of the models, such as 0.6e9: counts FLOPs.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
+)
+def report(
+    folder: Path, reference: str | None, parameters: float | None, prices: Path | None
+) -> None:
+    """Write the tables and figures into the folder RUN; print the main table."""
     from cat_bench import report as reports
+    from cat_bench.costs import read_prices
+    from cat_bench.report.compute import Rates
 
-    written = reports.write(folder)
+    rates = Rates(parameters, read_prices(prices) if prices else None)
+    written = reports.write(folder, reference=reference, rates=rates)
     click.echo((folder / "table.md").read_text(encoding="utf-8"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

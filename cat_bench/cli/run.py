@@ -46,13 +46,16 @@ def run(*, dry_run: bool, **options: JSON) -> None:
 
 def _run(config: RunConfig) -> bool:
     """One task from start to printed table; whether all of it could be had."""
-    from cat_bench import report
+    from cat_bench import claims, report
 
     gate = Gate()
     with Progress() as progress:
         outcome = asyncio.run(_interruptible(config, progress, gate))
     report.write(outcome.folder)
     click.echo((outcome.folder / "table.md").read_text(encoding="utf-8"))
+    for name in claims.applicable(outcome.folder):
+        listed = claims.read(name)
+        click.echo(claims.checklist(listed, claims.write(outcome.folder, listed)) + "\n")
     click.echo(_summary(outcome, gate), err=True)
     if gate.closed and gate.closed.kind == INTERRUPTED:
         sys.exit(130)

@@ -1,16 +1,25 @@
-"""A run's report on disk: `table.csv`, `table.md`, `curve.png` and `curve.svg`.
+"""A run's report on disk: Markdown, CSV and figures, all from its records.
 
-A run whose scores come in parts has a `breakdown.csv` besides. Each file is written beside its
-place and renamed into it: a reader never meets half of one.
+`table` compares the methods, `compute` holds them against their costs, `forensics` looks at
+synthesis and at what went wrong; `groups.csv` and `breakdown.csv` score by what the data say of a
+question and by parts of a score, where there are any. `curve`, `compute`, `forest` and `by-FIELD`
+are figures, as PNG and SVG. Each file is written beside its place and renamed into it: a reader
+never meets half of one.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import UsageError
+from cat_bench.report.compute import Rates, compute, render_compute
+from cat_bench.report.forensics import diversity, forensics
+from cat_bench.report.forensics_text import render_forensics
+from cat_bench.report.groups import groups
 from cat_bench.report.rubric import blocks, breakdown
 from cat_bench.report.summary import summarise
 from cat_bench.report.table import render
@@ -27,29 +36,56 @@ def markdown(folder: Path, *, reference: str | None = None) -> str:
     return render(summary, record, reference=reference, more=list(more))
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, *, reference: str | None = None, rates: Rates | None = None) -> list[Path]:
     """Write the files into the run's folder, and say where they are.
 
-    Raises DataError where the folder is not a run, UsageError where it cannot be written.
+    Raises DataError where the folder is not a run, UsageError where it cannot be written or a model
+    has no price, UnknownName for a `reference` that the run lacks.
     """
+    contents = dict(_contents(folder, reference, rates))
+    return [place(folder / name, data) for name, data in contents.items()]
+
+
+def _contents(
+    folder: Path, reference: str | None, rates: Rates | None
+) -> Iterator[tuple[str, bytes]]:
+    from cat_bench.report import charts
     from cat_bench.report.figures import curve
 
-    record, summary, parts = read_record(folder), summarise(folder), breakdown(folder)
-    more = blocks(record, summary, parts, run=folder)
-    contents = {
-        "table.csv": _csv(summary),
-        "table.md": render(summary, record, more=list(more)).encode(),
-        **({"breakdown.csv": _csv(parts)} if len(parts) else {}),
-        **{f"curve.{kind}": data for kind, data in curve(summary, record).items()},
+    record, summary = read_record(folder), summarise(folder, reference=reference)
+    parts, costed = breakdown(folder), compute(folder, reference=reference, rates=rates)
+    divided, drafts = groups(folder), forensics(folder)
+    more = list(blocks(record, summary, parts, run=folder))
+    accounts = render_forensics(drafts, diversity(folder), summary, folder=folder)
+    yield "table.csv", _csv(summary)
+    yield "table.md", render(summary, record, reference=reference, more=more).encode()
+    if len(parts):
+        yield "breakdown.csv", _csv(parts)
+    yield "compute.csv", _csv(costed)
+    yield "compute.md", render_compute(costed, record).encode()
+    yield "forensics.csv", _csv(drafts)
+    yield "forensics.md", accounts.encode()
+    if len(divided):
+        yield "groups.csv", _csv(divided)
+    figures = {
+        "curve": curve(summary, record),
+        "compute": charts.compute_chart(costed, record),
+        "forest": charts.forest(summary, record),
     }
-    return [_replace(folder / name, data) for name, data in contents.items()]
+    for field in divided["field"].unique():
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", str(field))
+        figures[f"by-{slug}"] = charts.bars(divided, record, str(field))
+    for name, formats in figures.items():
+        for kind, data in formats.items():
+            yield f"{name}.{kind}", data
 
 
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _replace(path: Path, data: bytes) -> Path:
+def place(path: Path, data: bytes) -> Path:
+    """Put a file in place, whole; raises UsageError where it cannot be written."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(data)

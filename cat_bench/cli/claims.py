@@ -1,0 +1,28 @@
+"""`cat-bench claims RUN`: a paper's claims as a checklist over one run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cat_bench.cli.output import print_rows
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--claims", "name", default="compute-as-teacher", show_default=True, help="Or a YAML."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def claims(folder: Path, name: str, *, as_json: bool) -> None:
+    """Hold the run in the folder RUN against a paper's claims; writes claims.md and claims.json."""
+    from cat_bench import claims as checks
+
+    listed = checks.read(name)
+    findings = checks.write(folder, listed)
+    if as_json:
+        print_rows([asdict(finding) for finding in findings], as_json=True)
+    else:
+        click.echo(checks.checklist(listed, findings))

@@ -1,0 +1,36 @@
+"""`cat-bench compare RUN RUN ...`: several runs of one task in one paired table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--reference",
+    metavar="[RUN:]METHOD[@N]",
+    help="Compare with this; RUN is a model, a folder's name or a number from 1.",
+)
+@click.option("--csv", "table_file", type=PATH, help="Also write every row to this CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print every row as JSON.")
+def compare(
+    folders: tuple[Path, ...], reference: str | None, table_file: Path | None, *, as_json: bool
+) -> None:
+    """Put the models and methods of several runs into one paired table.
+
+    Pairs are made by question, so the runs must have asked the same ones.
+    """
+    from cat_bench.report.compare import compare as compared
+    from cat_bench.report.compare import render_compare
+    from cat_bench.report.files import place
+
+    table = compared(folders, reference=reference)
+    if table_file:
+        place(table_file, table.to_csv(index=False, lineterminator="\n").encode())
+        click.echo(f"wrote {table_file}", err=True)
+    click.echo(table.to_json(orient="records", indent=2) if as_json else render_compare(table))

@@ -1,0 +1,178 @@
+"""Score against compute, paired differences as a forest, and bars by level or subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from cat_bench.report.canvas import COLOURS, DASHES, EDGE, MARKERS, WIDTH, cut, drawn, shown, title
+from cat_bench.report.cells import plain
+from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
+from cat_bench.types import JSON
+
+_BARS = 5
+
+
+def compute_chart(table: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
+    """Score against tokens per question, the Pareto front as a line; as "png" and "svg"."""
+    return drawn(lambda: _compute(table, record))
+
+
+def forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
+    """Each method's paired difference from the reference, with its 95 % interval."""
+    return drawn(lambda: _forest(summary, record))
+
+
+def bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> dict[str, bytes]:
+    """Scores by the values of one field of the questions' meta; a few methods side by side."""
+    return drawn(lambda: _bars(groups[groups["field"] == field], record, field))
+
+
+def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
+    # A single rollout is as good at every n, and costs one; the oracle is no method.
+    single = (table["method"] == SINGLE) & (table["n"] > 1)
+    points = table[table["score"].notna() & (table["method"] != ORACLE) & ~single]
+    points = points[points["tokens"] > 0]
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    front = points[points["front"]].sort_values("tokens")
+    axes.step(
+        front["tokens"],
+        100 * front["score"],
+        where="post",
+        color="0.75",
+        linewidth=5,
+        alpha=0.6,
+        zorder=1,
+        label="Pareto front",
+    )
+    for index, (name, rows) in enumerate(points.groupby("method", sort=False)):
+        rows = rows.sort_values("n")
+        axes.plot(
+            rows["tokens"],
+            100 * rows["score"],
+            color=COLOURS[index % 7],
+            marker=MARKERS[index % 12],
+            linestyle=DASHES[index // 7 % 3],
+            label=shown(str(name)),
+            **EDGE,
+        )
+        for _, row in rows.iterrows() if len(rows) > 1 else ():
+            axes.annotate(
+                f"{row['n']}",
+                (float(row["tokens"]), 100 * float(row["score"])),
+                xytext=(0, -11 if index % 2 else 5),
+                textcoords="offset points",
+                ha="center",
+                fontsize=6.5,
+                color="0.35",
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlabel("tokens per question, prompt and completion (small figures: n)")
+    axes.set_ylabel("score, %")
+    axes.margins(y=0.08)
+    _legend(figure, axes)
+    axes.set_title(title(record), loc="left", parse_math=False)
+    return figure
+
+
+def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
+    last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
+    rows = last[last["diff"].notna() & (last["method"] != ORACLE)].sort_values("diff")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.3 * max(len(rows), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color="0.4", linewidth=1)
+    places = np.arange(len(rows))
+    middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
+    reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
+    settled = (low > 0) | (high < 0)
+    for chosen, face in ((settled, COLOURS[0]), (~settled, "white")):
+        axes.errorbar(
+            middle[chosen],
+            places[chosen],
+            xerr=reach[:, chosen],
+            fmt="o",
+            color=COLOURS[0],
+            markerfacecolor=face,
+            elinewidth=1.3,
+            capsize=2.5,
+        )
+    names = [f"{cut(plain(row.method))}, n = {row.n}" for row in rows.itertuples()]
+    axes.set_yticks(places, names)
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.grid(visible=False, axis="y")
+    bases = sorted(set(rows["reference"].dropna()), key=len)
+    against = cut(plain(bases[0])) if bases else "the reference"
+    axes.set_xlabel(f"score less that of {against}, points (95 % interval; hollow: holds 0)")
+    axes.xaxis.label.set_parse_math(False)
+    axes.set_title(title(record), loc="left", parse_math=False)
+    return figure
+
+
+def _bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> Figure:
+    last = groups.sort_values("n", kind="stable").drop_duplicates(["method", "group"], keep="last")
+    names = _chosen(last)
+    labels = list(dict.fromkeys(groups["group"]))
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / max(len(names), 1)
+    for index, name in enumerate(names):
+        rows = last[last["method"] == name].set_index("group").reindex(labels)
+        score, low, high = (100 * rows[x].to_numpy(float) for x in ("score", "ci_low", "ci_high"))
+        axes.bar(
+            np.arange(len(labels)) + (index - (len(names) - 1) / 2) * width,
+            score,
+            width * 0.92,
+            yerr=np.maximum(np.nan_to_num([score - low, high - score]), 0),
+            color=COLOURS[index % 7],
+            hatch=("", "///", "...", "xxx", "\\\\\\")[index % 5],
+            edgecolor="white",
+            linewidth=0,
+            error_kw={"elinewidth": 0.8, "capsize": 1.5, "ecolor": "0.15"},
+            label=shown(name),
+        )
+    asked = last.groupby("group")["questions"].max()
+    ticks = [f"{cut(plain(label))}\n({asked[label]})" for label in labels]
+    long = max(map(len, labels), default=0) * len(labels) > 60
+    axes.set_xticks(range(len(labels)), ticks, rotation=35 if long else 0)
+    for text in axes.get_xticklabels():
+        text.set_parse_math(False)
+        text.set_horizontalalignment("right" if long else "center")
+    axes.set_xlabel(f"{cut(plain(field))} (questions)")
+    axes.set_ylabel("score, % (with 95 % interval)")
+    axes.set_ylim(0, 102)
+    axes.grid(visible=False, axis="x")
+    _legend(figure, axes)
+    axes.set_title(title(record), loc="left", parse_math=False)
+    return figure
+
+
+_ENDS = ("diff_low", "diff_high")
+
+
+def _chosen(last: pd.DataFrame) -> Sequence[str]:
+    """The floor, majority, and the best of the others on all groups together."""
+    weighed = last.assign(mass=last["score"] * last["questions"].astype(float))
+    means = weighed.groupby("method")["mass"].sum().sort_values(ascending=False)
+    first = [name for name in (SINGLE, MAJORITY) if name in means.index]
+    rest = [str(name) for name in means.index if name not in {*first, ORACLE}]
+    return [*first, *rest[: _BARS - len(first)]]
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    legend = figure.legend(handles, names, loc="outside right upper", frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

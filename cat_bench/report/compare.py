@@ -1,0 +1,194 @@
+"""Several runs in one paired table: models and methods over the same questions of one task.
+
+Pairs are made by question id, so runs must have asked the same questions of the same task: their
+digests say so. Every row is compared with one reference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cat_bench.errors import UnknownName, UsageError
+from cat_bench.intervals import holm
+from cat_bench.report.cells import cell, interval, p_value, percent, pipe, points, records
+from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
+from cat_bench.report.values import KEY, Key, Values, read_values
+from cat_bench.results import read_record
+from cat_bench.types import JSON
+
+COMPARE_COLUMNS = (
+    *("run", "task", "model", "method", "n", "kind", "questions"),
+    *("score", "se", "ci_low", "ci_high", "reference"),
+    *("diff", "diff_low", "diff_high", "pairs", "p", "p_holm", "questions_needed"),
+    *("calls", "tokens", "flag"),
+)
+
+
+def compare(folders: Sequence[Path], *, reference: str | None = None) -> pd.DataFrame:
+    """One row per run × method × n with `COMPARE_COLUMNS`, in the order given.
+
+    A run goes by its model, or by its folder's name where two runs have one model. `reference` is
+    METHOD (of the first run that has it), RUN:METHOD, either with @N; RUN is that name or a number
+    from 1. By default it is the first run's majority, else its single rollout; at each row's n,
+    where the reference has it, else at its largest. `p_holm` corrects over the methods of all runs,
+    each at its largest n.
+
+    Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions.
+    """
+    runs = _named(folders)
+    values, costs = _together(runs)
+    base, fixed = _reference(reference, values, list(runs))
+    rows = []
+    for name, record in runs.items():
+        kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
+        kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
+        for method in [m for m in kinds if values.budgets(name, m)]:
+            for n in values.budgets(name, method):
+                key = (name, method, n)
+                row: dict[str, JSON] = {
+                    "run": name,
+                    "task": record["config"]["task"],
+                    "model": record["config"]["model"],
+                    "method": method,
+                    "n": n,
+                    "kind": kinds[method],
+                    **values.mean(key),
+                    **costs[key],
+                }
+                rows.append(row | _difference(values, key, base, fixed, kind=kinds[method]))
+    _correct(rows)
+    return pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
+
+
+def render_compare(table: pd.DataFrame) -> str:
+    """The Markdown: each run's methods at their largest n, the best first."""
+    last = table.drop_duplicates(["run", "method"], keep="last")
+    last = last.assign(frame=last["kind"] == FRAME).sort_values(
+        ["frame", "score"], ascending=[True, False], kind="stable", na_position="last"
+    )
+    rows = records(last)
+    against = next((str(name) for name in table["reference"].dropna()), "")
+    columns: dict[str, list[str]] = {
+        "run": [cell(row["run"]) for row in rows],
+        "method": [cell(row["method"]) for row in rows],
+        "n": [f"{row['n']}" for row in rows],
+        "score, %": [percent(row["score"]) for row in rows],
+        "95 % interval": [interval(row) for row in rows],
+        "difference, points": [points(row, "diff") or "reference" for row in rows],
+        "p (Holm)": [p_value(row["p_holm"]) for row in rows],
+        "pairs": ["" if pd.isna(row["pairs"]) else f"{row['pairs']:,.0f}" for row in rows],
+        "tokens": [f"{row['tokens']:,.0f}" for row in rows],
+    }
+    notes = (
+        f"Differences: less {cell(against.partition('@')[0])}, at the same n where it has it, over "
+        "the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over all "
+        "methods.",
+        *_flags(table),
+    )
+    head = f"# {cell(table['task'].iloc[0])}: {table['run'].nunique()} runs"
+    notes_text = "\n".join(f"- {note}" for note in notes)
+    return f"{head}\n\n{pipe(columns, left=('run', 'method'))}\n\n{notes_text}\n"
+
+
+def _flags(table: pd.DataFrame) -> Iterator[str]:
+    for flag in dict.fromkeys(table["flag"].dropna()):
+        rows = records(table[table["flag"] == flag].drop_duplicates(["run", "method"]))
+        everywhere = len(table[table["flag"] == flag]) == len(table)
+        names = ", ".join(cell(f"{row['run']} {row['method']}") for row in rows)
+        yield flag[:1].upper() + flag[1:] + ("." if everywhere else f" ({names}).")
+
+
+def _named(folders: Sequence[Path]) -> dict[str, dict[str, JSON]]:
+    """Each run's record under its name; refuses what cannot be paired."""
+    records_ = [read_record(folder) | {"folder": folder} for folder in folders]
+    first = records_[0]
+    for record in records_[1:]:
+        if record["task"].get("digest") != first["task"].get("digest"):
+            one, other = (f"{r['config']['task']} ({r['questions']:,})" for r in (first, record))
+            raise UsageError(
+                f"{first['folder']} and {record['folder']} did not ask the same questions: {one} "
+                f"and {other}. Compare runs of one task, with the same --limit and data."
+            )
+    models = Counter(record["config"]["model"] for record in records_)
+    names = [
+        r["config"]["model"] if models[r["config"]["model"]] == 1 else r["folder"].resolve().name
+        for r in records_
+    ]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the runs are the same folder, or have the same name: rename one.")
+    return dict(zip(names, records_, strict=True))
+
+
+def _together(runs: Mapping[str, Mapping[str, JSON]]) -> tuple[Values, dict[Key, dict[str, float]]]:
+    """All runs' values by (run, method, n), and what a use costs."""
+    columns: dict[Key, pd.Series[float]] = {}
+    clusters: dict[str, JSON] = {}
+    costs: dict[Key, dict[str, float]] = {}
+    for name, record in runs.items():
+        values, per_question = read_values(record["folder"])
+        index = list(values.questions)
+        columns |= {(name, *key): pd.Series(v, index) for key, v in values.columns.items()}
+        clusters |= dict(zip(index, values.clusters or [None] * len(index), strict=True))
+        means = per_question.groupby(level=KEY, sort=False).mean()
+        tokens = means["prompt_tokens"] + means["completion_tokens"]
+        for key in values.columns:
+            costs[(name, *key)] = {"calls": means["calls"][key], "tokens": tokens[key]}
+    wide = pd.DataFrame(dict(enumerate(columns.values())))
+    wide.columns = pd.Index(list(columns), tupleize_cols=False)
+    return Values.of(wide, clusters), costs
+
+
+def _reference(
+    name: str | None, values: Values, runs: Sequence[str]
+) -> tuple[tuple[str, str], int | None]:
+    """The run and method to compare with, and its n where it is held fixed."""
+    known = {key[:2] for key in values.columns}
+    if name is None:
+        return (runs[0], MAJORITY if (runs[0], MAJORITY) in known else SINGLE), None
+    whole, at, n = name.rpartition("@")
+    for text, fixed in ((name, None), (whole, int(n) if at and n.isdigit() else None)):
+        for base in _read_as(text, runs):
+            if base in known and (fixed is None or (*base, fixed) in values.columns):
+                return base, fixed
+    raise UnknownName("method of these runs", name, [f"{run}:{method}" for run, method in known])
+
+
+def _read_as(text: str, runs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every (run, method) that a reference may mean."""
+    yield from ((run, text) for run in runs)
+    run, _, method = text.rpartition(":")
+    yield run, method
+    if run.isdigit() and 1 <= int(run) <= len(runs):
+        yield runs[int(run) - 1], method
+
+
+def _difference(
+    values: Values, key: Key, base: tuple[str, str], fixed: int | None, *, kind: str
+) -> dict[str, JSON]:
+    budgets = values.budgets(*base)
+    if not budgets:
+        return {}
+    n = fixed if fixed is not None else key[-1] if key[-1] in budgets else max(budgets)
+    other = (*base, n)
+    if other == key or (key[:2] == base and fixed is None):
+        return {}
+    found = values.difference(key, other)
+    fields: dict[str, JSON] = {
+        "reference": f"{base[0]}:{base[1]}@{n}",
+        "diff": found.mean,
+        "diff_low": found.low,
+        "diff_high": found.high,
+        "pairs": found.n,
+    }
+    return fields if kind == FRAME else fields | {"p": found.p, "questions_needed": found.needed}
+
+
+def _correct(rows: list[dict[str, JSON]]) -> None:
+    """Add Holm's correction over the methods of all runs, each at its largest n."""
+    family = list({(row["run"], row["method"]): row for row in rows if "p" in row}.values())
+    for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
+        row["p_holm"] = float(p)

@@ -1,0 +1,240 @@
+"""What synthesis does with its drafts: when it is right, whom it follows, what it copies.
+
+A synthesising method is one with a text of its own. Per draw it is held against the drafts that it
+read: their answers, clustered as in the whole pool, their scores, and the order they came in. A
+question's draws share one vote, and the question is the unit of every interval. Where the vote is
+tied, each tied answer is the majority's in part. None of this is defined where answers cannot be
+compared or scores are graded: such draws are left out, and what remains is counted in `draws`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import log2
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.intervals import Interval, mean_interval, ratio_interval
+from cat_bench.report.cells import records
+from cat_bench.results import read_rollouts, read_scores
+from cat_bench.types import JSON
+
+MAJORITY, MINORITY, NOBODY = "majority right", "right answer in the minority", "nobody right"
+CASES = (MAJORITY, MINORITY, NOBODY)
+_SCORES = ("question", "method", "n", "draw", "score", "slots", "text", "answer", "answer_cluster")
+_ROLLOUTS = ("question", "slot", "digest", "cluster", "score", "characters", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One rollout as the synthesis met it."""
+
+    digest: str
+    cluster: int | None
+    score: float
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One synthesis and the drafts it read, in the order it was handed them."""
+
+    question: str
+    right: float
+    cluster: int | None
+    answered: bool
+    text: str
+    drafts: tuple[Draft, ...]
+
+    @property
+    def votes(self) -> Counter[int]:
+        """How many drafts gave each answer."""
+        return Counter(d.cluster for d in self.drafts if d.cluster is not None)
+
+    @property
+    def leaders(self) -> list[int]:
+        """The most common answers; several where tied, none where nobody answered."""
+        votes = self.votes
+        return [cluster for cluster, count in votes.items() if count == max(votes.values())]
+
+    @property
+    def cases(self) -> dict[str, float]:
+        """The share of each of `CASES`, summing to 1: whose draft was right."""
+        led = fmean(map(self._worth, self.leaders)) if self.leaders else 0.0
+        somebody = any(draft.score == 1 for draft in self.drafts)
+        return {MAJORITY: led, MINORITY: somebody * (1 - led), NOBODY: (not somebody) * (1 - led)}
+
+    @property
+    def apart(self) -> float:
+        """How far this is another answer than the majority's: 0, 1, or part of it where tied."""
+        leaders = self.leaders
+        return 1 - (self.cluster in leaders) / len(leaders) if leaders else 0.0
+
+    @property
+    def led(self) -> float:
+        """The majority's score where it is not this answer, times `apart`."""
+        others = [leader for leader in self.leaders if leader != self.cluster]
+        return sum(map(self._worth, others)) / max(len(self.leaders), 1)
+
+    @property
+    def copies_text(self) -> bool:
+        """Word for word one of the drafts."""
+        digest = sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return digest in {draft.digest for draft in self.drafts}
+
+    @property
+    def inflation(self) -> float:
+        """Characters, per character of a mean draft."""
+        return len(self.text) / max(fmean(draft.characters for draft in self.drafts), 1)
+
+    def _worth(self, cluster: int) -> float:
+        """The mean score of the drafts that gave this answer."""
+        return fmean(draft.score for draft in self.drafts if draft.cluster == cluster)
+
+    def follows(self, place: int) -> bool:
+        """Whether it answers as the draft at this place did."""
+        return self.cluster is not None and self.drafts[place].cluster == self.cluster
+
+
+def forensics(folder: Path) -> pd.DataFrame:
+    """One row per synthesising method × n × figure: `value`, `se`, `ci_low`, `ci_high`, by n.
+
+    Figures are shares in [0, 1] (`inflation` a ratio) of `draws` draws on `questions` questions:
+
+    - for each of `CASES`, its share (`CASE`) and that with the synthesis right (`CASE, right`);
+    - `disagrees` with the majority, and there: `right`, and `majority right`;
+    - `recovers`: right where nobody is;
+    - `copies a text`, `copies an answer`, `new answer` (one that no draft gives), `no answer`;
+    - `follows the first`, `follows the last` and `follows any` draft, where drafts differ; and how
+      much more it follows the first, and the last, than any (`first bias`, `last bias`);
+    - `inflation`: characters per character of a mean draft.
+
+    Raises DataError.
+    """
+    rows = [
+        {"method": method, "n": n, "figure": name, **_fields(found), "draws": len(draws)}
+        for (method, n), draws in read_draws(folder).items()
+        for name, found in _figures(draws)
+    ]
+    columns = ["method", "n", "figure", "value", "se", "ci_low", "ci_high", "questions", "draws"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
+    """Every method's syntheses by n, those that can be judged; raises DataError."""
+    rollouts = read_rollouts(folder, columns=_ROLLOUTS)
+    rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
+    columns = (rollouts[name] for name in _ROLLOUTS[:-1])
+    drafts = {
+        (question, slot): Draft(digest, _label(cluster), score, characters)
+        for question, slot, digest, cluster, score, characters in zip(*columns, strict=True)
+    }
+    rows = read_scores(folder, columns=_SCORES)
+    rows = rows[rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)]
+    answered = set(rollouts["question"][rollouts["cluster"].notna()])
+    rows = rows[rows["question"].isin(answered)].sort_values(
+        ["method", "n", "question", "draw"], kind="stable"
+    )
+    found: dict[tuple[str, int], list[Draw]] = {}
+    for row in records(rows):
+        read = [drafts.get((row["question"], slot)) for slot in row["slots"]]
+        known = tuple(draft for draft in read if draft is not None)
+        if len(known) == len(read):
+            draw = Draw(
+                question=row["question"],
+                right=row["score"],
+                cluster=_label(row["answer_cluster"]),
+                answered=isinstance(row["answer"], str),
+                text=row["text"],
+                drafts=known,
+            )
+            found.setdefault((row["method"], int(row["n"])), []).append(draw)
+    return found
+
+
+def diversity(folder: Path) -> dict[str, Interval]:
+    """Per question of the pool: `distinct answers`, and `entropy` of their shares in bits."""
+    rollouts = read_rollouts(folder, columns=("question", "cluster"))
+    shares = [
+        group.value_counts(normalize=True)
+        for _, group in rollouts.dropna(subset="cluster").groupby("question")["cluster"]
+    ]
+    return {
+        "distinct answers": mean_interval([len(share) for share in shares]),
+        "entropy": mean_interval([-sum(p * log2(p) for p in share) + 0.0 for share in shares]),
+    }
+
+
+def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
+    always = [1.0] * len(draws)
+    for case in CASES:
+        shares = [draw.cases[case] for draw in draws]
+        yield case, _share(draws, shares, always)
+        right = [share * draw.right for share, draw in zip(shares, draws, strict=True)]
+        yield f"{case}, right", _share(draws, right, always)
+        if case == NOBODY:
+            yield "recovers", _share(draws, right, shares)
+    apart = [draw.apart for draw in draws]
+    yield "disagrees", _share(draws, apart, always)
+    there = [draw.apart * draw.right for draw in draws]
+    yield "disagrees: right", _share(draws, there, apart)
+    yield "disagrees: majority right", _share(draws, [draw.led for draw in draws], apart)
+    given = [float(any(draw.follows(k) for k in range(len(draw.drafts)))) for draw in draws]
+    answers = [float(draw.answered) for draw in draws]
+    yield "copies a text", _share(draws, [float(draw.copies_text) for draw in draws], always)
+    yield "copies an answer", _share(draws, given, always)
+    new = [a - g for a, g in zip(answers, given, strict=True)]
+    yield "new answer", _share(draws, [max(share, 0.0) for share in new], always)
+    yield "no answer", _share(draws, [1 - share for share in answers], always)
+    if torn := [draw for draw in draws if len(draw.votes) > 1]:
+        yield from _places(torn)
+    yield "inflation", mean_interval(_by_question(draws, [draw.inflation for draw in draws]))
+
+
+def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
+    """Whom the synthesis follows among drafts that differ; places are dealt at random."""
+    always = [1.0] * len(torn)
+    follows = {
+        "first": [float(draw.follows(0)) for draw in torn],
+        "last": [float(draw.follows(-1)) for draw in torn],
+        "any": [fmean(draw.follows(k) for k in range(len(draw.drafts))) for draw in torn],
+    }
+    for name, shares in follows.items():
+        article = "" if name == "any" else "the "
+        yield f"follows {article}{name}", _share(torn, shares, always)
+    for name in ("first", "last"):
+        more = np.subtract(follows[name], follows["any"]).tolist()
+        yield f"{name} bias", mean_interval(_by_question(torn, more))
+
+
+def _share(draws: Sequence[Draw], hits: Sequence[float], trials: Sequence[float]) -> Interval:
+    """Hits per trial; a question's draws have one vote between them."""
+    return ratio_interval(_by_question(draws, hits), _by_question(draws, trials))
+
+
+def _by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
+    """The mean of each question's draws, in the order of the questions."""
+    own: dict[str, list[float]] = {}
+    for draw, value in zip(draws, values, strict=True):
+        own.setdefault(draw.question, []).append(value)
+    return [fmean(each) for each in own.values()]
+
+
+def _fields(found: Interval) -> dict[str, JSON]:
+    return {
+        "value": found.mean,
+        "se": found.se,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "questions": found.n,
+    }
+
+
+def _label(cluster: float | None) -> int | None:
+    return None if cluster is None or np.isnan(cluster) else int(cluster)

@@ -1,0 +1,123 @@
+"""The forensics of a run in Markdown: what synthesis did, and what went wrong with every method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from cat_bench.intervals import Interval
+from cat_bench.report.cells import cell, label, percent, pipe, records
+from cat_bench.report.forensics import CASES
+from cat_bench.results import read_scores
+from cat_bench.types import JSON
+
+_SHOWN = {
+    "disagrees": "another answer than the majority's",
+    "disagrees: right": "… right there",
+    "disagrees: majority right": "… the majority right there",
+    "recovers": "right where nobody is",
+    "copies a text": "a draft word for word",
+    "copies an answer": "the answer of a draft",
+    "new answer": "an answer that no draft gives",
+    "no answer": "no answer",
+    "follows the first": "as the first draft, where drafts differ",
+    "follows the last": "as the last draft",
+    "follows any": "as any one draft",
+    "first bias": "first more than any, points",
+    "last bias": "last more than any, points",
+    "inflation": "length, % of a mean draft",
+}
+_NOTES = (
+    "Shares of draws in % with 95 % intervals over questions. Tied votes count in part. Draws with "
+    "a draft that is unscored, or scored in between, are left out.",
+    "Drafts are handed over in an order dealt at random: following the first or the last more than "
+    "any is a bias of place.",
+)
+
+
+def render_forensics(
+    table: pd.DataFrame,
+    pool: Mapping[str, Interval],
+    summary: pd.DataFrame,
+    *,
+    folder: Path,
+) -> str:
+    """The Markdown of `forensics`, the pool's `diversity`, and the accounts of a `summarise`."""
+    blocks = [*_synthesis(table, pool), "## What went wrong", _accounts(summary)]
+    reasons = "\n".join(f"- {line}" for line in _reasons(folder))
+    return "\n\n".join([*blocks, reasons] if reasons else blocks) + "\n"
+
+
+def _synthesis(table: pd.DataFrame, pool: Mapping[str, Interval]) -> Iterator[str]:
+    if table.empty:
+        return
+    largest = table.groupby("method", sort=False)["n"].transform("max")
+    last = {
+        f"{cell(method)}@{n}": rows.set_index("figure")
+        for (method, n), rows in table[table["n"] == largest].groupby(["method", "n"], sort=False)
+    }
+    yield "## Whose draft was right, and was the synthesis? % of draws"
+    heads = [f"{case}: {verdict}" for case in CASES for verdict in ("right", "wrong")]
+    cases: dict[str, list[str]] = {"method": list(last)}
+    for case, head in zip((c for c in CASES for _ in range(2)), heads, strict=True):
+        cases[head] = [_case(rows, case, right=head.endswith("right")) for rows in last.values()]
+    yield pipe(cases, left=("method",))
+    yield "## What it does with its drafts"
+    figures: dict[str, list[str]] = {"": list(_SHOWN.values())}
+    figures |= {name: [_figure(rows, key) for key in _SHOWN] for name, rows in last.items()}
+    yield pipe(figures, left=("",))
+    yield "\n".join(f"- {note}" for note in (*_NOTES, _diversity(pool)))
+
+
+def _case(rows: pd.DataFrame, case: str, *, right: bool) -> str:
+    value = float(rows.loc[f"{case}, right", "value"])  # type: ignore[arg-type]
+    return percent(value if right else float(rows.loc[case, "value"]) - value)  # type: ignore[arg-type]
+
+
+def _figure(rows: pd.DataFrame, key: str) -> str:
+    if key not in rows.index:
+        return ""
+    found: JSON = rows.loc[key]
+    if pd.isna(found["value"]):
+        return ""
+    sign = "+" if key.endswith("bias") else ""
+    value, low, high = (round(100 * found[x], 1) + 0.0 for x in ("value", "ci_low", "ci_high"))
+    known = "" if pd.isna(low) else f" [{low:{sign}.1f}, {high:{sign}.1f}]"
+    return f"{value:{sign}.1f}{known}"
+
+
+def _diversity(pool: Mapping[str, Interval]) -> str:
+    figures = ", ".join(f"{name} {found.mean:.2f}" for name, found in pool.items())
+    return f"Diversity of the pool, mean over questions: {figures} (bits)."
+
+
+def _accounts(summary: pd.DataFrame) -> str:
+    """Each method at its largest n: what was missing, and the score with fallbacks and without."""
+    last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
+    rows = records(last[last["kind"] == "method"])
+    columns = {
+        "method": [label(row) for row in rows],
+        "n": [f"{row['n']}" for row in rows],
+        "score, %": [percent(row["score"]) for row in rows],
+        "… fallbacks as 0": [percent(row["score_fallback_0"]) for row in rows],
+        "fallbacks, %": [percent(row["fallback"]) for row in rows],
+        "abstained, %": [percent(row["abstained"]) for row in rows],
+        "draws failed": [f"{row['failed']}" for row in rows],
+        "questions unscored": [f"{row['unscored']}" for row in rows],
+        "replies cut off per use": [f"{row['truncated']:.2f}" for row in rows],
+        "replies empty per use": [f"{row['empty']:.2f}" for row in rows],
+    }
+    return pipe(columns, left=("method",))
+
+
+def _reasons(folder: Path) -> Iterator[str]:
+    """Why draws fell back or failed, the most common reasons first."""
+    rows = read_scores(folder, columns=("method", "n", "fallback", "failed"))
+    for kind in ("fallback", "failed"):
+        there = rows[rows[kind].notna()]
+        counts = there.groupby(["method", "n", kind]).size().sort_values(ascending=False)
+        entries: JSON = counts.head(10).items()
+        for (method, n, reason), count in entries:
+            yield f"{kind}: {cell(method)}@{n}, {count:,} times: {cell(reason)}"

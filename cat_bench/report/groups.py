@@ -1,0 +1,55 @@
+"""Scores by what the data say of a question: its level, its subject, its theme.
+
+A field of the questions' `meta` counts where it has a few values that most questions share; every
+method is scored on the questions of each value as on the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.report.values import Values, read_values
+from cat_bench.results import read_questions
+from cat_bench.types import JSON
+
+_MOST = 12
+COLUMNS = ("field", "group", "method", "n", "questions", "score", "se", "ci_low", "ci_high", "flag")
+
+
+def groups(folder: Path) -> pd.DataFrame:
+    """One row per meta field × value × method × n, with `COLUMNS`; empty where no field divides.
+
+    Raises DataError.
+    """
+    values, _ = read_values(folder)
+    meta = read_questions(folder).set_index("question")["meta"]
+    fields = list(dict.fromkeys(name for entry in meta for name in entry))
+    rows = [row for field in fields for row in _rows(field, meta, values)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(field: str, meta: pd.Series[JSON], values: Values) -> Iterator[dict[str, JSON]]:
+    own = np.array([_value(meta.get(question), field) for question in values.questions], object)
+    names = sorted({name for name in own if name is not None}, key=_order)
+    if not 2 <= len(names) <= min(_MOST, len(own) / 2):
+        return
+    for name in names:
+        part = values.restricted(own == name)
+        for method, n in part.columns:
+            found = part.mean((method, n))
+            if found["questions"]:
+                yield {"field": field, "group": name, "method": method, "n": n, **found}
+
+
+def _value(entry: JSON, field: str) -> str | None:
+    value = entry.get(field) if isinstance(entry, dict) else None
+    return str(value) if isinstance(value, str | int | bool) else None
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    """Numbers by size, then words."""
+    return (False, float(name), "") if name.lstrip("-").isdigit() else (True, 0.0, name)
