@@ -16,11 +16,17 @@ class Grader:
     """A scorer with a memory; an unscored verdict is not remembered, so a re-run tries again.
 
     `asks` says which model decides its scores, and how it is asked, if one does. A grader that does
-    not `remember` reads the memory and adds nothing to it.
+    not `remember` reads the memory and adds nothing to it; one that does not `recall` grades anew.
     """
 
     def __init__(
-        self, scorer: Scorer, cache: Cache, *, asks: JSON = None, remembers: bool = True
+        self,
+        scorer: Scorer,
+        cache: Cache,
+        *,
+        asks: JSON = None,
+        remembers: bool = True,
+        recalls: bool = True,
     ) -> None:
         self.scorer = scorer
         self.version = scorer.version
@@ -29,13 +35,14 @@ class Grader:
         self.answers = scorer if isinstance(scorer, AnswerScorer) else None
         self._cache = cache
         self._remembers = remembers
+        self._recalls = recalls
 
     async def scores(self, sample: Sample, texts: Sequence[str], ctx: Context) -> dict[str, Score]:
         """Each distinct text's score."""
         space = f"score {self._identity}"
         gold = [sample.question.id, sample.question.text, sample.target]
         keys = {text: _digest([*gold, text]) for text in texts}
-        known = await self._cache.recall(space, list(keys.values()))
+        known = await self._cache.recall(space, list(keys.values()) if self._recalls else [])
         scores = {text: Score(**known[key]) for text, key in keys.items() if key in known}
         if fresh := [text for text in keys if text not in scores]:
             verdicts = await self._verdicts(sample, fresh, ctx)

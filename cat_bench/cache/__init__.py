@@ -1,7 +1,9 @@
 """The cache: every model call's results, imported pools, and their upkeep."""
 
 from cat_bench.cache.call import Call, Claim, canonical
-from cat_bench.cache.export import export_pool, export_rollouts
+from cat_bench.cache.calls import Calls, export_calls, import_calls
+from cat_bench.cache.export import export_pool, export_rollouts, publish_pools
+from cat_bench.cache.files import about
 from cat_bench.cache.pools import (
     PoolMetadata,
     PoolRow,
@@ -16,6 +18,7 @@ from cat_bench.cache.upkeep import Flaw, Holding, Info, Pruned, info, prune, ver
 __all__ = [
     "Cache",
     "Call",
+    "Calls",
     "Claim",
     "Flaw",
     "Holding",
@@ -23,14 +26,18 @@ __all__ = [
     "PoolMetadata",
     "PoolRow",
     "Pruned",
+    "about",
     "canonical",
+    "export_calls",
     "export_pool",
     "export_rollouts",
+    "import_calls",
     "import_pool",
     "info",
     "pool_metadata",
     "pool_names",
     "pool_rows",
     "prune",
+    "publish_pools",
     "verify",
 ]

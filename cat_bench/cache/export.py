@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,15 +12,17 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import canonical
 from cat_bench.cache.codec import unpack
+from cat_bench.cache.files import ABOUT, POOL_FORMAT, written
 from cat_bench.cache.pools import pool_metadata, stored_rows
 from cat_bench.cache.responses import columns_of
 from cat_bench.cache.rows import results_of_call
 from cat_bench.cache.store import Cache
 from cat_bench.cache.upkeep import groups
 from cat_bench.errors import UsageError
-from cat_bench.types import JSON, Sample
+from cat_bench.types import JSON, Pool, Sample
 
 Row = dict[str, JSON]
+_FLOATS = ("token_logprobs", "token_entropies")
 
 
 def export_pool(cache: Cache, file: Path, *, name: str) -> int:
@@ -43,6 +45,25 @@ def export_rollouts(
     does, and UsageError where a question was asked under several sampling parameters.
     """
     return _write(file, _generated(cache, model, samples))
+
+
+def publish_pools(file: Path, pools: Iterable[Pool], *, run: Mapping[str, JSON]) -> int:
+    """Write these pools as Parquet; an import keeps the order of their slots.
+
+    `run` is the record of the run that read them. Returns the number of rows; raises UsageError.
+    """
+    return _write(file, map(_published, pools), {"format": POOL_FORMAT, "run": dict(run)})
+
+
+def _published(pool: Pool) -> Row:
+    results = {r.slot: r.reply for r in pool.rollouts} | dict(pool.failures)
+    if passing := [f for f in pool.failures.values() if not f.permanent]:
+        raise UsageError(
+            f"question {pool.question.id!r} lacks {len(passing)} rollouts that may yet be had "
+            f"({passing[0].kind}): run the same command again, then publish"
+        )
+    own: Row = {"id": pool.question.id, "problem": pool.question.text}
+    return own | columns_of([results[slot] for slot in sorted(results)])
 
 
 def _imported(cache: Cache, name: str) -> Iterator[Row]:
@@ -96,22 +117,14 @@ def _said(messages: JSON) -> str:
     return canonical(messages)
 
 
-def _write(file: Path, rows: Iterator[Row]) -> int:
-    """Write under another name first, so that a file is whole or not there."""
-    partial = file.with_name(f".partial-{file.name}")
-    try:
+def _write(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
+    with written(file) as draft:
         if file.suffix == ".parquet":
-            count = _write_parquet(partial, rows)
-        elif file.name.endswith((".jsonl", ".jsonl.gz")):
-            count = _write_jsonl(partial, rows)
-        else:
-            raise UsageError(f"{file}: name a .parquet, .jsonl or .jsonl.gz file")
-        partial.replace(file)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written ({error.strerror}); check the path") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
+            return _write_parquet(draft, rows, said)
+        if said is None and file.name.endswith((".jsonl", ".jsonl.gz")):
+            return _write_jsonl(draft, rows)
+        kinds = ".parquet, .jsonl or .jsonl.gz" if said is None else ".parquet"
+        raise UsageError(f"{file}: name a {kinds} file")
 
 
 def _write_jsonl(file: Path, rows: Iterator[Row]) -> int:
@@ -123,7 +136,7 @@ def _write_jsonl(file: Path, rows: Iterator[Row]) -> int:
     return count
 
 
-def _write_parquet(file: Path, rows: Iterator[Row]) -> int:
+def _write_parquet(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
     """Parquet wants every column's type beforehand, so the pool is in memory once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -131,8 +144,14 @@ def _write_parquet(file: Path, rows: Iterator[Row]) -> int:
     held = list(rows)
     names = list(dict.fromkeys(name for row in held for name in row))
     try:
-        columns = {name: pa.array([row.get(name) for row in held]) for name in names}
-        pq.write_table(pa.table(columns), file)
+        kinds = dict.fromkeys(_FLOATS, pa.list_(pa.list_(pa.float32())))
+        columns = {
+            name: pa.array([row.get(name) for row in held], type=kinds.get(name)) for name in names
+        }
+        table = pa.table(columns)
+        if said is not None:
+            table = table.replace_schema_metadata({ABOUT: json.dumps(dict(said), sort_keys=True)})
+        pq.write_table(table, file, compression="zstd")
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise UsageError(f"{file}: Parquet cannot hold this ({reason}); name a .jsonl") from error

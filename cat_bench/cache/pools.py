@@ -1,7 +1,8 @@
 """Imported pools: rollouts that somebody else sampled, keyed by (pool, question, slot).
 
 An import is all or nothing. A question's responses are dealt to slots in an order that is drawn
-from the pool's seed and recorded, so that slots are exchangeable whatever order the file had.
+from the pool's seed and recorded, so that slots are exchangeable whatever order the file had; a
+published pool keeps its slots, so that every draw reads what it read before.
 Columns that are not the format's own (`correct`, a solution) are kept for scorers and reports; no
 reply carries them, so aggregators cannot see gold.
 """
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Result, pack, unpack
+from cat_bench.cache.files import POOL_FORMAT, about
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
@@ -27,7 +29,7 @@ from cat_bench.datasets import file_digest, read
 from cat_bench.errors import DataError, UnknownName, UsageError
 from cat_bench.types import JSON
 
-_OWN = {"id", "problem", "answer", "responses", *PER_RESPONSE}
+_OWN = {"id", "problem", "answer", "order", "responses", *PER_RESPONSE}
 _SHOWN = 3
 _PAGE = 256
 
@@ -177,6 +179,7 @@ def _insert(
     questions: Mapping[str, str] | None,
 ) -> PoolMetadata:
     matcher = None if questions is None else _Matcher(questions)
+    kept = about(file).get("format") == POOL_FORMAT
     seen: dict[str, int] = {}
     sizes = Counter[int]()
     scores: set[str] = set()
@@ -189,7 +192,9 @@ def _insert(
             raise DataError(file, f"{there}; put its responses into one row", line=line)
         seen[question] = line
         results = results_of(file, line, row)
-        _insert_question(connection, pool, position, question=question, row=row, results=results)
+        order = list(range(len(results))) if kept else deal(pool.seed, question, len(results))
+        dealt = [results[index] for index in order]
+        _insert_question(connection, pool, position, {**row, "id": question, "order": order}, dealt)
         sizes[len(results)] += 1
         scores.update(name for result in results for name in getattr(result, "scores", ()))
     if matcher:
@@ -209,21 +214,18 @@ def _insert_question(
     connection: sa.Connection,
     pool: PoolMetadata,
     position: int,
-    *,
-    question: str,
     row: Mapping[str, JSON],
-    results: Sequence[Result],
+    dealt: Sequence[Result],
 ) -> None:
-    order = deal(pool.seed, question, len(results))
-    call = Call.imported(pool.name, question)
-    kept = {name: row[name] for name in ("problem", "answer") if name in row}
+    call = Call.imported(pool.name, row["id"])
+    kept = {name: row[name] for name in ("id", "problem", "answer", "order") if name in row}
     meta = {name: value for name, value in row.items() if name not in _OWN}
-    stored = pack({"id": question, **kept, "meta": meta, "order": order})
     place = {"pool": pool.name, "position": position, "key": call.key}
+    stored = pack({**kept, "meta": meta})
     schema.insert(connection, schema.pool_questions, [{**place, "row": stored}])
     schema.insert(connection, schema.calls, [call_row(call)])
-    dealt = [result_row((call.key, slot), results[i]) for slot, i in enumerate(order)]
-    schema.insert(connection, schema.results, dealt)
+    rows = [result_row((call.key, slot), result) for slot, result in enumerate(dealt)]
+    schema.insert(connection, schema.results, rows)
 
 
 class _Matcher:

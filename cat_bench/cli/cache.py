@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -80,7 +81,7 @@ def verify(location: str | None, *, as_json: bool) -> None:
 
 @commands.command(name="import")
 @click.argument("file", type=_FILE)
-@click.option("--task", required=True, help="The task that it answers, or pool:NAME for its own.")
+@click.option("--task", help="The task that it answers, or pool:NAME for its own.")
 @click.option("--model", help="Found as MODEL=replay:NAME; default: the NAME of pool:NAME.")
 @click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
 @click.option("--scorer", help="How a pool's own questions are scored: math_equal, ...")
@@ -93,7 +94,7 @@ def import_(
     location: str | None,
     file: Path,
     *,
-    task: str,
+    task: str | None,
     model: str | None,
     author: str | None,
     scorer: str | None,
@@ -102,9 +103,15 @@ def import_(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool."""
-    from cat_bench.cache import import_pool
+    """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls."""
+    from cat_bench.cache import calls, import_pool
 
+    if task is None and calls.is_calls(file):
+        with _opened(location) as cache:
+            click.echo(f"{file}: {calls.import_calls(cache, file).results} results")
+        return
+    if task is None:
+        raise click.UsageError("--task is missing: the task that FILE answers, or pool:NAME.")
     own = task.startswith("pool:")
     name = model or (task.removeprefix("pool:") if own else None)
     if name is None:
@@ -132,15 +139,34 @@ def import_(
 @click.option("--pool", help="The imported pool to write.")
 @click.option("--model", help="The model whose rollouts to write.")
 @click.option("--task", help="Of the model's rollouts, those of this task, under its ids.")
+@click.option(
+    "--calls", "run", metavar="RUN", type=click.Path(path_type=Path), help="A run's calls."
+)
 @click.pass_obj
 def export(
-    location: str | None, file: Path, *, pool: str | None, model: str | None, task: str | None
+    location: str | None,
+    file: Path,
+    *,
+    pool: str | None,
+    model: str | None,
+    task: str | None,
+    run: Path | None,
 ) -> None:
-    """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again."""
+    """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again.
+
+    With --calls, every cached call that the run in the folder RUN reads: FILE is a .parquet.
+    """
     from cat_bench.cache import export_pool, export_rollouts
 
+    if run is not None:
+        from cat_bench.leaderboard.publishing import publish_calls
+        from cat_bench.results import read_record
+
+        done = asyncio.run(publish_calls(read_record(run), file, cache=location))
+        click.echo(f"{file}: {done.results} results, digest {done.digest}")
+        return
     if (pool is None) == (model is None) or (pool and task):
-        raise click.UsageError("name either --pool, or --model with or without --task.")
+        raise click.UsageError("name either --pool, or --model with or without --task, or --calls.")
     with _opened(location) as cache:
         if pool is not None:
             count = export_pool(cache, file, name=pool)

@@ -1,0 +1,34 @@
+"""A model of which only its stored replies are at hand: it has a name, and answers nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from cat_bench.backends import Request
+from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
+
+NOT_THERE = Failure("offline", "only the stored calls of this model are at hand")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The model of this identity, as a run's record names it; its sampling stands in the run's."""
+
+    identity: JSON
+    capabilities: frozenset[Capability] = frozenset(get_args(Capability))
+    choices: int = 1
+    pool: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+    async def generate(self, request: Request) -> Sequence[Reply | Failure]:
+        """Nothing: there is no model."""
+        return [NOT_THERE] * len(request.seeds)
+
+    async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
+        """Nothing: there is no model."""
+        return NOT_THERE
+
+    async def close(self) -> None:
+        """Nothing is open."""

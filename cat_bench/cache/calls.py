@@ -1,0 +1,158 @@
+"""Cached calls as a file: what a run touched, to be read back into another cache as it was.
+
+A Parquet file has one row per result, its bytes as the cache holds them (decompressed, so that the
+file compresses them better), and in its metadata what it is about and one digest over all results.
+Reading derives every key and every digest anew: a file that was tampered with is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.call import key_of
+from cat_bench.cache.codec import Stored, pack_text, unpack_text
+from cat_bench.cache.files import ABOUT, about, written
+from cat_bench.cache.rows import Place, model_column
+from cat_bench.cache.store import Cache
+from cat_bench.errors import DataError
+from cat_bench.types import JSON
+
+Row = dict[str, JSON]
+
+FORMAT = "cat_bench calls 1"
+COLUMNS = ("key", "slot", "document", "body", "logprobs", "entropies", "digest")
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A file of calls: how many results, one digest over them, and what they are about."""
+
+    results: int
+    digest: str
+    about: Mapping[str, JSON]
+
+
+def export_calls(
+    cache: Cache, file: Path, places: Collection[Place], *, run: Mapping[str, JSON]
+) -> Calls:
+    """Write the results at these places; `run` is the record of the run that touched them.
+
+    Raises UsageError where the file cannot be written or a place holds nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    order = sorted(places)
+    own = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
+    kinds = pa.schema([(name, own.get(name, pa.binary())) for name in COLUMNS])
+    whole, count = sha256(), 0
+    with written(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
+        for start in range(0, len(order), _PAGE):
+            rows = list(_rows(cache, order[start : start + _PAGE]))
+            whole.update("".join(map(_line, rows)).encode())
+            count += len(rows)
+            writer.write_table(pa.Table.from_pylist(rows, schema=kinds))
+        said = {"format": FORMAT, "run": dict(run), "results": count, "digest": whole.hexdigest()}
+        writer.add_key_value_metadata({ABOUT: json.dumps(said, sort_keys=True)})
+    return Calls(count, whole.hexdigest(), said)
+
+
+def is_calls(file: Path) -> bool:
+    """Whether a file holds published calls. Raises DataError where it cannot be read."""
+    return about(file).get("format") == FORMAT
+
+
+def import_calls(cache: Cache, file: Path) -> Calls:
+    """Store what the file holds; what is there already stays. Raises DataError."""
+    said = about(file)
+    if said.get("format") != FORMAT:
+        raise DataError(
+            file, f"is no file of calls ({FORMAT}): write one by `cache export --calls`"
+        )
+    whole, count = sha256(), 0
+    with cache.writing() as connection:
+        for rows in _pages(file):
+            whole.update("".join(map(_line, rows)).encode())
+            count += len(rows)
+            _insert(connection, file, rows)
+        if (whole.hexdigest(), count) != (said["digest"], said["results"]):
+            raise DataError(file, "does not hold what its digest says: fetch it anew")
+    return Calls(count, whole.hexdigest(), said)
+
+
+def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
+    """Each result with its call's document, which stands at the call's first result alone."""
+    calls, results = schema.calls.c, schema.results.c
+    keys = sorted({key for key, _ in places})
+    wanted = set(places)
+    select = sa.select(schema.results).where(results.key.in_(keys))
+    documents = sa.select(calls.key, calls.document).where(calls.key.in_(keys))
+    with cache.reading() as connection:
+        said = {row.key: row.document for row in connection.execute(documents)}
+        for row in connection.execute(select.order_by(results.key, results.slot)).mappings():
+            if (row["key"], row["slot"]) in wanted:
+                key, slot, body = row["key"], row["slot"], _raw(row["body"])
+                document = said.pop(key, None)
+                yield {
+                    **row,
+                    "document": None if document is None else _raw(document),
+                    "body": body,
+                    "digest": Stored(body, row["logprobs"], row["entropies"]).digest(key, slot),
+                }
+
+
+def _pages(file: Path) -> Iterator[list[Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(batch_size=_PAGE, columns=list(COLUMNS)):
+                yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(file, f"cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def _insert(connection: sa.Connection, file: Path, rows: Sequence[Row]) -> None:
+    calls, results = [], []
+    for row in rows:
+        key, slot, document, body, logprobs, entropies, digest = (row[name] for name in COLUMNS)
+        if Stored(body, logprobs, entropies).digest(key, slot) != digest:
+            raise DataError(file, f"the result {key} slot {slot} differs from its digest")
+        if document is not None:
+            calls.append(_call_row(file, key, _text(document)))
+        stored = Stored(pack_text(_text(body)), logprobs, entropies)
+        results.append(
+            {"key": key, "slot": slot, **asdict(stored), "digest": stored.digest(key, slot)}
+        )
+    schema.insert(connection, schema.calls, calls)
+    schema.insert(connection, schema.results, results)
+
+
+def _call_row(file: Path, key: str, document: str) -> Row:
+    if key_of(document) != key:
+        raise DataError(file, f"the call {key} hashes to another key")
+    parts = json.loads(document)
+    model = model_column(parts.get("model"))
+    return {"key": key, "kind": parts["kind"], "model": model, "document": pack_text(document)}
+
+
+def _line(row: Mapping[str, JSON]) -> str:
+    return f"{row['key']}/{row['slot']}/{row['digest']}\n"
+
+
+def _raw(data: bytes) -> bytes:
+    """The text's own bytes: how a cache compresses them is none of the file's business."""
+    return unpack_text(data).encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -1,0 +1,71 @@
+"""`cat-bench leaderboard`: add a run's rows, check that they reproduce, print them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cat_bench.cli.output import print_rows
+from cat_bench.errors import CatBenchError
+
+_PATH = click.Path(path_type=Path)
+_board = click.option(
+    "--board", type=_PATH, default=Path("results", "leaderboard.csv"), show_default=True
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(name="leaderboard")
+def commands() -> None:
+    """Rows that others can recompute."""
+
+
+@commands.command()
+@click.argument("run", type=_PATH)
+@_board
+@click.option("--pool", type=_PATH, help="Publish the rollouts as this .parquet file.")
+@click.option("--calls", type=_PATH, help="Publish every cached call that the run reads.")
+@click.option("--hub", metavar="OWNER/NAME", help="Put the pool on the Hub as a dataset, too.")
+def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: str | None) -> None:
+    """Append the rows of the folder RUN, and publish what they were computed from."""
+    from cat_bench import leaderboard
+
+    if hub and pool is None:
+        raise click.UsageError("--hub needs --pool FILE: what is put there.")
+    new, old = asyncio.run(leaderboard.add(run, board, pool=pool, calls=calls))
+    click.echo(f"{board}: {new} rows added, {old} were there")
+    if hub and pool:
+        click.echo(leaderboard.upload(pool, hub))
+
+
+@commands.command()
+@_board
+@_json
+def check(board: Path, *, as_json: bool) -> None:
+    """Recompute every row from the pool and the calls it names; exit status 1 where one fails."""
+    from cat_bench import leaderboard
+
+    async def findings() -> list[leaderboard.Finding]:
+        return [finding async for finding in leaderboard.check(board)]
+
+    found = asyncio.run(findings())
+    print_rows([asdict(finding) for finding in found], as_json=as_json, empty="no rows yet")
+    if refused := [finding for finding in found if finding.verdict == "refused"]:
+        raise CatBenchError(f"{board}: {len(refused)} of {len(found)} rows do not reproduce.")
+
+
+@commands.command()
+@_board
+@_json
+def render(board: Path, *, as_json: bool) -> None:
+    """Print the leaderboard: each method at its largest n, the best first."""
+    from cat_bench import leaderboard
+
+    rows = leaderboard.read(board)
+    if as_json:
+        print_rows(rows, as_json=True)
+    else:
+        click.echo(leaderboard.render(rows))

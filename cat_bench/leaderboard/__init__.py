@@ -1,0 +1,11 @@
+"""The leaderboard: a CSV whose rows can be recomputed from the pool and the calls that they name.
+
+`add` appends a run's rows and publishes what they were computed from, `check` recomputes them, and
+`render` prints them for people. Rows are never changed: a row that is there stays as it is.
+"""
+
+from cat_bench.leaderboard.checking import Finding, check
+from cat_bench.leaderboard.publishing import add, upload
+from cat_bench.leaderboard.rows import COLUMNS, read, render, rows_of
+
+__all__ = ["COLUMNS", "Finding", "add", "check", "read", "render", "rows_of", "upload"]

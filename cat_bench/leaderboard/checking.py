@@ -1,0 +1,137 @@
+"""Recompute a leaderboard's rows from what they name: nothing else is believed.
+
+Rows of methods that call no model are recomputed by replaying the published pool, the others from
+the published calls. A row that names neither, or whose task or files are not here, is said to be
+out of reach, with its reason; a row that comes out otherwise is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from cat_bench import catalog, rerun
+from cat_bench.cache import Cache, about, import_calls, import_pool
+from cat_bench.errors import CatBenchError
+from cat_bench.leaderboard.rows import NUMBERS, OWN, VERSION, Row, read, rows_of, sealed
+from cat_bench.types import JSON
+
+TOLERANCE = 2e-6
+"""Numbers are written with six decimals."""
+_COMPUTED = ("task_version", "task_digest", "scorer", "questions", "reference", *NUMBERS)
+_KEY = ("method", "parameters", "n")
+_PUBLISHED = "published"
+Verdict = Literal["reproduced", "out of reach", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one row; `line` counts from 1, the header included."""
+
+    line: int
+    method: str
+    n: str
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A run played again: its rows by method and n, or why it could not be played."""
+
+    rows: Mapping[tuple[str, ...], Row]
+    problem: str = ""
+
+
+async def check(board: Path) -> AsyncIterator[Finding]:
+    """One finding per row, in the order of the file. Raises DataError where it is none."""
+    rows = read(board)
+    seen: dict[tuple[str, ...], int] = {}
+    runs: dict[tuple[str, str], _Again] = {}
+    for line, row in enumerate(rows, 2):
+        key = tuple(row[name] for name in OWN)
+        if (flaw := _flaw(row)) or key in seen:
+            reason = flaw or f"says what line {seen[key]} says"
+            yield Finding(line, row["method"], row["n"], "refused", reason)
+            continue
+        seen[key] = line
+        verdict, reason = await _recomputed(row, board.parent, runs)
+        yield Finding(line, row["method"], row["n"], verdict, reason)
+
+
+def _flaw(row: Row) -> str | None:
+    """What is wrong with a row in itself."""
+    if row["version"] != VERSION:
+        return f"has columns of version {row['version']}, not {VERSION}"
+    if sealed(row)["digest"] != row["digest"]:
+        return "was changed: its digest is another row's"
+    return None
+
+
+async def _recomputed(
+    row: Row, base: Path, runs: dict[tuple[str, str], _Again]
+) -> tuple[Verdict, str]:
+    """From the pool where that gives the row, else from the calls."""
+    reasons = []
+    for kind in ("pool", "published_calls"):
+        if not row[kind]:
+            reasons.append(f"no {'calls are' if kind != 'pool' else 'pool is'} published")
+            continue
+        place = (kind, row[kind])
+        if place not in runs:
+            runs[place] = await _played(kind, base / row[kind])
+        again = runs[place]
+        found = again.rows.get(tuple(row[name] for name in _KEY))
+        if found is not None:
+            differs = _difference(row, found)
+            return ("refused", differs) if differs else ("reproduced", f"from {row[kind]}")
+        calls = "it calls a model" if kind == "pool" else "the calls do not hold it"
+        reasons.append(again.problem or calls)
+    return "out of reach", "; ".join(reasons)
+
+
+async def _played(kind: str, file: Path) -> _Again:
+    with TemporaryDirectory() as folder:
+        out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
+        try:
+            record: Mapping[str, JSON] = about(file).get("run") or {}
+            if not record:
+                return _Again({}, f"{file} is no published file")
+            model = _load(kind, file, cache, record)
+            again = await rerun.replayed(record, out, cache=cache, model=model)
+        except CatBenchError as error:
+            return _Again({}, str(error))
+        rows = rows_of(out)
+    digest = again["pool_digest"]
+    return _Again({tuple(r[k] for k in _KEY): {**r, "pool_digest": digest} for r in rows})
+
+
+def _load(kind: str, file: Path, cache: Path, record: Mapping[str, JSON]) -> str | None:
+    """Put the file into an empty cache; the model to replay, where it is a pool."""
+    with Cache(cache) as opened:
+        if kind == "published_calls":
+            import_calls(opened, file)
+            return None
+        task = catalog.task(record["config"]["task"], cache=opened)
+        texts = {s.question.id: s.question.text for s in task.samples()}
+        import_pool(opened, file, name=_PUBLISHED, questions=texts, task=task.name)
+    return f"replay:{_PUBLISHED}"
+
+
+def _difference(row: Row, again: Row) -> str:
+    """What the row says that does not come out; empty where all of it does."""
+    for name in ("pool_digest", *_COMPUTED):
+        said, found = row[name], again[name]
+        if said != found and not (name in NUMBERS and _close(said, found)):
+            return f"{name} is {said or 'empty'}, and comes out as {found or 'empty'}"
+    return ""
+
+
+def _close(said: str, found: str) -> bool:
+    try:
+        return abs(float(said) - float(found)) <= TOLERANCE
+    except ValueError:
+        return False

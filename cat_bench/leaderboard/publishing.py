@@ -1,0 +1,92 @@
+"""A run's rows added to a leaderboard, and what they were computed from made public."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os.path import relpath
+from pathlib import Path
+
+from cat_bench import rerun
+from cat_bench.cache import Cache, Calls, export_calls, publish_pools
+from cat_bench.errors import UsageError
+from cat_bench.leaderboard.rows import OWN, append, read, rows_of
+from cat_bench.results import read_record
+from cat_bench.types import JSON
+
+
+async def add(
+    run: Path, board: Path, *, pool: Path | None = None, calls: Path | None = None
+) -> tuple[int, int]:
+    """Publish the run's pool and calls where files are named, and append its rows to the board.
+
+    Returns how many rows are new and how many were there. Raises UsageError where a row is there
+    with other numbers: a leaderboard's rows are never changed.
+    """
+    record = read_record(run)
+    there = {tuple(row[name] for name in OWN): row for row in read(board)}
+    rows = rows_of(run, pool=_beside(board, pool), calls=_beside(board, calls))
+    new = [row for row in rows if tuple(row[name] for name in OWN) not in there]
+    for row in rows:
+        other = there.get(tuple(row[name] for name in OWN), row)
+        if other["score"] != row["score"]:
+            raise UsageError(
+                f"{board} has {row['method']} at n = {row['n']} with {other['score']}, and this "
+                f"run says {row['score']}: one of them is wrong, and no row is ever changed."
+            )
+    if pool:
+        await publish_pool(record, pool)
+    if calls:
+        await publish_calls(record, calls)
+    if new:
+        append(board, new)
+    return len(new), len(rows) - len(new)
+
+
+async def publish_pool(
+    record: Mapping[str, JSON], file: Path, *, cache: str | Path | None = None
+) -> int:
+    """Write the run's rollouts as Parquet; returns the number of questions. Raises UsageError."""
+    _folder(file)
+    found = [pool async for pool in rerun.pools(record, cache=cache)]
+    return publish_pools(file, found, run=_said(record))
+
+
+async def publish_calls(
+    record: Mapping[str, JSON], file: Path, *, cache: str | Path | None = None
+) -> Calls:
+    """Write every cached call that the run reads. Raises UsageError where the cache lacks some."""
+    _folder(file)
+    places = await rerun.touched(record, cache=cache)
+    with Cache(cache) as opened:
+        return export_calls(opened, file, places, run=_said(record))
+
+
+def upload(file: Path, repository: str) -> str:
+    """Put a published pool on the Hugging Face Hub as a dataset; returns where it is.
+
+    Raises UsageError where the Hub refuses.
+    """
+    from datasets import Dataset
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        Dataset.from_parquet(str(file)).push_to_hub(repository)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(f"{repository} cannot be written on the Hub: {reason}") from error
+    return f"https://huggingface.co/datasets/{repository}"
+
+
+def _said(record: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The record without what each invocation took."""
+    return {name: value for name, value in record.items() if name != "invocations"}
+
+
+def _beside(board: Path, file: Path | None) -> str:
+    return "" if file is None else Path(relpath(file, board.parent)).as_posix()
+
+
+def _folder(file: Path) -> None:
+    if file.suffix != ".parquet":
+        raise UsageError(f"{file}: name a .parquet file")
+    file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,238 @@
+"""The rows of a leaderboard: its columns, a run as rows, and the file that they stand in.
+
+A text that a spreadsheet would take for a formula is written behind an apostrophe, and read without
+it. Every row ends in a digest of the rest of it, so that no digit can be changed unnoticed.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from math import isnan
+from pathlib import Path
+from shlex import join
+from types import MappingProxyType
+
+import pandas as pd
+
+from cat_bench.audit.judge import find
+from cat_bench.cache import canonical
+from cat_bench.catalog import root
+from cat_bench.errors import DataError
+from cat_bench.report import summarise
+from cat_bench.results import read_record
+from cat_bench.types import JSON
+
+VERSION = "1"
+COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "version": "of this set of columns",
+        "date": "when the run was made last, UTC",
+        "task": "as it was named",
+        "task_version": "",
+        "task_digest": "SHA-256 over every question and its target",
+        "scorer": "with the versions of what decides its verdicts",
+        "model": "the policy, as it was named",
+        "revision": "what identifies it: name and revision, or a digest of its weights",
+        "anchor": "the model that synthesises, where it is another one",
+        "judge": "the model that scores, where one does",
+        "judge_audit": "its agreement with people's labels, or `not audited`",
+        "method": "",
+        "parameters": "of the method, as JSON",
+        "n": "rollouts that the method may read",
+        "pool_size": "rollouts sampled per question",
+        "draws": "subsets per n of a method that calls a model",
+        "questions": "that have a score",
+        "score": "mean over questions, in [0, 1]",
+        "ci_low": "95 % interval of the score",
+        "ci_high": "",
+        "reference": "what it is compared with",
+        "diff": "score less the reference's, over common questions",
+        "diff_low": "95 % interval of the difference",
+        "diff_high": "",
+        "calls": "per question, of one stand-alone use",
+        "tokens": "prompt and completion, likewise",
+        "pool_digest": "over every rollout's text",
+        "pool": "the published pool, relative to this file",
+        "published_calls": "the published calls, relative to this file",
+        "code": "version of cat_bench",
+        "command": "",
+        "digest": "of the cells before it",
+    }
+)
+NUMBERS = ("score", "ci_low", "ci_high", "diff", "diff_low", "diff_high", "calls", "tokens")
+OWN = (
+    *("task", "task_version", "task_digest", "scorer", "model", "revision", "anchor", "judge"),
+    *("method", "parameters", "n", "pool_size", "draws", "pool_digest"),
+)
+"""What makes a row another one; two rows that agree in these say the same thing."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+Row = dict[str, str]
+
+
+def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
+    """A run as rows: every method at every n. Raises DataError."""
+    record, summary = read_record(folder), summarise(folder)
+    scored = summary[(summary["kind"] == "method") & summary["score"].notna()]
+    head = _head(record, folder) | {"pool": pool, "published_calls": calls}
+    params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
+    return [sealed(head | _cells(row, params[row["method"]])) for row in _records(scored)]
+
+
+def sealed(row: Row) -> Row:
+    """The row with its digest."""
+    cells = [row[name] for name in COLUMNS if name != "digest"]
+    return row | {"digest": sha256("\x1f".join(cells).encode()).hexdigest()[:16]}
+
+
+def read(board: Path) -> list[Row]:
+    """The rows of a leaderboard, oldest first; none where there is no file. Raises DataError."""
+    if not board.exists():
+        return []
+    with board.open(encoding="utf-8", newline="") as file:
+        header, *lines = [*csv.reader(file)] or [[]]
+    if header != list(COLUMNS):
+        raise DataError(board, f"has other columns than version {VERSION} of a leaderboard")
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise DataError(board, f"has {len(line)} cells, not {len(header)}", line=number)
+    return [dict(zip(header, map(_read, line), strict=True)) for line in lines]
+
+
+def append(board: Path, rows: Iterable[Row]) -> None:
+    """Write further rows behind those that are there."""
+    board.parent.mkdir(parents=True, exist_ok=True)
+    new = not board.exists()
+    with board.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerows([_written(name, row[name]) for name in COLUMNS] for row in rows)
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The leaderboard as Markdown: each method at its largest n, the best first, by task."""
+    from tabulate import tabulate
+
+    if not rows:
+        return "no rows yet\n"
+    table = pd.DataFrame(rows).assign(n=lambda t: t["n"].astype(int))
+    entry = ["task", "revision", "anchor", "judge", "method", "parameters", "pool_digest"]
+    best = table.sort_values("n", kind="stable").drop_duplicates(entry, keep="last")
+    best = best.assign(rank=best["score"].astype(float)).sort_values("rank", ascending=False)
+    blocks = []
+    for task, group in best.groupby("task"):
+        lines = [
+            {
+                "model": row["model"],
+                "method": row["method"],
+                "n": f"{row['n']} of {row['pool_size']}",
+                "score, %": f"{_percent(row['score'])}{_span(row['ci_low'], row['ci_high'])}",
+                "difference, points": _difference(row),
+                "tokens": f"{float(row['tokens']):,.0f}",
+                **({"judge": f"{row['judge']} ({row['judge_audit']})"} if row["judge"] else {}),
+            }
+            for row in _records(group)
+        ]
+        shown = [{name: _markdown(cell) for name, cell in line.items()} for line in lines]
+        blocks.append(f"## {_markdown(str(task))}\n\n{tabulate(shown, 'keys', 'pipe')}\n")
+    return "\n".join(blocks)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, JSON]]:
+    records: JSON = table.to_dict("records")
+    return list(records)
+
+
+def _head(record: Mapping[str, JSON], folder: Path) -> Row:
+    """What all rows of a run share."""
+    config, models, task = record["config"], record["models"], record["task"]
+    last = record["invocations"][-1]
+    judged = bool(task["judging"])
+    return {
+        "version": VERSION,
+        "date": last["started"],
+        "task": config["task"],
+        "task_version": task["version"],
+        "task_digest": task["digest"],
+        "scorer": task["scorer"],
+        "model": config["model"],
+        "revision": canonical(models["policy"]),
+        "anchor": _other(config, models, "anchor"),
+        "judge": f"{config['judge']} {canonical(models['judge'])}" if judged else "",
+        "judge_audit": _audit(task["judging"]["digest"], folder) if judged else "",
+        "pool_size": str(config["pool"]),
+        "draws": str(config["draws"]),
+        "pool_digest": record["pool_digest"],
+        "code": _code(record),
+        "command": f"cat-bench {join(last['command'])}",
+    }
+
+
+def _cells(row: Mapping[str, JSON], parameters: str) -> Row:
+    tokens = row["prompt_tokens"] + row["completion_tokens"]
+    texts = {name: str(row[name]) for name in ("method", "n", "questions")}
+    reference = "" if isnan(row["diff"]) else str(row["reference"])
+    numbers = {name: _number(row[name]) for name in NUMBERS if name != "tokens"}
+    own = {"parameters": parameters, "reference": reference, "tokens": _number(tokens)}
+    return {**texts, **numbers, **own}
+
+
+def _other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) -> str:
+    """The model in this part, where it is not the policy."""
+    if models.get(role) in (None, models["policy"]):
+        return ""
+    return f"{config[role]} {canonical(models[role])}"
+
+
+def _audit(asked: str, folder: Path) -> str:
+    """What is known of the judge that is asked in this way."""
+    found = [
+        f"macro-F1 {record['judge_and_people']['macro_f1'][0]:.3f} on {record['labels']['file']}"
+        for record in find(asked, folder)
+    ]
+    return "; ".join(found) or "not audited"
+
+
+def _code(record: Mapping[str, JSON]) -> str:
+    """The version, and the commit where this is a checkout."""
+    version = str(record["versions"].get("cat-bench", ""))
+    if not (root() / ".git").exists():
+        return version
+    git = ["git", "-C", str(root()), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    return f"{version}+{done.stdout.strip()}" if done.returncode == 0 else version
+
+
+def _number(value: float) -> str:
+    return "" if isnan(value) else f"{round(value, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
+
+
+def _written(name: str, cell: str) -> str:
+    text = " ".join(cell.split("\n")) if name not in NUMBERS else cell
+    return f"'{text}" if name not in NUMBERS and text.startswith(_FORMULA) else text
+
+
+def _read(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.1f}"
+
+
+def _span(low: str, high: str) -> str:
+    return f" [{_percent(low)}, {_percent(high)}]" if low and high else ""
+
+
+def _difference(row: Mapping[str, JSON]) -> str:
+    if not row["diff"]:
+        return ""
+    span = _span(row["diff_low"], row["diff_high"])
+    return f"{100 * float(row['diff']):+.1f}{span} vs {row['reference']}"
+
+
+def _markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "\\<").replace("`", "\\`")

@@ -1,0 +1,122 @@
+"""A run played again from stored calls alone: to see what it touched, and whether it reproduces.
+
+Its record says all that is needed. No model is opened: one that answers nothing new stands in for
+each, under the identity that its calls are keyed by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cat_bench.backends import Backend
+from cat_bench.backends.recorded import Recorded
+from cat_bench.backends.replay import Replay
+from cat_bench.cache import Cache
+from cat_bench.catalog import method_names
+from cat_bench.config import RunConfig
+from cat_bench.errors import UsageError
+from cat_bench.model import Served
+from cat_bench.registry import is_file, known
+from cat_bench.results import read_record
+from cat_bench.session import Stage, opened, run
+from cat_bench.types import JSON, Pool
+from cat_bench.validation import validated
+
+Place = tuple[str, int]
+_NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge"}
+
+
+def configuration(record: Mapping[str, JSON], *, model: str | None = None) -> RunConfig:
+    """What gives this run again, offline; `model` is an imported pool in the policy's place.
+
+    Then nobody plays the other parts, and methods that call a model are not available. Methods
+    whose file is not here are left out. Raises UsageError where none is left.
+    """
+    config = record["config"]
+    same = ("task", "limit", "seed", "label", "pool", "draws")
+    values = {name: config[name] for name in same if config.get(name) is not None}
+    values |= {"n": config["budgets"], "offline": True, "methods": _methods(record)}
+    if not values["methods"]:
+        raise UsageError("none of the run's methods is known here")
+    if model is None:
+        values |= {name: config[name] for name in ("model", "anchor", "judge", "sampling")}
+    else:
+        values["model"] = model
+    return validated(RunConfig, values, source="the run's record")
+
+
+async def replayed(
+    record: Mapping[str, JSON],
+    out: Path,
+    *,
+    cache: str | Path | None = None,
+    model: str | None = None,
+    served: Served | None = None,
+) -> dict[str, JSON]:
+    """Play the run again into the folder `out`; gives the new record. `served`: see `Stage`."""
+    config = configuration(record, model=model).model_copy(update={"out": out})
+    backend = None if model else _Stored(record).backend
+    await run(config, stage=Stage(cache=cache, backend=backend, served=served))
+    return read_record(out)
+
+
+async def touched(record: Mapping[str, JSON], *, cache: str | Path | None = None) -> set[Place]:
+    """Every place in the cache that the run reads: rollouts, syntheses and verdicts alike.
+
+    Raises UsageError where this cache does not hold what the run read.
+    """
+    places: set[Place] = set()
+
+    def served(key: str, slots: Collection[int]) -> None:
+        places.update((key, slot) for slot in slots)
+
+    with TemporaryDirectory() as folder:
+        again = await replayed(record, Path(folder, "run"), cache=cache, served=served)
+    if again["pool_digest"] != record["pool_digest"]:
+        raise UsageError("this cache does not hold the run's rollouts: name the one that does.")
+    return places
+
+
+async def pools(
+    record: Mapping[str, JSON], *, cache: str | Path | None = None
+) -> AsyncIterator[Pool]:
+    """The run's pools, in the order of its questions."""
+    stage = Stage(cache=cache, backend=_Stored(record).backend)
+    async with opened(configuration(record), stage=stage) as ready:
+        policy = ready.bench.roles.policy
+        for sample in ready.samples():
+            size = ready.bench.settings.pool
+            yield await policy.model.rollouts(sample.question, size, policy.sampling)
+
+
+class _Stored:
+    """Stands in for the models of a run, by the names that the run called them."""
+
+    def __init__(self, record: Mapping[str, JSON]) -> None:
+        config = record["config"]
+        self._identities = {config[_NAMED[role]]: i for role, i in record["models"].items()}
+        self._pool, self._exchangeable = config["pool"], record["task"]["exchangeable"]
+
+    def backend(self, name: str, cache: Cache) -> Backend:
+        """The stand-in for the model called `name`."""
+        identity = self._identities[name]
+        if name.startswith("replay:"):
+            return Replay(identity["pool"], self._pool, exchangeable=self._exchangeable)
+        return Recorded(identity)
+
+
+def _methods(record: Mapping[str, JSON]) -> list[str]:
+    """The run's methods that were available, as they can be named here."""
+    there = {*method_names(), *known("aggregator")}
+    named = []
+    for entry in record["methods"]:
+        base, brace, parameters = entry["name"].partition("{")
+        if entry["kind"] != "method" or entry["reason"]:
+            continue
+        if is_file(entry["spec"]) and Path(entry["spec"].rpartition(":")[0]).is_file():
+            named.append(entry["spec"] + brace + parameters)
+        elif base in there:
+            named.append(entry["name"])
+    return named

@@ -1,0 +1,188 @@
+"""Rows go in, come out again from what was published, and do not come out once they are wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cat_bench.leaderboard import COLUMNS, read, render
+from cat_bench.leaderboard.rows import append, sealed
+from tests.conftest import Workshop
+
+FREE, CALLING = "majority", "cat"
+RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "8", "--n", "2,4")
+Row = dict[str, str]
+
+
+@pytest.fixture
+def board(workshop: Workshop) -> Path:
+    """A leaderboard with the rows of one run, its pool and its calls published."""
+    status, _, err = workshop.run(*RUN, "--method", "majority,cat,best_of_n{by=length}")
+    assert status == 0, err
+    status, out, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED)
+    assert status == 0, err
+    assert out == "results/leaderboard.csv: 6 rows added, 0 were there\n"
+    return workshop.folder / "results" / "leaderboard.csv"
+
+
+PUBLISHED = ("--pool", "results/pools/toy.parquet", "--calls", "results/pools/toy-calls.parquet")
+
+
+def _run(workshop: Workshop) -> str:
+    (path,) = (workshop.folder / "results").glob("*/run.json")
+    return str(path.parent)
+
+
+def _check(workshop: Workshop, *, status: int = 0) -> dict[tuple[str, str], dict[str, str]]:
+    """The findings by method and n."""
+    found, out, err = workshop.run("leaderboard", "check", "--json")
+    assert found == status, err
+    return {(row["method"], row["n"]): row for row in json.loads(out)}
+
+
+def _rewrite(board: Path, change: Callable[[Row], Row]) -> None:
+    rows = [change(row) for row in read(board)]
+    board.unlink()
+    append(board, rows)
+
+
+def test_every_row_reproduces_without_the_model_and_without_the_cache(
+    workshop: Workshop, board: Path
+) -> None:
+    (workshop.folder / "cache.sqlite").unlink()
+    (workshop.folder / "model.py").unlink()
+    found = _check(workshop)
+    assert {row["verdict"] for row in found.values()} == {"reproduced"}
+    assert found[FREE, "4"]["reason"] == "from pools/toy.parquet"
+    assert found[CALLING, "4"]["reason"] == "from pools/toy-calls.parquet"
+
+
+def test_without_the_calls_only_the_free_methods_can_be_recomputed(
+    workshop: Workshop, board: Path
+) -> None:
+    _rewrite(board, lambda row: sealed({**row, "published_calls": ""}))
+    found = _check(workshop)
+    assert found[FREE, "2"]["verdict"] == "reproduced"
+    assert found[CALLING, "2"]["verdict"] == "out of reach"
+    assert found[CALLING, "2"]["reason"] == "it calls a model; no calls are published"
+
+
+def test_one_changed_digit_is_refused(workshop: Workshop, board: Path) -> None:
+    def forged(row: Row, *, resealed: bool) -> Row:
+        if (row["method"], row["n"]) != (FREE, "4"):
+            return row
+        digit = "1" if row["score"][-1] != "1" else "2"
+        changed = {**row, "score": row["score"][:-1] + digit}
+        return sealed(changed) if resealed else changed
+
+    _rewrite(board, lambda row: forged(row, resealed=False))
+    found = _check(workshop, status=1)
+    assert found[FREE, "4"]["verdict"] == "refused"
+    assert "was changed" in found[FREE, "4"]["reason"]
+    _rewrite(board, lambda row: forged(row, resealed=True))
+    found = _check(workshop, status=1)
+    assert found[FREE, "4"]["reason"].startswith("score is ")
+    assert [row["verdict"] for row in found.values()].count("refused") == 1
+
+
+@pytest.mark.parametrize("name", ["questions", "diff", "tokens", "task_digest", "pool_digest"])
+def test_any_other_cell_is_recomputed_too(name: str, workshop: Workshop, board: Path) -> None:
+    _rewrite(board, lambda row: sealed({**row, name: "7"}) if row["method"] == CALLING else row)
+    found = _check(workshop, status=1)
+    assert found[CALLING, "4"]["reason"].startswith(f"{name} is 7, and comes out as ")
+    assert found[FREE, "4"]["verdict"] == "reproduced"
+
+
+def test_a_pool_that_was_tampered_with_is_no_ground(workshop: Workshop, board: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = board.parent / "pools" / "toy.parquet"
+    table = pq.read_table(file)
+    said = [["so yes"] * 8 for _ in range(table.num_rows)]
+    column = table.schema.get_field_index("responses")
+    pq.write_table(table.set_column(column, "responses", pa.array(said)), file)
+    assert _check(workshop, status=1)[FREE, "2"]["reason"].startswith("pool_digest is ")
+
+
+def test_adding_again_adds_nothing_and_changes_nothing(workshop: Workshop, board: Path) -> None:
+    before = board.read_bytes()
+    said = workshop.run("leaderboard", "add", _run(workshop))
+    assert said[:2] == (0, "results/leaderboard.csv: 0 rows added, 6 were there\n")
+    assert board.read_bytes() == before
+    _rewrite(board, lambda row: sealed({**row, "score": "0.5"}))
+    status, _, err = workshop.run("leaderboard", "add", _run(workshop))
+    assert status == 2
+    assert "no row is ever changed" in err
+
+
+def test_a_row_that_is_there_twice_is_refused(workshop: Workshop, board: Path) -> None:
+    append(board, read(board)[:1])
+    status, out, _ = workshop.run("leaderboard", "check", "--json")
+    assert status == 1
+    assert json.loads(out)[-1]["reason"] == "says what line 2 says"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd", "-2", "@SUM(A1)", "'=x", "plain"])
+def test_no_name_is_a_formula(name: str, tmp_path: Path) -> None:
+    board = tmp_path / "board.csv"
+    row = sealed({**dict.fromkeys(COLUMNS, ""), "version": "1", "model": name, "diff": "-0.5"})
+    append(board, [row])
+    with board.open(newline="") as file:
+        cells = dict(zip(COLUMNS, list(csv.reader(file))[1], strict=True))
+    assert not cells["model"].startswith(("=", "+", "-", "@"))
+    assert cells["diff"] == "-0.5"
+    assert read(board) == [row]
+
+
+def test_what_is_printed_for_people(workshop: Workshop, board: Path) -> None:
+    shown = render(read(board))
+    assert "## toy/task.yaml" in shown
+    assert "4 of 8" in shown
+    assert "2 of 8" not in shown
+    assert workshop.run("leaderboard", "render")[1].strip() == shown.strip()
+
+
+def test_a_fresh_cache_with_the_calls_gives_the_very_table(workshop: Workshop, board: Path) -> None:
+    table = Path(_run(workshop), "table.csv").read_text()
+    workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(workshop.folder / "fresh.sqlite"))
+    calls = workshop.calls
+    file = "results/pools/toy-calls.parquet"
+    status, out, err = workshop.run("cache", "import", file)
+    assert (status, out) == (0, f"{file}: {calls} results\n"), err
+    method = ("--method", "majority,cat,best_of_n{by=length}", "--out", "again", "--offline")
+    status, _, err = workshop.run(*RUN, *method)
+    assert status == 0, err
+    assert workshop.calls == calls
+    assert Path("again", "table.csv").read_text() == table
+    assert workshop.run("cache", "verify")[0] == 0
+
+
+def test_calls_are_exported_on_their_own_and_tampering_shows(
+    workshop: Workshop, board: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    status, out, err = workshop.run("cache", "export", "c.parquet", "--calls", _run(workshop))
+    assert status == 0, err
+    assert out.startswith(f"c.parquet: {workshop.calls} results, digest ")
+    table = pq.read_table("c.parquet")
+    pq.write_table(table.slice(1), "c.parquet")
+    workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(workshop.folder / "fresh.sqlite"))
+    status, _, err = workshop.run("cache", "import", "c.parquet")
+    assert status == 2
+    assert "does not hold what its digest says" in err
+    assert workshop.run("cache", "import", "toy/rows.jsonl")[0] == 2
+
+
+def test_another_cache_has_nothing_to_publish(workshop: Workshop, board: Path) -> None:
+    workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(workshop.folder / "fresh.sqlite"))
+    run = _run(workshop)
+    for option in ("--pool", "--calls"):
+        status, _, err = workshop.run("leaderboard", "add", run, option, "x.parquet")
+        assert status == 2, err
+        assert not Path("x.parquet").exists()
