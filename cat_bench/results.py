@@ -60,6 +60,7 @@ class Row:
     answer: str | None = None
     answer_cluster: int | None = None
     rollout_var: float | None = None
+    subsets: float | None = None
     calls: float = 0.0
     prompt_tokens: float = 0.0
     shared_prompt_tokens: float = 0.0
@@ -78,7 +79,9 @@ class Row:
     spent_prompt_tokens: float = 0.0
     spent_completion_tokens: float = 0.0
     truncated: float = 0.0
+    refused: float = 0.0
     empty: float = 0.0
+    missing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,26 +270,31 @@ def read_record(folder: Path) -> dict[str, JSON]:
 
 
 def read_scores(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The run's `Row`s."""
-    return _read(folder / "scores.parquet", columns)
+    """The run's `Row`s; a column younger than the run holds its default."""
+    return _read(folder / "scores.parquet", Row, columns)
 
 
 def read_rollouts(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The run's `RolloutRow`s."""
-    return _read(folder / "rollouts.parquet", columns)
+    """The run's `RolloutRow`s; a column younger than the run holds its default."""
+    return _read(folder / "rollouts.parquet", RolloutRow, columns)
 
 
 def read_questions(folder: Path) -> pd.DataFrame:
     """The run's `QuestionRow`s, `meta` as mappings."""
-    rows = _read(folder / "questions.parquet", None)
+    rows = _read(folder / "questions.parquet", QuestionRow, None)
     return rows.assign(meta=[json.loads(text) for text in rows["meta"]])
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+def _read(path: Path, kind: type, columns: Sequence[str] | None) -> pd.DataFrame:
     import pandas as pd
+    import pyarrow.parquet as pq
 
+    defaults = {field.name: field.default for field in fields(kind)}
+    wanted = list(columns or defaults)
     try:
-        return pd.read_parquet(path, columns=list(columns) if columns else None)
+        there = set(pq.read_schema(path).names)
+        rows = pd.read_parquet(path, columns=[name for name in wanted if name in there])
     except (OSError, ValueError) as error:
-        why = str(error).partition(" in ")[0]
-        raise DataError(path, f"cannot be read ({why}); run it again.") from error
+        raise DataError(path, f"cannot be read: {error}.") from error
+    younger = {name: [defaults[name]] * len(rows) for name in wanted if name not in there}
+    return rows.assign(**younger)[wanted]

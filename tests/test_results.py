@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cat_bench.errors import DataError, UsageError
@@ -167,3 +168,13 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     for read in (read_scores, read_rollouts):
         with pytest.raises(DataError, match="cannot be read"):
             read(tmp_path)
+
+
+def test_a_column_younger_than_the_run_holds_its_default(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "scores.parquet"
+    pd.read_parquet(path).drop(columns=["slots", "calls", "answer"]).to_parquet(path)
+    found = read_scores(tmp_path, columns=["question", "slots", "calls", "answer"])
+    assert found["slots"].tolist() == [()] * len(ROWS)
+    assert found["calls"].tolist() == [0.0] * len(ROWS)
+    assert found["answer"].isna().all()
