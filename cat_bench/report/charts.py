@@ -51,8 +51,8 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
         zorder=1,
         label="Pareto front",
     )
-    for index, (name, rows) in enumerate(points.groupby("method", sort=False)):
-        rows = rows.sort_values("n")
+    groups = [(name, rows.sort_values("n")) for name, rows in points.groupby("method", sort=False)]
+    for index, (name, rows) in enumerate(groups):
         axes.plot(
             rows["tokens"],
             100 * rows["score"],
@@ -79,7 +79,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.set_xlabel("tokens per question, prompt and completion (small figures: n)")
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)
-    _legend(figure, axes)
+    _legend(figure, axes, order={shown(str(m)): float(r["score"].iloc[-1]) for m, r in groups})
     axes.set_title(title(record), loc="left", parse_math=False)
     return figure
 
@@ -169,10 +169,14 @@ def _chosen(last: pd.DataFrame) -> Sequence[str]:
     return [*first, *rest[: _BARS - len(first)]]
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
+def _legend(figure: Figure, axes: Axes, order: Mapping[str, float] | None = None) -> None:
+    """A legend beside the axes; the names in `order` follow their lines down."""
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if not handles:
         return
-    legend = figure.legend(handles, names, loc="outside right upper", frameon=False)
+    names = sorted(handles, key=lambda name: -(order or {}).get(name, 0.0))
+    legend = figure.legend(
+        [handles[name] for name in names], names, loc="outside right upper", frameon=False
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)

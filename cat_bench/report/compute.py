@@ -26,7 +26,7 @@ from cat_bench.types import JSON, FloatArray, Usage
 
 COMPUTE_COLUMNS = (
     *("task", "model", "method", "n", "kind", "score", "ci_low", "ci_high"),
-    *("tokens", "shared_tokens", "flops", "shared_flops", "money"),
+    *("calls", "tokens", "shared_tokens", "flops", "shared_flops", "money"),
     *("front", "gap_closed", "reference"),
     *("matched_n", "matched_score", "diff", "diff_low", "diff_high", "p", "questions_needed"),
     *("shared_matched_n", "shared_matched_score", "shared_diff"),
@@ -147,6 +147,7 @@ def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd
     written = costs["completion_tokens"]
     table = pd.DataFrame(
         {
+            "calls": costs["calls"],
             UNSHARED: costs["prompt_tokens"] + written,
             SHARED: costs["shared_prompt_tokens"] + written,
         }
@@ -213,7 +214,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     `table` is that of `compute`.
     """
     shared = max(record["config"].get("budgets") or table["n"], default=0)
-    last = table[(table["n"] <= shared) & (table["method"] != ORACLE)]
+    single = (table["method"] == SINGLE) & (table["n"] > 1)
+    last = table[(table["n"] <= shared) & (table["method"] != ORACLE) & ~single]
     last = last.drop_duplicates("method", keep="last").sort_values(
         "score", ascending=False, kind="stable"
     )
@@ -228,13 +230,14 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         f"{base} at the same tokens": [_opponent(row) for row in rows],
         "difference, points": [points(row, "diff") for row in rows],
         "p": [p_value(row["p"]) for row in rows],
-        "prefix shared: difference": [points(row, "shared_diff") for row in rows],
+        "difference, prefix shared": [_shared(row) for row in rows],
         "gap closed, %": [percent(row["gap_closed"]) for row in rows],
     }
     front = [f"{cell(row['method'])}@{row['n']}" for row in records(table[table["front"]])]
     notes = [
         f"{base} at the same tokens: its curve over n, question by question, interpolated linearly "
-        "in the logarithm of tokens; *not reached* where its largest n is cheaper.",
+        "in the logarithm of tokens; *not reached* where its largest n is cheaper, *below* where a "
+        "single rollout is dearer.",
         "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
         "common prompt is counted once, as a server with a prefix cache would.",
         "Gap closed: (score - single) / (oracle - single), at the same n.",
@@ -262,5 +265,16 @@ def _opponent(row: Mapping[str, JSON]) -> str:
     if row["method"] in {row["reference"], SINGLE}:
         return ""
     if isnan(row["matched_n"]):
-        return "not reached"
+        return _outside(row)
     return f"{percent(row['matched_score'])} (n = {row['matched_n']:.1f})"
+
+
+def _shared(row: Mapping[str, JSON]) -> str:
+    if row["method"] in {row["reference"], SINGLE}:
+        return ""
+    return points(row, "shared_diff") or _outside(row)
+
+
+def _outside(row: Mapping[str, JSON]) -> str:
+    """On which side of the reference's curve the method's cost lies."""
+    return "below" if row["calls"] <= 1 else "not reached"
