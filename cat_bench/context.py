@@ -16,7 +16,7 @@ import numpy as np
 
 from cat_bench.costs import Charge
 from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
-from cat_bench.model import Model
+from cat_bench.model import Model, logprobs_of
 from cat_bench.prompts import Prompts
 from cat_bench.types import (
     JSON,
@@ -30,7 +30,6 @@ from cat_bench.types import (
     Rollout,
     Sampling,
     T,
-    Usage,
 )
 
 
@@ -73,21 +72,21 @@ class Borrowed:
         wanted = Sampling(**sampling).over(self.role.sampling)
         drawn = await self.role.model.draw(messages, [draw], wanted)
         reply = drawn[draw]
+        self.bill.append(Charge.of(self.name, reply, fresh=draw in drawn.fresh))
         if isinstance(reply, Failure):
             raise failed(reply)
-        fresh, empty = draw in drawn.fresh, not reply.text.strip()
-        self.bill.append(Charge(self.name, reply.usage, fresh, reply.finish, empty))
         return reply
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray:
         """Log-probability in nats of each token of `text` as the reply to `messages`."""
         if "scoring" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} cannot score a given text")
-        found = await self.role.model.logprob(messages, text)
-        if isinstance(found, Failure):
+        drawn = await self.role.model.scored(messages, text)
+        if isinstance(found := drawn[0], Failure):
+            self.bill.append(Charge.of(self.name, found))
             raise failed(found)
-        self.bill.append(Charge(self.name, Usage(prompt=len(found))))
-        return found
+        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh))
+        return logprobs_of(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ kept beside them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cat_bench.errors import UsageError
-from cat_bench.types import JSON, Usage
+from cat_bench.errors import ConfigError, UsageError
+from cat_bench.types import JSON, Failure, Reply, Usage
 from cat_bench.validation import read_yaml, validated
 
 ROLES = ("policy", "anchor", "judge")
@@ -26,7 +27,9 @@ TOTALS = (
 )
 BY_ROLE = tuple(f"{role}_{part}" for role in ROLES for part in PARTS)
 SPENT = ("spent_calls", "spent_prompt_tokens", "spent_completion_tokens")
-ENDS = ("truncated", "empty")
+ENDS = ("truncated", "refused", "empty", "missing")
+NOTHING = frozenset({"refused", "missing"})
+"""Ends of calls that gave no reply."""
 COSTS = (*TOTALS, *BY_ROLE, *SPENT, *ENDS)
 
 
@@ -35,21 +38,32 @@ class Charge:
     """One call on a bill: the role asked, what it used, how it ended, whether it was made now."""
 
     role: str
-    usage: Usage
+    usage: Usage = Usage()
     fresh: bool = False
-    finish: str | None = None
-    empty: bool = False
+    end: str | None = None
+    """One of `ENDS`; None for a reply that is whole."""
+
+    @classmethod
+    def of(cls, role: str, result: Reply | Failure, *, fresh: bool = False) -> Charge:
+        """The charge of one call's result; one that failed used nothing that anybody counts."""
+        if isinstance(result, Failure):
+            return cls(role, end="refused" if result.kind == "refused" else "missing")
+        cut = "truncated" if result.finish == "length" else None
+        return cls(role, result.usage, fresh, cut if result.text.strip() else "empty")
 
 
-def costs(n: int, *, pool: Sequence[Usage], bill: Sequence[Charge]) -> dict[str, float]:
-    """The `COSTS` of n average rollouts of a pool and of the calls on a bill.
+def costs(n: int, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[str, float]:
+    """The `COSTS` of n average rollouts of a pool, a charge per slot, and of the calls on a bill.
 
     `prompt_tokens` counts the prompt once per rollout, `shared_prompt_tokens` once for all n.
-    `truncated` and `empty` count the bill's replies that were cut off, or said nothing.
+    `truncated`, `refused`, `empty` and `missing` count those of n average slots and of the bill
+    that ended so; a reply that was cut off before it said anything is empty.
     """
-    share = n / max(len(pool), 1)
-    drafts, called = sum(pool, Usage()), sum((c.usage for c in bill), Usage())
+    there = [charge.usage for charge in pool if charge.end not in NOTHING]
+    share = n / max(len(there), 1)
+    drafts, called = sum(there, Usage()), sum((c.usage for c in bill), Usage())
     now = spent(bill)
+    ends, ended = Counter(c.end for c in pool), Counter(c.end for c in bill)
     found = {
         "calls": n + len(bill),
         "prompt_tokens": share * drafts.prompt + called.prompt,
@@ -57,8 +71,7 @@ def costs(n: int, *, pool: Sequence[Usage], bill: Sequence[Charge]) -> dict[str,
         "completion_tokens": share * drafts.completion + called.completion,
         "reasoning_tokens": share * drafts.reasoning + called.reasoning,
         **{f"spent_{part}": count for part, count in now.items()},
-        "truncated": sum(charge.finish == "length" for charge in bill),
-        "empty": sum(charge.empty for charge in bill),
+        **{end: n / max(len(pool), 1) * ends[end] + ended[end] for end in ENDS},
     }
     for role in ROLES:
         asked = [charge.usage for charge in bill if charge.role == role]
@@ -95,11 +108,16 @@ class Price:
 
 
 def read_prices(path: Path) -> dict[str, Price]:
-    """The prices in a YAML file, `MODEL: {input: ..., output: ...}` per million tokens."""
-    entries = read_yaml(path).items()
-    return {
-        str(model): validated(Price, values, source=f"{path}: {model}") for model, values in entries
-    }
+    """The prices in a YAML file, `MODEL: {input: ..., output: ...}` per million tokens.
+
+    Raises ConfigError.
+    """
+    prices = {}
+    for model, values in read_yaml(path).items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(path, str(model), "should be {input: ..., output: ...}, per million.")
+        prices[str(model)] = validated(Price, values, source=f"{path}: {model}")
+    return prices
 
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price:

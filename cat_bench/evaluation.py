@@ -215,11 +215,13 @@ class Evaluation:
         rows: list[Row] = []
         if whole and not method.needs & CALLING:
             rows = [await self._draw(method, n, 0, whole[0])]
-            if rows[0].calls > n:
+            if costly := rows[0].calls > n:
                 whole = whole[: self.settings.draws]
         done = len(rows)
         rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k >= done)
-        return [*rows, *await asyncio.gather(*rest)]
+        rows += await asyncio.gather(*rest)
+        subsets_there = None if costly else float(math.comb(len(order), n))
+        return [replace(row, subsets=subsets_there) for row in rows]
 
     async def _draw(self, method: Method, n: int, draw: int, slots: Sequence[int]) -> Row:
         by_slot = {r.slot: r for r in self.rollouts}
@@ -282,7 +284,8 @@ class Evaluation:
 
     def _row(self, method: str, n: int, *, bill: Sequence[Charge] = (), **fields: JSON) -> Row:
         """A row with the cost of n average rollouts of this pool and of the calls on the bill."""
-        pool = [r.reply.usage for r in self.rollouts]
+        pool = [Charge.of("policy", rollout.reply) for rollout in self.rollouts]
+        pool += [Charge.of("policy", failure) for failure in self.pool.failures.values()]
         cost: dict[str, JSON] = {**costs(n, pool=pool, bill=bill)}
         return Row(
             question=self.question.id,

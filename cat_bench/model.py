@@ -131,16 +131,26 @@ class Model:
             label=self._label,
         )
 
+        use = expected(call)
+        tokens = use.prompt + use.completion
+
         async def sample(mine: Sequence[int]) -> dict[int, Result]:
             seeds = [seed_of(call.key, slot, self._seed) for slot in mine]
             request = Request(call.messages, sampling, tuple(seeds))
-            fresh = await self._flow.tried(request, self.backend.generate)
+            fresh = await self._flow.tried(
+                request, self.backend.generate, tokens=tokens * len(mine)
+            )
             return dict(zip(mine, fresh, strict=True))
 
         return await self._obtain(call, slots, sample)
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Log-probability in nats of each token of `text` as the reply to `messages`."""
+        found = (await self.scored(messages, text))[0]
+        return found if isinstance(found, Failure) else logprobs_of(found)
+
+    async def scored(self, messages: Sequence[Message], text: str) -> Drawn:
+        """What `logprob` gives, as the result of slot 0: a reply without text."""
         call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
 
         async def measure(_: Request) -> Sequence[Result]:
@@ -151,12 +161,10 @@ class Model:
 
         async def score(mine: Sequence[int]) -> dict[int, Result]:
             request = Request(call.messages, Sampling(), tuple(mine))
-            return dict(zip(mine, await self._flow.tried(request, measure), strict=True))
+            found = await self._flow.tried(request, measure, tokens=expected(call).prompt)
+            return dict(zip(mine, found, strict=True))
 
-        result = (await self._obtain(call, [0], score))[0]
-        if isinstance(result, Failure):
-            return result
-        return np.empty(0) if result.token_logprobs is None else result.token_logprobs
+        return await self._obtain(call, [0], score)
 
     async def close(self) -> None:
         """Release the backend."""
@@ -258,21 +266,32 @@ class Model:
                 self._budget.spend(self.name, result.usage)
 
 
+def logprobs_of(reply: Reply) -> FloatArray:
+    """A scored text's log-probabilities, empty where there are none."""
+    return np.empty(0) if reply.token_logprobs is None else reply.token_logprobs
+
+
+def expected(call: Call) -> Usage:
+    """The most that one draw of a call can use; a prompt token is taken to be four characters."""
+    prompt = sum(len(message["content"]) for message in call.messages) // 4
+    if call.kind == "logprob":
+        return Usage(prompt + len(call.text or "") // 4)
+    return Usage(prompt, int(call.sampling.get("max_tokens", UNBOUNDED_TOKENS)))
+
+
 def placeholder(call: Call, slot: int) -> Reply:
     """A reply in the place of one that was not asked for, of the greatest length it could have.
 
     It answers and chooses something wherever a prompt asks for a box, and is a verdict where one
     asks for JSON (in which `\\b` is an escape, so that one text can be both). Another question's
-    reply is another text. Prompt tokens are taken to be a quarter of the characters.
+    reply is another text.
     """
-    prompt = sum(len(message["content"]) for message in call.messages) // 4
-    longest = int(call.sampling.get("max_tokens", UNBOUNDED_TOKENS))
     chosen = 1 if call.sampling.get("temperature") == 0 else slot + 1
     scored = np.zeros(len(call.text or "") // 4 + 1)
     return Reply(
         text=f'{{"explanation": "{call.key[:8]} \\boxed{{{chosen}}}", "met": true}}',
         finish="stop",
-        usage=Usage(prompt, longest if call.kind == "generate" else 0),
+        usage=expected(call),
         token_logprobs=scored,
         token_entropies=scored,
         measures={"certainties": scored, "confidences": scored},

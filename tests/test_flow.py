@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pytest
@@ -141,7 +142,7 @@ def test_delays_grow_with_jitter_up_to_the_longest(loop: Clockwork) -> None:
 
     limits = Limits(retries=9, first_delay=1.0, longest_delay=4.0)
     assert run(loop, Flow(limits).tried(ask(), down)) == [DOWN]
-    waits = [after - before for before, after in zip(at, at[1:], strict=False)]
+    waits = [after - before for before, after in pairwise(at)]
     ceilings = [1.0, 2.0, *[4.0] * 7]
     assert len(waits) == 9
     assert all(0 <= wait <= most for wait, most in zip(waits, ceilings, strict=True))
