@@ -71,7 +71,8 @@ class Writer:
         self._read = read
         self._begin = begin
         self._lease_s = lease_s
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._buried = False
         self._held: set[Place] = set()
         self._renew_at = 0.0
 
@@ -121,6 +122,8 @@ class Writer:
         }
         if not wanted:
             return set()
+        if not self._buried:
+            self._bury(connection)
         taken = self._lease(connection, sorted(wanted.keys() - self._held))
         found = results_at(connection, wanted)
         self._free(connection, [taken & found.keys()])
@@ -129,6 +132,13 @@ class Writer:
         for place in taken - found.keys():
             wanted[place].mine.append(place)
         return taken - found.keys()
+
+    def _bury(self, connection: sa.Connection) -> None:
+        """Free what processes of this machine held when they were killed, once."""
+        owners = connection.scalars(sa.select(_lease.owner).distinct())
+        gone = [owner for owner in owners if _gone(owner)]
+        connection.execute(sa.delete(schema.leases).where(_lease.owner.in_(gone)))
+        self._buried = True
 
     def _lease(self, connection: sa.Connection, places: Sequence[Place]) -> set[Place]:
         """Lease what no other process holds; returns what is now ours."""
@@ -153,6 +163,20 @@ class Writer:
         rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in freed]
         if rows:
             connection.execute(_FREE, rows)
+
+
+def _gone(owner: str) -> bool:
+    """Whether an owner was a process of this machine, and is no more."""
+    host, pid, _ = owner.split("/")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _freed(batch: Sequence[Job]) -> list[Sequence[Place]]:
