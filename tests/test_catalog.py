@@ -232,3 +232,37 @@ def test_a_method_that_cannot_be_had(spec: str, message: str, tmp_path: Path) ->
     with pytest.raises(UsageError, match=message) as caught:
         catalog.method(spec.replace("{folder}", str(tmp_path)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_conversation_becomes_messages_and_a_text_to_quote() -> None:
+    samples = {sample.question.id: sample for sample in catalog.task("healthbench-mini").samples()}
+    turns = samples["mini-04"].question
+    assert [message["role"] for message in turns.messages] == ["user", "assistant", "user"]
+    assert turns.text.startswith("User: I twisted my ankle")
+    assert "\n\nAssistant: Sorry to hear that." in turns.text
+
+
+def test_a_repeated_prompt_is_one_cluster_whatever_its_rubric() -> None:
+    samples = {sample.question.id: sample for sample in catalog.task("healthbench-mini").samples()}
+    assert samples["mini-01"].cluster == samples["mini-02"].cluster
+    assert samples["mini-01"].target != samples["mini-02"].target
+    assert len({sample.cluster for sample in samples.values()}) == len(samples) - 1
+
+
+def test_rubrics_and_tags_stay_out_of_the_question() -> None:
+    for sample in catalog.task("healthbench-mini").samples():
+        shown = repr(sample.question)
+        secrets = [*sample.target["tags"], *(c["criterion"] for c in sample.target["rubric"])]
+        assert secrets
+        assert not any(secret in shown for secret in secrets)
+
+
+@pytest.mark.parametrize("name", ["healthbench", "healthbench-hard", "healthbench-consensus"])
+def test_healthbench_is_pinned(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = catalog.task(name)
+    assert len(str(task.data["revision"])) == 40
+    assert len(str(task.data["sha256"])) == 64
+    (tmp_path / str(task.data["local"])).write_text("{}\n")
+    monkeypatch.setenv("CAT_BENCH_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="and the task pins"):
+        list(task.samples())

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cat_bench.datasets import Data, locate, read, rows
+from cat_bench.datasets import Data, digest, locate, read, rows
 from cat_bench.errors import DataError
 from cat_bench.types import JSON
 
@@ -262,3 +262,54 @@ def test_without_a_hub_the_way_out_is_named(tmp_path: Path) -> None:
     assert said.startswith(f"HuggingFaceH4/MATH-500/test.jsonl at {MATH['revision']}: cannot be ")
     assert "put the file as math500.jsonl into a folder and set CAT_BENCH_DATA to it" in said
     assert said.count("\n") == 1
+
+
+TALK: dict[str, JSON] = {
+    "id": "a",
+    "prompt": [{"role": "user", "content": "Hello?"}],
+    "rubrics": [{"criterion": "answers", "points": 1}],
+    "example_tags": ["theme:t"],
+}
+TALKS = {"id": "id", "messages": "prompt", "answer": "rubrics", "tags": "example_tags"}
+
+
+def talks(folder: Path, *lines: JSON, **fields: JSON) -> list[dict[str, JSON]]:
+    path = written(folder, *lines)
+    section = Data.model_validate({"file": path.name, "fields": TALKS, **fields})
+    return list(rows(section, base=folder))
+
+
+def test_a_conversation_keeps_its_tags_beside_its_target(tmp_path: Path) -> None:
+    [row] = talks(tmp_path, {**TALK, "unknown": {"is": "passed over"}})
+    assert row["messages"] == TALK["prompt"]
+    assert (row["answer"], row["tags"], row["meta"]) == (TALK["rubrics"], ["theme:t"], {})
+
+
+def test_a_conversation_without_an_id_is_called_by_its_content(tmp_path: Path) -> None:
+    [row] = talks(tmp_path, {**TALK, "id": None})
+    assert row["id"] == digest(TALK["prompt"])
+
+
+def test_an_id_with_another_rubric_is_another_row(tmp_path: Path) -> None:
+    other = {**TALK, "rubrics": [{"criterion": "greets", "points": 1}]}
+    first, second = talks(tmp_path, TALK, other)
+    assert (first["id"], second["id"]) == ("a", f"a-{digest(other['rubrics'])}")
+    with pytest.raises(DataError, match="line 3: repeats the id 'a-"):
+        talks(tmp_path, TALK, other, other)
+
+
+def test_some_of_a_files_rows(tmp_path: Path) -> None:
+    lines = [
+        {**TALK, "id": "x", "subsets": ["hard", "long"], "level": 1},
+        {**TALK, "id": "y", "subsets": [], "level": 1},
+        {**TALK, "id": "z", "subsets": "hard", "level": 2},
+    ]
+    for where, kept in (
+        ({"subsets": "hard"}, ["x", "z"]),
+        ({"level": 1}, ["x", "y"]),
+        ({"level": 1, "subsets": "hard"}, ["x"]),
+        ({"nowhere": "hard"}, ["x", "y", "z"]),
+    ):
+        assert [row["id"] for row in talks(tmp_path, *lines, where=where)] == kept
+    with pytest.raises(DataError, match="line 4: lacks 'subsets', unlike the first row"):
+        talks(tmp_path, *lines, {**TALK, "id": "w"}, where={"subsets": "hard"})
