@@ -159,18 +159,18 @@ def expected_parts(
     ]
 
 
-def draw_error(values: ArrayLike, *, subsets: int) -> float:
-    """Monte-Carlo standard error of the mean of `values` (draws,), each from a different subset.
+def draw_error(spread: ArrayLike, *, draws: ArrayLike, subsets: ArrayLike) -> FloatArray:
+    """Monte-Carlo standard error of means of `draws` values, each from a different subset.
 
-    `subsets` is C(N, n), how many there are: the error is 0 once all of them were drawn. Disjoint
-    and balanced draws tend to vary less than this. NaN for fewer than two draws.
+    `spread` is the values' standard deviation (divided by draws - 1) and `subsets` is C(N, n), how
+    many subsets there are; infinite where a value is random beyond its subset. 0 once all of them
+    were drawn, NaN for fewer than two draws. Disjoint and balanced draws tend to vary less.
     """
-    drawn = np.asarray(values, dtype=float)
-    if len(drawn) == subsets > 0:
-        return 0.0
-    if len(drawn) < 2:
-        return nan
-    return float(np.std(drawn, ddof=1) * np.sqrt((1 - len(drawn) / subsets) / len(drawn)))
+    drawn, there = np.asarray(draws, dtype=float), np.asarray(subsets, dtype=float)
+    left = 1 - np.divide(drawn, there, out=np.ones_like(drawn), where=drawn < there)
+    error = np.asarray(spread, dtype=float) * np.sqrt(left / np.maximum(drawn, 1))
+    found: FloatArray = np.where(drawn < 2, nan, error)
+    return np.where((drawn == there) & (drawn > 0), 0.0, found)
 
 
 def _votes(labels: Sequence[Label]) -> Counter[Label]:

@@ -36,7 +36,8 @@ class Row:
     no answer (and counts 0 in it). `slots` are what a draw read, in the order they were handed
     over. A synthesised `text` has its `answer`, and in `answer_cluster` the cluster of the pool
     that it belongs to; None where no rollout gives it. `rollout_var` is the variance of an exact
-    value over fresh rollouts of the same question; None where it cannot be told. `part_scores` are
+    value over fresh rollouts of the same question; None where it cannot be told. `subsets` is how
+    many there are for a draw to read, where its value depends on nothing else. `part_scores` are
     the score's counterparts for `parts` of the question's rubric (a theme, an axis). From `calls`
     on, costs: see `cat_bench.costs`.
     """
@@ -60,6 +61,7 @@ class Row:
     answer: str | None = None
     answer_cluster: int | None = None
     rollout_var: float | None = None
+    subsets: float | None = None
     subsets: float | None = None
     calls: float = 0.0
     prompt_tokens: float = 0.0

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import combinations, permutations
-from math import comb, isnan, nan
+from math import comb, inf, isnan, nan
 
 import numpy as np
 import pytest
@@ -330,8 +330,11 @@ def test_one_rollout_and_none() -> None:
 def test_monte_carlo_error_is_that_of_sampling_subsets_without_replacement() -> None:
     population = np.array([0.0, 0.0, 1.0, 0.5, 1.0, 0.25])
     means = [np.mean(drawn) for drawn in combinations(population, 3)]
-    squared = [draw_error(drawn, subsets=6) ** 2 for drawn in combinations(population, 3)]
+    spreads = [np.std(drawn, ddof=1) for drawn in combinations(population, 3)]
+    squared = draw_error(spreads, draws=[3] * 20, subsets=[6] * 20) ** 2
     assert np.mean(squared) == pytest.approx(np.var(means))
-    assert draw_error(population, subsets=6) == 0
-    assert isnan(draw_error([1.0], subsets=6))
-    assert isnan(draw_error([], subsets=0))
+    assert draw_error(0.5, draws=6, subsets=6) == 0
+    assert draw_error(nan, draws=1, subsets=1) == 0
+    assert draw_error(0.5, draws=4, subsets=inf) == pytest.approx(0.25)
+    assert isnan(draw_error(nan, draws=1, subsets=6))
+    assert isnan(draw_error(nan, draws=0, subsets=0))

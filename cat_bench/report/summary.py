@@ -53,6 +53,7 @@ COLUMNS = (
     "fallback",
     "lost",
     "draws",
+    "se_draws",
     "kind",
     "flag",
     "reason",
@@ -81,7 +82,8 @@ def summarise(folder: Path, *, reference: str | None = None) -> pd.DataFrame:
     - `unscored` counts questions and `failed` draws; `abstained`, `fallback` and `lost` are shares
       of the draws' mass in [0, 1]. Calls and tokens are means per question of one stand-alone use.
     - `draws` is the mean number of draws per question; empty where the value is an exact
-      expectation.
+      expectation. `se_draws` is the Monte-Carlo standard error of the score: how far it may be from
+      the mean over all subsets; 0 where all of them were drawn, empty where it cannot be told.
     - A method that is not available is one row without n, with its `reason`.
     - Where a rubric scored, two more columns: see `extended`.
     """
@@ -117,9 +119,10 @@ def _totals(per_question: pd.DataFrame) -> dict[Key, dict[str, JSON]]:
     table["score_fallback_0"] = table["score_fallback_0"].clip(0, 1)
     table["draws"] = table["draws"].where(table["draws"] > 0)
     table["failed"] = groups["failed"].sum().astype(int)
-    moved = groups["rollout_var"].agg(["mean", "count", "size"])
-    known = moved["count"] > moved["size"] / 2
-    table["se_rollouts"] = ((moved["mean"] / moved["size"]) ** 0.5).where(known)
+    for name, column in (("rollout_var", "se_rollouts"), ("draw_var", "se_draws")):
+        moved = groups[name].agg(["mean", "count", "size"])
+        known = moved["count"] > moved["size"] / 2
+        table[column] = ((moved["mean"] / moved["size"]) ** 0.5).where(known)
     table["unscored"] = groups["value"].size() - groups["value"].count()
     entries: JSON = table.to_dict("index")
     return {(m, int(n)): entry for (m, n), entry in entries.items()}

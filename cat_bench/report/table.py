@@ -85,6 +85,8 @@ def render(
         blocks += ["## Score by n, %", _by_n(scored, "score")]
     if scored["se_rollouts"].notna().any():
         blocks += ["## Same questions, new rollouts: ± points by n", _by_n(scored, "se_rollouts")]
+    if len(drawn := scored[scored["se_draws"] > _SOME]):
+        blocks += ["## Subsets drawn: Monte-Carlo ± points by n", _by_n(drawn, "se_draws")]
     notes = "\n".join(f"- {note}" for note in _notes(summary, record))
     return "\n\n".join([*blocks, *more, "## Notes", notes]) + "\n"
 
@@ -178,7 +180,7 @@ def _flags(summary: pd.DataFrame) -> Iterator[str]:
 
 def _draws(summary: pd.DataFrame) -> Iterator[str]:
     sampled = summary[(summary["n"] > 0) & summary["score"].notna()]
-    drawn = sampled[sampled["draws"].notna()]
+    drawn = sampled[sampled["draws"].notna() & (sampled["se_draws"] != 0)]
     if drawn.empty:
         return
     low, high = drawn["draws"].min(), drawn["draws"].max()

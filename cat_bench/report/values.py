@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cat_bench.costs import COSTS
+from cat_bench.estimators import draw_error
 from cat_bench.intervals import Difference, mean_interval, paired_difference
 from cat_bench.results import read_record, read_scores
 from cat_bench.types import JSON, FloatArray
@@ -25,7 +26,7 @@ Key: TypeAlias = tuple[JSON, ...]
 """(method, n); among several runs (run, method, n)."""
 KEY = ["method", "n"]
 _READ = (
-    *("question", "cluster", *KEY, "draw", "slots", "rollout_var"),
+    *("question", "cluster", *KEY, "draw", "slots", "subsets", "rollout_var"),
     *("score", "lost", "abstained", "failed", "fallback"),
     *COSTS,
 )
@@ -110,7 +111,8 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     """The mean over draws, per method, n and question: values, shares and costs.
 
     `rollout_var` is the variance of the value over fresh rollouts: of an exact value as recorded,
-    of drawn ones between the draws that share no rollout.
+    of drawn ones between the draws that share no rollout. `draw_var` is the variance of a drawn
+    value over other draws from the same pool.
     """
     rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
     scored = rows["score"].notna()
@@ -133,6 +135,12 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     means["score_fallback_0"] = means["strict"] / means["weight"]
     between = groups["apart"].var() / groups["apart"].count()
     means["rollout_var"] = means["rollout_var"].fillna(between)
+    drawn = rows.groupby([*KEY, "question"], sort=False)
+    spread, count = drawn["score"].std(), drawn["score"].count()
+    error = draw_error(
+        spread, draws=count, subsets=drawn["subsets"].first().astype(float).fillna(np.inf)
+    )
+    means["draw_var"] = pd.Series(error**2, spread.index).where(groups["draws"].sum() > 0)
     return means.assign(failed=groups["failed"].sum(), draws=groups["draws"].sum())
 
 
