@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cat_bench.intervals import (
+    bootstrap_error,
     Difference,
     Interval,
     holm,
@@ -345,3 +346,14 @@ def test_so_many_questions_do_settle_the_difference(effect: float) -> None:
 def test_no_number_of_questions_settles_what_does_not_differ() -> None:
     assert questions_needed(0.0, 0.1, 50) is None
     assert questions_needed(0.2, nan, 1) is None
+
+
+def test_the_published_error_is_the_spread_of_clipped_bootstrap_means() -> None:
+    values = np.random.default_rng(0).normal(0.4, 0.3, size=400)
+    plain = values.std() / sqrt(400)
+    assert bootstrap_error(values) == pytest.approx(plain, rel=0.1)
+    assert bootstrap_error(values) == bootstrap_error(values)
+    assert bootstrap_error(values - 2) == 0  # every mean is below 0
+    assert 0 < bootstrap_error(values - values.mean()) < 0.7 * plain
+    assert isnan(bootstrap_error([]))
+    assert bootstrap_error([0.5]) == 0

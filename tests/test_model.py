@@ -13,9 +13,11 @@ import pytest
 from cat_bench.backends import Request
 from cat_bench.backends.replay import Replay
 from cat_bench.backends.scripted import Scripted
-from cat_bench.cache import Cache, import_pool
+from cat_bench.cache import Cache, Call, import_pool
 from cat_bench.flow import Limits
-from cat_bench.model import Model
+from cat_bench.model import Model, placeholder
+from cat_bench.scorers.extraction import last_boxed
+from cat_bench.scorers.rubric import read_verdict
 from cat_bench.types import JSON, Failure, Message, Reply, Sampling
 from tests import toy
 
@@ -259,3 +261,12 @@ async def test_an_imported_pool_gives_what_it_holds(tmp_path: Path, cache: Cache
     assert pool.failures == {}
     found = await model.draw(ASK, [0], PLAIN)
     assert isinstance(found[0], Failure)
+
+
+def test_a_placeholder_is_an_answer_a_choice_and_a_verdict() -> None:
+    calls = [Call("generate", "m", messages=toy.sample(name).question.messages) for name in "ab"]
+    texts = [placeholder(call, 1).text for call in calls]
+    assert texts[0] != texts[1]
+    assert [last_boxed(text) for text in texts] == ["2", "2"]
+    verdicts = [read_verdict(text) for text in texts]
+    assert all(verdict is not None and verdict.met for verdict in verdicts)
