@@ -16,8 +16,14 @@ import click
     type=click.Path(path_type=Path),
     help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
 )
+@click.option("--html", is_flag=True, help="Write page.html as well: one file, no network.")
 def report(
-    folder: Path, reference: str | None, parameters: float | None, prices: Path | None
+    folder: Path,
+    *,
+    reference: str | None,
+    parameters: float | None,
+    prices: Path | None,
+    html: bool,
 ) -> None:
     """Write the tables and figures into the folder RUN; print the main table."""
     from cat_bench import report as reports
@@ -26,5 +32,9 @@ def report(
 
     rates = Rates(parameters, read_prices(prices) if prices else None)
     written = reports.write(folder, reference=reference, rates=rates)
+    if html:
+        from cat_bench.report.webpage import write_page
+
+        written.append(write_page(folder, reference=reference))
     click.echo((folder / "table.md").read_text(encoding="utf-8"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

@@ -1,0 +1,284 @@
+"""The page in a real browser: from disk, without network, by keyboard, on a phone, under attack."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from cat_bench.config import RunConfig
+from cat_bench.report.webpage import write_page
+from cat_bench.session import run
+from cat_bench.types import JSON
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed"
+)
+SCRIPT = "<script>window.owned = 1</script><img src=x onerror='window.owned = 2'>"
+HOSTILE = (
+    f"{SCRIPT}</script><!-- so yes",
+    "x" * 20_000 + " yes",
+    "\u202eright to left \u05d0\u05d1\u05d2 so no",
+    "broken $\\frac{1$ and \\(\\undefined{x}\\) but fine $\\frac{1}{2}$ so \\boxed{yes}",
+    "{{index}} ${owned = 3} \\u003cscript> NUL \x00 \ud800 no",
+    "$$\\href{javascript:owned=4}{x}$$ \\htmlData{a=b}{c} yes",
+)
+TASK = """\
+version: 1
+summary: hostile
+data: {file: rows.jsonl, fields: {problem: problem}}
+scorer: ./scorer.py:LastWord
+"""
+SCORER = '''\
+from cat_bench import Score
+
+
+class LastWord:
+    """Right where the text says yes in the end; nothing is said of a question that has no gold."""
+
+    version = "1"
+
+    def answer(self, text):
+        return text[-12:] or None
+
+    async def clusters(self, answers):
+        distinct = sorted({answer for answer in answers if answer})
+        return [distinct.index(answer) if answer else None for answer in answers]
+
+    async def score(self, sample, texts, ctx):
+        if sample.target == "gone":
+            return [Score(None, "no gold") for text in texts]
+        return [Score(float(sample.target in text[-8:])) for text in texts]
+'''
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run whose model is hostile; the last question cannot be scored."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "task.yaml").write_text(TASK)
+    (folder / "scorer.py").write_text(SCORER)
+    (folder / "prompt.txt").write_text("{{ problem }}")
+    answers = ["yes", "yes", "never", "gone"]
+    (folder / "rows.jsonl").write_text(
+        "".join(
+            f'{{"id": "q{k}</script>", "problem": "{k}: $x^{k}$ {SCRIPT}", "answer": "{answer}"}}\n'
+            for k, answer in enumerate(answers)
+        )
+    )
+    (folder / "model.py").write_text(
+        f"HOSTILE = {HOSTILE!r}\n\n\n"
+        "async def reply(request, seed):\n"
+        "    if 'drafts' in request.messages[-1]['content']:\n"
+        "        return '# UNIFIED RESPONSE\\nso yes'\n"
+        "    return HOSTILE[seed % len(HOSTILE)]\n"
+    )
+    config = RunConfig(
+        task="task.yaml",
+        model="scripted:./model.py:reply",
+        methods=("single", "majority", "cat"),
+        pool=24,
+        out=folder / "run",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CAT_BENCH_CACHE", str(folder / "cache.sqlite"))
+        asyncio.run(run(config))
+        return write_page(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(str(DRIVER)))
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["http://*", "https://*"]})
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser: Chrome, page: Path) -> Chrome:
+    browser.set_window_size(1280, 1000)
+    browser.get("about:blank")
+    browser.get(page.as_uri())
+    _until(browser, "return document.body.dataset.ready === 'yes'")
+    return browser
+
+
+def _until(browser: Chrome, script: str) -> None:
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(script))
+
+
+def _all(browser: Chrome, css: str) -> list[WebElement]:
+    return browser.find_elements(By.CSS_SELECTOR, css)
+
+
+def _active(browser: Chrome, script: str) -> JSON:
+    return browser.execute_script(f"return document.activeElement.{script}")
+
+
+def _open(browser: Chrome, question: str) -> None:
+    """Open a question and everything that is folded in it."""
+    for button in _all(browser, "#list button"):
+        if question in button.text:
+            button.click()
+    _until(browser, "return document.querySelectorAll('#detail details').length > 0")
+    browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, "return document.querySelectorAll('#detail .text').length > 8")
+
+
+def _filtered(browser: Chrome, name: str) -> list[str]:
+    Select(browser.find_element(By.ID, "filter")).select_by_visible_text(name)
+    return [button.text.split("<")[0] for button in _all(browser, "#list button")]
+
+
+def test_whatever_a_model_writes_is_shown_as_text(opened: Chrome) -> None:
+    _open(opened, "q0")
+    shown = opened.execute_script(
+        "return document.getElementById('detail').textContent.toWellFormed()"
+    )
+    for text in (SCRIPT, "x" * 20_000, "{{index}} ${owned = 3}", "\u202eright to left", "\x00"):
+        assert text in shown
+    assert "broken $\\frac{1$ and \\(\\undefined{x}\\) but fine" in shown
+    assert opened.execute_script("return window.owned") is None
+    for element in ("img", "a", "script", "iframe", "object", "form"):
+        assert _all(opened, f"#detail {element}, #list {element}") == []
+    assert "q0</script>" in _all(opened, "#detail h3")[0].text
+
+
+def test_formulas_are_drawn_and_broken_ones_stay_text(opened: Chrome) -> None:
+    _open(opened, "q2")
+    assert _all(opened, "#detail .question math msup")
+    assert _all(opened, "#detail math mfrac")
+    boxed = _all(opened, "#detail math menclose")
+    assert boxed
+    assert boxed[0].value_of_css_property("border-top-width") == "1px"
+    opened.find_element(By.ID, "math").click()
+    _until(opened, "return !document.querySelector('#detail math')")
+    assert "$x^2$" in _all(opened, "#detail .question")[0].text
+
+
+def test_nothing_is_fetched_and_nothing_is_complained_about(opened: Chrome) -> None:
+    _open(opened, "q0")
+    fetched = opened.execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
+    assert fetched == []
+    complaints = opened.get_log("browser")  # type: ignore[no-untyped-call]
+    assert complaints == []
+    blocked = opened.execute_async_script(
+        "const done = arguments[0]; fetch('data:,x').then(() => done('open'), () => done('shut'))"
+    )
+    assert blocked == "shut"
+
+
+def test_filters_find_what_they_say(opened: Chrome) -> None:
+    assert len(_filtered(opened, "all questions")) == 4
+    assert _filtered(opened, "nobody right") == ["q2"]
+    assert _filtered(opened, "unscored") == ["q3"]
+    assert _filtered(opened, "every rollout right") == []
+    better = _filtered(opened, "A right where B is wrong")
+    assert set(better) <= {"q0", "q1"}
+    assert opened.find_element(By.ID, "count").text == f"{len(better)} of 4 questions"
+    _filtered(opened, "all questions")
+    opened.find_element(By.ID, "find").send_keys("1: $x")
+    assert [button.text[:2] for button in _all(opened, "#list button")] == ["q1"]
+
+
+def test_the_table_sorts_by_keyboard(opened: Chrome) -> None:
+    def column(number: int) -> list[str]:
+        return [row.text for row in _all(opened, f"#table tbody tr > :nth-child({number})")]
+
+    scores = [float(text) for text in column(3)]
+    assert scores == sorted(scores, reverse=True)
+    head = _all(opened, "#table thead button")[2]
+    head.send_keys(Keys.ENTER)
+    assert [float(text) for text in column(3)] == sorted(scores)
+    assert _all(opened, "#table th[aria-sort=ascending]")[0].text.startswith("score")
+    assert _active(opened, "textContent") == "score, %"
+    _all(opened, "#table thead button")[0].send_keys(Keys.SPACE)
+    assert column(1) == sorted(column(1))
+
+
+def test_a_question_is_found_and_opened_by_keyboard_alone(opened: Chrome) -> None:
+    for _ in range(60):
+        opened.switch_to.active_element.send_keys(Keys.TAB)
+        if _active(opened, "closest('#list') !== null"):
+            break
+    opened.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert "q1" in _active(opened, "textContent")
+    opened.switch_to.active_element.send_keys(Keys.ENTER)
+    _until(opened, "return document.activeElement.id === 'detail'")
+    assert opened.execute_script("return location.hash") == "#q=q1%3C%2Fscript%3E"
+    opened.switch_to.active_element.send_keys(Keys.TAB)
+    for _ in range(9):
+        if _active(opened, "tagName") == "SUMMARY":
+            break
+        opened.switch_to.active_element.send_keys(Keys.TAB)
+    opened.switch_to.active_element.send_keys(Keys.ENTER)
+    _until(opened, "return document.activeElement.parentElement.open")
+
+
+def test_every_control_has_a_name(opened: Chrome) -> None:
+    _open(opened, "q0")
+    for element in _all(opened, "button, select, input, [role=region], [role=img], summary"):
+        assert element.accessible_name, element.get_attribute("outerHTML")
+
+
+def test_curves_are_switched_off_one_by_one(opened: Chrome) -> None:
+    pixels = "return document.querySelector('#plot canvas').toDataURL()"
+    before = opened.execute_script(pixels)
+    button = _all(opened, "#legend button")[0]
+    button.send_keys(Keys.SPACE)
+    assert button.get_attribute("aria-pressed") == "false"
+    without = opened.execute_script(pixels)
+    assert without != before
+    opened.find_element(By.ID, "bands").click()
+    assert opened.execute_script(pixels) != without
+    Select(opened.find_element(By.ID, "axis")).select_by_value("tokens")
+    assert "tokens" in str(_all(opened, "#plot")[0].get_attribute("aria-label"))
+
+
+def test_on_a_phone_nothing_hangs_over(opened: Chrome) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        _open(opened, "q0")
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
+        assert opened.execute_script(
+            "return [...document.querySelectorAll('#detail .text')]"
+            ".every(text => text.scrollWidth <= text.clientWidth + 1)"
+        )
+        first = _all(opened, "#table tbody th")[0]
+        assert first.size["height"] < 60
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_texts_that_are_not_here_are_said_to_be(
+    page: Path, browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "empty.sqlite"))
+    monkeypatch.chdir(page.parent.parent)
+    copy = shutil.copytree(page.parent, tmp_path / "run")
+    browser.get(write_page(copy).as_uri())
+    _until(browser, "return document.body.dataset.ready === 'yes'")
+    _all(browser, "#list button")[0].click()
+    _until(browser, "return document.querySelectorAll('#detail details').length > 0")
+    browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, "return document.body.textContent.includes('text is not in the cache')")
