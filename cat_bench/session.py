@@ -116,6 +116,7 @@ async def opened(
             money=config.budget_cost,
             prices=read_prices(config.prices) if config.prices else None,
         )
+        methods = _methods(config, task)
         models: dict[str, Model] = {}
         open_model = partial(
             Model,
@@ -150,7 +151,7 @@ async def opened(
         if isinstance(policy := roles.policy.model.backend, Replay):
             task = replace(task, exchangeable=policy.exchangeable)
         settings = _settings(config, roles)
-        methods = _methods(config, task, settings)
+        _check_budgets(methods, settings)
         census = Census(unavailable=_unavailable(methods, task, roles))
         samples = partial(_first, task, config.limit)
         survey = Survey.of(samples())
@@ -298,7 +299,7 @@ def _beyond(n: int, pool: int) -> tuple[int, ...]:
     return tuple(sorted(sizes - {n})) if pool <= EXACT_POOL else ()
 
 
-def _methods(config: RunConfig, task: Task, settings: Settings) -> list[Method]:
+def _methods(config: RunConfig, task: Task) -> list[Method]:
     specs = [spec for spec in config.methods or task.methods if spec not in FRAMES]
     if not specs:
         raise UsageError(f"task {task.name!r} names no methods of its own: give --method.")
@@ -307,9 +308,13 @@ def _methods(config: RunConfig, task: Task, settings: Settings) -> list[Method]:
     for method in methods:
         if names[method.name] > 1:
             raise UsageError(f"two methods are called {method.name!r}: rename the file of one.")
+    return methods
+
+
+def _check_budgets(methods: Sequence[Method], settings: Settings) -> None:
+    for method in methods:
         if odd := [n for n in method.budgets or () if not 0 <= n <= settings.pool]:
             raise UsageError(f"{method.name} reads {odd[0]} rollouts of a pool of {settings.pool}.")
-    return methods
 
 
 def _unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
