@@ -17,6 +17,7 @@ from cat_bench.errors import ConfigError, nearest
 from cat_bench.types import JSON
 
 T = TypeVar("T")
+_STEPS = {"{": 1, "[": 1, "]": -1, "}": -1}
 INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>.*)\})?", re.DOTALL)
 
 
@@ -84,10 +85,10 @@ def scalar(text: str, *, source: str | Path, field: str) -> JSON:
 
 
 def split_list(text: str) -> list[str]:
-    """A comma-separated list; commas inside braces do not split."""
+    """A comma-separated list; commas inside braces and brackets do not split."""
     parts, depth = [""], 0
     for character in text:
-        depth += (character == "{") - (character == "}")
+        depth += _STEPS.get(character, 0)
         if character == "," and depth <= 0:
             parts.append("")
         else:
@@ -96,8 +97,8 @@ def split_list(text: str) -> list[str]:
 
 
 def _balanced(text: str) -> bool:
-    """Whether every brace is closed, and none before it is opened."""
-    depths = list(accumulate((c == "{") - (c == "}") for c in text))
+    """Whether every brace or bracket is closed, and none before it is opened."""
+    depths = list(accumulate(_STEPS.get(c, 0) for c in text))
     return not depths or (min(depths) >= 0 and depths[-1] == 0)
 
 

@@ -96,6 +96,8 @@ def test_inline_parameters() -> None:
     assert split_inline(spec, source="s") == ("best_of_n", expected)
     assert split_inline("vote", source="s") == ("vote", {})
     assert split_inline("vote{}", source="s") == ("vote", {})
+    nested = split_inline("vote{by=confidence{part=tail,window=4},of=[a,b]}", source="s")
+    assert nested == ("vote", {"by": "confidence{part=tail,window=4}", "of": ["a", "b"]})
 
 
 @pytest.mark.parametrize("spec", ["", "{a=1}", "x{a=1", "x}a=1{", "x{a=1}{b=2}", "x{a}", "x{a=[}"])
@@ -106,6 +108,7 @@ def test_bad_inline_parameters(spec: str) -> None:
 
 def test_commas_inside_braces_do_not_split() -> None:
     assert split_list("a{x=1,y=2}, b ,,c{z=3}") == ["a{x=1,y=2}", "b", "c{z=3}"]
+    assert split_list("a{x=1,y=b{z=[2,3]}},c") == ["a{x=1,y=b{z=[2,3]}}", "c"]
     assert split_list("") == []
 
 
