@@ -1,6 +1,6 @@
 """Models that transformers runs in this process, on a GPU or the CPU.
 
-Requests of concurrent callers share batches; a thread of its own runs them. torch and transformers
+Requests of concurrent callers share batches, which threads of their own run. torch and transformers
 are imported when a model is opened, not before.
 
 Invariants: a completion depends on its request and its seed, not on who shares its batch (up to
@@ -22,7 +22,7 @@ from cat_bench.backends.hf.chat import Chat
 from cat_bench.backends.hf.law import Law
 from cat_bench.backends.hf.loading import Checkpoint, defaults
 from cat_bench.backends.hf.work import Draw, Passage
-from cat_bench.backends.hf.worker import Worker
+from cat_bench.backends.hf.worker import Crew
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
 
@@ -50,16 +50,17 @@ class HuggingFace:
         threads: int | None = None,
     ) -> None:
         loaded = Checkpoint.load(path, revision=revision, device=device, dtype=dtype)
-        from cat_bench.backends.hf.decoding import Engine
+        from cat_bench.backends.hf.decoding import Engine, division
 
+        workers, each = division(loaded.model, threads)
         self._identity = loaded.identity
         self._context = loaded.context
         self._vocabulary = loaded.model.config.get_text_config().vocab_size
         self._sampling = defaults(loaded.model.generation_config)
         self._chat = Chat(loaded.tokenizer, loaded.served_by)
         self._batch = batch
-        engine = Engine(loaded.model, loaded.ends, threads)
-        self._worker = Worker(engine.run, rows=batch, tokens=tokens)
+        engine = Engine(loaded.model, loaded.ends, each)
+        self._crew = Crew(engine.run, rows=batch, tokens=tokens, threads=workers)
 
     @property
     def identity(self) -> JSON:
@@ -96,7 +97,7 @@ class HuggingFace:
         draws = await asyncio.to_thread(self._draws, request)
         if isinstance(draws, Failure):
             return [draws] * len(request.seeds)
-        self._worker.submit(draws)
+        self._crew.submit(draws)
         return await asyncio.gather(*(asyncio.wrap_future(draw.future) for draw in draws))
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
@@ -109,12 +110,12 @@ class HuggingFace:
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):
             return passage
-        self._worker.submit([passage])
+        self._crew.submit([passage])
         return await asyncio.wrap_future(passage.future)
 
     async def close(self) -> None:
-        """End the thread; what is under way fails."""
-        await asyncio.to_thread(self._worker.close)
+        """End the threads; what is under way fails."""
+        await asyncio.to_thread(self._crew.close)
 
     def _draws(self, request: Request) -> list[Draw] | Failure:
         sampling = request.sampling.over(self._sampling)

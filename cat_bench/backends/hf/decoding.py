@@ -29,13 +29,15 @@ LIKELIEST = 20
 PREFILL = 8192
 """Tokens of a prefill that go through the model at once: bounds memory, fits a CPU's cache, and a
 piece attends to nothing after it."""
+SMALL, MOST = 100_000_000, 8
+"""Parameters up to which a model on a CPU gets batches side by side, and how many at most."""
 CROWDED = 7 / 8
 """Share of live rows below which the others are moved out; a move costs about one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A model, the ids that end a turn, and how many CPU threads it may use (None: all)."""
+    """A model, the ids that end a turn, and how many threads an operation may use (None: all)."""
 
     model: PreTrainedModel
     ends: tuple[int, ...]
@@ -80,6 +82,17 @@ class Engine:
             logits_to_keep=last,
         )
         return cast(torch.Tensor, made.logits)
+
+
+def division(model: PreTrainedModel, threads: int | None) -> tuple[int, int | None]:
+    """How many batches run side by side, and how many threads each may use.
+
+    A small model's operations are too short to be divided: threads that meet after every one of
+    them stall for a time slice whenever the machine has something else to do.
+    """
+    if model.device.type != "cpu" or model.num_parameters() > SMALL:
+        return 1, threads
+    return threads or min(MOST, torch.get_num_threads()), 1
 
 
 class Prefilled:

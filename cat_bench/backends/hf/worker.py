@@ -1,15 +1,15 @@
-"""The one thread that runs a model: it takes what is waiting in batches of like rows.
+"""The threads that run a model: they take what is waiting in batches of like rows.
 
 Invariants: the event loop never waits for the model; the row that has waited longest is in the
 next batch, with those of the nearest cost; rows times the largest cost of a batch stay within the
-budget; every row is settled, with a `Failure` if need be, and no failure ends the thread.
+budget; every row is settled, with a `Failure` if need be, and no failure ends a thread.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from math import ceil
 from typing import Any, TypeAlias
 
 from cat_bench.backends.hf.work import Work
@@ -23,65 +23,80 @@ CLOSED = Failure("server", "the model was closed before it had finished")
 Row: TypeAlias = Work[Any]
 
 
-class Worker:
+class Crew:
     """Runs batches of at most `rows` rows and `tokens` tokens of cost by `run`, until `close`.
 
     `run` settles each row, or raises MemoryError to get the batch again in halves; the budget is
-    then halved for good.
+    then halved for good. Each of `threads` threads runs one batch at a time.
     """
 
-    def __init__(self, run: Callable[[Sequence[Row]], None], *, rows: int, tokens: int) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[Row]], None], *, rows: int, tokens: int, threads: int = 1
+    ) -> None:
         self._run, self._rows, self._tokens = run, rows, tokens
-        self._incoming: SimpleQueue[Sequence[Row] | None] = SimpleQueue()
-        self._running: Sequence[Row] = ()
+        self._waiting: list[Row] = []
+        self._running: dict[int, Sequence[Row]] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="cat_bench model", daemon=True)
-        self._thread.start()
+        self._changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"cat_bench model {number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, rows: Sequence[Row]) -> None:
         """Queue rows; raises ModelError after `close`."""
-        if self._closed:
-            raise ModelError("the model has been closed; open it again")
-        self._incoming.put(rows)
+        with self._changed:
+            if self._closed:
+                raise ModelError("the model has been closed; open it again")
+            self._waiting.extend(rows)
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """End the thread, within a few steps of what it is doing; what waits is failed."""
-        if not self._closed:
+        """End the threads, within a few steps of what they are doing; what waits is failed."""
+        with self._changed:
             self._closed = True
-            self._incoming.put(None)
-            for row in self._running:
+            for row in (*self._waiting, *(r for batch in self._running.values() for r in batch)):
                 row.dropped = True
-        self._thread.join()
-
-    def _work(self) -> None:
-        waiting: list[Row] = []
-        while self._gather(waiting):
-            waiting = [row for row in waiting if not row.unwanted]
-            if waiting:
-                batch = picked(waiting, rows=self._rows, tokens=self._tokens)
-                taken = set(map(id, batch))
-                waiting = [row for row in waiting if id(row) not in taken]
-                self._attempt(batch)
-        for row in waiting:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for row in self._waiting:
             row.settle(CLOSED)
 
-    def _gather(self, waiting: list[Row]) -> bool:
-        """Add what has come, waiting for a first row and briefly for more; False: to be closed."""
-        block = not waiting
-        while True:
-            few = len(waiting) < self._rows
-            try:
-                came = self._incoming.get(block or few, None if block else LINGER)
-            except Empty:
-                return True
-            if came is None:
-                return False
-            waiting.extend(came)
-            block = False
+    def _work(self) -> None:
+        while batch := self._next():
+            self._attempt(batch)
+
+    def _next(self) -> Sequence[Row]:
+        """The next batch, when a full one waits or nothing more has come for a moment.
+
+        Idle threads share what waits. Empty: it is time to end.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            self._running.pop(me, None)
+            while not self._closed:
+                self._waiting = [row for row in self._waiting if not row.unwanted]
+                if not self._waiting:
+                    self._changed.wait()
+                elif len(self._waiting) < self._rows and self._changed.wait(LINGER):
+                    continue
+                elif self._waiting:  # another thread may have been quicker
+                    return self._taken(me)
+        return ()
+
+    def _taken(self, me: int) -> Sequence[Row]:
+        share = ceil(len(self._waiting) / (len(self._threads) - len(self._running)))
+        batch = picked(self._waiting, rows=min(share, self._rows), tokens=self._tokens)
+        taken = set(map(id, batch))
+        self._waiting = [row for row in self._waiting if id(row) not in taken]
+        self._running[me] = batch
+        return batch
 
     def _attempt(self, batch: Sequence[Row]) -> None:
         """Run a batch; the retry is outside the handler, whose traceback holds the memory."""
-        self._running = batch
         problem, retry = CLOSED, list[Row]()
         if not self._closed:
             try:

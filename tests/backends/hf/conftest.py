@@ -105,6 +105,6 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture
 async def backend(folder: Path) -> AsyncIterator[HuggingFace]:
     """The model as a backend."""
-    opened = HuggingFace(str(folder), threads=1)
+    opened = HuggingFace(str(folder), threads=2)
     yield opened
     await opened.close()

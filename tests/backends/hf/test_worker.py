@@ -1,4 +1,4 @@
-"""The thread's scheduling: what shares a batch, what a failure does."""
+"""The threads' scheduling: what shares a batch, what a failure does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from cat_bench.backends.hf.work import Work
-from cat_bench.backends.hf.worker import Worker, picked
+from cat_bench.backends.hf.worker import Crew, picked
 from cat_bench.types import Failure
 
 
@@ -37,16 +37,16 @@ Run = Callable[[Sequence[Work[int]]], None]
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Run], Worker]]:
-    workers: list[Worker] = []
+def start() -> Iterator[Callable[[Run], Crew]]:
+    crews: list[Crew] = []
 
-    def started(run: Run) -> Worker:
-        workers.append(Worker(run, rows=8, tokens=1000))
-        return workers[-1]
+    def started(run: Run) -> Crew:
+        crews.append(Crew(run, rows=8, tokens=1000))
+        return crews[-1]
 
     yield started
-    for worker in workers:
-        worker.close()
+    for crew in crews:
+        crew.close()
 
 
 def answer(batch: Sequence[Work[int]]) -> None:
@@ -77,8 +77,25 @@ def test_a_row_beyond_the_budget_runs_alone() -> None:
     assert picked([huge, item(4999)], rows=8, tokens=1000) == [huge]
 
 
+def test_idle_threads_share_what_waits() -> None:
+    together = threading.Barrier(2)
+    sizes: list[int] = []
+
+    def run(batch: Sequence[Work[int]]) -> None:
+        together.wait(10)
+        sizes.append(len(batch))
+        answer(batch)
+
+    crew = Crew(run, rows=100, tokens=10_000, threads=2)
+    items = [item(cost) for cost in range(1, 13)]
+    crew.submit(items)
+    assert results(items) == list(range(1, 13))
+    crew.close()
+    assert sizes == [6, 6]
+
+
 def test_a_batch_that_does_not_fit_the_memory_is_halved(
-    start: Callable[[Run], Worker],
+    start: Callable[[Run], Crew],
 ) -> None:
     sizes: list[int] = []
 
@@ -96,7 +113,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
     assert max(sizes[1:]) <= 4
 
 
-def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], Worker]) -> None:
+def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], Crew]) -> None:
     def run(batch: Sequence[Work[int]]) -> None:
         if any(len(row.prompt) > 5 for row in batch):
             raise MemoryError("full")
@@ -111,23 +128,23 @@ def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], Worker]) 
 
 
 def test_an_error_fails_its_batch_and_the_thread_lives_on(
-    start: Callable[[Run], Worker],
+    start: Callable[[Run], Crew],
 ) -> None:
     def run(batch: Sequence[Work[int]]) -> None:
         if isinstance(batch[0], Item) and batch[0].kind == "bad":
             raise ZeroDivisionError("oh")
         answer(batch)
 
-    worker = start(run)
+    crew = start(run)
     bad = [item(1, "bad"), item(2, "bad")]
-    worker.submit(bad)
+    crew.submit(bad)
     assert results(bad) == [Failure("server", "ZeroDivisionError: oh")] * 2
     good = item(7)
-    worker.submit([good])
+    crew.submit([good])
     assert results([good]) == [7]
 
 
-def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], Worker]) -> None:
+def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], Crew]) -> None:
     entered, go = threading.Event(), threading.Event()
     seen: list[Work[int]] = []
 
@@ -137,11 +154,11 @@ def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], Worker]) -> 
         assert go.wait(10)
         answer(batch)
 
-    worker = start(run)
+    crew = start(run)
     first, left, last = item(1), item(2), item(3)
-    worker.submit([first])
+    crew.submit([first])
     assert entered.wait(10)
-    worker.submit([left, last])
+    crew.submit([left, last])
     left.future.cancel()
     go.set()
     assert results([first, last]) == [1, 3]
