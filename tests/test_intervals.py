@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cat_bench.intervals import (
-    bootstrap_error,
     Difference,
     Interval,
+    bootstrap_error,
     holm,
     mean_interval,
     paired_difference,
