@@ -28,6 +28,7 @@ from cat_bench.types import (
     Aggregator,
     Capability,
     Context,
+    Estimate,
     Failure,
     Message,
     Pool,
@@ -164,6 +165,15 @@ async def evaluation(
         prompts=Prompts(),
         settings=settings,
     )
+
+
+async def estimate(
+    aggregator: Aggregator, pool: Pool, cache: Cache, roles_: Roles | None = None
+) -> tuple[Estimate, QuestionContext]:
+    """What an aggregator makes of a whole pool, and the context that it was lent."""
+    whole = await evaluation(pool, roles_ or roles(cache), cache)
+    ctx = whole.context([r.slot for r in pool.rollouts])
+    return await aggregator.aggregate(whole.question, pool.rollouts, ctx), ctx
 
 
 def method(aggregator: Aggregator, name: str = "mine", **options: object) -> Method:

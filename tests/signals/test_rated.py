@@ -1,0 +1,62 @@
+"""What a signal says of a rollout or a pair is found out once, and billed to all who use it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from cat_bench.backends.scripted import Scripted
+from cat_bench.cache import Cache
+from cat_bench.signals import from_others, paired, rated
+from tests import toy
+
+POOL = toy.pool("one = a", "two = a", "three = b", "four = c")
+
+
+def judging() -> Scripted:
+    return Scripted(lambda request, seed: "\\boxed{1}", identity="judge")
+
+
+@pytest.mark.parametrize(("by", "calls"), [("judge", 4), ("preference", 12)])
+async def test_subsets_share_calls_and_each_has_the_whole_bill(
+    by: str, calls: int, cache: Cache
+) -> None:
+    judge = judging()
+    whole = await toy.evaluation(POOL, toy.roles(cache, judge=judge), cache)
+    subsets = [POOL.rollouts, POOL.rollouts[:3], POOL.rollouts[1:], POOL.rollouts[::-1]]
+    contexts = [whole.context([r.slot for r in subset]) for subset in subsets]
+    await asyncio.gather(
+        *(
+            rated(by, whole.question, subset, ctx)
+            for subset, ctx in zip(subsets, contexts, strict=True)
+        )
+    )
+    assert judge.completions == calls
+    expected = [
+        len(subset) * (len(subset) - 1) if by == "preference" else len(subset) for subset in subsets
+    ]
+    assert [len(ctx.bill) for ctx in contexts] == expected
+    assert sum(charge.fresh for ctx in contexts for charge in ctx.bill) == calls
+
+
+async def test_a_pair_says_the_same_whoever_else_is_there(cache: Cache) -> None:
+    by = "mutual_predictability{given=each}"
+    whole = await toy.evaluation(POOL, toy.roles(cache), cache)
+    every = await paired(by, whole.question, POOL.rollouts, whole.context([0]))
+    few = await paired(by, whole.question, POOL.rollouts[1::2], whole.context([1]))
+    np.testing.assert_array_equal(few, every[1::2, 1::2])
+    assert np.isnan(every.diagonal()).all()
+
+
+async def test_only_pairs_have_a_matrix(cache: Cache) -> None:
+    whole = await toy.evaluation(POOL, toy.roles(cache), cache)
+    with pytest.raises(TypeError, match="'length' has no matrix"):
+        await paired("length", whole.question, POOL.rollouts, whole.context([0]))
+
+
+def test_what_others_say_is_a_columns_mean_without_the_diagonal() -> None:
+    matrix = np.array([[9, 1, np.nan], [2, 9, np.nan], [4, np.nan, 9]])
+    np.testing.assert_array_equal(from_others(matrix), [3, 1, np.nan])
+    np.testing.assert_array_equal(from_others(np.array([[np.nan]])), [0])
