@@ -182,7 +182,7 @@ class Evaluation:
         """
         expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
         slots = tuple(r.slot for r in self.rollouts)
-        parts = expected_parts(probabilities, [_parts(self.scores[r.text]) for r in self.rollouts])
+        parts = expected_parts(probabilities, [self.scores[r.text].parts for r in self.rollouts])
         rows = []
         for k, n in enumerate(budgets):
             calls = method.needs & CALLING or bill
@@ -239,7 +239,7 @@ class Evaluation:
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
         """The estimate's score, expectation over its picks, as the fields of a row."""
         if estimate.abstained:
-            names = next((p for s in self.scores.values() if (p := _parts(s))), {})
+            names = next((p for s in self.scores.values() if (p := s.parts)), {})
             nothing = {"abstained": 1.0, **_broken_down(dict.fromkeys(names, 0.0))}
             return {"score": 0.0, "fallback": estimate.fallback, **nothing}
         if estimate.text is not None:
@@ -247,7 +247,7 @@ class Evaluation:
             ctx = replace(self.context(), bill=self.scoring)
             score = (await self.grader.scores(self.sample, [text], ctx))[text]
             kept = {"text": text, "fallback": estimate.fallback, **await self._answered(text)}
-            return {**kept, **_broken_down(_parts(score)), **_scored(score.value, score.reason)}
+            return {**kept, **_broken_down(score.parts), **_scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             return {"failed": f"picked slots {sorted(set(picks) - set(slots))} it was not given"}
@@ -256,7 +256,7 @@ class Evaluation:
         by_slot = {r.slot: r.text for r in self.rollouts}
         texts = [by_slot[slot] for slot in picks]
         expected = expected_score([weights], [self._value(text) for text in texts])
-        parts = expected_parts([weights], [_parts(self.scores[text]) for text in texts])
+        parts = expected_parts([weights], [self.scores[text].parts for text in texts])
         return {
             "picks": picks,
             "weights": weights,
@@ -324,12 +324,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, CatBenchError) and not isinstance(error, CallFailed):
         raise error
     return str(error) if isinstance(error, CallFailed) else f"{type(error).__name__}: {error}"
-
-
-def _parts(score: Score) -> Mapping[str, float]:
-    """What a score is made of, by part of the rubric."""
-    parts: Mapping[str, float] = score.details.get("parts", {})
-    return parts
 
 
 def _broken_down(parts: Mapping[str, float]) -> dict[str, JSON]:

@@ -208,6 +208,12 @@ class Score:
     reason: str | None = None
     details: Mapping[str, JSON] = field(default_factory=dict)
 
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Its counterparts on parts of the rubric (a theme, an axis), by name."""
+        parts: Mapping[str, float] = self.details.get("parts", {})
+        return parts
+
 
 class Lent(Protocol):
     """A model as lent to a plug-in for one question; every call is cached and billed."""

@@ -95,10 +95,11 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
     for audit in audits:
         labels, figures = audit["labels"], audit["judge_and_people"]
         people = audit["people_among_themselves"]
+        gap = f", {audit['unobtained']:,} rows without a verdict" if audit["unobtained"] else ""
         ceiling = f"; they among themselves {_figure(people['macro_f1'])}" if people else ""
         yield (
             f"Judge `{name}`, audited on {labels['file']} ({figures['pairs']:,} labels by "
-            f"{labels['annotators']}): macro-F1 {_figure(figures['macro_f1'])}{ceiling}; "
+            f"{labels['annotators']}{gap}): macro-F1 {_figure(figures['macro_f1'])}{ceiling}; "
             f"kappa {_figure(figures['kappa'])}; bias {_figure(figures['bias'], signed=True)}."
         )
 
