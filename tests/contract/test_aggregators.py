@@ -126,6 +126,25 @@ async def test_a_rollout_cannot_leave_its_delimiters(method: Method, cache: Cach
     assert {tag: after[tag] for tag in before} == before
 
 
+async def test_calls_about_rollouts_or_pairs_are_made_once_and_billed_to_each_subset(
+    method: Method, cache: Cache
+) -> None:
+    most = {"self": 5, "pairs": 5 * 4}.get(getattr(method.aggregator, "reads", "subset"))
+    if most is None:
+        return
+    policy = Scripted(toy.choosing, capabilities=toy.EVERYTHING, scoring=lambda m, t: [-1.0])
+    pool = toy.pool("one = a", "two = right", "three = a", "four = b", "five = c")
+    whole = await toy.evaluation(pool, toy.roles(cache, policy), cache)
+    for subset in (pool.rollouts, pool.rollouts[:3], pool.rollouts[2:]):
+        ctx = whole.context([r.slot for r in subset])
+        await method.aggregator.aggregate(whole.question, subset, ctx)
+    assert policy.completions + policy.scored <= most
+    fresh = await toy.evaluation(pool, toy.roles(cache, policy), cache)
+    alone = fresh.context([2, 3, 4])
+    await method.aggregator.aggregate(fresh.question, pool.rollouts[2:], alone)
+    assert len(ctx.bill) == len(alone.bill)
+
+
 async def expected_mass(
     evaluation: Evaluation, method: Method, n: int
 ) -> tuple[dict[int, float], float]:

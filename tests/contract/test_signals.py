@@ -9,8 +9,8 @@ import pytest
 
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
-from cat_bench.signals import signal
-from cat_bench.types import FloatArray, Rollout
+from cat_bench.signals import from_others, rated, signal
+from cat_bench.types import FloatArray, Pairwise, Rollout
 from tests import toy
 from tests.contract.conftest import SIGNALS, strings
 
@@ -63,3 +63,21 @@ async def test_asks_only_about_what_it_is_handed(name: str, cache: Cache) -> Non
     await scores(name, toy.pool(*TEXTS).rollouts[1:2], cache, policy)
     asked = "".join(m["content"] for r in policy.requests for m in r.messages)
     assert not [text for text in ("one = a", "three", "sesame-of") if text in asked]
+
+
+async def test_what_it_says_of_a_pair_is_a_column_of_its_matrix(name: str, cache: Cache) -> None:
+    chosen = signal(name)
+    if chosen.reads != "pairs":
+        return
+    assert isinstance(chosen, Pairwise)
+    rollouts = toy.pool(*TEXTS).rollouts
+    whole = await toy.evaluation(toy.pool(*TEXTS), toy.roles(cache), cache)
+    every = await chosen.matrix(whole.question, rollouts, whole.context([0]))
+    few = await chosen.matrix(whole.question, rollouts[1::2], whole.context([1]))
+    off = ~np.eye(len(few), dtype=bool)
+    np.testing.assert_allclose(few[off], every[1::2, 1::2][off])
+    alone = await chosen.scores(whole.question, rollouts, whole.context([0]))
+    np.testing.assert_allclose(alone, from_others(every))
+    np.testing.assert_allclose(
+        await rated(name, whole.question, rollouts, whole.context([0])), alone
+    )
