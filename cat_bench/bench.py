@@ -24,6 +24,9 @@ from cat_bench.results import RolloutRow, Row
 from cat_bench.suspicion import Suspicion
 from cat_bench.types import Pool, Sample
 
+REASONS = 1_000
+"""Different reasons that are told apart."""
+
 
 @dataclass(slots=True)
 class Census:
@@ -35,6 +38,8 @@ class Census:
     failed_rows: int = 0
     scoring: Counter[str] = field(default_factory=Counter)
     """Calls and tokens that were really spent on grading."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why rollouts and estimates are missing."""
     unavailable: dict[str, str] = field(default_factory=dict)
     suspicion: Suspicion = field(default_factory=Suspicion)
 
@@ -127,6 +132,9 @@ class Bench:
         census = self.census
         census.questions += 1
         census.failed_rows += sum(row.failed is not None for row in rows)
+        why = [row.failed for row in (*rows, *rollouts) if row.failed is not None]
+        if len(census.reasons) < REASONS:
+            census.reasons.update(why)
         there = [row for row in rollouts if row.failed is None]
         census.dropped.update(n for n in self.settings.budgets if n > len(there))
         census.rollouts.update(

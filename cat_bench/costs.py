@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cat_bench.errors import ConfigError, UsageError
@@ -38,7 +38,7 @@ class Charge:
     """One call on a bill: the role asked, what it used, how it ended, whether it was made now."""
 
     role: str
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     fresh: bool = False
     end: str | None = None
     """One of `ENDS`; None for a reply that is whole."""

@@ -41,6 +41,9 @@ OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
 
 POLL_S = 0.2
+ENOUGH = 8
+"""Failed calls after which a model that never answered is given up, if it is `OUT_OF_REACH`."""
+OUT_OF_REACH = frozenset({"auth", "connection", "bad_request"})
 UNBOUNDED_TOKENS = 1024
 """What a reply without `max_tokens` is taken to be when a run is planned."""
 
@@ -259,6 +262,9 @@ class Model:
     def _count(self, result: Result) -> None:
         if isinstance(result, Failure):
             self.meter.failed += 1
+            hopeless = not self.meter.made and self.meter.failed >= ENOUGH
+            if hopeless and result.kind in OUT_OF_REACH and not result.permanent:
+                self._flow.gate.close(result.kind, f"{self.name} cannot be used: {result.message}")
         else:
             self.meter.made += 1
             self.meter.usage += result.usage

@@ -128,7 +128,8 @@ def test_a_budget_of_money_adds_the_models_up() -> None:
     prices = {"a": Price(1, 10), "b": Price(2, 0)}
     budget = Budget(reasons.append, money=3.0, prices=prices)
     budget.spend("openai:a", Usage(1_000_000, 100_000))
-    assert (reasons, budget.spent_money) == ([], pytest.approx(2.0))
+    assert reasons == []
+    assert budget.spent_money == pytest.approx(2.0)
     budget.spend("openai:b", Usage(500_000, 7))
     assert reasons == ["the budget of 3 is spent"]
 

@@ -58,6 +58,9 @@ class Endpoint:
                 raw = await response.read()
         except TimeoutError:
             return Failure("timeout", f"no answer from {self.url} within {self._timeout:g} s")
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as problem:
+            advice = f"{self.url} cannot be reached; is it served there, and is --base-url right?"
+            return Failure("connection", f"{advice} ({problem})")
         except (aiohttp.ClientError, OSError) as problem:
             return Failure("connection", f"{type(problem).__name__}: {problem}")
         answer = wire.parsed(response.status, response.headers, raw)

@@ -100,6 +100,9 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
             f"Incomplete: {failed:,} rollouts and {census.failed_rows:,} estimates are missing;"
             " run the same command again to fill the gaps."
         )
+        if not gate.closed and (common := census.reasons.most_common(1)):
+            ((reason, count),) = common
+            lines.append(f"Most often ({count:,} times): {reason}")
     return "\n".join(lines)
 
 

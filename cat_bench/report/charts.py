@@ -40,7 +40,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     points = points[points["tokens"] > 0]
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    front = points[points["front"]].sort_values("tokens")
+    front = points[points["front"].astype(bool)].sort_values("tokens")
     axes.step(
         front["tokens"],
         100 * front["score"],

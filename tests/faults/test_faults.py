@@ -18,7 +18,7 @@ from tests.faults.conftest import SLOTS, Stand
         ({"truncated": 0.05}, ("--set", "retries=0"), "malformed"),
         ({"null": 0.02}, ("--set", "retries=0"), "null"),
         ({"drop": 0.2}, ("--set", "retries=0"), "connection"),
-        ({"hang": 0.1}, ("--set", "retries=0", "--set", "deadline=0.5"), "timeout"),
+        ({"hang": 0.1}, ("--set", "retries=0", "--set", "deadline=5"), "timeout"),
         ({"rate_limit": 0.3}, ("--set", "retries=0"), "rate_limit"),
     ],
 )
