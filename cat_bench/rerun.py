@@ -6,7 +6,7 @@ each, under the identity that its calls are keyed by.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,7 +81,7 @@ async def touched(record: Mapping[str, JSON], *, cache: str | Path | None = None
 
 async def pools(
     record: Mapping[str, JSON], *, cache: str | Path | None = None
-) -> AsyncIterator[Pool]:
+) -> AsyncGenerator[Pool, None]:
     """The run's pools, in the order of its questions."""
     stage = Stage(cache=cache, backend=_Stored(record).backend)
     async with opened(configuration(record), stage=stage) as ready:

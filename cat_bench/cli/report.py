@@ -17,6 +17,12 @@ import click
     help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
 )
 @click.option("--html", is_flag=True, help="Write page.html as well: one file, no network.")
+@click.option(
+    "--export",
+    "viewer",
+    type=click.Choice(["inspect", "lm-eval"]),
+    help="Write the run as a log of Inspect's, or as lm-eval's result files.",
+)
 def report(
     folder: Path,
     *,
@@ -24,6 +30,7 @@ def report(
     parameters: float | None,
     prices: Path | None,
     html: bool,
+    viewer: str | None,
 ) -> None:
     """Write the tables and figures into the folder RUN; print the main table."""
     from cat_bench import report as reports
@@ -36,5 +43,13 @@ def report(
         from cat_bench.report.webpage import write_page
 
         written.append(write_page(folder, reference=reference))
+    if viewer == "inspect":
+        from cat_bench.report.export_inspect import export_inspect
+
+        written.append(export_inspect(folder))
+    elif viewer:
+        from cat_bench.report.export_lm_eval import export_lm_eval
+
+        written += export_lm_eval(folder)
     click.echo((folder / "table.md").read_text(encoding="utf-8"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

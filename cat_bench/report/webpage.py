@@ -12,8 +12,7 @@ import asyncio
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
@@ -22,13 +21,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cat_bench import rerun
 from cat_bench.catalog import task as named_task
 from cat_bench.errors import CatBenchError, UsageError
 from cat_bench.report.summary import summarise
+from cat_bench.report.transcripts import Transcript, frames, records, transcripts
 from cat_bench.report.values import Values, read_values
-from cat_bench.results import read_questions, read_record, read_rollouts, read_scores
-from cat_bench.types import JSON, Pool, Reply
+from cat_bench.results import read_questions, read_record
+from cat_bench.types import JSON, Reply
 
 SCRIPTS = ("vendor/uplot.min.js", "vendor/katex.min.js", "text.js", "curves.js", "page.js")
 STYLES = ("vendor/uplot.min.css", "page.css")
@@ -68,12 +67,12 @@ def write_page(folder: Path, *, reference: str | None = None) -> Path:
 async def _collected(folder: Path, reference: str | None) -> list[str]:
     """The page in its parts: what stands before the chunks, the chunks, what stands behind."""
     record = read_record(folder)
-    run = _Run.of(folder, record)
-    chunks = [
-        f'<script type="text/plain" id="q{place}">{packed(chunk)}</script>\n'
-        async for place, chunk in _chunks(run, record)
-    ]
-    index = run.index(record, summarise(folder, reference=reference))
+    criteria, chunks = _criteria(record), list[str]()
+    async for transcript in transcripts(folder):
+        chunk = _chunk(transcript, criteria.get(transcript.question, []))
+        chunks.append(f'<script type="text/plain" id="q{len(chunks)}">{packed(chunk)}</script>\n')
+    summary, (values, _) = summarise(folder, reference=reference), read_values(folder)
+    index = _index(record, summary, read_questions(folder), values)
     before, after = _frame(record, packed(index)).split("<!--chunks-->")
     return [before, *chunks, after]
 
@@ -116,125 +115,53 @@ def _hash(text: str) -> str:
     return b64encode(sha256(text.encode()).digest()).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run's tables by question."""
-
-    questions: pd.DataFrame
-    rollouts: Mapping[str, pd.DataFrame]
-    rows: Mapping[str, pd.DataFrame]
-    values: Values
-
-    @classmethod
-    def of(cls, folder: Path, record: Mapping[str, JSON]) -> _Run:
-        values, _ = read_values(folder)
-        shown = {key[0] for key in values.columns}
-        scores = read_scores(folder, columns=["question", *_ROW, "picks", "weights", "slots"])
-        budgets = {key[1] for key in values.columns}
-        scores = scores[scores["method"].isin(shown) & scores["n"].isin(budgets)]
-        scores = scores[~scores["method"].isin(_frames(record))]
-        rollouts = read_rollouts(folder, columns=["question", *_ROLLOUT])
-        return cls(
-            read_questions(folder),
-            {str(name): rows for name, rows in rollouts.groupby("question")},
-            {str(name): rows for name, rows in scores.groupby("question")},
-            values,
-        )
-
-    def index(self, record: Mapping[str, JSON], summary: pd.DataFrame) -> JSON:
-        """What the page shows at once: the table, the curves, the list of questions."""
-        config, task = record["config"], record["task"]
-        place = {name: index for index, name in enumerate(self.values.questions)}
-        keys = sorted(self.values.columns, key=str)
-        return {
-            "task": config["task"],
-            "model": config["model"],
-            "anchor": config.get("anchor"),
-            "judge": config.get("judge") if task.get("judging") else None,
-            "pool": config["pool"],
-            "graded": bool(task.get("graded")),
-            "frames": sorted(_frames(record)),
-            "table": [_plain(row, _TABLE) for row in _records(summary)],
-            "keys": [list(key) for key in keys],
-            "questions": [
-                [
-                    row["question"],
-                    row["text"][:HEADLINE],
-                    [
-                        _number(self.values.columns[key][place[row["question"]]])
-                        if row["question"] in place
-                        else None
-                        for key in keys
-                    ],
-                ]
-                for row in _records(self.questions)
-            ],
-        }
+def _index(
+    record: Mapping[str, JSON], summary: pd.DataFrame, questions: pd.DataFrame, values: Values
+) -> JSON:
+    """What the page shows at once: the table, the curves, the list of questions."""
+    config, task = record["config"], record["task"]
+    keys = sorted(values.columns, key=str)
+    columns = [[_number(value) for value in values.columns[key]] for key in keys]
+    scored = dict(zip(values.questions, zip(*columns, strict=True), strict=True))
+    nothing = [None] * len(keys)
+    return {
+        "task": config["task"],
+        "model": config["model"],
+        "anchor": config.get("anchor"),
+        "judge": config.get("judge") if task.get("judging") else None,
+        "pool": config["pool"],
+        "graded": bool(task.get("graded")),
+        "frames": sorted(frames(record)),
+        "table": [_plain(row, _TABLE) for row in records(summary)],
+        "keys": [list(key) for key in keys],
+        "questions": [
+            [row["question"], row["text"][:HEADLINE], scored.get(row["question"], nothing)]
+            for row in records(questions)
+        ],
+    }
 
 
-def _frames(record: Mapping[str, JSON]) -> set[str]:
-    return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
+def _chunk(transcript: Transcript, criteria: Sequence[JSON]) -> JSON:
+    """One question with all that is known of it."""
+    return {
+        "text": transcript.text,
+        "meta": transcript.meta,
+        "criteria": criteria,
+        "rollouts": [
+            {**_plain(row, _ROLLOUT), **(_written(reply) if reply else {})}
+            for row, reply in transcript.rollouts
+        ],
+        "rows": [_estimate(row) for row in transcript.rows],
+    }
 
 
-async def _chunks(run: _Run, record: Mapping[str, JSON]) -> AsyncIterator[tuple[int, JSON]]:
-    """Each question with all that is known of it, by its place in the list."""
-    criteria = _criteria(record)
-    texts = _Texts(record)
-    for place, row in enumerate(_records(run.questions)):
-        name = row["question"]
-        yield (
-            place,
-            {
-                "text": row["text"],
-                "meta": row["meta"],
-                "criteria": criteria.get(name, []),
-                "rollouts": [
-                    {**_plain(rollout, _ROLLOUT), **(await texts.of(name, rollout["slot"]))}
-                    for rollout in _records(run.rollouts.get(name))
-                ],
-                "rows": [_estimate(each) for each in _records(run.rows.get(name))],
-            },
-        )
-    await texts.close()
-
-
-class _Texts:
-    """The rollouts' texts, read from the cache question by question; none where it has none."""
-
-    def __init__(self, record: Mapping[str, JSON]) -> None:
-        self._pools: AsyncIterator[Pool] | None = rerun.pools(record)
-        self._now: dict[int, Reply] = {}
-        self._question = ""
-
-    async def of(self, question: str, slot: int) -> dict[str, JSON]:
-        """The fields of a rollout that the run's folder does not hold."""
-        while self._pools is not None and self._question != question:
-            await self._next()
-        reply = self._now.get(slot) if self._question == question else None
-        if reply is None:
-            return {}
-        return {
-            "text": reply.text[:LONGEST],
-            **({"cut": len(reply.text)} if len(reply.text) > LONGEST else {}),
-            **({"reasoning": reply.reasoning[:LONGEST]} if reply.reasoning else {}),
-        }
-
-    async def close(self) -> None:
-        """Let go of the cache."""
-        if self._pools is not None:
-            await self._pools.aclose()  # type: ignore[attr-defined]
-
-    async def _next(self) -> None:
-        assert self._pools is not None
-        try:
-            pool = await anext(self._pools, None)
-        except CatBenchError:  # the task or the cache is not here: the page says so
-            pool = None
-        if pool is None:
-            self._pools = None
-            return
-        self._question = pool.question.id
-        self._now = {rollout.slot: rollout.reply for rollout in pool.rollouts}
+def _written(reply: Reply) -> dict[str, JSON]:
+    """A reply's texts, and how long the whole is where they are cut."""
+    return {
+        "text": reply.text[:LONGEST],
+        **({"cut": len(reply.text)} if len(reply.text) > LONGEST else {}),
+        **({"reasoning": reply.reasoning[:LONGEST]} if reply.reasoning else {}),
+    }
 
 
 def _criteria(record: Mapping[str, JSON]) -> dict[str, list[JSON]]:
@@ -292,9 +219,3 @@ def _number(value: float) -> float | int | None:
     if not isfinite(number):
         return None
     return int(number) if number.is_integer() else round(number, 4)
-
-
-def _records(table: pd.DataFrame | None) -> Iterator[dict[str, JSON]]:
-    if table is not None:
-        records: JSON = table.to_dict("records")
-        yield from records

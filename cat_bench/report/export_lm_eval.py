@@ -1,0 +1,109 @@
+"""A run as lm-eval's result files: `results_*.json`, and one line per question × method in
+`samples_*.jsonl`.
+
+What lm-eval calls a filter, what is made of a document's responses, is a method here: every line
+holds the question's rollouts as its responses, and the method's answer as the filtered one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from cat_bench.errors import UsageError
+from cat_bench.report.summary import summarise
+from cat_bench.report.transcripts import Transcript, records, transcripts
+from cat_bench.results import read_record
+from cat_bench.types import JSON
+
+METRIC = "score"
+
+
+def export_lm_eval(folder: Path) -> list[Path]:
+    """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
+
+    Raises DataError where the folder is no run, UsageError where lm-eval is not installed.
+    """
+    try:
+        from lm_eval.loggers import EvaluationTracker
+    except ImportError as error:
+        raise UsageError("lm-eval is not installed: pip install 'cat-bench[lm-eval]'.") from error
+    record = read_record(folder)
+    task = re.sub(r"[^\w.-]+", "-", record["config"]["task"])
+    samples = asyncio.run(_samples(folder, record))
+    tracker = EvaluationTracker(output_path=str(folder / "lm-eval"))
+    tracker.general_config_tracker.log_experiment_args(
+        model_source="cat_bench",
+        model_args=f"pretrained={record['config']['model']}",
+        system_instruction=None,
+        chat_template=None,
+        fewshot_as_multiturn=False,
+    )
+    place = folder / "lm-eval" / tracker.general_config_tracker.model_name_sanitized
+    before = set(place.glob("*"))
+    tracker.save_results_aggregated(_results(folder, record, task), {task: samples})
+    tracker.save_results_samples(task, samples)
+    return sorted(set(place.glob("*")) - before)
+
+
+def _results(folder: Path, record: Mapping[str, JSON], task: str) -> dict[str, JSON]:
+    summary = summarise(folder)
+    there = summary[summary["score"].notna() & (summary["method"] != "oracle")]
+    figures: dict[str, JSON] = {"alias": task}
+    for row in records(there.drop_duplicates("method", keep="last")):
+        figures[f"{METRIC},{row['method']}"] = float(row["score"])
+        error = row["se"]
+        figures[f"{METRIC}_stderr,{row['method']}"] = "N/A" if pd.isna(error) else float(error)
+    asked = record["questions"]
+    return {
+        "results": {task: figures},
+        "group_subtasks": {},
+        "configs": {task: {"task": task, "output_type": "generate_until", **record["task"]}},
+        "versions": {task: record["task"]["version"]},
+        "n-shot": {task: 0},
+        "higher_is_better": {task: {METRIC: True}},
+        "n-samples": {task: {"original": asked, "effective": asked}},
+        "config": {"model": "cat_bench", "cat_bench": record["config"]},
+    }
+
+
+async def _samples(folder: Path, record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    sampling = record["config"]["sampling"].get("policy", {})
+    number, lines = 0, list[dict[str, JSON]]()
+    async for transcript in transcripts(folder):
+        lines += _lines(number, transcript, sampling)
+        number += 1
+    return lines
+
+
+def _lines(
+    number: int, transcript: Transcript, sampling: Mapping[str, JSON]
+) -> Iterator[dict[str, JSON]]:
+    """One line per method; a rollout whose text is not at hand is an empty response."""
+    from lm_eval.utils import hash_string
+
+    replies = [_utf8(reply.text) if reply else "" for _, reply in transcript.rollouts]
+    for method, answer in transcript.answers().items():
+        said = answer.text if answer.answer is None else answer.answer
+        yield {
+            "doc_id": number,
+            "doc": {"id": transcript.question, "problem": transcript.text, **transcript.meta},
+            "target": "",
+            "arguments": [(transcript.text, dict(sampling))],
+            "resps": [replies],
+            "filtered_resps": [_utf8(said or "")],
+            "filter": method,
+            "metrics": [METRIC],
+            "doc_hash": hash_string(transcript.question),
+            "prompt_hash": hash_string(transcript.text),
+            "target_hash": hash_string(""),
+            METRIC: answer.score,
+        }
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,138 @@
+"""A run question by question, with the texts that its folder does not hold, read from the cache.
+
+Questions come one at a time, in the run's order, so that memory holds one pool. Where the cache
+has not got a rollout, or the task is not here, the rollout has no text, and whoever shows it says
+so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cat_bench import rerun
+from cat_bench.errors import CatBenchError
+from cat_bench.report.values import read_values
+from cat_bench.results import read_questions, read_record, read_rollouts, read_scores
+from cat_bench.types import JSON, Pool, Reply
+
+NO_TEXT = "The text is not in the cache that this was made from."
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One question: its `Row`s, and its `RolloutRow`s beside the replies that the cache has."""
+
+    question: str
+    text: str
+    meta: Mapping[str, JSON]
+    rows: Sequence[Mapping[str, JSON]]
+    rollouts: Sequence[tuple[Mapping[str, JSON], Reply | None]]
+
+    def answers(self) -> dict[str, Answer]:
+        """Each method's answer at its largest n; of several draws, the first one's."""
+        largest: dict[str, list[Mapping[str, JSON]]] = {}
+        for row in self.rows:
+            held = largest.setdefault(row["method"], [])
+            if held and row["n"] > held[0]["n"]:
+                held.clear()
+            if not held or row["n"] == held[0]["n"]:
+                held.append(row)
+        return {method: self._answer(rows) for method, rows in largest.items()}
+
+    def _answer(self, rows: Sequence[Mapping[str, JSON]]) -> Answer:
+        first = rows[0]
+        scores = [row["score"] for row in rows if pd.notna(row["score"])]
+        text, answer = first["text"], first["answer"]
+        said = [f"n = {first['n']}", f"{len(rows)} draws" if len(rows) > 1 else ""]
+        if len(first["picks"]):
+            weight, slot = max(zip(first["weights"], first["picks"], strict=True))
+            row, reply = next(each for each in self.rollouts if each[0]["slot"] == slot)
+            answer, text = row["answer"], reply.text if reply else None
+            said.append(f"picked rollout {slot} with probability {weight:.3g}")
+        said += [str(first[name]) for name in ("fallback", "failed") if pd.notna(first[name])]
+        return Answer(
+            score=sum(scores) / len(scores) if scores else None,
+            text=text if isinstance(text, str) else None,
+            answer=answer if isinstance(answer, str) else None,
+            n=int(first["n"]),
+            explanation="; ".join(filter(None, said)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a method made of one question; `text` is None where the cache has it no more."""
+
+    score: float | None
+    text: str | None
+    answer: str | None
+    n: int
+    explanation: str
+
+
+async def transcripts(folder: Path) -> AsyncIterator[Transcript]:
+    """The run's questions in its order, without its frame. Raises DataError."""
+    record = read_record(folder)
+    rows, rollouts = _rows(folder, record), _by_question(read_rollouts(folder))
+    texts = _Texts(record)
+    try:
+        for question in records(read_questions(folder)):
+            name = question["question"]
+            replies = await texts.of(name)
+            held = [(row, replies.get(row["slot"])) for row in records(rollouts.get(name))]
+            own = list(records(rows.get(name)))
+            yield Transcript(name, question["text"], question["meta"], own, held)
+    finally:
+        await texts.close()
+
+
+def records(table: pd.DataFrame | None) -> Iterator[dict[str, JSON]]:
+    """A table's rows as mappings."""
+    if table is not None:
+        found: JSON = table.to_dict("records")
+        yield from found
+
+
+def frames(record: Mapping[str, JSON]) -> set[str]:
+    """The names of what frames a table and is no method."""
+    return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
+
+
+def _rows(folder: Path, record: Mapping[str, JSON]) -> dict[str, pd.DataFrame]:
+    """The methods' rows at the run's budgets, by question."""
+    values, _ = read_values(folder)
+    shown = pd.MultiIndex.from_tuples(values.columns)
+    rows = read_scores(folder)
+    there = pd.MultiIndex.from_frame(rows[["method", "n"]]).isin(shown)
+    return _by_question(rows[there & ~rows["method"].isin(frames(record))])
+
+
+def _by_question(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(name): rows for name, rows in table.groupby("question", sort=False)}
+
+
+class _Texts:
+    """The pools' replies, read from the cache in the order of the questions."""
+
+    def __init__(self, record: Mapping[str, JSON]) -> None:
+        self._pools = rerun.pools(record)
+        self._pool: Pool | None = None
+        self._ended = False
+
+    async def of(self, question: str) -> Mapping[int, Reply]:
+        """The question's replies by slot; questions are asked for in the run's order."""
+        while not self._ended and (self._pool is None or self._pool.question.id != question):
+            try:
+                self._pool = await anext(self._pools, None)
+            except CatBenchError:  # the task or the cache is not here: there are no texts
+                self._pool = None
+            self._ended = self._pool is None
+        return {} if self._pool is None else {r.slot: r.reply for r in self._pool.rollouts}
+
+    async def close(self) -> None:
+        """Let go of the cache."""
+        await self._pools.aclose()
