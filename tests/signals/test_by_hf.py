@@ -34,7 +34,7 @@ def law(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The log-law at each token of `text`, shape (tokens, vocabulary), and the tokens."""
     rendered = tokenizer.apply_chat_template(
-        [dict(m) for m in messages],  # type: ignore[misc]
+        [{"role": m["role"], "content": m["content"]} for m in messages],
         add_generation_prompt=True,
         tokenize=False,
     )
