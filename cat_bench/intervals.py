@@ -23,7 +23,7 @@ from cat_bench.types import FloatArray
 Clusters = Sequence[str | None]
 
 _FEW = 100
-_RARE = 5
+_RARE = 10
 _NEAR = 0.1
 _CHUNK = 2**18
 

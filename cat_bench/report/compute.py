@@ -45,10 +45,16 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The reference at a given cost: between which n, its values (questions,), and their mean."""
+    """The reference at a given cost: the n that it would read, and its values (questions,)."""
 
     n: float
     values: FloatArray
+
+    @property
+    def mean(self) -> float:
+        """The mean over the questions that have a value."""
+        there = self.values[~np.isnan(self.values)]
+        return float(there.mean()) if len(there) else nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ def _matched(
     found = values.against(key, match.values)
     fields = {
         "matched_n": match.n,
-        "matched_score": float(np.nanmean(match.values)),
+        "matched_score": match.mean,
         "diff": found.mean,
         "diff_low": found.low,
         "diff_high": found.high,
@@ -191,7 +197,10 @@ def _gap_closed(method: str, n: int, values: Values) -> float:
     if not all(key in values.columns for key in keys):
         return nan
     columns = np.stack([values.columns[key] for key in keys])
-    score, floor, ceiling = columns[:, ~np.isnan(columns).any(axis=0)].mean(axis=1)
+    common = columns[:, ~np.isnan(columns).any(axis=0)]
+    if not common.size:
+        return nan
+    score, floor, ceiling = common.mean(axis=1)
     return float((score - floor) / (ceiling - floor)) if ceiling > floor else nan
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cat_bench.results import Row, RunWriter
-from cat_bench.types import JSON
+from cat_bench.results import RolloutRow, Row, RunWriter
+from cat_bench.types import JSON, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Runs:
         methods: Iterable[JSON] = (),
         *,
         name: str = "run",
+        pool: Iterable[RolloutRow] = (),
+        samples: Iterable[Sample] = (),
         **fields: JSON,
     ) -> Path:
         """A run of these rows; `fields` replace top-level entries of its run.json."""
@@ -41,7 +43,8 @@ class Runs:
             **fields,
         }
         with RunWriter(self.folder / name) as writer:
-            writer.add(rows, [])
+            writer.add(rows, pool)
+            list(writer.noting(samples))
             writer.finish(record, {})
         return self.folder / name
 

@@ -1,4 +1,4 @@
-"""The four files: whole, the same every time, and legible."""
+"""The files: whole, the same every time, and legible."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -17,13 +18,18 @@ import pytest
 from cat_bench.errors import DataError
 from cat_bench.report import markdown, summarise, write
 from cat_bench.results import Row
+from cat_bench.types import Question, Sample
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-NAMES = ["table.csv", "table.md", "curve.png", "curve.svg"]
+NAMES = [
+    *("table.csv", "table.md", "compute.csv", "compute.md", "forensics.csv", "forensics.md"),
+    *("curve.png", "curve.svg", "compute.png", "compute.svg", "forest.png", "forest.svg"),
+]
+FIGURE = NAMES.index("curve.svg")
 HOSTILE = ["a|b{x=1}", "=cmd()", "_under", "$x_1$ & <b>", "投票", "two\nlines", "\x00\x1b"]
 LEADING = (
     "task,model,method,n,questions,score,se,ci_low,ci_high,reference,diff,diff_low,diff_high,p,"
@@ -94,7 +100,7 @@ def test_the_figure_is_sized_for_print_and_names_every_method(runs: Runs) -> Non
         *random_rows(["greedy"], [0]),
         *runs.scores("hopeless", 4, [None] * 6),
     ]
-    png, svg = write(runs.build(rows))[2:]
+    png, svg = write(runs.build(rows))[FIGURE - 1 : FIGURE + 1]
     assert struct.unpack(">II", png.read_bytes()[16:24]) == (1300, 780)
     words = texts(svg)
     assert {"single (floor)", "oracle (ceiling)", "majority", "cat", "cat-1", "greedy"} <= set(
@@ -112,19 +118,19 @@ def font_sizes(path: Path) -> list[str]:
 
 def test_the_legend_follows_the_lines_down(runs: Runs) -> None:
     rows = [row for k, name in enumerate("abc") for row in runs.scores(name, 1, [k / 2, 0.5])]
-    words = texts(write(runs.build(rows))[3])
+    words = texts(write(runs.build(rows))[FIGURE])
     assert [word for word in words if word in "abc"] == ["c", "b", "a"]
 
 
 def test_hostile_names_reach_the_figure_as_text(runs: Runs) -> None:
-    svg = write(runs.build(random_rows([*HOSTILE, "x" * 90], [1, 2])))[3]
+    svg = write(runs.build(random_rows([*HOSTILE, "x" * 90], [1, 2])))[FIGURE]
     assert {"a|b{x=1}", "=cmd()", "_under", "$x_1$ & <b>", "投票", "two lines"} <= set(texts(svg))
     assert "x" * 29 + "…" in texts(svg)
 
 
 def test_of_a_long_model_name_the_title_keeps_the_end(runs: Runs) -> None:
     config = {"task": "sums", "model": "org/" * 40 + "tail", "pool": 8}
-    svg = write(runs.build(random_rows(["single"], [1, 2]), config=config))[3]
+    svg = write(runs.build(random_rows(["single"], [1, 2]), config=config))[FIGURE]
     title = next(text for text in texts(svg) if text.startswith("sums · …"))
     assert title.endswith("/tail · 6 questions")
     assert len(title) == 62
@@ -147,3 +153,31 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         write(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_other_figures_name_what_they_show(runs: Runs) -> None:
+    metas = [{"level": 1 + k % 3} for k in range(6)]
+    samples = [Sample(Question(f"q{i}", (), "", meta), "") for i, meta in enumerate(metas)]
+    rows = [
+        *random_rows(["single", "majority", "cat", "oracle", "$x_1$"], [1, 2, 4]),
+        *random_rows(["greedy"], [0]),
+    ]
+    rows = [replace(row, prompt_tokens=10.0, completion_tokens=5.0 * row.n) for row in rows]
+    folder = runs.build(rows, samples=samples)
+    assert [path.name for path in write(folder)][-2:] == ["by-level.png", "by-level.svg"]
+    compute, forest, level = (
+        texts(folder / f"{name}.svg") for name in ("compute", "forest", "by-level")
+    )
+    assert {"majority", "cat", "$x_1$", "greedy", "Pareto front"} <= set(compute)
+    assert "oracle (ceiling)" not in compute
+    assert {"cat, n = 4", "$x_1$, n = 4", "greedy, n = 0"} <= set(forest)
+    assert "score less that of majority, points (95 % interval; hollow: holds 0)" in forest
+    assert {"level (questions)", "single (floor)", "majority", "cat", "1", "(2)"} <= set(level)
+    for words in (compute, forest, level):
+        assert "sums · tiny · 6 questions" in words
+
+
+def test_a_field_of_odd_name_has_a_file(runs: Runs) -> None:
+    samples = [Sample(Question(f"q{k}", (), "", {"../a b": k % 2}), "") for k in range(6)]
+    paths = write(runs.build(random_rows(["vote"], [1]), samples=samples))
+    assert paths[-1].name == "by--a-b.svg"

@@ -20,8 +20,8 @@ def test_the_whole_table(runs: Runs) -> None:
     """table.md is checked by hand.
 
     cat at n = 2: 0.9167, sd 0.1443, SE 0.0833, Student's t with 2 degrees 4.303; against majority
-    0.25 on three questions, so p = 2 / 2^3, and twice that among two methods. greedy differs by -0.125
-    with an sd of 0.433: ((1.960 + 0.842) * 0.433 / 0.125)^2 = 94.2 questions.
+    0.25 on three questions, so p = 2 / 2^3, and twice that among two methods. greedy differs
+    by -0.125 with an sd of 0.433: ((1.960 + 0.842) * 0.433 / 0.125)^2 = 94.2 questions.
     """
     halves = [0.5, 0.5, 0.5, 0.5]
     rows = [

@@ -1,0 +1,90 @@
+"""Several runs in one paired table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from cat_bench.errors import UnknownName, UsageError
+from cat_bench.report.compare import compare, render_compare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+TASK = {"name": "sums", "version": "1", "digest": "same"}
+
+
+def two(runs: Runs, **second: Any) -> list[Path]:
+    """small: majority 0, 0.5, 1 and cat 0.5, 0.5, 1; large: majority 1, 1 and unscored."""
+    small = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, [0.0, 0.5, 1.0])),
+        *runs.scores("cat", 2, [0.5, 0.5, 1.0]),
+    ]
+    large = runs.scores("majority", 2, [1.0, 1.0, None])
+    config = {"task": "sums", "model": "small", "pool": 2}
+    return [
+        runs.build(small, name="one", task=TASK, config=config),
+        runs.build(
+            large, name="two", **{"task": TASK, "config": config | {"model": "large"}, **second}
+        ),
+    ]
+
+
+def row(table: pd.DataFrame, run: str, method: str, n: int = 2) -> dict[str, Any]:
+    found = table[(table["run"] == run) & (table["method"] == method) & (table["n"] == n)]
+    assert len(found) == 1
+    return {str(key): value for key, value in found.to_dict("records")[0].items()}
+
+
+def test_pairs_are_made_across_runs_by_question(runs: Runs) -> None:
+    table = compare(two(runs))
+    large = row(table, "large", "majority")
+    assert large["reference"] == "small:majority@2"
+    assert large["diff"] == pytest.approx((1.0 + 0.5) / 2)
+    assert (large["pairs"], large["questions"]) == (2, 2)
+    assert row(table, "small", "cat")["diff"] == pytest.approx(0.5 / 3)
+    assert pd.isna(row(table, "small", "majority")["diff"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "base"),
+    [
+        ("large:majority", "large:majority@2"),
+        ("2:majority", "large:majority@2"),
+        ("cat", "small:cat@2"),
+        ("1:majority@1", "small:majority@1"),
+    ],
+)
+def test_a_reference_is_named_by_run_and_method(runs: Runs, reference: str, base: str) -> None:
+    assert set(compare(two(runs), reference=reference)["reference"].dropna()) == {base}
+
+
+def test_an_unknown_reference_lists_what_there_is(runs: Runs) -> None:
+    with pytest.raises(UnknownName, match="'large:majority'"):
+        compare(two(runs), reference="large:majorty")
+
+
+def test_runs_of_other_questions_are_refused(runs: Runs) -> None:
+    with pytest.raises(UsageError, match="did not ask the same questions"):
+        compare(two(runs, task=TASK | {"digest": "other"}))
+
+
+def test_runs_of_one_model_go_by_their_folders(runs: Runs) -> None:
+    folders = two(runs, config={"task": "sums", "model": "small", "pool": 2})
+    assert list(dict.fromkeys(compare(folders)["run"])) == ["one", "two"]
+    with pytest.raises(UsageError, match="the same folder"):
+        compare([folders[0], folders[0]])
+
+
+def test_the_table_has_every_method_at_its_largest_n(runs: Runs) -> None:
+    lines = render_compare(compare(two(runs))).splitlines()
+    assert lines[0] == "# sums: 2 runs"
+    assert [line.split("|")[1:4] for line in lines[4:7]] == [
+        [f" {run:5} ", f" {method:8} ", "   2 "]
+        for run, method in (("large", "majority"), ("small", "cat"), ("small", "majority"))
+    ]

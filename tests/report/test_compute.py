@@ -1,0 +1,100 @@
+"""Scores against costs, by hand."""
+
+from __future__ import annotations
+
+from math import log2
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from cat_bench.costs import Price
+from cat_bench.errors import UsageError
+from cat_bench.report.compute import Rates, compute, equal_tokens, render_compute
+from cat_bench.results import Row, read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def usual(runs: Runs, *, dear: float = 1.0) -> Path:
+    """Majority at 110, 220 and 440 tokens; cat@2 at 220 and 90 of its own, prompts shared by 10."""
+
+    def cost(n: int, own: float = 0.0) -> dict[str, float]:
+        return {
+            "calls": n + (own > 0),
+            "prompt_tokens": 10.0 * n,
+            "shared_prompt_tokens": 10.0,
+            "completion_tokens": 100.0 * n + own,
+            "policy_tokens": 110.0 * n,
+            "policy_completion_tokens": 100.0 * n,
+            "anchor_tokens": own,
+            "anchor_completion_tokens": own,
+        }
+
+    majority = {1: [0.0, 0.5], 2: [0.5, 0.5], 4: [1.0, 0.5]}
+    rows: list[Row] = []
+    for n, values in majority.items():
+        rows += runs.scores("single", n, [0.0, 0.5], **cost(n))
+        rows += runs.scores("majority", n, values, **cost(n))
+        rows += runs.scores("oracle", n, [1.0, 1.0], **cost(n))
+    rows += runs.scores("cat", 2, [1.0, 0.75], **cost(2, 90.0 * dear))
+    config = {"task": "sums", "model": "hf:tiny", "anchor": "big", "judge": None, "pool": 4}
+    return runs.build(rows, ["single", "majority", "cat"], config=config | {"budgets": [1, 2]})
+
+
+def row(table: pd.DataFrame, method: str, n: int) -> dict[str, Any]:
+    found = table[(table["method"] == method) & (table["n"] == n)].to_dict("records")
+    assert len(found) == 1
+    return {str(key): value for key, value in found[0].items()}
+
+
+def test_the_reference_is_met_on_its_own_curve_at_the_same_tokens(runs: Runs) -> None:
+    """cat@2 costs 310, log2(310 / 220) of the way from majority@2 to majority@4, beyond n = 2."""
+    found = row(compute(usual(runs)), "cat", 2)
+    share = log2(310 / 220)
+    assert found["tokens"] == 310
+    assert found["matched_n"] == pytest.approx(2 * 2**share)
+    assert found["matched_score"] == pytest.approx(0.5 + share * 0.25)
+    assert found["diff"] == pytest.approx(0.875 - 0.5 - share * 0.25)
+    shared = log2(300 / 210) / log2(410 / 210)
+    assert found["shared_diff"] == pytest.approx(0.875 - 0.5 - shared * 0.25)
+
+
+def test_beyond_the_curve_nothing_is_extrapolated(runs: Runs) -> None:
+    folder = usual(runs, dear=10)
+    assert pd.isna(row(compute(folder), "cat", 2)["diff"])
+    assert equal_tokens(folder, "cat") == {2: None}
+    assert "not reached" in render_compute(compute(folder), read_record(folder))
+
+
+def test_what_no_other_beats_for_its_tokens_is_the_front(runs: Runs) -> None:
+    """majority@4 is as good as 0.75 for 440, cat@2 better for 310; single@1 ties majority@1."""
+    table = compute(usual(runs))
+    front = [(r["method"], r["n"]) for r in table[table["front"]].to_dict("records")]
+    assert front == [("single", 1), ("majority", 1), ("majority", 2), ("cat", 2)]
+
+
+def test_the_gap_from_floor_to_ceiling(runs: Runs) -> None:
+    """Single 0.25, oracle 1, cat 0.875: five sixths of the way."""
+    table = compute(usual(runs))
+    assert row(table, "cat", 2)["gap_closed"] == pytest.approx(5 / 6)
+    assert row(table, "majority", 2)["gap_closed"] == pytest.approx(1 / 3)
+
+
+def test_flops_and_money_are_tokens_at_a_rate(runs: Runs) -> None:
+    """20 tokens read and 200 written by tiny, 90 written by big."""
+    prices = {"tiny": Price(1.0, 2.0), "big": Price(10.0, 20.0)}
+    found = row(compute(usual(runs), rates=Rates(1e9, prices)), "cat", 2)
+    assert found["flops"] == pytest.approx(2e9 * 310)
+    assert found["shared_flops"] == pytest.approx(2e9 * 300)
+    assert found["money"] == pytest.approx((20 * 1 + 200 * 2 + 90 * 20) / 1e6)
+
+
+def test_a_model_without_a_price_is_named(runs: Runs) -> None:
+    with pytest.raises(UsageError, match="no price of 'big'"):
+        compute(usual(runs), rates=Rates(prices={"tiny": Price(1.0, 2.0)}))

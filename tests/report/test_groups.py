@@ -1,0 +1,27 @@
+"""Scores by what the data say of a question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cat_bench.report.groups import groups
+from cat_bench.types import Question, Sample
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Runs
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_each_value_of_a_field_is_scored_on_its_own_questions(runs: Runs) -> None:
+    metas = [{"level": 10, "id": "a"}, {"level": 9, "id": "b"}, {"level": 9, "id": "c"}, {}]
+    samples = [Sample(Question(f"q{i}", (), "", meta), "") for i, meta in enumerate(metas)]
+    folder = runs.build(runs.scores("vote", 1, [1.0, 0.5, 0.0, 0.0]), samples=samples)
+    found = groups(folder)[["field", "group", "questions", "score"]].to_numpy().tolist()
+    assert found == [["level", "9", 2, 0.25], ["level", "10", 1, 1.0]]
+
+
+def test_questions_of_which_nothing_is_said_have_no_groups(runs: Runs) -> None:
+    assert groups(runs.build(runs.scores("vote", 1, [1.0, 0.5]))).empty
