@@ -162,7 +162,7 @@ class Writer:
         freed = sorted({place for group in places for place in group})
         rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in freed]
         if rows:
-            connection.execute(_FREE, rows)
+            schema.many(connection, _FREE, rows)
 
 
 def _gone(owner: str) -> bool:
