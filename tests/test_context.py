@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from cat_bench.cache import Cache
 from cat_bench.context import QuestionContext, Role, Roles
 from cat_bench.errors import CallFailed, ConfigError, ContextTooLong, NotAvailable
 from cat_bench.prompts import Prompts
-from cat_bench.types import Failure, Sampling, Usage
+from cat_bench.types import Context, Failure, Sampling, Usage
 from tests import toy
 
 
@@ -94,3 +96,35 @@ def test_randomness_is_fixed_by_what_it_is_for(cache: Cache) -> None:
     assert not np.array_equal(draws[0], draws[2])
     ctx = lent(roles, key="a")
     assert ctx.rng.random() == ctx.rng.random()
+
+
+async def test_what_is_done_once_is_on_every_askers_bill(cache: Cache) -> None:
+    whole = await toy.evaluation(toy.pool("x = a", "y = b"), toy.roles(cache), cache)
+    first, second = whole.context([0]), whole.context([0, 1])
+    done = 0
+
+    async def work(ctx: Context) -> tuple[str, float]:
+        nonlocal done
+        done += 1
+        reply = await ctx.anchor.ask("anything")
+        return reply.text, float(ctx.rng.random())
+
+    asked = [ctx.once("key", work) for ctx in (first, second, first)]
+    values = await asyncio.gather(*asked)
+    assert done == 1
+    assert len(set(values)) == 1
+    assert [charge.fresh for charge in first.bill] == [True, False]
+    assert [charge.fresh for charge in second.bill] == [False]
+    assert await second.once("other", work) != values[0]
+    assert done == 2
+
+
+async def test_what_fails_once_fails_for_every_asker(cache: Cache) -> None:
+    whole = await toy.evaluation(toy.pool("x = a"), toy.roles(cache), cache)
+
+    async def work(ctx: Context) -> None:
+        raise NotAvailable("there is none")
+
+    for _ in range(2):
+        with pytest.raises(NotAvailable, match="there is none"):
+            await whole.context().once("key", work)

@@ -12,9 +12,8 @@ from cat_bench.types import Failure, FloatArray, Reply, Usage
 
 ANY_TEXT = st.text(st.characters(), max_size=200) | st.text("\0\ud800\udc00😀a", max_size=20)
 COUNT = st.integers(0, 2**40)
-ARRAY = st.none() | st.lists(st.floats(width=32), max_size=50).map(
-    lambda values: np.array(values, np.float32)
-)
+FLOATS = st.lists(st.floats(width=32), max_size=50).map(lambda values: np.array(values, np.float32))
+ARRAY = st.none() | FLOATS
 REPLIES = st.builds(
     Reply,
     text=ANY_TEXT,
@@ -23,6 +22,7 @@ REPLIES = st.builds(
     usage=st.builds(Usage, COUNT, COUNT, COUNT),
     token_logprobs=ARRAY,
     token_entropies=ARRAY,
+    measures=st.dictionaries(ANY_TEXT, FLOATS, max_size=2),
     served_by=st.none() | ANY_TEXT,
     seed=st.none() | st.integers(-(2**63), 2**64),
     scores=st.dictionaries(ANY_TEXT, st.floats(allow_nan=False), max_size=3),
@@ -43,6 +43,8 @@ def test_results_survive_a_round_trip(result: Result) -> None:
     if isinstance(result, Reply) and isinstance(back, Reply):
         assert same(back.token_logprobs, result.token_logprobs)
         assert same(back.token_entropies, result.token_entropies)
+        assert back.measures.keys() == result.measures.keys()
+        assert all(same(back.measures[name], result.measures[name]) for name in result.measures)
 
 
 @given(st.text(st.characters(), min_size=1, max_size=50))

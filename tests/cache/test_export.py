@@ -25,7 +25,13 @@ CALL = Call("generate", {"name": "m"}, ASKED, {"temperature": 0.7})
 ARRAY = np.array([-0.1, 0.0, np.nan], np.float32)
 REPLIES: dict[int, Reply | Failure] = {
     0: Reply(text="two", finish="stop", usage=Usage(9, 3, 1), reasoning="hm", seed=7),
-    1: Reply(text="3", served_by="m-1", token_logprobs=ARRAY, token_entropies=ARRAY[:1]),
+    1: Reply(
+        text="3",
+        served_by="m-1",
+        token_logprobs=ARRAY,
+        token_entropies=ARRAY[:1],
+        measures={"certainties": ARRAY},
+    ),
     2: Failure("refused", "no", permanent=True),
     3: Reply(text="", scores={"rm": 0.25}),
 }
@@ -88,6 +94,7 @@ async def test_a_models_rollouts_come_back_with_all_that_is_known_of_them(
             assert found.token_entropies is not None
             np.testing.assert_array_equal(found.token_logprobs, ARRAY)
             np.testing.assert_array_equal(found.token_entropies, ARRAY[:1])
+            np.testing.assert_array_equal(found.measures["certainties"], ARRAY)
 
 
 async def test_without_a_task_every_call_is_a_row(cache: Cache, tmp_path: Path) -> None:
