@@ -208,7 +208,7 @@ def _defaults(lm: Any) -> Sampling:
         return own
     from cat_bench.backends.hf.loading import defaults
 
-    return defaults(config).over(own)
+    return defaults(config.to_dict()).over(own)
 
 
 def _parameters(sampling: Sampling) -> dict[str, JSON]:

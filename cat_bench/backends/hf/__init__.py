@@ -1,7 +1,7 @@
 """Models that transformers runs in this process, on a GPU or the CPU.
 
 Requests of concurrent callers share batches, which threads of their own run. torch and transformers
-are imported when a model is opened, not before.
+are imported when a model is loaded, not before.
 
 Invariants: a completion depends on its request and its seed, not on who shares its batch (up to
 floating point); log-probabilities and entropies are the raw model's at temperature 1; nothing is
@@ -11,8 +11,12 @@ truncated: what does not fit is a `context` failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
+from pathlib import Path
+from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
@@ -20,14 +24,51 @@ import numpy as np
 from cat_bench.backends import Request
 from cat_bench.backends.hf.chat import Chat
 from cat_bench.backends.hf.law import Law
-from cat_bench.backends.hf.loading import Checkpoint, defaults
+from cat_bench.backends.hf.loading import (
+    Checkpoint,
+    defaults,
+    folder_digest,
+    located,
+    stated,
+)
 from cat_bench.backends.hf.work import Draw, Passage
 from cat_bench.backends.hf.worker import Crew
+from cat_bench.errors import ModelError
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A loaded checkpoint with the threads that run it."""
+
+    checkpoint: Checkpoint
+    chat: Chat
+    crew: Crew
+    vocabulary: int
+
+    @classmethod
+    def load(
+        cls, load: Callable[[], Checkpoint], *, batch: int, tokens: int, threads: int | None
+    ) -> Running:
+        """Load, and start the threads; raises ModelError."""
+        loaded = load()
+        from cat_bench.backends.hf.decoding import Engine, division
+
+        workers, each = division(loaded.model, threads)
+        engine = Engine(loaded.model, loaded.ends, each)
+        return cls(
+            checkpoint=loaded,
+            chat=Chat(loaded.tokenizer, loaded.served_by),
+            crew=Crew(engine.run, rows=batch, tokens=tokens, threads=workers),
+            vocabulary=loaded.model.config.get_text_config().vocab_size,
+        )
+
+
 class HuggingFace:
-    """A causal language model from a local folder or the Hub; loaded at once, until `close()`.
+    """A causal language model from a local folder or the Hub, until `close()`.
+
+    A folder is read when it is first asked for something that the cache does not have: who the
+    model is and how it samples stand in its files. A model of the Hub is loaded at once.
 
     `device` is torch's name of one (default: cuda where there is one, else cpu), `dtype` torch's
     name of a type (default: the checkpoint's own, on a CPU float32). A batch holds at most `batch`
@@ -49,18 +90,35 @@ class HuggingFace:
         tokens: int = 65536,
         threads: int | None = None,
     ) -> None:
-        loaded = Checkpoint.load(path, revision=revision, device=device, dtype=dtype)
-        from cat_bench.backends.hf.decoding import Engine, division
-
-        workers, each = division(loaded.model, threads)
-        self._identity = loaded.identity
-        self._context = loaded.context
-        self._vocabulary = loaded.model.config.get_text_config().vocab_size
-        self._sampling = defaults(loaded.model.generation_config)
-        self._chat = Chat(loaded.tokenizer, loaded.served_by)
         self._batch = batch
-        engine = Engine(loaded.model, loaded.ends, each)
-        self._crew = Crew(engine.run, rows=batch, tokens=tokens, threads=workers)
+        self._load = partial(
+            Running.load,
+            partial(Checkpoint.load, path, revision=revision, device=device, dtype=dtype),
+            batch=batch,
+            tokens=tokens,
+            threads=threads,
+        )
+        self._loading = Lock()
+        self._loaded: Running | None = None
+        self._closed = False
+        folder = Path(path).expanduser()
+        if folder.is_dir():
+            located(path, folder)
+            self._identity: JSON = {"folder_digest": folder_digest(folder)}
+            self._sampling = defaults(stated(folder))
+        else:
+            checkpoint = self._running.checkpoint
+            self._identity = checkpoint.identity
+            self._sampling = defaults(checkpoint.model.generation_config.to_dict())
+
+    @property
+    def _running(self) -> Running:
+        with self._loading:
+            if self._loaded is None:
+                if self._closed:
+                    raise ModelError("the model has been closed; open it again")
+                self._loaded = self._load()
+            return self._loaded
 
     @property
     def identity(self) -> JSON:
@@ -97,7 +155,7 @@ class HuggingFace:
         draws = await asyncio.to_thread(self._draws, request)
         if isinstance(draws, Failure):
             return [draws] * len(request.seeds)
-        self._crew.submit(draws)
+        self._running.crew.submit(draws)
         return await asyncio.gather(*(asyncio.wrap_future(draw.future) for draw in draws))
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
@@ -110,12 +168,14 @@ class HuggingFace:
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):
             return passage
-        self._crew.submit([passage])
+        self._running.crew.submit([passage])
         return await asyncio.wrap_future(passage.future)
 
     async def close(self) -> None:
         """End the threads; what is under way fails."""
-        await asyncio.to_thread(self._crew.close)
+        self._closed = True
+        if self._loaded is not None:
+            await asyncio.to_thread(self._loaded.crew.close)
 
     def _draws(self, request: Request) -> list[Draw] | Failure:
         sampling = request.sampling.over(self._sampling)
@@ -123,15 +183,15 @@ class HuggingFace:
         try:
             if sampling.max_tokens is not None and sampling.max_tokens < 1:
                 raise ValueError("max_tokens must be at least 1")
-            prompt, law = self._chat.prompt(request.messages, sampling), Law.of(sampling)
+            prompt, law = self._running.chat.prompt(request.messages, sampling), Law.of(sampling)
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        room = self._context - len(prompt.ids)
+        room = self._running.checkpoint.context - len(prompt.ids)
         limit = room if sampling.max_tokens is None else sampling.max_tokens
         if room < max(1, limit):
             return self._too_long(f"{len(prompt.ids)} tokens and a reply of {max(1, limit)}")
-        compose = self._chat.composer(prompt, stop)
-        watch = self._chat.watch(stop)
+        compose = self._running.chat.composer(prompt, stop)
+        watch = self._running.chat.watch(stop)
         return [
             Draw(prompt=prompt.ids, law=law, seed=seed, limit=limit, watch=watch, compose=compose)
             for seed in request.seeds
@@ -139,22 +199,20 @@ class HuggingFace:
 
     def _passage(self, messages: Sequence[Message], text: str) -> Passage | FloatArray | Failure:
         try:
-            prompt = self._chat.prompt(messages, Sampling()).ids
+            prompt = self._running.chat.prompt(messages, Sampling()).ids
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        ids = self._chat.ids(text)
+        ids = self._running.chat.ids(text)
         if not ids:
             return np.empty(0, dtype=np.float32)
-        if len(prompt) + len(ids) > self._context:
+        if len(prompt) + len(ids) > self._running.checkpoint.context:
             return self._too_long(f"{len(prompt)} tokens and a given reply of {len(ids)}")
-        return Passage(prompt=prompt, text=ids, vocabulary=self._vocabulary)
+        return Passage(prompt=prompt, text=ids, vocabulary=self._running.vocabulary)
 
     def _too_long(self, sizes: str) -> Failure:
-        return Failure(
-            "context",
-            f"a prompt of {sizes} do not fit the model's context of {self._context}",
-            permanent=True,
-        )
+        context = self._running.checkpoint.context
+        problem = f"a prompt of {sizes} do not fit the model's context of {context}"
+        return Failure("context", problem, permanent=True)
 
 
 def tally(**parameters: Any) -> HuggingFace:

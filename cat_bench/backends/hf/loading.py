@@ -5,8 +5,9 @@ torch and transformers are imported here and below, never by `import cat_bench.b
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
@@ -17,7 +18,7 @@ from cat_bench.errors import ModelError
 from cat_bench.types import JSON, Sampling
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CONTENT = re.compile(
     r".*\.(safetensors|json|jinja|model|tiktoken)|pytorch_model.*\.bin|(merges|vocab)\.txt"
@@ -144,14 +145,29 @@ def folder_digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def defaults(config: GenerationConfig) -> Sampling:
+def stated(folder: Path) -> dict[str, JSON]:
+    """The folder's generation configuration; empty where it has none.
+
+    Raises ModelError where it is not JSON.
+    """
+    path = folder / "generation_config.json"
+    try:
+        found: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error}): save the model again") from error
+    return found
+
+
+def defaults(config: Mapping[str, JSON]) -> Sampling:
     """The sampling parameters that a generation configuration states; unstated ones are None."""
-    penalty = config.repetition_penalty
+    penalty = config.get("repetition_penalty")
     return Sampling(
-        temperature=0.0 if config.do_sample is False else config.temperature,
-        top_p=config.top_p,
-        top_k=config.top_k,
-        min_p=config.min_p,
-        max_tokens=config.max_new_tokens,
+        temperature=0.0 if config.get("do_sample") is False else config.get("temperature"),
+        top_p=config.get("top_p"),
+        top_k=config.get("top_k"),
+        min_p=config.get("min_p"),
+        max_tokens=config.get("max_new_tokens"),
         extra=None if penalty in (None, 1.0) else {"repetition_penalty": penalty},
     )

@@ -267,6 +267,7 @@ async def test_a_caller_who_leaves_hangs_nobody(backend: HuggingFace) -> None:
 async def test_closing_ends_the_thread_and_answers_everybody(folder: Path) -> None:
     before = set(threading.enumerate())
     backend = HuggingFace(str(folder), batch=4, threads=2)
+    await replies(backend, SHORT, GREEDY)
     workers = {t for t in threading.enumerate() if t.name.startswith("cat_bench model")} - before
     assert workers
     under_way = asyncio.create_task(
@@ -281,6 +282,17 @@ async def test_closing_ends_the_thread_and_answers_everybody(folder: Path) -> No
     failures = [result for result in results if isinstance(result, Failure)]
     assert failures
     assert all(failure.passing for failure in failures)
+    with pytest.raises(ModelError, match="closed"):
+        await backend.generate(request(SHORT, GREEDY))
+
+
+async def test_a_folder_is_not_loaded_before_it_is_asked(folder: Path) -> None:
+    before = set(threading.enumerate())
+    backend = HuggingFace(str(folder))
+    assert backend.identity
+    assert backend.sampling
+    await backend.close()
+    assert set(threading.enumerate()) == before
     with pytest.raises(ModelError, match="closed"):
         await backend.generate(request(SHORT, GREEDY))
 

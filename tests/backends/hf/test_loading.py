@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from cat_bench.backends import Request
 from cat_bench.backends.hf import HuggingFace
-from cat_bench.backends.hf.loading import defaults, folder_digest
+from cat_bench.backends.hf.loading import defaults, folder_digest, stated
 from cat_bench.errors import ModelError
 from cat_bench.types import Reply, Sampling
 from tests.backends.hf.conftest import save
@@ -61,12 +61,14 @@ def test_a_folder_without_a_model_is_told_apart(tmp_path: Path) -> None:
         HuggingFace(str(tmp_path))
 
 
-def test_broken_weights_are_a_model_error(folder: Path, tmp_path: Path) -> None:
+async def test_broken_weights_are_a_model_error(folder: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "model.safetensors").write_bytes(b"not weights")
+    backend = HuggingFace(str(broken))
+    asked = Request(({"role": "user", "content": "hello"},), Sampling(), (0,))
     with pytest.raises(ModelError, match="cannot load"):
-        HuggingFace(str(broken))
+        await backend.generate(asked)
 
 
 def test_offline_says_how_to_get_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +96,7 @@ except ModelError as error:
 
 
 @pytest.mark.parametrize(
-    ("stated", "expected"),
+    ("given", "expected"),
     [
         ({}, Sampling()),
         ({"do_sample": False}, Sampling(temperature=0.0)),
@@ -109,10 +111,11 @@ except ModelError as error:
     ],
 )
 def test_defaults_are_what_the_generation_configuration_states(
-    stated: dict[str, object], expected: Sampling, tmp_path: Path
+    given: dict[str, object], expected: Sampling, tmp_path: Path
 ) -> None:
-    (tmp_path / "generation_config.json").write_text(json.dumps(stated))
-    assert defaults(GenerationConfig.from_pretrained(tmp_path)) == expected
+    (tmp_path / "generation_config.json").write_text(json.dumps(given))
+    assert defaults(GenerationConfig.from_pretrained(tmp_path).to_dict()) == expected
+    assert defaults(stated(tmp_path)) == expected
 
 
 async def test_without_a_chat_template_the_contents_are_the_prompt(tmp_path: Path) -> None:
