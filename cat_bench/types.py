@@ -2,32 +2,30 @@
 
 Records are frozen. A `Question` holds no target, so what an aggregator is handed cannot leak gold;
 only scorers (and supervised rewards) see a `Sample`. Plug-in contracts are Protocols: a plug-in
-needs no base class, only the method.
+needs no base class, only the method. The records of a call are in `calls` and known here as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-JSON: TypeAlias = Any
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
+from cat_bench.calls import JSON as JSON
+from cat_bench.calls import Capability as Capability
+from cat_bench.calls import Failure as Failure
+from cat_bench.calls import FloatArray as FloatArray
+from cat_bench.calls import Message as Message
+from cat_bench.calls import Reply as Reply
+from cat_bench.calls import Sampling as Sampling
+from cat_bench.calls import Usage as Usage
+
 T = TypeVar("T")
-Capability: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences", "scoring"]
 Need: TypeAlias = str
 """A capability, `answers`, `anchor`, `judge`, `policy`, or `score:NAME` for a number imported with
 each rollout."""
-
-
-class Message(TypedDict):
-    """One chat message."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +49,6 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts of one completion; `reasoning` is the part of `completion` that was hidden."""
-
-    prompt: int = 0
-    completion: int = 0
-    reasoning: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt + other.prompt,
-            self.completion + other.completion,
-            self.reasoning + other.reasoning,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """Parameters that change the distribution of a completion; None leaves the model's default."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] | None = None
-    thinking: bool | None = None
-    reasoning_effort: str | None = None
-    extra: Mapping[str, JSON] | None = None
-
-    def over(self, default: Sampling) -> Sampling:
-        """These parameters where given, `default`'s elsewhere."""
-        if not (theirs := default.given()):
-            return self
-        return Sampling(**{**theirs, **self.given()})
-
-    def given(self) -> dict[str, JSON]:
-        """The parameters that are set, by name."""
-        return {n: value for n in _SAMPLING if (value := getattr(self, n)) is not None}
-
-
-_SAMPLING = tuple(f.name for f in fields(Sampling))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """One completion: what came back from one draw of one model call.
-
-    `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
-    model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
-    arrays like them, by capability: `certainties` is the divergence KL(uniform || law), and
-    `confidences` is minus the mean log-probability of the 20 likeliest tokens. `finish` is `stop`,
-    `length`, `refusal` or what the server said. `seed` is what produced this draw.
-    """
-
-    text: str
-    reasoning: str | None = None
-    finish: str | None = None
-    usage: Usage = Usage()
-    token_logprobs: FloatArray | None = field(default=None, compare=False)
-    token_entropies: FloatArray | None = field(default=None, compare=False)
-    measures: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
-    served_by: str | None = None
-    seed: int | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """Numbers that came with an imported completion (a reward model's score), by name."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rollout:
     """One completion of one question, at its place in the pool."""
 
@@ -131,26 +59,6 @@ class Rollout:
     def text(self) -> str:
         """The completion, without any reasoning text."""
         return self.reply.text
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A model call that gave nothing. A permanent one is cached; a transient one is tried again.
-
-    `kind` is one of `rate_limit`, `server`, `timeout`, `connection`, `malformed` (a body that does
-    not parse), `null` (no content), `context` (the input does not fit), `refused` (by policy),
-    `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
-    """
-
-    kind: str
-    message: str
-    permanent: bool = False
-    retry_after: float | None = None
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same request may well succeed a little later."""
-        return not self.permanent and self.kind not in {"auth", "offline"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""What goes to a model and what comes back: messages, sampling parameters, replies, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+JSON: TypeAlias = Any
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Capability: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences", "scoring"]
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one completion; `reasoning` is the part of `completion` that was hidden."""
+
+    prompt: int = 0
+    completion: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Parameters that change the distribution of a completion; None leaves the model's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    thinking: bool | None = None
+    reasoning_effort: str | None = None
+    extra: Mapping[str, JSON] | None = None
+
+    def over(self, default: Sampling) -> Sampling:
+        """These parameters where given, `default`'s elsewhere."""
+        if not (theirs := default.given()):
+            return self
+        return Sampling(**{**theirs, **self.given()})
+
+    def given(self) -> dict[str, JSON]:
+        """The parameters that are set, by name."""
+        return {n: value for n in _SAMPLING if (value := getattr(self, n)) is not None}
+
+
+_SAMPLING = tuple(f.name for f in fields(Sampling))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One completion: what came back from one draw of one model call.
+
+    `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
+    model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
+    arrays like them, by capability: `certainties` is the divergence KL(uniform || law), and
+    `confidences` is minus the mean log-probability of the 20 likeliest tokens. `finish` is `stop`,
+    `length`, `refusal` or what the server said. `seed` is what produced this draw.
+    """
+
+    text: str
+    reasoning: str | None = None
+    finish: str | None = None
+    usage: Usage = Usage()
+    token_logprobs: FloatArray | None = field(default=None, compare=False)
+    token_entropies: FloatArray | None = field(default=None, compare=False)
+    measures: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
+    served_by: str | None = None
+    seed: int | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that came with an imported completion (a reward model's score), by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model call that gave nothing. A permanent one is cached; a transient one is tried again.
+
+    `kind` is one of `rate_limit`, `server`, `timeout`, `connection`, `malformed` (a body that does
+    not parse), `null` (no content), `context` (the input does not fit), `refused` (by policy),
+    `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
+    """
+
+    kind: str
+    message: str
+    permanent: bool = False
+    retry_after: float | None = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed a little later."""
+        return not self.permanent and self.kind not in {"auth", "offline"}
