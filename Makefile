@@ -11,7 +11,7 @@ PYTHON  ?= python3
 BIN  := .venv/bin
 DONE := .venv/.installed
 
-.PHONY: setup bench test test-all check clean tally tally-check
+.PHONY: setup bench test test-all check clean tally tally-check leaderboard
 
 setup: $(DONE)
 
@@ -21,7 +21,7 @@ $(DONE): pyproject.toml constraints.txt
 	touch $@
 
 bench: $(DONE)
-	$(BIN)/cat-bench run $(TASK) --model '$(MODEL)' --pool $(N) \
+	@$(BIN)/cat-bench run $(TASK) --model '$(MODEL)' --pool $(N) \
 		$(if $(METHODS),--method '$(METHODS)') $(if $(JUDGE),--judge '$(JUDGE)') \
 		$(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
@@ -42,6 +42,13 @@ tally: $(DONE)
 
 tally-check: $(DONE)
 	$(BIN)/python -m cat_bench.tally.check $(ARGS)
+
+# The rows of the bundled model: its pool and its calls are published beside them.
+leaderboard: $(DONE)
+	$(BIN)/cat-bench run tally --model tally --pool 16 --limit 100 --out results/runs/tally
+	$(BIN)/cat-bench leaderboard add results/runs/tally \
+		--pool results/pools/tally.parquet --calls results/pools/tally-calls.parquet
+	$(BIN)/cat-bench leaderboard check
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -51,5 +51,5 @@ def report(
         from cat_bench.report.export_lm_eval import export_lm_eval
 
         written += export_lm_eval(folder)
-    click.echo((folder / "table.md").read_text(encoding="utf-8"))
+    click.echo(reports.in_short(folder))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

@@ -52,7 +52,7 @@ def _run(config: RunConfig) -> bool:
     with Progress() as progress:
         outcome = asyncio.run(_interruptible(config, progress, gate))
     report.write(outcome.folder)
-    click.echo((outcome.folder / "table.md").read_text(encoding="utf-8"))
+    click.echo(report.in_short(outcome.folder))
     for name in claims.applicable(outcome.folder):
         listed = claims.read(name)
         click.echo(claims.checklist(listed, claims.write(outcome.folder, listed)) + "\n")

@@ -1,10 +1,10 @@
 """Tables and figures from a run's records; nothing here computes a score.
 
 `summarise` gives one row per method × n, `markdown` the table for people, and `write` puts both and
-the scaling curve into the run's folder. The same run gives the same bytes.
+the figures into the run's folder. The same run gives the same bytes.
 """
 
-from cat_bench.report.files import markdown, write
+from cat_bench.report.files import in_short, markdown, write
 from cat_bench.report.summary import COLUMNS, summarise
 
-__all__ = ["COLUMNS", "markdown", "summarise", "write"]
+__all__ = ["COLUMNS", "in_short", "markdown", "summarise", "write"]

@@ -139,7 +139,7 @@ def equal_tokens(
     """By n: the method less the reference at equal tokens; None where its curve does not reach."""
     values, per_question = read_values(folder, beyond=True)
     costs = per_question.groupby(level=KEY, sort=False).mean()
-    tokens = (costs["prompt_tokens"] + costs["completion_tokens"]).to_dict()
+    tokens = _tokens(costs, "prompt_tokens").to_dict()
     curve = Curve.of(reference, values, tokens)
     found: dict[int, Difference | None] = {}
     for n in values.budgets(method):
@@ -148,14 +148,19 @@ def equal_tokens(
     return found
 
 
+def _tokens(costs: pd.DataFrame, prompt: str) -> pd.Series[float]:
+    """Tokens of one use; NaN where none were counted, as in a pool that came without counts."""
+    tokens = costs[prompt] + costs["completion_tokens"]
+    return tokens.where(tokens > 0)
+
+
 def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.DataFrame:
     """Tokens, FLOPs and money per (method, n)."""
-    written = costs["completion_tokens"]
     table = pd.DataFrame(
         {
             "calls": costs["calls"],
-            UNSHARED: costs["prompt_tokens"] + written,
-            SHARED: costs["shared_prompt_tokens"] + written,
+            UNSHARED: _tokens(costs, "prompt_tokens"),
+            SHARED: _tokens(costs, "shared_prompt_tokens"),
         }
     )
     if rates.parameters:
@@ -207,7 +212,8 @@ def _gap_closed(method: str, n: int, values: Values) -> float:
 def _front(rows: pd.DataFrame) -> list[bool]:
     """Which rows no other one beats in score and tokens; a single rollout counts once."""
     single = (rows["method"] == SINGLE) & (rows["n"] == 1)
-    takes_part = ((rows["kind"] != FRAME) | single) & rows["score"].notna()
+    known = rows["score"].notna() & rows[UNSHARED].notna()
+    takes_part = ((rows["kind"] != FRAME) | single) & known
     score, tokens = rows["score"].to_numpy(float), rows[UNSHARED].to_numpy(float)
     front = []
     for index, enters in enumerate(takes_part):
@@ -230,7 +236,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     )
     rows = records(last)
     base = cell(rows[0]["reference"]) if rows else ""
-    costs = {name: title for name, title in _COSTS.items() if last[name].notna().any()}
+    asked = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
+    costs = {name: title for name, title in _COSTS.items() if name in asked}
     columns = {
         "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
@@ -250,7 +257,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
         "common prompt is counted once, as a server with a prefix cache would.",
         "Gap closed: (score - single) / (oracle - single), at the same n.",
-        f"Pareto front (no method scores as high for less): {', '.join(front)}.",
+        f"Pareto front (no method scores as high for less): {', '.join(front) or 'unknown'}.",
     ]
     text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
     text += [pipe(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]
@@ -267,6 +274,8 @@ _COSTS = {
 
 
 def _amount(value: float) -> str:
+    if isnan(value):
+        return "unknown"
     return f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:.3g}"
 
 
@@ -286,4 +295,6 @@ def _shared(row: Mapping[str, JSON]) -> str:
 
 def _outside(row: Mapping[str, JSON]) -> str:
     """On which side of the reference's curve the method's cost lies."""
+    if isnan(row[UNSHARED]):
+        return "unknown"
     return "below" if row["calls"] <= 1 else "not reached"

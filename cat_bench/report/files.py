@@ -22,7 +22,7 @@ from cat_bench.report.forensics_text import render_forensics
 from cat_bench.report.groups import groups
 from cat_bench.report.rubric import blocks, breakdown
 from cat_bench.report.summary import summarise
-from cat_bench.report.table import render
+from cat_bench.report.table import DETAILS, render
 from cat_bench.results import read_record
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ def markdown(folder: Path, *, reference: str | None = None) -> str:
     record, summary = read_record(folder), summarise(folder, reference=reference)
     more = blocks(record, summary, breakdown(folder), run=folder)
     return render(summary, record, reference=reference, more=list(more))
+
+
+def in_short(folder: Path) -> str:
+    """The written table without its details, as a terminal shows it."""
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    return text.partition(DETAILS)[0].rstrip() + "\n"
 
 
 def write(folder: Path, *, reference: str | None = None, rates: Rates | None = None) -> list[Path]:
@@ -69,7 +75,7 @@ def _contents(
         yield "groups.csv", _csv(divided)
     figures = {
         "curve": curve(summary, record),
-        "compute": charts.compute_chart(costed, record),
+        **({"compute": charts.compute_chart(costed, record)} if costed["tokens"].any() else {}),
         "forest": charts.forest(summary, record),
     }
     for field in divided["field"].unique():

@@ -25,6 +25,7 @@ from cat_bench.report.cells import (
 from cat_bench.report.summary import FRAME, MAJORITY, SINGLE
 from cat_bench.types import JSON
 
+DETAILS = "## How sure a score is"
 _NOT_EXCHANGEABLE = (
     "The responses of one question are not i.i.d. samples: a score at n is not what n fresh "
     "rollouts would give."
@@ -73,6 +74,7 @@ def render(
     """The Markdown of a summary: every method at its largest n, the scores by n, the notes.
 
     `reference` is what the summary was asked to compare with; `more` are blocks before the notes.
+    What comes from `DETAILS` on is for who wants to know how sure a score is.
     """
     scored = summary[summary["n"].notna()]
     blocks = [_title(record)]
@@ -83,12 +85,14 @@ def render(
         ]
     if scored["n"].nunique() > 1:
         blocks += ["## Score by n, %", _by_n(scored, "score")]
+    details = []
     if scored["se_rollouts"].notna().any():
-        blocks += ["## Same questions, new rollouts: ± points by n", _by_n(scored, "se_rollouts")]
+        details += ["### Same questions, new rollouts: ± points by n", _by_n(scored, "se_rollouts")]
     if len(drawn := scored[scored["se_draws"] > _SOME]):
-        blocks += ["## Subsets drawn: Monte-Carlo ± points by n", _by_n(drawn, "se_draws")]
+        details += ["### Subsets drawn: Monte-Carlo ± points by n", _by_n(drawn, "se_draws")]
     notes = "\n".join(f"- {note}" for note in _notes(summary, record))
-    return "\n\n".join([*blocks, *more, "## Notes", notes]) + "\n"
+    blocks += [*more, "## Notes", notes, *([DETAILS, *details] if details else [])]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _title(record: Mapping[str, JSON]) -> str:

@@ -35,8 +35,8 @@ HEADLINE = 160
 """Characters of a question that stand in the list."""
 LONGEST = 50_000
 """Characters of one text that the page keeps."""
-SEEN = 1e-3
-"""The least weight of a pick that is kept."""
+PICKS = 8
+"""Of an estimate's picks, the likeliest that the page keeps."""
 _TABLE = (
     *("method", "n", "kind", "score", "ci_low", "ci_high", "reference", "diff", "diff_low"),
     *("diff_high", "p_holm", "calls", "prompt_tokens", "completion_tokens", "questions"),
@@ -186,17 +186,18 @@ def _lines(target: JSON) -> Sequence[Mapping[str, JSON]]:
 
 def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     """A method's estimate: what it picked with which weight, or what it wrote, from which slots."""
-    picks = [
-        [int(slot), round(float(weight), 4)]
-        for slot, weight in zip(row["picks"], row["weights"], strict=True)
-        if weight >= SEEN
-    ]
+    weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda each: -each[0])
+    picks = [[int(slot), round(float(weight), 4)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
     known = _plain(row, _ROW)
     text = known.get("text")
     if isinstance(text, str):
         known["text"] = text[:LONGEST]
-    return {**known, **({"picks": picks} if picks else {}), **({"slots": read} if read else {})}
+    return {
+        **known,
+        **({"picks": picks[:PICKS], "of": len(picks)} if picks else {}),
+        **({"slots": read} if read else {}),
+    }
 
 
 def _plain(row: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:

@@ -46,7 +46,7 @@ def main(questions: int, pool: int) -> None:
     config = RunConfig(task="tally", model="tally", data=data, pool=pool, out=folder / "run")
     outcome = asyncio.run(run(config, command=["tally-check"]))
     report.write(outcome.folder)
-    click.echo((outcome.folder / "table.md").read_text(encoding="utf-8"))
+    click.echo(report.in_short(outcome.folder))
     click.echo(f"Run: {os.path.relpath(outcome.folder)}", err=True)
 
 

@@ -216,7 +216,7 @@ class Explorer {
     const said = [];
     if (several) said.push(`draw ${row.draw}`);
     if (row.slots) said.push(`read rollouts ${row.slots.join(", ")}`);
-    if (row.picks) said.push(`picked ${picked(row.picks)}`);
+    if (row.picks) said.push(`picked ${picked(row.picks, row.of)}`);
     if (row.abstained) said.push(`abstained ${percent(row.abstained)} %`);
     if (row.fallback) said.push(`fallback: ${row.fallback}`);
     if (row.failed) said.push(row.failed);
@@ -263,10 +263,9 @@ function score(value) {
   return make("span", { class: kind }, value > 0 && value < 1 ? `${percent(value, 0)} % right` : word);
 }
 
-function picked(picks) {
-  const best = [...picks].sort((a, b) => b[1] - a[1]);
-  const shown = best.slice(0, 8).map(([slot, weight]) => `#${slot} (${percent(weight)} %)`).join(", ");
-  return best.length > 8 ? `${shown}, and ${best.length - 8} more` : shown;
+function picked(picks, of) {
+  const shown = picks.map(([slot, weight]) => `#${slot} (${percent(weight)} %)`).join(", ");
+  return of > picks.length ? `${shown}, and ${of - picks.length} more` : shown;
 }
 
 function shortened(text) {
