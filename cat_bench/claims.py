@@ -193,11 +193,12 @@ class _Run:
         if not self.values.budgets(self.method):
             return replace(empty, measured=self._absent([self.method]))
         parts = list(tests[claim.test](claim))
-        if not parts or isinstance(parts[0], str):
-            return replace(
-                empty, measured="; ".join(map(str, parts)) or self._absent(claim.against)
-            )
-        return _summed(empty, [part for part in parts if isinstance(part, _Part)])
+        known = [part for part in parts if isinstance(part, _Part) and not isnan(part.value)]
+        if known:
+            return _summed(empty, known)
+        why = [part for part in parts if isinstance(part, str)]
+        unscored = "no question was scored on both sides" if parts else self._absent(claim.against)
+        return replace(empty, measured="; ".join(why) or unscored)
 
     def _above(self, claim: Claim) -> Iterator[_Part | str]:
         for other in self._present(claim.against):
@@ -273,7 +274,8 @@ class _Run:
             found = equal_tokens(self.folder, self.method, reference=other)
             reached = {n: match for n, match in found.items() if match is not None}
             if not reached:
-                yield f"the curve of {other} ends before {self.method}'s tokens: enlarge --pool"
+                why = f"{other} has no n at the tokens of {self.method} (or they are unknown)"
+                yield f"{why}: enlarge --pool"
                 return
             n = max(reached)
             yield _difference(f"vs {other} at the tokens of {self.method}@{n}", reached[n])

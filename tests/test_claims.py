@@ -19,7 +19,7 @@ MANY = 40
 
 def run(
     folder: Path,
-    values: Mapping[tuple[str, int], Sequence[float]],
+    values: Mapping[tuple[str, int], Sequence[float | None]],
     *,
     rows: Sequence[Row] = (),
     rollouts: Sequence[RolloutRow] = (),
@@ -81,6 +81,14 @@ def test_a_claim_about_absent_methods_is_not_measured(tmp_path: Path) -> None:
     assert check(folder, test="more").measured == "cat was run at one n alone"
 
 
+def test_a_run_that_was_stopped_before_anything_was_scored(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", {("cat", 2): [None] * MANY, ("single", 2): [1.0] * MANY})
+    found = check(folder, test="above", against=["single"])
+    assert (found.verdict, found.value) == ("not measured", None)
+    assert found.measured == "no question was scored on both sides"
+    assert claims.write(folder, claims.read("compute-as-teacher"))
+
+
 def test_the_undecided_say_how_many_more_questions(tmp_path: Path) -> None:
     """Differences of 1, 1, -1 and so on in thirds: mean 0.35, not told from 0 by 20 questions."""
     wins = [1.0, 1.0, 0.0] * 6 + [1.0, 1.0]
@@ -127,7 +135,7 @@ def test_equal_tokens_are_met_on_the_majoritys_curve(tmp_path: Path) -> None:
     assert "at the tokens of cat@2" in found.measured
     short = {k: v for k, v in values.items() if k != ("majority", 4)}
     found = check(run(tmp_path / "short", short), test="equal_tokens", against=["majority"])
-    assert (found.verdict, "ends before" in found.measured) == ("not measured", True)
+    assert (found.verdict, "no n at the tokens" in found.measured) == ("not measured", True)
 
 
 def drafts(clusters: Sequence[int]) -> list[RolloutRow]:

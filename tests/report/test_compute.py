@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,17 @@ def test_flops_and_money_are_tokens_at_a_rate(runs: Runs) -> None:
     assert found["flops"] == pytest.approx(2e9 * 310)
     assert found["shared_flops"] == pytest.approx(2e9 * 300)
     assert found["money"] == pytest.approx((20 * 1 + 200 * 2 + 90 * 20) / 1e6)
+
+
+def test_a_pool_without_token_counts_is_met_by_nobody(runs: Runs) -> None:
+    rows = [row for n in (1, 2) for row in runs.scores("majority", n, [0.0, 0.5])]
+    rows = [*rows, *runs.scores("best", 2, [1.0, 0.5])]
+    rows = [replace(row, prompt_tokens=0.0, completion_tokens=0.0) for row in rows]
+    folder = runs.build(rows)
+    table = compute(folder)
+    assert table[["tokens", "diff"]].isna().to_numpy().all()
+    assert not table["front"].any()
+    assert "unknown" in render_compute(table, read_record(folder))
 
 
 def test_a_model_without_a_price_is_named(runs: Runs) -> None:

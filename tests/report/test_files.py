@@ -42,7 +42,7 @@ LEADING = (
 def random_rows(names: list[str], budgets: list[int], *, questions: int = 6) -> list[Row]:
     rng = np.random.default_rng(1)
     return [
-        Row(question=f"q{i}", method=name, n=n, score=float(rng.random()), calls=n)
+        Row(question=f"q{i}", method=name, n=n, score=float(rng.random()), completion_tokens=1 + n)
         for i in range(questions)
         for name in names
         for n in budgets
