@@ -2,7 +2,7 @@
 
 The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is
 not in it may be a path to such a file of the user's own, or `./file.py:Class`; `pool:NAME` is the
-task that an imported pool brings along.
+task that an imported pool brings along, `lm-eval:NAME` one of lm-eval's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cat_bench.registry import build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
 from cat_bench.validation import read_yaml, split_inline, validated
 
+_LM_EVAL = "lm-eval:"
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -115,6 +116,9 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
     """
     if spec.startswith("pool:"):
         return _pool_task(spec.removeprefix("pool:"), cache or Cache())
+    if spec.startswith(_LM_EVAL):
+        name, given = split_inline(spec.removeprefix(_LM_EVAL), source=f"task {spec!r}")
+        return _plugged_in("lm-eval", name=name, **given)
     if is_file(spec) or (spec in known("task") and spec not in task_names()):
         return _plugged_in(spec)
     path = Path(spec)
@@ -250,9 +254,9 @@ def _checked(scorer: JSON, *, source: str | Path) -> Scorer:
     return scorer
 
 
-def _plugged_in(spec: str) -> Task:
+def _plugged_in(spec: str, **params: JSON) -> Task:
     """A task of the user's own class: `samples()` and `scorer`, the rest optional."""
-    plugin = build("task", spec, {})
+    plugin = build("task", spec, params)
     for required in ("samples", "scorer"):
         if not hasattr(plugin, required):
             raise ConfigError(spec, required, "is missing: a task has `samples()` and `scorer`.")

@@ -64,7 +64,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "tally": "cat_bench.backends.hf:tally",
         "vllm": "cat_bench.backends.vllm:Vllm",
     },
-    "task": {},
+    "task": {"lm-eval": "cat_bench.lm_eval_task:LmEvalTask"},
 }
 
 
