@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cat_bench.leaderboard import COLUMNS, read, render
+from cat_bench.leaderboard import COLUMNS, read, render, upload
 from cat_bench.leaderboard.rows import append, sealed
 from tests.conftest import Workshop
 
@@ -148,7 +148,7 @@ def test_what_is_printed_for_people(workshop: Workshop, board: Path) -> None:
 
 
 def test_a_fresh_cache_with_the_calls_gives_the_very_table(workshop: Workshop, board: Path) -> None:
-    table = Path(_run(workshop), "table.csv").read_text()
+    table = Path(_run(workshop), "table.md").read_text()
     workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(workshop.folder / "fresh.sqlite"))
     calls = workshop.calls
     file = "results/pools/toy-calls.parquet"
@@ -158,7 +158,7 @@ def test_a_fresh_cache_with_the_calls_gives_the_very_table(workshop: Workshop, b
     status, _, err = workshop.run(*RUN, *method)
     assert status == 0, err
     assert workshop.calls == calls
-    assert Path("again", "table.csv").read_text() == table
+    assert Path("again", "table.md").read_text() == table
     assert workshop.run("cache", "verify")[0] == 0
 
 
@@ -170,8 +170,8 @@ def test_calls_are_exported_on_their_own_and_tampering_shows(
     status, out, err = workshop.run("cache", "export", "c.parquet", "--calls", _run(workshop))
     assert status == 0, err
     assert out.startswith(f"c.parquet: {workshop.calls} results, digest ")
-    table = pq.read_table("c.parquet")
-    pq.write_table(table.slice(1), "c.parquet")
+    said, table = pq.read_metadata("c.parquet").metadata, pq.read_table("c.parquet")
+    pq.write_table(table.slice(2).replace_schema_metadata(said), "c.parquet")
     workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(workshop.folder / "fresh.sqlite"))
     status, _, err = workshop.run("cache", "import", "c.parquet")
     assert status == 2
@@ -186,3 +186,54 @@ def test_another_cache_has_nothing_to_publish(workshop: Workshop, board: Path) -
         status, _, err = workshop.run("leaderboard", "add", run, option, "x.parquet")
         assert status == 2, err
         assert not Path("x.parquet").exists()
+
+
+def test_a_pool_goes_to_the_hub_as_it_is(workshop: Workshop, board: Path) -> None:
+    from datasets import Dataset, load_from_disk
+
+    file = board.parent / "pools" / "toy.parquet"
+    with workshop.monkeypatch.context() as patch:  # the Hub's place is taken by a folder
+        patch.setattr(Dataset, "push_to_hub", lambda pool, name: pool.save_to_disk(name))
+        assert upload(file, "me/toy") == "https://huggingface.co/datasets/me/toy"
+    there = load_from_disk("me/toy")
+    assert there["id"][:] == [f"q{k}" for k in range(6)]
+    assert len(there[0]["responses"]) == 8
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(workshop: Workshop, board: Path) -> None:
+    add = ["leaderboard", "add", _run(workshop), "--pool", "p.parquet", "--hub", "me/toy"]
+    process = workshop.start(*add, HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN="hf_none")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "p.parquet" not in err
+    assert err.splitlines()[-1].startswith("cat-bench: me/toy cannot be written on the Hub: ")
+    assert "6 were there" in out
+    assert workshop.run("leaderboard", "add", _run(workshop), "--hub", "me/toy")[0] == 2
+
+
+JUDGE = '''\
+async def reply(request, seed):
+    """Writes, synthesises and judges, by what it is asked."""
+    asked = request.messages[-1]["content"]
+    if "criteria_met" in asked or '"met"' in asked:
+        return '{"explanation": "so", "met": %s}' % ("true" if len(asked) % 2 else "false")
+    return "# UNIFIED RESPONSE\\nSee a doctor." if "drafts" in asked else "Rest. " * (seed % 5 + 1)
+'''
+
+
+def test_verdicts_are_published_too(workshop: Workshop) -> None:
+    Path("model.py").write_text(JUDGE)
+    model = ("--model", "scripted:./model.py:reply", "--judge", "scripted:./model.py:reply")
+    run = ("run", "healthbench-mini", *model, "--pool", "4", "--n", "2", "--limit", "2")
+    for _ in range(2):  # the second time, every score is remembered, and no verdict is looked up
+        status, _, err = workshop.run(*run, "--method", "single,cat,min-perplexity")
+        assert status == 0, err
+    status, _, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED)
+    assert status == 0, err
+    (workshop.folder / "cache.sqlite").unlink()
+    (workshop.folder / "model.py").unlink()
+    found = _check(workshop)
+    assert found[CALLING, "2"]["verdict"] == "reproduced", found
+    (row,) = read(workshop.folder / "results" / "leaderboard.csv")
+    assert row["judge_audit"] == "not audited"
+    assert row["judge"].startswith("scripted:./model.py:reply ")
