@@ -90,9 +90,9 @@ class Explorer {
     this.detail = byId("detail");
     this.limit = PAGE;
     const methods = [...new Set(run.keys.map(([method]) => method))].filter((name) => !run.frames.includes(name));
-    for (const [id, wanted] of [["method-a", "cat"], ["method-b", "majority"]]) {
+    for (const [id, ...wanted] of [["method-a", "cat"], ["method-b", "majority", "single"]]) {
       this.parts[id].append(...methods.map((name) => new Option(name, name)));
-      this.parts[id].value = methods.includes(wanted) ? wanted : methods[0];
+      this.parts[id].value = wanted.find((name) => methods.includes(name)) ?? methods[0];
     }
     const budgets = [...new Set(run.keys.map(([, n]) => n))].filter((n) => n > 0).sort((a, b) => a - b);
     this.parts.budget.append(...budgets.map((n) => new Option(String(n), String(n))));
@@ -275,7 +275,7 @@ function shortened(text) {
 function verdicts(met, criteria) {
   return make("ol", { class: "verdicts" }, ...met.map((yes, at) => {
     const [text, points] = criteria[at] ?? [`criterion ${at + 1}`, undefined];
-    return make("li", {}, make("span", { class: yes ? "good" : "bad" }, yes ? "met" : "not met"), points === undefined ? ": " : ` (${points} points): `, make("bdi", {}, text));
+    return make("li", {}, make("span", { class: yes === (points === undefined || points > 0) ? "good" : "bad" }, yes ? "met" : "not met"), points === undefined ? ": " : ` (${points} points): `, make("bdi", {}, text));
   }));
 }
 
