@@ -132,7 +132,8 @@ class Bench:
         census = self.census
         census.questions += 1
         census.failed_rows += sum(row.failed is not None for row in rows)
-        why = [row.failed for row in (*rows, *rollouts) if row.failed is not None]
+        every: list[Row | RolloutRow] = [*rows, *rollouts]
+        why = [row.failed for row in every if row.failed is not None]
         if len(census.reasons) < REASONS:
             census.reasons.update(why)
         there = [row for row in rollouts if row.failed is None]

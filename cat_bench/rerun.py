@@ -14,13 +14,14 @@ from cat_bench.backends import Backend
 from cat_bench.backends.recorded import Recorded
 from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache
+from cat_bench.casting import Stage
 from cat_bench.catalog import method_names
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
 from cat_bench.model import Served
 from cat_bench.registry import is_file, known
 from cat_bench.results import read_record
-from cat_bench.session import Stage, opened, run
+from cat_bench.session import opened, run
 from cat_bench.types import JSON, Pool
 from cat_bench.validation import validated
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,26 +21,23 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from cat_bench import catalog
-from cat_bench.backends import Backend
-from cat_bench.backends.opening import open_backend
 from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
 from cat_bench.cache import Cache
+from cat_bench.casting import Company, Stage
 from cat_bench.catalog import Method, Task
-from cat_bench.config import RoleName, RunConfig
-from cat_bench.context import Role, Roles
-from cat_bench.costs import Budget, read_prices
+from cat_bench.config import RunConfig
+from cat_bench.context import Roles
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
 from cat_bench.grading import Grader
-from cat_bench.model import Meter, Model, Served
+from cat_bench.model import Meter
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
 from cat_bench.scorers.rubric import judging
-from cat_bench.types import JSON, AnswerScorer, Capability, Sample, Sampling
-from cat_bench.validation import validated
+from cat_bench.types import JSON, AnswerScorer, Capability, Sample
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
@@ -82,18 +79,6 @@ class Opened:
     samples: Callable[[], Iterator[Sample]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """Where a run plays: in which cache, with what behind a model's name, and who is told.
-
-    `served` is told of every cached result that an offline run reads, verdicts included.
-    """
-
-    cache: str | Path | None = None
-    backend: Callable[[str, Cache], Backend] | None = None
-    served: Served | None = None
-
-
 @asynccontextmanager
 async def opened(
     config: RunConfig,
@@ -107,71 +92,38 @@ async def opened(
     Raises UsageError where a name, a file or a number is off.
     """
     gate, stage = gate or Gate(), stage or Stage()
-    async with AsyncExitStack() as stack:
-        cache = await stack.enter_async_context(Cache(stage.cache))
+    async with Cache(stage.cache) as cache:
         task = catalog.task(config.task, data=config.data, cache=cache)
-        budget = Budget(
-            partial(gate.close, "budget"),
-            tokens=config.budget_tokens,
-            money=config.budget_cost,
-            prices=read_prices(config.prices) if config.prices else None,
-        )
         methods = _methods(config, task)
-        models: dict[str, Model] = {}
-        open_model = partial(
-            Model,
-            cache=cache,
-            limits=config.limits,
-            gate=gate,
-            budget=budget,
-            offline=config.offline,
-            planning=planning,
-            seed=config.seed,
-            label=config.label,
-            served=stage.served,
-        )
-        open_named = stage.backend or partial(open_backend, base_url=config.base_url)
-
-        def role(name: RoleName, spec: str) -> Role:
-            if spec not in models:
-                models[spec] = open_model(spec, open_named(spec, cache))
-                stack.push_async_callback(models[spec].close)
-            given = validated(Sampling, config.sampling.get(name, {}), source=f"sampling.{name}")
-            return Role(models[spec], given.over(task.sampling.get(name, Sampling())))
-
-        judged = "judge" in getattr(task.scorer, "needs", ())
-        if judged and config.judge is None:
-            raise UsageError(
-                f"task {task.name!r} is scored by a judge, and none is named: give --judge MODEL "
-                "(the policy does not judge itself unless it is named)."
+        judged = _judged(config, task)
+        company = Company(config, cache, stage=stage, gate=gate, planning=planning)
+        try:
+            roles = company.roles(task)
+            if isinstance(policy := roles.policy.model.backend, Replay):
+                task = replace(task, exchangeable=policy.exchangeable)
+            settings = _settings(config, roles)
+            _check_budgets(methods, settings)
+            samples = partial(_first, task, config.limit)
+            survey = Survey.of(samples())
+            if not survey.questions:
+                raise UsageError(f"task {task.name!r} has no questions.")
+            named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
+            asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
+            record = plan_record(
+                named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
             )
-        roles = _roles(config, role)
-        for spec in models:
-            budget.check(spec)
-        if isinstance(policy := roles.policy.model.backend, Replay):
-            task = replace(task, exchangeable=policy.exchangeable)
-        settings = _settings(config, roles)
-        _check_budgets(methods, settings)
-        census = Census(unavailable=_unavailable(methods, task, roles))
-        samples = partial(_first, task, config.limit)
-        survey = Survey.of(samples())
-        if not survey.questions:
-            raise UsageError(f"task {task.name!r} has no questions.")
-        named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
-        asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
-        record = plan_record(
-            named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
-        )
-        grader = Grader(
-            task.scorer,
-            cache,
-            asks=[asks, config.label] if asks else None,
-            remembers=not planning,
-            recalls=not (judged and stage.served),
-        )
-        bench = Bench(task, methods, roles, grader, settings, census=census)
-        meters = {name: model.meter for name, model in models.items()}
-        yield Opened(bench, survey, record, meters, samples)
+            grader = Grader(
+                task.scorer,
+                cache,
+                asks=[asks, config.label] if asks else None,
+                remembers=not planning,
+                recalls=not (judged and stage.served),
+            )
+            census = Census(unavailable=_unavailable(methods, task, roles))
+            bench = Bench(task, methods, roles, grader, settings, census=census)
+            yield Opened(bench, survey, record, company.meters, samples)
+        finally:
+            await company.close()
 
 
 async def run(
@@ -255,18 +207,6 @@ def results_root() -> Path:
     return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
 
 
-def _roles(config: RunConfig, role: Callable[[RoleName, str], Role]) -> Roles:
-    """Who plays what: what nobody is named for, the policy plays, if it is a live model."""
-    policy = role("policy", config.model)
-    live = None if isinstance(policy.model.backend, Replay) else config.model
-    anchor, judge = config.anchor or live, config.judge or live
-    return Roles(
-        policy,
-        role("anchor", anchor) if anchor else None,
-        role("judge", judge) if judge else None,
-    )
-
-
 def _first(task: Task, limit: int | None) -> Iterator[Sample]:
     return islice(task.samples(), limit)
 
@@ -309,6 +249,17 @@ def _methods(config: RunConfig, task: Task) -> list[Method]:
         if names[method.name] > 1:
             raise UsageError(f"two methods are called {method.name!r}: rename the file of one.")
     return methods
+
+
+def _judged(config: RunConfig, task: Task) -> bool:
+    """Whether a judge scores the task; raises UsageError where none is named."""
+    judged = "judge" in getattr(task.scorer, "needs", ())
+    if judged and config.judge is None:
+        raise UsageError(
+            f"task {task.name!r} is scored by a judge, and none is named: give --judge MODEL "
+            "(the policy does not judge itself unless it is named)."
+        )
+    return judged
 
 
 def _check_budgets(methods: Sequence[Method], settings: Settings) -> None:

@@ -1,0 +1,94 @@
+"""Who plays what in a run: each model is opened once, whatever parts it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cat_bench.backends import Backend
+from cat_bench.backends.opening import open_backend
+from cat_bench.backends.replay import Replay
+from cat_bench.cache import Cache
+from cat_bench.catalog import Task
+from cat_bench.config import RoleName, RunConfig
+from cat_bench.context import Role, Roles
+from cat_bench.costs import Budget, read_prices
+from cat_bench.flow import Gate
+from cat_bench.model import Meter, Model, Served
+from cat_bench.types import Sampling
+from cat_bench.validation import validated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a run plays: in which cache, with what behind a model's name, and who is told.
+
+    `served` is told of every cached result that an offline run reads, verdicts included.
+    """
+
+    cache: str | Path | None = None
+    backend: Callable[[str, Cache], Backend] | None = None
+    served: Served | None = None
+
+
+class Company:
+    """The models of a run; one that is named twice is opened once."""
+
+    def __init__(
+        self, config: RunConfig, cache: Cache, *, stage: Stage, gate: Gate, planning: bool
+    ) -> None:
+        self._config = config
+        self._cache = cache
+        self._budget = Budget(
+            partial(gate.close, "budget"),
+            tokens=config.budget_tokens,
+            money=config.budget_cost,
+            prices=read_prices(config.prices) if config.prices else None,
+        )
+        self._backend = stage.backend or partial(open_backend, base_url=config.base_url)
+        self._model = partial(
+            Model,
+            cache=cache,
+            limits=config.limits,
+            gate=gate,
+            budget=self._budget,
+            offline=config.offline,
+            planning=planning,
+            seed=config.seed,
+            label=config.label,
+            served=stage.served,
+        )
+        self._models: dict[str, Model] = {}
+
+    @property
+    def meters(self) -> dict[str, Meter]:
+        """Each model's meter, by what it is called."""
+        return {spec: model.meter for spec, model in self._models.items()}
+
+    def _role(self, task: Task, name: RoleName, spec: str) -> Role:
+        """The model `spec` in a part, with the task's sampling parameters where none are given."""
+        if spec not in self._models:
+            self._budget.check(spec)
+            self._models[spec] = self._model(spec, self._backend(spec, self._cache))
+        parameters = self._config.sampling.get(name, {})
+        given = validated(Sampling, parameters, source=f"sampling.{name}")
+        return Role(self._models[spec], given.over(task.sampling.get(name, Sampling())))
+
+    async def close(self) -> None:
+        """Close every model."""
+        for model in self._models.values():
+            await model.close()
+
+    def roles(self, task: Task) -> Roles:
+        """Who plays what: what nobody is named for, the policy plays, if it is a live model."""
+        config = self._config
+        policy = self._role(task, "policy", config.model)
+        live = None if isinstance(policy.model.backend, Replay) else config.model
+        anchor, judge = config.anchor or live, config.judge or live
+        return Roles(
+            policy,
+            self._role(task, "anchor", anchor) if anchor else None,
+            self._role(task, "judge", judge) if judge else None,
+        )
