@@ -62,7 +62,6 @@ class Row:
     answer_cluster: int | None = None
     rollout_var: float | None = None
     subsets: float | None = None
-    subsets: float | None = None
     calls: float = 0.0
     prompt_tokens: float = 0.0
     shared_prompt_tokens: float = 0.0
@@ -298,5 +297,7 @@ def _read(path: Path, kind: type, columns: Sequence[str] | None) -> pd.DataFrame
         rows = pd.read_parquet(path, columns=[name for name in wanted if name in there])
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read: {error}.") from error
-    younger = {name: [defaults[name]] * len(rows) for name in wanted if name not in there}
+    younger: dict[str, JSON] = {
+        name: [defaults[name]] * len(rows) for name in wanted if name not in there
+    }
     return rows.assign(**younger)[wanted]
