@@ -34,7 +34,7 @@ from cat_bench.bench import Bench
 from cat_bench.cache import Cache
 from cat_bench.catalog import Method, Task
 from cat_bench.context import Role, Roles
-from cat_bench.errors import NotAvailable
+from cat_bench.errors import ModelError, NotAvailable
 from cat_bench.evaluation import Settings
 from cat_bench.grading import Grader
 from cat_bench.model import Model
@@ -116,10 +116,13 @@ async def _answered(
         grader = Grader(task.scorer, cache)
         settings = Settings(budgets=(n,), pool=n, draws=1)
         bench = Bench(task, [method], roles, grader, settings)
-        [(rows, _)] = [each async for each in bench.run([sample])]
+        [(rows, rollouts)] = [each async for each in bench.run([sample])]
     if method.name in bench.census.unavailable:
         raise NotAvailable(f"{method.name}: {bench.census.unavailable[method.name]}")
-    row = next(row for row in rows if row.method == method.name)
+    row = next((row for row in rows if row.method == method.name), None)
+    if row is None:
+        failed = next((each.failed for each in rollouts if each.failed), "no reason is known")
+        raise ModelError(f"{n} rollouts of {sample.question.id} cannot be had: {failed}")
     if row.text is not None:
         return row, row.text
     policy = roles.policy

@@ -60,6 +60,22 @@ def test_rollouts_are_shared_between_methods_through_the_cache(workshop: Worksho
     assert values == [{1.0}, {1.0}]
 
 
+def test_rollouts_that_cannot_be_had_are_the_samples_error(workshop: Workshop) -> None:
+    from inspect_ai.model import get_model
+
+    from cat_bench.inspect_tasks import aggregate
+
+    def down(*_: object) -> None:
+        raise ValueError("the model is down")
+
+    model = get_model("mockllm/model", custom_outputs=down, memoize=False)
+    task = aggregate(task="toy/task.yaml", n=2)
+    (log,) = inspect_ai.eval(task, model=model, log_dir="logs", limit=1, display="none")
+    assert log.status == "error"
+    assert "2 rollouts of q0 cannot be had" in log.error.message
+    assert "the model is down" in log.error.message
+
+
 def test_inspect_finds_the_task_by_its_entry_point(tmp_path: Path) -> None:
     from importlib.metadata import entry_points
 
