@@ -97,7 +97,7 @@ def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
 def derived_at(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
     """The values remembered under these keys, where there are any."""
     names = {key_of(key): key for key in keys}
-    wanted = {"namespace": namespace, "keys": _keys(names)}
+    wanted = {"names": json.dumps([[namespace, hashed] for hashed in names])}
     return {names[hashed]: unpack(value) for hashed, value in connection.execute(_DERIVED, wanted)}
 
 
@@ -120,6 +120,4 @@ _PARTS = (_results.slot, _results.body, _results.logprobs, _results.entropies)
 _RESULTS = schema.at_places(_results.key, *_PARTS)
 _OF_CALL = sa.select(*_PARTS).where(_results.key == sa.bindparam("call")).order_by(_results.slot)
 _KNOWN = schema.at_keys(schema.calls.c.key)
-_DERIVED = schema.at_keys(schema.derived.c.key, schema.derived.c.value).where(
-    schema.derived.c.namespace == sa.bindparam("namespace")
-)
+_DERIVED = schema.at_names(schema.derived.c.key, schema.derived.c.value)

@@ -191,6 +191,18 @@ def at_keys(*columns: sa.Column[Any]) -> sa.Select[Any]:
     return sa.select(*columns).select_from(each.join(columns[0].table, at))
 
 
+def at_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
+    """Select from the rows at `names`, bound as a JSON list of [namespace, key].
+
+    The namespace comes with each key: as a condition of its own it would tempt SQLite to walk the
+    whole namespace for every batch.
+    """
+    each = _Each("names").table_valued("value")
+    c = columns[0].table.c
+    at = sa.and_(c.namespace == _Part(each.c.value, 0), c.key == _Part(each.c.value, 1))
+    return sa.select(*columns).select_from(each.join(columns[0].table, at))
+
+
 class _Each(FunctionElement[Any]):
     """The elements of a bound JSON list, as rows."""
 

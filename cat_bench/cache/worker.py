@@ -18,7 +18,7 @@ from cat_bench.errors import CacheError
 
 GATHER_S = 0.001
 """How long a batch waits for company, for each job of the batch before it."""
-GATHER_MOST_S = 0.03
+GATHER_MOST_S = 0.01
 """How long at most: far less than a model call takes."""
 ENOUGH = 256
 """Jobs that share the cost of a transaction well enough to wait no longer."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cat_bench.cache import Cache, Call, Claim
+from cat_bench.cache import Cache, Call, Claim, rows
 from cat_bench.errors import CacheError
 from cat_bench.types import Failure, Reply
 
@@ -174,3 +174,14 @@ async def test_a_full_disk_is_said_and_the_run_can_go_on(file: Path) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count=1000000")
         assert (await cache.claim(CALL, [0])).mine == {0}
         assert await cache.store(CALL, {0: TWO}) == {0: TWO}
+
+
+def test_no_lookup_walks_a_table(cache: Cache) -> None:
+    statements = (rows._RESULTS, rows._DERIVED, rows._KNOWN)
+    with cache.reading() as connection:
+        for statement in statements:
+            text = str(statement.compile(dialect=connection.dialect))
+            values = ("[]",) * text.count("?")
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
+            assert [step.detail.split()[0] for step in plan] == ["SCAN", "SEARCH"], plan
+            assert "VIRTUAL TABLE" in plan[0].detail
