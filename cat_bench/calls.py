@@ -108,4 +108,4 @@ class Failure:
     @property
     def passing(self) -> bool:
         """Whether the same request may well succeed a little later."""
-        return not self.permanent and self.kind not in {"auth", "offline"}
+        return not self.permanent and self.kind not in {"auth", "offline", "bad_request"}

@@ -218,10 +218,10 @@ class Model:
 
         async def one(group: Sequence[int]) -> None:
             fresh = await produce(group)
+            for result in fresh.values():  # a budget is spent when it is, not when that is stored
+                self._count(result)
             into.update({**fresh, **await self._cache.store(call, fresh)})
             into.fresh.update(fresh)
-            for result in fresh.values():
-                self._count(result)
 
         size = max(1, self.backend.choices)
         groups = [mine[start : start + size] for start in range(0, len(mine), size)]

@@ -174,6 +174,7 @@ def test_only_the_seeds_that_failed_are_asked_for_again(loop: Clockwork) -> None
         (Failure("auth", "who?"), 1),
         (Failure("refused", "no", permanent=True), 1),
         (Failure("bad_request", "what?", permanent=True), 1),
+        (Failure("bad_request", "no such model"), 1),
     ],
 )
 def test_what_is_worth_another_try(failure: Failure, tries: int, loop: Clockwork) -> None:
