@@ -11,6 +11,7 @@ from cat_bench.backends import Request
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
 from cat_bench.context import QuestionContext, Role, Roles
+from cat_bench.costs import Charge
 from cat_bench.errors import CallFailed, ConfigError, ContextTooLong, NotAvailable
 from cat_bench.prompts import Prompts
 from cat_bench.types import Context, Failure, Sampling, Usage
@@ -62,7 +63,7 @@ async def test_a_call_that_fails(failure: Failure, error: type[CallFailed], cach
     ctx = lent(toy.roles(cache, Scripted(fails)))
     with pytest.raises(error, match=failure.message):
         await ctx.anchor.ask("?")
-    assert ctx.bill == []
+    assert ctx.bill == [Charge("anchor", end="missing")]
 
 
 async def test_what_is_absent_is_not_available(cache: Cache) -> None:
