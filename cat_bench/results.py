@@ -202,7 +202,7 @@ def _locked(folder: Path) -> Iterator[None]:
 class _Table:
     """Rows of one record type, buffered into row groups of one Parquet file."""
 
-    def __init__(self, path: Path, kind: type, *, buffer: int = 20_000) -> None:
+    def __init__(self, path: Path, kind: type, *, buffer: int = 2_000) -> None:
         self._path = path
         self._schema = _schema(kind)
         self._buffer = buffer
