@@ -202,6 +202,9 @@ def _samples(
     system: list[Message] = (
         [{"role": "system", "content": content.system}] if content.system else []
     )
+    if content.data.fields.problem and "problem" not in prompts.reads(content.prompt):
+        problem = "never shows the problem: write {{ problem }} where it goes."
+        raise ConfigError(prompts.folder / f"{content.prompt}.txt", "", problem)
     check = getattr(scorer, "check", None)
     for row in rows(content.data, base=base, override=override):
         cluster = None

@@ -1,10 +1,9 @@
 """A paper's claims as a checklist over one run: what was measured, how sure, and the verdict.
 
-Claims are data, `claims/*.yaml` in the catalogue or a file of the user's own; this module knows the
-ways of testing one. A verdict rests on the 95 % interval alone: supported or contradicted where it
-lies on one side of the threshold, undecided where it holds it; then it says how many more questions
-would decide (5 % two-sided, power 80 %) if the figure is what it seems. A claim about methods that
-the run lacks is not measured. No score is computed here.
+Claims are data, `claims/*.yaml` in the catalogue or a file of one's own. A verdict rests on the
+95 % interval: supported or contradicted where it lies on one side of the threshold, else undecided,
+as over fewer than `FEWEST` questions; then it says how many more would decide (5 % two-sided, power
+80 %) if the figure is what it seems. A claim about methods that the run lacks is not measured.
 """
 
 from __future__ import annotations
@@ -81,6 +80,9 @@ class Finding:
     more: int | None = None
 
 
+FEWEST = 30
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One figure of a claim: in words, with its interval, against its threshold."""
@@ -95,15 +97,16 @@ class _Part:
 
     @property
     def verdict(self) -> Verdict:
-        if isnan(self.low):
+        if isnan(self.low) or 0 < self.questions < FEWEST:
             return "undecided"
         above, below = self.low > self.threshold, self.high < self.threshold
         return "supported" if above else "contradicted" if below else "undecided"
 
     @property
     def more(self) -> int | None:
-        short = self.verdict == "undecided" and self.needed is not None
-        return max(1, (self.needed or 0) - self.questions) if short else None
+        needed = max(self.needed or 0, FEWEST if self.questions else 0)
+        undecided = self.verdict == "undecided" and needed
+        return max(1, needed - self.questions) if undecided else None
 
 
 def names() -> list[str]:
@@ -251,7 +254,7 @@ class _Run:
         yield _Part(words, found.mean, low, found.high, questions=found.n)
 
     def _equal(self, claim: Claim) -> Iterator[_Part | str]:
-        """Equivalence by two one-sided tests: the 90 % interval within the margin."""
+        """Two one-sided tests: the 90 % interval within the margin; all pairs alike: rule of 3."""
         for other in self._present(claim.against):
             keys = (self.method, self.n), (other, self.n)
             if keys[1] not in self.values.columns:
@@ -259,7 +262,8 @@ class _Run:
                 return
             found, narrow = (self.values.difference(*keys, level=level) for level in (0.95, 0.9))
             part = _difference(f"vs {other}, n = {self.n}, margin ±{100 * claim.margin:g}", found)
-            within = -claim.margin < narrow.low and narrow.high < claim.margin
+            seen = found.n >= FEWEST and (found.se > 0 or 3 / found.n < claim.margin)
+            within = seen and -claim.margin < narrow.low and narrow.high < claim.margin
             outside = found.low > claim.margin or found.high < -claim.margin
             asked = equivalence_needed(found.mean, found.se, found.n, margin=claim.margin)
             yield _Equal(
@@ -312,12 +316,9 @@ _NO_ANSWERS = "no draw whose answers can be compared and are right or wrong"
 
 def _summed(empty: Finding, parts: Sequence[_Part]) -> Finding:
     """Several figures as one finding: it holds only if all do, and fails if one does."""
-    verdicts = [part.verdict for part in parts]
     order: tuple[Verdict, ...] = ("contradicted", "undecided", "supported")
-    verdict = next(each for each in order if each in verdicts)
-    weakest = min(
-        (part for part in parts if part.verdict == verdict), key=lambda p: p.low - p.threshold
-    )
+    verdict = min((part.verdict for part in parts), key=order.index)
+    weakest = min(parts, key=lambda p: (order.index(p.verdict), p.low - p.threshold))
     asked = [part.more for part in parts if part.more is not None]
     return replace(
         empty,
@@ -346,5 +347,4 @@ def _percent(found: Interval) -> str:
 
 
 def _with_more(finding: Finding) -> str:
-    more = f"; {finding.more:,} more questions" if finding.more else ""
-    return f"{finding.measured}{more}"
+    return finding.measured + (f"; {finding.more:,} more questions" if finding.more else "")

@@ -17,6 +17,7 @@ carries its `Failure` record, and the run goes on.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -87,3 +88,16 @@ class CallFailed(CatBenchError):
 
 class ContextTooLong(CallFailed):
     """The input does not fit the model's context; nothing was truncated."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why a plug-in's work failed, for the record; a bug of its own with the line that it is in.
+
+    Raises what no record can hold: NotAvailable, and what ends the run.
+    """
+    if isinstance(error, CallFailed):
+        return str(error)
+    if isinstance(error, CatBenchError):
+        raise error
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from cat_bench.catalog import Method
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import COSTS, Charge, costs, spent
-from cat_bench.errors import CallFailed, CatBenchError
+from cat_bench.errors import reason_of
 from cat_bench.estimators import expected_parts, expected_score, max_at, min_at
 from cat_bench.grading import Grader
 from cat_bench.plan import blocks, shuffled, subsets
@@ -40,7 +40,7 @@ from cat_bench.types import (
 
 ORACLE, WORST = "oracle", "worst"
 FRAMES = {ORACLE: "the best possible pick", WORST: "the worst possible pick"}
-CALLING = frozenset({"anchor", "judge", "policy", "scoring"})
+CALLING = frozenset({"anchor", "embedder", "judge", "policy", "scoring"})
 FREE_DRAWS = 70
 """All subsets of any size of a pool of 8."""
 
@@ -105,7 +105,7 @@ class Evaluation:
             exact = await self._probabilities(method, [*budgets, *further], ctx)
             spread = await self._spread(method, [*budgets, *further]) if free else {}
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rows' reason
-            reason = _reason(error)
+            reason = reason_of(error)
             return [self._row(method.name, n, failed=reason) for n in budgets]
         if exact is not None:
             rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
@@ -230,9 +230,11 @@ class Evaluation:
         outcome: dict[str, JSON]
         try:
             estimate = await method.aggregator.aggregate(self.question, handed, ctx)
+            if not isinstance(estimate, Estimate):
+                raise TypeError(f"{method.name} returned {estimate!r}, which is no Estimate")
             outcome = await self._verdict(estimate, slots)
         except Exception as error:  # noqa: BLE001 - a plug-in's bug is this row's reason
-            outcome = {"failed": _reason(error)}
+            outcome = {"failed": reason_of(error)}
         read = tuple(r.slot for r in handed)
         return self._row(method.name, n, draw=draw, slots=read, bill=ctx.bill, **outcome)
 
@@ -317,13 +319,6 @@ def _calls_for_each_subset(method: Method) -> bool:
     """Whether a further subset costs calls; what is said of rollouts or pairs is known by then."""
     reads = getattr(method.aggregator, "reads", "subset")
     return bool(method.needs & CALLING) and reads == "subset"
-
-
-def _reason(error: Exception) -> str:
-    """Why a row failed; raises what no row can record: NotAvailable, and what ends the run."""
-    if isinstance(error, CatBenchError) and not isinstance(error, CallFailed):
-        raise error
-    return str(error) if isinstance(error, CallFailed) else f"{type(error).__name__}: {error}"
 
 
 def _broken_down(parts: Mapping[str, float]) -> dict[str, JSON]:

@@ -12,6 +12,7 @@ from cat_bench.prompts import GENERAL, Prompts, inside
 VALUES = {
     "question": "Q?",
     "conversation": "User: Q?",
+    "draft": "d",
     "drafts": ["d1", "d2"],
     "response": "r",
     "criterion": "c",

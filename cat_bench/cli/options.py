@@ -59,8 +59,9 @@ def configurations(
     values |= {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         _set(values, setting)
-    values.setdefault("model", "tally")
     tasks = split_list(task or str(values.pop("task", "")))
+    pool = tasks[0].removeprefix("pool:") if tasks and tasks[0].startswith("pool:") else None
+    values.setdefault("model", f"replay:{pool}" if pool else "tally")
     if not tasks:
         raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
     if out := values.pop("out", None):

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from cat_bench.errors import ConfigError
@@ -52,6 +53,19 @@ class Prompts:
         except TemplateNotFound as error:
             raise ConfigError(
                 self.folder, f"{error.name}", "there is no such prompt text."
+            ) from error
+        except TemplateError as error:
+            raise ConfigError(self.folder / f"{name}.txt", "", f"{error.message}.") from error
+
+    def reads(self, name: str) -> set[str]:
+        """The variables that a text uses itself; raises ConfigError as `render` does."""
+        loader = self._environment.loader
+        try:
+            source = loader.get_source(self._environment, f"{name}.txt")[0] if loader else ""
+            return find_undeclared_variables(self._environment.parse(source))
+        except TemplateNotFound as error:
+            raise ConfigError(
+                self.folder, str(error.name), "there is no such prompt text."
             ) from error
         except TemplateError as error:
             raise ConfigError(self.folder / f"{name}.txt", "", f"{error.message}.") from error
