@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 JSON: TypeAlias = Any
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
-Capability: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences", "scoring"]
+Capability: TypeAlias = Literal[
+    "logprobs", "entropies", "certainties", "confidences", "scoring", "embeddings"
+]
 
 
 class Message(TypedDict):
@@ -74,8 +76,9 @@ class Reply:
     `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
     model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
     arrays like them, by capability: `certainties` is the divergence KL(uniform || law), and
-    `confidences` is minus the mean log-probability of the 20 likeliest tokens. `finish` is `stop`,
-    `length`, `refusal` or what the server said. `seed` is what produced this draw.
+    `confidences` is minus the mean log-probability of the 20 likeliest tokens; of an embedded text
+    it holds the `embedding`, shape (dimensions,). `finish` is `stop`, `length`, `refusal` or what
+    the server said. `seed` is what produced this draw.
     """
 
     text: str

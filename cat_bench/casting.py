@@ -69,12 +69,15 @@ class Company:
 
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
         """The model `spec` in a part, with the task's sampling parameters where none are given."""
+        parameters = self._config.sampling.get(name, {})
+        given = validated(Sampling, parameters, source=f"sampling.{name}")
+        return Role(self._opened(spec), given.over(task.sampling.get(name, Sampling())))
+
+    def _opened(self, spec: str) -> Model:
         if spec not in self._models:
             self._budget.check(spec)
             self._models[spec] = self._model(spec, self._backend(spec, self._cache))
-        parameters = self._config.sampling.get(name, {})
-        given = validated(Sampling, parameters, source=f"sampling.{name}")
-        return Role(self._models[spec], given.over(task.sampling.get(name, Sampling())))
+        return self._models[spec]
 
     async def close(self) -> None:
         """Close every model."""
@@ -82,7 +85,10 @@ class Company:
             await model.close()
 
     def roles(self, task: Task) -> Roles:
-        """Who plays what: what nobody is named for, the policy plays, if it is a live model."""
+        """Who plays what: what nobody is named for, the policy plays, if it is a live model.
+
+        Nobody embeds unless somebody is named: a model that chats is none that embeds.
+        """
         config = self._config
         policy = self._role(task, "policy", config.model)
         live = None if isinstance(policy.model.backend, Replay) else config.model
@@ -91,4 +97,5 @@ class Company:
             policy,
             self._role(task, "anchor", anchor) if anchor else None,
             self._role(task, "judge", judge) if judge else None,
+            Role(self._opened(config.embedder)) if config.embedder else None,
         )

@@ -25,6 +25,7 @@ class RunConfig(BaseModel):
     model: str
     anchor: str | None = None
     judge: str | None = None
+    embedder: str | None = None
     methods: tuple[str, ...] = ()
     n: tuple[int, ...] = ()
     pool: int | None = Field(default=None, ge=1)

@@ -16,7 +16,7 @@ import numpy as np
 
 from cat_bench.costs import Charge
 from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
-from cat_bench.model import Model, logprobs_of
+from cat_bench.model import Model, embedding_of, logprobs_of
 from cat_bench.prompts import Prompts
 from cat_bench.types import (
     JSON,
@@ -35,7 +35,7 @@ from cat_bench.types import (
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A model in a part (policy, anchor or judge), with the sampling parameters of that part."""
+    """A model in a part (policy, anchor, judge, embedder), with the part's sampling parameters."""
 
     model: Model
     sampling: Sampling = field(default_factory=Sampling)
@@ -48,6 +48,7 @@ class Roles:
     policy: Role
     anchor: Role | None = None
     judge: Role | None = None
+    embedder: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ class Borrowed:
         self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh))
         return logprobs_of(found)
 
+    async def embed(self, text: str) -> FloatArray:
+        """The text's embedding, of length 1; one use pays once for a text, often as it may ask."""
+        if "embeddings" not in self.capabilities:
+            raise NotAvailable(f"{self.role.model.name} gives no embeddings")
+        drawn = await self.role.model.embedded(text)
+        if isinstance(found := drawn[0], Failure):
+            self.bill.append(Charge.of(self.name, found))
+            raise failed(found)
+        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh, once=text))
+        return embedding_of(found)
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionContext:
@@ -118,6 +130,11 @@ class QuestionContext:
     def judge(self) -> Borrowed:
         """The model that judges and selects."""
         return self._lent("judge", self.roles.judge)
+
+    @property
+    def embedder(self) -> Borrowed:
+        """The model that embeds texts."""
+        return self._lent("embedder", self.roles.embedder)
 
     @property
     def rng(self) -> np.random.Generator:
@@ -159,8 +176,14 @@ class QuestionContext:
 
     def _lent(self, name: str, role: Role | None) -> Borrowed:
         if role is None:
-            raise NotAvailable(f"no {name} is named: give one with --{name} MODEL")
+            raise NotAvailable(unnamed(name))
         return Borrowed(name, role, self.bill)
+
+
+def unnamed(role: str) -> str:
+    """Why what needs this role is not available, and what to do."""
+    option = "--set embedder=openai:NAME" if role == "embedder" else f"--{role} MODEL"
+    return f"no {role} is named: give {option}"
 
 
 def failed(failure: Failure) -> CallFailed:

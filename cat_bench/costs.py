@@ -42,6 +42,8 @@ class Charge:
     fresh: bool = False
     end: str | None = None
     """One of `ENDS`; None for a reply that is whole."""
+    once: str | None = None
+    """What one use pays for once, however often it is on the bill: an embedded text."""
 
     @classmethod
     def of(cls, role: str, result: Reply | Failure, *, fresh: bool = False) -> Charge:
@@ -59,6 +61,7 @@ def costs(n: int, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[str
     `truncated`, `refused`, `empty` and `missing` count those of n average slots and of the bill
     that ended so; a reply that was cut off before it said anything is empty.
     """
+    bill = _each_once(bill)
     there = [charge.usage for charge in pool if charge.end not in NOTHING]
     share = n / max(len(there), 1)
     drafts, called = sum(there, Usage()), sum((c.usage for c in bill), Usage())
@@ -93,6 +96,16 @@ def spent(bill: Sequence[Charge]) -> dict[str, int]:
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
     }
+
+
+def _each_once(bill: Sequence[Charge]) -> list[Charge]:
+    """The bill with what is paid for once on it once: as made now, if it was."""
+    kept: dict[object, Charge] = {}
+    for charge in bill:
+        key = object() if charge.once is None else charge.once
+        if charge.fresh or key not in kept:
+            kept[key] = charge
+    return list(kept.values())
 
 
 @dataclass(frozen=True, slots=True)

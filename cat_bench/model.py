@@ -15,9 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from cat_bench.backends import Backend, Request
+from cat_bench.backends import Backend, Embedder, Request
 from cat_bench.cache import Cache, Call
 from cat_bench.costs import Budget
+from cat_bench.errors import NotAvailable
 from cat_bench.flow import Flow, Gate, Limits
 from cat_bench.types import (
     Capability,
@@ -156,22 +157,49 @@ class Model:
         """What `logprob` gives, as the result of slot 0: a reply without text."""
         call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
 
-        async def measure(_: Request) -> Sequence[Result]:
+        async def score() -> Result:
             found = await self.backend.logprob(messages, text)
             if isinstance(found, Failure):
-                return [found]
-            return [Reply(text="", token_logprobs=found, usage=Usage(prompt=len(found)))]
+                return found
+            return Reply(text="", token_logprobs=found, usage=Usage(prompt=len(found)))
 
-        async def score(mine: Sequence[int]) -> dict[int, Result]:
-            request = Request(call.messages, Sampling(), tuple(mine))
-            found = await self._flow.tried(request, measure, tokens=expected(call).prompt)
-            return dict(zip(mine, found, strict=True))
+        return await self._measured(call, score)
 
-        return await self._obtain(call, [0], score)
+    async def embed(self, text: str) -> FloatArray | Failure:
+        """The text's embedding, shape (dimensions,), of length 1."""
+        found = (await self.embedded(text))[0]
+        return found if isinstance(found, Failure) else embedding_of(found)
+
+    async def embedded(self, text: str) -> Drawn:
+        """What `embed` gives, as the result of slot 0: a reply without text.
+
+        Raises NotAvailable where the backend embeds nothing.
+        """
+        backend = self.backend
+
+        async def embed() -> Result:
+            if not isinstance(backend, Embedder):
+                raise NotAvailable(f"{self.name} gives no embeddings")
+            return await backend.embed(text)
+
+        return await self._measured(Call("embed", backend.identity, text=text), embed)
 
     async def close(self) -> None:
         """Release the backend."""
         await self.backend.close()
+
+    async def _measured(self, call: Call, measure: Callable[[], Awaitable[Result]]) -> Drawn:
+        """The result of a call that has one slot: what is measured of a text."""
+
+        async def send(_: Request) -> Sequence[Result]:
+            return [await measure()]
+
+        async def produce(mine: Sequence[int]) -> dict[int, Result]:
+            request = Request(call.messages, Sampling(), tuple(mine))
+            found = await self._flow.tried(request, send, tokens=expected(call).prompt)
+            return dict(zip(mine, found, strict=True))
+
+        return await self._obtain(call, [0], produce)
 
     async def _obtain(self, call: Call, slots: Sequence[int], produce: Produce) -> Drawn:
         """Each slot's result: from the cache, from whoever is already getting it, or made now."""
@@ -277,10 +305,16 @@ def logprobs_of(reply: Reply) -> FloatArray:
     return np.empty(0) if reply.token_logprobs is None else reply.token_logprobs
 
 
+def embedding_of(reply: Reply) -> FloatArray:
+    """An embedded text's vector, of length 1."""
+    vector = np.asarray(reply.measures["embedding"], dtype=np.float64)
+    return vector / np.linalg.norm(vector)
+
+
 def expected(call: Call) -> Usage:
     """The most that one draw of a call can use; a prompt token is taken to be four characters."""
     prompt = sum(len(message["content"]) for message in call.messages) // 4
-    if call.kind == "logprob":
+    if call.kind in {"logprob", "embed"}:
         return Usage(prompt + len(call.text or "") // 4)
     return Usage(prompt, int(call.sampling.get("max_tokens", UNBOUNDED_TOKENS)))
 
@@ -300,7 +334,7 @@ def placeholder(call: Call, slot: int) -> Reply:
         usage=expected(call),
         token_logprobs=scored,
         token_entropies=scored,
-        measures={"certainties": scored, "confidences": scored},
+        measures={"certainties": scored, "confidences": scored, "embedding": np.ones(1)},
     )
 
 

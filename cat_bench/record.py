@@ -68,11 +68,13 @@ def plan_record(
     """What decides a run's numbers; `asks` says how a judge is asked, where one scores."""
     parts = {"policy": roles.policy, "anchor": roles.anchor, "judge": roles.judge}
     played = {name: role for name, role in parts.items() if role}
+    served = {**played, "embedder": roles.embedder} if roles.embedder else played
     return {
         "config": {
             **config,
             "anchor": roles.anchor.model.name if roles.anchor else None,
             "judge": roles.judge.model.name if roles.judge else None,
+            "embedder": roles.embedder.model.name if roles.embedder else None,
             "methods": [method.name for method in methods],
             "budgets": list(settings.budgets),
             "pool": settings.pool,
@@ -82,7 +84,7 @@ def plan_record(
                 for name, role in played.items()
             },
         },
-        "models": {name: role.model.backend.identity for name, role in played.items()},
+        "models": {name: role.model.backend.identity for name, role in served.items()},
         "task": {
             "name": task.name,
             "version": task.version,

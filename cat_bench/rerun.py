@@ -26,7 +26,7 @@ from cat_bench.types import JSON, Pool
 from cat_bench.validation import validated
 
 Place = tuple[str, int]
-_NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge"}
+_NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge", "embedder": "embedder"}
 
 
 def configuration(record: Mapping[str, JSON], *, model: str | None = None) -> RunConfig:
@@ -43,6 +43,7 @@ def configuration(record: Mapping[str, JSON], *, model: str | None = None) -> Ru
         raise UsageError("none of the run's methods is known here")
     if model is None:
         values |= {name: config[name] for name in ("model", "anchor", "judge", "sampling")}
+        values["embedder"] = config.get("embedder")
     else:
         values["model"] = model
     return validated(RunConfig, values, source="the run's record")

@@ -27,7 +27,7 @@ from cat_bench.cache import Cache
 from cat_bench.casting import Company, Stage
 from cat_bench.catalog import Method, Task
 from cat_bench.config import RunConfig
-from cat_bench.context import Roles
+from cat_bench.context import Roles, unnamed
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
@@ -287,8 +287,8 @@ def _missing(method: Method, task: Task, roles: Roles) -> str | None:
             return f"{roles.policy.model.name} gives no {kind}"
         if kind == "policy" and isinstance(backend, Replay):
             return "a replayed pool has no model to ask"
-        if kind in {"anchor", "judge"} and getattr(roles, kind) is None:
-            return f"no {kind} is named: give --{kind} MODEL"
+        if kind in {"anchor", "judge", "embedder"} and getattr(roles, kind) is None:
+            return unnamed(kind)
     return None
 
 

@@ -24,8 +24,8 @@ from cat_bench.calls import Usage as Usage
 
 T = TypeVar("T")
 Need: TypeAlias = str
-"""A capability, `answers`, `anchor`, `judge`, `policy`, or `score:NAME` for a number imported with
-each rollout."""
+"""A capability, `answers`, `anchor`, `judge`, `embedder`, `policy`, or `score:NAME` for a number
+imported with each rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,10 @@ class Lent(Protocol):
         """Log-probability in nats of each token of `text` as the reply to `messages`."""
         ...
 
+    async def embed(self, text: str) -> FloatArray:
+        """The embedding of `text`, shape (dimensions,), of length 1."""
+        ...
+
 
 class Context(Protocol):
     """What a plug-in may use while it works on one question."""
@@ -163,6 +167,11 @@ class Context(Protocol):
     @property
     def judge(self) -> Lent:
         """The model that checks criteria and selects."""
+        ...
+
+    @property
+    def embedder(self) -> Lent:
+        """The model that embeds texts; nobody unless one is named."""
         ...
 
     @property

@@ -73,6 +73,10 @@ async def test_what_is_absent_is_not_available(cache: Cache) -> None:
         _ = ctx.anchor
     with pytest.raises(NotAvailable, match="--judge MODEL"):
         _ = ctx.judge
+    with pytest.raises(NotAvailable, match="--set embedder=openai:NAME"):
+        _ = ctx.embedder
+    with pytest.raises(NotAvailable, match="gives no embeddings"):
+        await ctx.policy.embed("x")
     with pytest.raises(NotAvailable, match="cannot score a given text"):
         await ctx.policy.logprob([], "x")
     with pytest.raises(NotAvailable, match="no final answers"):

@@ -142,3 +142,11 @@ def test_a_budget_of_money_needs_the_price_of_every_model() -> None:
     with pytest.raises(UsageError, match="no price of 'openai:b'"):
         budget.check("openai:b")
     Budget(print).check("openai:b")
+
+
+def test_what_is_paid_for_once_stands_once_and_as_made() -> None:
+    seen, made = (Charge("embedder", Usage(5), fresh, once="a text") for fresh in (False, True))
+    other = Charge("embedder", Usage(7), once="another")
+    found = costs(0, pool=POOL, bill=[seen, made, seen, other])
+    assert (found["calls"], found["prompt_tokens"]) == (2, 12)
+    assert (found["spent_calls"], found["spent_prompt_tokens"]) == (1, 5)

@@ -270,3 +270,22 @@ def test_a_placeholder_is_an_answer_a_choice_and_a_verdict() -> None:
     assert [last_boxed(text) for text in texts] == ["2", "2"]
     verdicts = [read_verdict(text) for text in texts]
     assert all(verdict is not None and verdict.met for verdict in verdicts)
+
+
+async def test_a_text_is_embedded_once_to_length_one_and_after_retries(cache: Cache) -> None:
+    outcomes: list[list[float] | Failure] = [DOWN, [3.0, 4.0]]
+    backend = Scripted(lambda request, seed: "", embedding=lambda text: outcomes.pop(0))
+    model = toy.model(cache, backend)
+    for again in (model, model, toy.model(cache, backend, offline=True)):
+        found = await again.embed("two words")
+        assert not isinstance(found, Failure)
+        np.testing.assert_allclose(found, [0.6, 0.8])
+    assert backend.embedded == 2
+    assert (model.meter.made, model.meter.usage.prompt) == (1, 2)
+
+
+async def test_an_embedding_is_planned_without_a_call(cache: Cache) -> None:
+    backend = Scripted(lambda request, seed: "", embedding=lambda text: [3.0, 4.0])
+    model = toy.model(cache, backend, planning=True)
+    np.testing.assert_array_equal(await model.embed("some twenty letters."), [1.0])
+    assert (backend.embedded, model.meter.made, model.meter.usage.prompt) == (0, 1, 5)

@@ -111,14 +111,21 @@ def choosing(request: Request, seed: int) -> str:
     return "# SUMMARY\nAll weighed.\n\n# UNIFIED RESPONSE\nSo it is = right"
 
 
+def letters(text: str) -> list[float]:
+    """How often each letter stands in a text, and one place for the rest."""
+    counts = [text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    return [*map(float, counts), float(len(text) - sum(counts) or 1)]
+
+
 def roles(
     cache: Cache,
     policy: Scripted | None = None,
     *,
     anchor: Scripted | None = None,
     judge: Scripted | None = None,
+    embedder: Scripted | None = None,
 ) -> Roles:
-    """The policy's model plays every part that is not given."""
+    """The policy's model plays every part that is not given; letters embed, if nobody else."""
     policy = policy or Scripted(
         choosing,
         identity="policy",
@@ -130,6 +137,7 @@ def roles(
         first,
         Role(model(cache, anchor)) if anchor else first,
         Role(model(cache, judge)) if judge else first,
+        Role(model(cache, embedder or Scripted(choosing, identity="letters", embedding=letters))),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
@@ -60,4 +60,13 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Release what was opened."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What a backend of the capability `embeddings` has besides."""
+
+    async def embed(self, text: str) -> Reply | Failure:
+        """A reply without text; its `measures` hold the `embedding`, of any length but 0."""
         ...

@@ -73,10 +73,10 @@ class OpenAI:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What was asked for and has not been refused so far."""
+        """What was asked for and has not been refused so far; only a call shows what embeds."""
         logprobs: set[Capability] = {"logprobs"} if self._logprobs else set()
         scoring: set[Capability] = set() if self._unscorable else {"scoring"}
-        return frozenset(logprobs - self._refused | scoring)
+        return frozenset(logprobs - self._refused | scoring | {"embeddings"})
 
     @property
     def choices(self) -> int:
@@ -143,6 +143,12 @@ class OpenAI:
             return np.zeros(0, dtype=np.float32)
         scorer = self._scorer or await self._checked()
         return scorer if isinstance(scorer, Failure) else await scorer(messages, text)
+
+    async def embed(self, text: str) -> Reply | Failure:
+        """A reply without text; its `measures` hold the `embedding`."""
+        sent = {"model": self._model, "input": text, "encoding_format": "float"}
+        answer = await self._endpoint.post("/embeddings", sent)
+        return answer if isinstance(answer, Failure) else wire.embedded(answer)
 
     async def _checked(self) -> Score | Failure:
         async with self._lock:

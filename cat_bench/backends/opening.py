@@ -51,7 +51,7 @@ def _replayed(name: str, cache: Cache) -> Replay:
     """The imported pool as a backend; whether it carries log-probabilities shows when read."""
     pool = pool_metadata(cache, name)
     size = max(map(int, pool.sizes), default=0)
-    carried: frozenset[Capability] = frozenset(get_args(Capability)) - {"scoring"}
+    carried: frozenset[Capability] = frozenset(get_args(Capability)) - {"scoring", "embeddings"}
     return Replay(
         name, size, scores=pool.scores, capabilities=carried, exchangeable=pool.exchangeable
     )

@@ -30,5 +30,9 @@ class Recorded:
         """Nothing: there is no model."""
         return NOT_THERE
 
+    async def embed(self, text: str) -> Reply | Failure:
+        """Nothing: there is no model."""
+        return NOT_THERE
+
     async def close(self) -> None:
         """Nothing is open."""

@@ -22,10 +22,12 @@ from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Repl
 Outcome: TypeAlias = str | Reply | Failure
 Script: TypeAlias = Callable[[Request, int], Outcome | Awaitable[Outcome]]
 ScoreScript: TypeAlias = Callable[[Sequence[Message], str], Sequence[float] | FloatArray | Failure]
+EmbedScript: TypeAlias = Callable[[str], Sequence[float] | FloatArray | Failure]
 
 
 class Scripted:
-    """`reply(request, seed)` writes one completion and may be async; `scoring` scores a text.
+    """`reply(request, seed)` writes one completion and may be async; `scoring` scores a text,
+    `embedding` embeds one.
 
     A plain string becomes a reply that stopped, with words counted as tokens. `delay` is in seconds
     per request. `requests` keeps what was asked, `completions` counts what was written.
@@ -41,6 +43,7 @@ class Scripted:
         sampling: Sampling | None = None,
         delay: float = 0.0,
         scoring: ScoreScript | None = None,
+        embedding: EmbedScript | None = None,
     ) -> None:
         self._reply = reply
         self._identity = identity
@@ -49,9 +52,10 @@ class Scripted:
         self._sampling = sampling or Sampling()
         self._delay = delay
         self._scoring = scoring
+        self._embedding = embedding
         self.requests: list[Request] = []
         self.completions = 0
-        self.scored = 0
+        self.scored = self.embedded = 0
 
     @property
     def calls(self) -> int:
@@ -65,8 +69,9 @@ class Scripted:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """As given, and `scoring` where there is a script for it."""
-        return self._capabilities | ({"scoring"} if self._scoring else set())
+        """As given, and `scoring` and `embeddings` where there are scripts for them."""
+        scoring: set[Capability] = {"scoring"} if self._scoring else set()
+        return self._capabilities | scoring | ({"embeddings"} if self._embedding else set())
 
     @property
     def choices(self) -> int:
@@ -108,6 +113,17 @@ class Scripted:
         self.scored += 1
         scores = self._scoring(messages, text)
         return scores if isinstance(scores, Failure) else np.asarray(scores, dtype=np.float64)
+
+    async def embed(self, text: str) -> Reply | Failure:
+        """What the embedding script says; raises NotAvailable where there is none."""
+        if self._embedding is None:
+            raise NotAvailable("this scripted model has no `embedding`, so it cannot embed a text")
+        self.embedded += 1
+        vector = self._embedding(text)
+        if isinstance(vector, Failure):
+            return vector
+        measures = {"embedding": np.asarray(vector, dtype=np.float64)}
+        return Reply(text="", usage=Usage(prompt=len(text.split())), measures=measures)
 
     async def close(self) -> None:
         """Nothing was opened."""

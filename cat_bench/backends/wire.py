@@ -111,6 +111,21 @@ def replies(data: JSON, seed: int | None) -> list[Reply | Failure] | Failure:
         return Failure("malformed", f"this is not the shape of a chat completion: {problem!r}")
 
 
+def embedded(data: JSON) -> Reply | Failure:
+    """The first vector of an answer with embeddings, as a reply without text."""
+    try:
+        vector = np.array(data["data"][0]["embedding"], dtype=np.float32)
+        prompt = (data.get("usage") or {}).get("prompt_tokens") or 0
+        served = data.get("model")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
+        return Failure("malformed", f"this is not the shape of an embedding: {problem!r}")
+    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+        return Failure("malformed", "the embedding is no vector with a direction")
+    return Reply(
+        text="", usage=Usage(prompt), measures={"embedding": vector}, served_by=served or None
+    )
+
+
 def _reply(
     choice: JSON, array: FloatArray | None, usage: Usage, served: str | None, seed: int | None
 ) -> Reply | Failure:

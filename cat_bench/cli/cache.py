@@ -178,7 +178,7 @@ def export(
 
 @commands.command()
 @click.option("--model", help="A model's name, or an imported pool's.")
-@click.option("--kind", type=click.Choice(["generate", "logprob", "imported"]))
+@click.option("--kind", type=click.Choice(["generate", "logprob", "embed", "imported"]))
 @click.option("--yes", is_flag=True, help="Delete; without it, only say what would go.")
 @click.pass_obj
 def prune(location: str | None, *, model: str | None, kind: str | None, yes: bool) -> None:

@@ -97,7 +97,8 @@ def render(
 
 def _title(record: Mapping[str, JSON]) -> str:
     config = record["config"]
-    roles = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
+    named = ("anchor", "judge", "embedder")
+    roles = [f"{role} {cell(config[role])}" for role in named if config.get(role)]
     facts = [questions(record), f"{config['pool']} rollouts each", *roles]
     return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{' · '.join(facts)}"
 

@@ -7,7 +7,7 @@ the model's own samples (Bertsch et al. 2023, arXiv 2310.01387).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,23 +17,30 @@ from cat_bench.errors import NotAvailable
 from cat_bench.signals import from_others
 from cat_bench.types import Context, FloatArray, Need, Question, Rollout
 
+NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "answer": ("answers",),
+    "rouge": (),
+    "embedding": ("embedder",),
+}
+
 
 @dataclass(frozen=True)
 class Consistency:
-    """Mean similarity to the other rollouts, from 0 to 1.
+    """Mean similarity to the other rollouts, at most 1.
 
     By `answer`: 1 where two answers are equivalent. By `rouge`: ROUGE-L's F (Lin 2004) of the
-    texts, case and punctuation aside, from the package rouge-score.
+    texts, case and punctuation aside, from the package rouge-score. By `embedding`: the cosine of
+    the texts' embeddings; an empty text has none, and is like no other.
     """
 
-    by: Literal["answer", "rouge"] = "answer"
+    by: Literal["answer", "rouge", "embedding"] = "answer"
 
     reads: ClassVar[Literal["pairs"]] = "pairs"
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Answers, where they are what is compared."""
-        return frozenset({"answers"}) if self.by == "answer" else frozenset()
+        """Answers, where they are what is compared; a model that embeds, where that is."""
+        return frozenset(NEEDS[self.by])
 
     async def scores(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -47,6 +54,8 @@ class Consistency:
         """Shape (n, n), symmetric."""
         if self.by == "rouge":
             return await asyncio.to_thread(_rouge, [r.text for r in rollouts])
+        if self.by == "embedding":
+            return await _cosine([r.text for r in rollouts], ctx)
         labels = await ctx.clusters(rollouts)
         return np.array([[a is not None and a == b for b in labels] for a in labels], dtype=float)
 
@@ -57,6 +66,15 @@ def _rouge(texts: Sequence[str]) -> FloatArray:
     for i, one in enumerate(texts):
         for j, other in enumerate(texts[:i]):
             matrix[i, j] = matrix[j, i] = scorer.score(one, other)["rougeL"].fmeasure
+    return matrix
+
+
+async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
+    said = [index for index, text in enumerate(texts) if text.strip()]
+    vectors = await asyncio.gather(*(ctx.embedder.embed(texts[index]) for index in said))
+    matrix = np.eye(len(texts))
+    if said:
+        matrix[np.ix_(said, said)] = np.stack(vectors) @ np.stack(vectors).T
     return matrix
 
 

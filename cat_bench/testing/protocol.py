@@ -79,6 +79,14 @@ def template_count(messages: Sequence[Message]) -> int:
     return 1 + sum(2 + count(m["content"]) for m in messages)
 
 
+def bag_of_words(text: str) -> list[float]:
+    """An embedding: how many words, case aside, fall on each of 64 places by their hash."""
+    found = [0.0] * 64
+    for word in text.lower().split():
+        found[crc32(word.encode("utf-8", "replace")) % 64] += 1
+    return found
+
+
 @lru_cache(maxsize=65536)
 def logprob(token: str) -> float:
     """In nats: frequent letters cost little, rare ones more, anything else most."""

@@ -1,8 +1,9 @@
 """A real server on a real socket that speaks the OpenAI protocol, and can misbehave on demand.
 
 It answers /v1/chat/completions, /v1/completions (`echo` and vLLM's `prompt_logprobs` score a given
-text), /v1/models, /health and /stats. Choice i of a request with seed s has seed s + i, so equal
-seeds give equal texts; at temperature 0 every seed is 0. What it served is counted in `stats`.
+text), /v1/embeddings, /v1/models, /health and /stats. Choice i of a request with seed s has seed
+s + i, so equal seeds give equal texts; at temperature 0 every seed is 0. What it served is counted
+in `stats`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from aiohttp import web
 
 from cat_bench.testing import protocol
 from cat_bench.testing.faults import Fault, Faults
-from cat_bench.testing.protocol import ChatRequest, Choice, babble, error
+from cat_bench.testing.protocol import ChatRequest, Choice, babble, bag_of_words, error
 from cat_bench.types import JSON, Message
+
+NEEDED = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/v1/embeddings": "input",
+}
+"""What a body must hold, by path."""
 
 
 @dataclass(slots=True)
@@ -41,15 +49,17 @@ class Stats:
 class ChatServer:
     """`async with ChatServer(...) as server:` listens on `server.base_url` until the block ends.
 
-    `reply` writes each choice. `delay` is in seconds per request. Beyond `capacity` requests in
-    hand, the answer is 429 with `retry_after` as its Retry-After header. `ignores` names what is
-    passed over in silence (of `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`), `refuses` the
-    body fields that are answered 400. `constant_seed` overrules every seed. Prompts of more than
-    `context` tokens are answered 400. A `die` fault closes the socket for `outage` seconds. Every
-    field may be changed while the server runs; `recent` holds the last bodies received.
+    `reply` writes each choice, `embed` gives a text's vector. `delay` is in seconds per request.
+    Beyond `capacity` requests in hand, the answer is 429 with `retry_after` as its Retry-After
+    header. `ignores` names what is passed over in silence (of `n`, `seed`, `logprobs`, `echo`,
+    `prompt_logprobs`), `refuses` the body fields that are answered 400. `constant_seed` overrules
+    every seed. Prompts of more than `context` tokens are answered 400. A `die` fault closes the
+    socket for `outage` seconds. Every field may be changed while the server runs; `recent` holds
+    the last bodies received.
     """
 
     reply: Callable[[ChatRequest], str] = babble
+    embed: Callable[[str], Sequence[float]] = bag_of_words
     reasoning: Callable[[ChatRequest], str] | None = None
     model: str = "test-model"
     fingerprint: str = "fp_test"
@@ -123,11 +133,11 @@ class ChatServer:
         if path == "/v1/models":
             model = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
             return web.json_response({"object": "list", "data": [model]})
-        if path not in ("/v1/chat/completions", "/v1/completions"):
+        if path not in NEEDED:
             return _refusal(404, f"there is nothing at {path}", "not_found")
-        return await self._admit(request, chat=path == "/v1/chat/completions")
+        return await self._admit(request, needed=NEEDED[path])
 
-    async def _admit(self, request: web.BaseRequest, *, chat: bool) -> web.StreamResponse:
+    async def _admit(self, request: web.BaseRequest, *, needed: str) -> web.StreamResponse:
         if self.capacity is not None and self._in_hand >= self.capacity:
             self.stats.turned_away += 1
             return self._too_many()
@@ -137,14 +147,18 @@ class ChatServer:
         self.stats.peak = max(self.stats.peak, self._in_hand)
         try:
             body = json.loads(await request.content.read())
-            if not isinstance(body, dict) or ("messages" if chat else "prompt") not in body:
-                return _refusal(400, "the body lacks what is to be completed")
+            if not isinstance(body, dict) or needed not in body:
+                return _refusal(400, f"the body lacks {needed!r}")
             self.recent.append(body)
             fault = self.faults.at(number)
             if fault:
                 self.stats.faults[fault] += 1
             await asyncio.sleep(self.delay)
-            return await self._spoilt(fault, request) or self._answer(number, body, fault, chat)
+            if spoilt := await self._spoilt(fault, request):
+                return spoilt
+            if needed == "input":
+                return self._embedded(body)
+            return self._answer(number, body, fault, needed == "messages")
         except json.JSONDecodeError as problem:
             return _refusal(400, f"the body is not JSON: {problem}")
         finally:
@@ -200,6 +214,23 @@ class ChatServer:
         if fault == "truncated":
             raw = raw[: len(raw) // 2]
         return web.Response(body=raw, content_type="application/json")
+
+    def _embedded(self, body: JSON) -> web.Response:
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        said = [protocol.count(text) for text in texts]
+        refusal = self._objection(body, max(said, default=0))
+        if refusal is not None:
+            return refusal
+        if not all(texts):
+            return _refusal(400, "'input' cannot be an empty string.", param="input")
+        self.stats.prompt_tokens += sum(said)
+        vectors = [
+            {"object": "embedding", "index": i, "embedding": list(self.embed(text))}
+            for i, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": sum(said), "total_tokens": sum(said)}
+        made = {"object": "list", "data": vectors, "model": self.model, "usage": usage}
+        return web.json_response(made)
 
     def _objection(self, body: JSON, said: int) -> web.Response | None:
         if body.get("model") != self.model:

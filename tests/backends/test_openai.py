@@ -221,7 +221,7 @@ async def test_a_refused_parameter_is_dropped_once_and_for_all(
     if instead:
         assert server.recent[-1][instead] == 50
     if name == "logprobs":
-        assert backend.capabilities == frozenset()
+        assert backend.capabilities == {"embeddings"}
     if name == "seed":
         assert {r.seed for r in results if isinstance(r, Reply)} == {None}
     assert backend.choices == (1 if name == "n" else 8)
@@ -518,3 +518,35 @@ async def test_a_template_that_runs_into_the_text_is_found_out(connect: Connect)
     backend = connect(scoring="echo", render=lambda messages: rendered(messages).rstrip())
     with pytest.raises(NotAvailable, match="do not spell"):
         await backend.logprob(MESSAGES, "four")
+
+
+# --- embedding a text ---
+
+
+async def test_an_embedding_and_what_it_took(server: ChatServer, connect: Connect) -> None:
+    server.embed = lambda text: [3.0, len(text)]
+    reply = await connect().embed("two words")
+    assert isinstance(reply, Reply)
+    np.testing.assert_array_equal(reply.measures["embedding"], [3.0, 9.0])
+    assert (reply.usage, reply.served_by) == (Usage(prompt=2), "test-model")
+    assert server.recent[-1]["input"] == "two words"
+
+
+@pytest.mark.parametrize("vector", [[], [0.0, 0.0], [float("nan")], [[1.0]], "AACAPw=="])
+async def test_what_is_no_direction_is_no_embedding(
+    server: ChatServer, connect: Connect, vector: Any
+) -> None:
+    server.embed = lambda text: vector
+    failure = await connect().embed("text")
+    assert isinstance(failure, Failure)
+    assert failure.kind == "malformed"
+
+
+async def test_a_model_that_embeds_nothing_says_so_when_asked(
+    server: ChatServer, connect: Connect
+) -> None:
+    server.refuses = {"input"}
+    failure = await connect().embed("text")
+    assert isinstance(failure, Failure)
+    assert failure.permanent
+    assert "'input' is not supported with this model" in failure.message

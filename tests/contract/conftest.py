@@ -17,7 +17,7 @@ from tests import toy
 
 VARIANTS: Mapping[str, list[str]] = {
     "confidence": [f"confidence{{part={part},window=2}}" for part in ("mean", "lowest", "tail")],
-    "consistency": ["consistency{by=rouge}"],
+    "consistency": ["consistency{by=rouge}", "consistency{by=embedding}"],
     "mutual_predictability": ["mutual_predictability{given=each}"],
     "preference": ["preference{by=anchor}"],
 }

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
+from cat_bench.config import RunConfig
+from cat_bench.costs import costs
+from cat_bench.rerun import replayed
+from cat_bench.results import read_record, read_scores
+from cat_bench.session import foresee, run
 from cat_bench.signals import rated, signal
-from cat_bench.types import FloatArray, Pairwise
+from cat_bench.testing import ChatServer
+from cat_bench.types import JSON, FloatArray, Pairwise
 from tests import toy
+from tests.conftest import Workshop
+
+MBR = "mbr{by=consistency{by=embedding}}"
 
 
 async def numbers(spec: str, texts: list[str], cache: Cache) -> FloatArray:
@@ -36,3 +46,49 @@ async def test_the_matrix_is_symmetric_and_shows_each_to_itself(cache: Cache) ->
     assert isinstance(chosen, Pairwise)
     matrix = await chosen.matrix(whole.question, pool.rollouts, whole.context([0]))
     np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
+
+
+async def test_by_embedding_it_is_the_mean_cosine(cache: Cache) -> None:
+    vectors = {"east": [2.0, 0.0], "north": [0.0, 1.0], "between": [3.0, 4.0]}
+    embedder = Scripted(toy.choosing, identity="compass", embedding=vectors.__getitem__)
+    pool = toy.pool("east", "north", "between", " ")
+    for made in (3, 0):
+        whole = await toy.evaluation(pool, toy.roles(cache, embedder=embedder), cache)
+        ctx = whole.context([0])
+        found = await rated("consistency{by=embedding}", whole.question, pool.rollouts, ctx)
+        np.testing.assert_allclose(found, [0.6 / 3, 0.8 / 3, 1.4 / 3, 0], atol=1e-7)
+        bill = costs(0, pool=[], bill=ctx.bill)
+        assert (bill["calls"], bill["prompt_tokens"], bill["spent_calls"]) == (3, 3, made)
+    assert embedder.embedded == 3
+
+
+def mbr(**fields: JSON) -> RunConfig:
+    model = "scripted:./model.py:reply"
+    whole = {"task": "toy/task.yaml", "model": model, "pool": 4, "n": (4,), "limit": 2}
+    return RunConfig(**{**whole, "methods": (MBR,), **fields})
+
+
+async def test_an_embedder_is_asked_once_for_all_runs(workshop: Workshop) -> None:
+    async with ChatServer() as server:
+        config = mbr(embedder="openai:test-model", base_url=server.base_url)
+        assert (await foresee(config)).meters["openai:test-model"].made > 0
+        assert server.stats.requests == 0
+        outcome = await run(config)
+        asked = server.stats.requests
+        assert outcome.meters["openai:test-model"].made == asked > 0
+        again = await run(config)
+        assert (server.stats.requests, again.folder) == (asked, outcome.folder)
+    record = read_record(outcome.folder)
+    assert (await replayed(record, workshop.folder / "replayed"))["id"] == record["id"]
+    assert read_scores(workshop.folder / "replayed").equals(read_scores(outcome.folder))
+    assert record["models"]["embedder"] == {"name": "test-model"}
+    assert record["config"]["embedder"] == "openai:test-model"
+    scores = read_scores(outcome.folder)
+    assert set(scores["method"]) == {MBR, "oracle"}
+    assert scores["failed"].isna().all()
+
+
+async def test_without_an_embedder_it_is_not_available(workshop: Workshop) -> None:
+    record = read_record((await run(mbr(methods=("single", MBR)))).folder)
+    reason = {each["name"]: each["reason"] for each in record["methods"]}[MBR]
+    assert reason == "no embedder is named: give --set embedder=openai:NAME"

@@ -238,3 +238,16 @@ def test_tokens_spell_the_text_and_are_counted(text: str) -> None:
 
 def test_ordinary_words_outscore_garbled_ones() -> None:
     assert logprob(" the") > logprob(" xqz") > logprob(" #{@")
+
+
+async def test_sdk_reads_embeddings(server: ChatServer) -> None:
+    async with sdk(server) as client:
+        made = await client.embeddings.create(
+            model=server.model, input=["one Two", "two one", "six"], encoding_format="float"
+        )
+        with pytest.raises(openai.BadRequestError, match="empty string"):
+            await client.embeddings.create(model=server.model, input="", encoding_format="float")
+    first, second, third = (each.embedding for each in made.data)
+    assert first == second != third
+    assert (sum(first), sum(third)) == (2, 1)
+    assert made.usage.prompt_tokens == 5
