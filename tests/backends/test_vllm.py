@@ -197,10 +197,11 @@ async def test_the_server_does_not_outlive_its_parent(
     script: Callable[[str], None], tmp_path: Path, number: signal.Signals
 ) -> None:
     program = f"""\
-        import asyncio
+        import asyncio, signal
         from cat_bench.backends import Request
         from cat_bench.backends.vllm import Vllm
         from cat_bench.types import Sampling
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         async def main():
             backend = Vllm({NAME!r}, gpu="any", log={str(tmp_path / "log")!r})
             await backend.generate(Request({MESSAGES!r}, Sampling(), (1,)))
