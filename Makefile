@@ -17,7 +17,7 @@ setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,lm-eval,inspect,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,lm-eval,inspect,train,postgresql,dask,ray,dev]'
 	touch $@
 
 bench: $(DONE)
