@@ -1,0 +1,178 @@
+"""Documents that are followed to the letter: files written, commands run, output held against them.
+
+In a document, "`PATH`:" right before a fenced block says that the block is that file. In a block
+`console`, a line that starts with `$ ` is a command and what follows it is all that it prints, but
+for `…`: a part of a line, or any number of lines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cat_bench.cli import main
+
+_BLOCK = re.compile(
+    r"(?:`(?P<file>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+_LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+PORT = "8765"
+"""The port that documents name; a free one takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block; `file` is what it is to be written to."""
+
+    language: str
+    body: str
+    file: str | None = None
+
+    @property
+    def commands(self) -> Iterator[tuple[str, str]]:
+        """Each command, on one line, with what stands under it."""
+        if self.language == "console":
+            for part in re.split(r"^\$ ", self.body, flags=re.MULTILINE)[1:]:
+                command, _, output = re.sub(r"\\\n\s*", "", part).partition("\n")
+                yield command, output
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A Markdown file."""
+
+    path: Path
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    def blocks(self, language: str | None = None) -> list[Block]:
+        """The fenced blocks, of one language or of all, in order."""
+        found = [Block(m["language"], m["body"], m["file"]) for m in _BLOCK.finditer(self.text)]
+        return [block for block in found if language in (None, block.language)]
+
+    def commands(self, start: str) -> Iterator[list[str]]:
+        """The words of each command that starts so."""
+        for block in self.blocks("console"):
+            for command, _ in block.commands:
+                if command.startswith(start):
+                    yield shlex.split(command, comments=True)
+
+    def broken_links(self) -> list[str]:
+        """Links to files that are not there, or to headings that they do not have."""
+        prose = _BLOCK.sub("", self.text)
+        return [
+            f"{path}#{heading}"
+            for path, heading in _LINK.findall(prose)
+            if not (there := self.path.parent / path if path else self.path).exists()
+            or (heading and heading not in Document(there).headings)
+        ]
+
+    @property
+    def headings(self) -> set[str]:
+        """What a link may name, as GitHub spells it."""
+        titles = re.findall(r"^#+ (.*)$", _BLOCK.sub("", self.text), re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", t.lower()).strip().replace(" ", "-") for t in titles}
+
+
+@dataclass(slots=True)
+class Reader:
+    """Somebody who does what documents say, in a folder of their own."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+    status: int = 0
+    servers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.monkeypatch.chdir(self.folder)
+        self.monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        for name in [name for name in os.environ if name.startswith("CAT_BENCH_")]:
+            self.monkeypatch.delenv(name)
+
+    def follow(self, document: Document) -> None:
+        """Do all that a document says; raises AssertionError where something else comes out."""
+        port = _free_port()
+        for block in document.blocks():
+            if block.file:
+                path = self.folder / block.file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.body, encoding="utf-8")
+            for command, expected in block.commands:
+                printed = self.run(command.replace(PORT, port))
+                if expected.strip():
+                    assert_shown(expected.replace(PORT, port), printed, command=command)
+                asked_for = command == "echo $?"
+                assert asked_for or self.status == 0 or "$ echo $?" in block.body, printed
+
+    def run(self, command: str) -> str:
+        """What a command prints, errors after results; its status is kept."""
+        if command == "echo $?":
+            return f"{self.status}\n"
+        words = shlex.split(command, comments=True)
+        if words[0] == "cat-bench":
+            return self.cat_bench(words)
+        if words[0] == "export":
+            self.monkeypatch.setenv(*words[1].split("=", 1))
+            return ""
+        if words[-1] == "&":
+            return self._started(words[:-1])
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        self.status = done.returncode
+        return done.stdout + done.stderr
+
+    def cat_bench(self, words: list[str]) -> str:
+        """`cat-bench` in this process: most of its time would go into imports otherwise."""
+        self.monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as caught:
+            main()
+        self.status = int(caught.value.code or 0)
+        printed = self.capsys.readouterr()
+        return printed.out + printed.err
+
+    def _started(self, words: list[str]) -> str:
+        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.servers.append(server)
+        assert server.stdout is not None
+        return server.stdout.readline()
+
+    def leave(self) -> None:
+        """End what was started."""
+        for server in self.servers:
+            server.terminate()
+            server.communicate()
+
+
+def assert_shown(expected: str, printed: str, *, command: str) -> None:
+    """Hold what a document shows against what was printed; spaces count as one."""
+    pattern = "".join(
+        r"(?:.*\n)*?"
+        if line.strip() == "…"
+        else r".*?".join(map(re.escape, _even(line).split("…"))) + r"\s*\n"
+        for line in expected.strip().splitlines()
+    )
+    even = "".join(_even(line) + "\n" for line in printed.strip().splitlines())
+    assert re.fullmatch(pattern, even), f"$ {command}\n{printed}\nis not as shown:\n{expected}"
+
+
+def _even(line: str) -> str:
+    """A line whose columns may be of any width."""
+    return re.sub(r"-{2,}", "--", " ".join(line.split()))
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
