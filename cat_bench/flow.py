@@ -1,9 +1,7 @@
 """How fast a model is called: a concurrency that finds its level, rate limits, retries, and a gate.
 
-Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply
-until the server first says 429, then by one a round trip; a 429 halves it, at most once a round
-trip, and nothing new is sent before the server's Retry-After has passed. A closed gate lets what is
-in flight finish and sends nothing more.
+How the level moves, `Pace` says; nothing new is sent before a server's Retry-After has passed. A
+closed gate lets what is in flight finish and sends nothing more.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import TypeAlias
 from aiolimiter import AsyncLimiter
 
 from cat_bench.backends import Request
+from cat_bench.backends.pace import Pace
 from cat_bench.types import Failure, Reply
 
 Result: TypeAlias = Reply | Failure
@@ -58,11 +57,9 @@ class Flow:
     def __init__(self, limits: Limits | None = None, *, gate: Gate | None = None) -> None:
         self.limits = limits or Limits()
         self.gate = gate or Gate()
-        self.level = float(min(self.limits.start, self.limits.concurrency))
+        self.pace = Pace(self.limits.start, self.limits.concurrency)
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._met_limit = False
-        self._cut_at = self._paused_until = float("-inf")
         self._requests = _per_minute(self.limits.requests_per_minute)
         self._tokens = _per_minute(self.limits.tokens_per_minute)
 
@@ -112,16 +109,11 @@ class Flow:
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
         """Move the level by what came back."""
         refused = [r for r in results if isinstance(r, Failure) and r.kind == "rate_limit"]
-        if not refused:
-            step = 1 / self.level if self._met_limit else 1.0
-            self.level = min(self.level + step, self.limits.concurrency)
-            return
-        self._met_limit = True
-        asked = max(failure.retry_after or 0.0 for failure in refused)
-        self._paused_until = max(self._paused_until, now + asked)
-        if started > self._cut_at:
-            self.level = max(1.0, self.level / 2)
-            self._cut_at = now
+        if refused:
+            asked = max(failure.retry_after or 0.0 for failure in refused)
+            self.pace.fall(started=started, now=now, pause=asked)
+        else:
+            self.pace.rise()
 
     def _delay(self, attempt: int) -> float:
         """Exponential with full jitter (the pause that a server asks for is kept by the place)."""
@@ -134,11 +126,11 @@ class Flow:
             await self._requests.acquire()
         if self._tokens:
             await self._tokens.acquire(min(tokens, self._tokens.max_rate))
-        while (wait := self._paused_until - asyncio.get_running_loop().time()) > 0:
+        while (wait := self.pace.paused_until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(wait)
 
     async def _enter(self) -> None:
-        if self._in_flight < int(self.level) and not self._waiting:
+        if self._in_flight < int(self.pace.level) and not self._waiting:
             self._in_flight += 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -152,7 +144,7 @@ class Flow:
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._in_flight < int(self.level):
+        while self._waiting and self._in_flight < int(self.pace.level):
             turn = self._waiting.popleft()
             if not turn.done():
                 self._in_flight += 1

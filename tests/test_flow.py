@@ -82,9 +82,9 @@ def run(loop: Clockwork, work: Coroutine[Any, Any, T]) -> T:
 def test_the_level_grows_by_one_a_reply_and_never_above_the_most(loop: Clockwork) -> None:
     flow, server = Flow(Limits(concurrency=10, start=2)), Server()
     assert run(loop, many(flow, server, 3)) == [FINE] * 3
-    assert (flow.level, server.most) == (5, 2)
+    assert (flow.pace.level, server.most) == (5, 2)
     run(loop, many(flow, server, 100))
-    assert (flow.level, server.most) == (10, 10)
+    assert (flow.pace.level, server.most) == (10, 10)
 
 
 def test_the_level_starts_no_higher_than_the_most(loop: Clockwork) -> None:
@@ -97,7 +97,7 @@ def test_a_volley_of_429_halves_the_level_once(loop: Clockwork) -> None:
     flow = Flow(Limits(concurrency=64, start=64, retries=0))
     found = run(loop, many(flow, Server(capacity=0), 64))
     assert found == [BUSY] * 64
-    assert flow.level == 32
+    assert flow.pace.level == 32
 
 
 def test_each_round_trip_may_halve_it_again_down_to_one(loop: Clockwork) -> None:
@@ -105,7 +105,7 @@ def test_each_round_trip_may_halve_it_again_down_to_one(loop: Clockwork) -> None
     for _ in range(5):
         run(loop, many(flow, Server(capacity=0), 8))
         loop.now += 1
-        levels.append(flow.level)
+        levels.append(flow.pace.level)
     assert levels == sorted(levels, reverse=True)
     assert levels[0] < 8
     assert levels[-1] == 1
@@ -114,15 +114,15 @@ def test_each_round_trip_may_halve_it_again_down_to_one(loop: Clockwork) -> None
 def test_after_the_first_429_it_grows_by_one_a_round_trip(loop: Clockwork) -> None:
     flow = Flow(Limits(concurrency=64, start=8, retries=0))
     run(loop, many(flow, Server(capacity=0), 8))
-    assert flow.level == 4
+    assert flow.pace.level == 4
     run(loop, many(flow, Server(), 4))
-    assert 4.8 < flow.level < 5.1
+    assert 4.8 < flow.pace.level < 5.1
 
 
 def test_it_settles_at_what_the_server_takes(loop: Clockwork) -> None:
     flow, server = Flow(Limits(concurrency=256, start=64, retries=50)), Server(capacity=20)
     assert run(loop, many(flow, server, 600)) == [FINE] * 600
-    assert 8 <= flow.level <= 30
+    assert 8 <= flow.pace.level <= 30
 
 
 def test_nothing_is_sent_before_retry_after_has_passed(loop: Clockwork) -> None:

@@ -1,0 +1,41 @@
+"""How many requests one server takes at once: a level that finds itself.
+
+Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply
+until the server first says 429, then by one a round trip; a 429 halves it, at most once a round
+trip.
+"""
+
+from __future__ import annotations
+
+
+class Pace:
+    """A level between 1 and `most`, and the moment before which nothing new is to be sent.
+
+    All times are in seconds on one clock that never goes back.
+    """
+
+    def __init__(self, start: float, most: float) -> None:
+        self.level = min(start, most)
+        self.paused_until = float("-inf")
+        self._most = most
+        self._met_limit = False
+        self._cut_at = float("-inf")
+
+    def rise(self) -> None:
+        """A reply came."""
+        step = 1 / self.level if self._met_limit else 1.0
+        self.level = min(self.level + step, self._most)
+
+    def fall(self, *, started: float, now: float, pause: float = 0.0) -> None:
+        """What was sent at `started` was refused, and nothing is welcome for `pause` seconds."""
+        self._met_limit = True
+        self.paused_until = max(self.paused_until, now + pause)
+        if started > self._cut_at:
+            self.level = max(1.0, self.level / 2)
+            self._cut_at = now
+
+    def restart(self, *, now: float, pause: float) -> None:
+        """The server is gone: after `pause` seconds one request shall find out whether for good."""
+        self.level = 1.0
+        self._met_limit = False
+        self.paused_until = now + pause
