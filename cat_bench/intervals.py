@@ -151,6 +151,21 @@ def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -
     return Interval(mean, se, low, high, groups, few)
 
 
+def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = None) -> Interval:
+    """The mean of `part` over that of `whole` on the same questions, shapes (Q,).
+
+    The interval is the bootstrap of `paired_difference`, of the quotient. NaN where Student's
+    interval of `whole` reaches 0: a share of what may be nothing is undefined.
+    """
+    above, below = (_grouped(_checked(each), clusters) for each in (part, whole))
+    groups, count = len(below.sums), int(below.sizes.sum())
+    if groups < 2 or not below.mean > below.se * stdtrit(groups - 1, 0.975):
+        return Interval(nan, nan, nan, nan, count, flag="the whole may be 0")
+    units = _Units(above.sums, below.sums)
+    low, high = _bca(units, level=0.95, resamples=9999, rng=np.random.default_rng(0))
+    return Interval(units.mean, units.se, low, high, count)
+
+
 def questions_needed(mean: float, se: float, n: int, *, power: float = 0.8) -> int | None:
     """How many questions would tell a `mean` from 0, at 5 % two-sided, with this power.
 
@@ -241,7 +256,8 @@ def _flag(data: FloatArray, groups: int) -> str | None:
     """Where no plain interval covers as it says: near an end of [0, 1], or few questions."""
     reasons = []
     mean = data.mean()
-    if data.min() >= 0 and data.max() <= 1 and min(mean, 1 - mean) < min(_NEAR, _RARE / groups):
+    shares = data.min() > -1e-9 and data.max() < 1 + 1e-9  # an exact value is rounded, too
+    if shares and min(mean, 1 - mean) < min(_NEAR, _RARE / groups):
         reasons.append(f"mean near {round(mean)}: the interval may not cover")
     if groups < _FEW:
         reasons.append(f"fewer than {_FEW} independent questions")
@@ -261,7 +277,7 @@ def _bca(
         return units.mean, units.mean
     means = np.sort(_bootstrap_means(units, resamples, rng=rng))
     tied = np.searchsorted(means, [units.mean - rounding, units.mean + rounding])
-    bias = ndtri(tied.mean() / resamples)
+    bias = ndtri(tied.mean() / len(means))
     acceleration = (pull**3).sum() / (6 * (pull @ pull) ** 1.5)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     shifted = bias + ndtri(tails)
@@ -272,7 +288,10 @@ def _bca(
 
 
 def _bootstrap_means(units: _Units, resamples: int, *, rng: np.random.Generator) -> FloatArray:
-    """Means over `resamples` draws of units with replacement, a bounded number at a time."""
+    """Means over `resamples` draws of units with replacement, a bounded number at a time.
+
+    A draw of units without any size has no mean and is left out.
+    """
     groups = len(units.sums)
     sums: FloatArray = np.empty(resamples)
     counts: FloatArray = np.full(resamples, float(groups))
@@ -281,9 +300,9 @@ def _bootstrap_means(units: _Units, resamples: int, *, rng: np.random.Generator)
         chunk = slice(start, min(start + rows, resamples))
         drawn = rng.integers(groups, size=(chunk.stop - start, groups))
         sums[chunk] = units.sums[drawn].sum(axis=1)
-        if units.sizes.max() > 1:
+        if (units.sizes != 1).any():
             counts[chunk] = units.sizes[drawn].sum(axis=1)
-    return sums / counts
+    return sums[counts > 0] / counts[counts > 0]
 
 
 def _sign_flip(sums: FloatArray, *, resamples: int, rng: np.random.Generator) -> float:

@@ -19,6 +19,7 @@ from cat_bench.intervals import (
     mean_interval,
     paired_difference,
     questions_needed,
+    quotient,
     ratio_interval,
 )
 from cat_bench.types import FloatArray
@@ -330,6 +331,54 @@ def test_a_ratio_covers_where_the_trials_of_a_question_hang_together() -> None:
         found = ratio_interval(rng.binomial(trials, ease), trials)
         covered += found.low <= 0.75 <= found.high
     assert 0.92 * 400 <= covered <= 0.98 * 400
+
+
+def test_a_quotient_is_that_of_the_means_with_scipys_interval() -> None:
+    rng = np.random.default_rng(3)
+    whole = rng.beta(0.5, 1, size=200)
+    part = whole * rng.uniform(-0.2, 1, size=200)
+
+    def ratio(a: FloatArray, b: FloatArray, axis: int = -1) -> FloatArray:
+        quotient: FloatArray = a.mean(axis=axis) / b.mean(axis=axis)
+        return quotient
+
+    known = scipy.stats.bootstrap(
+        (part, whole), ratio, paired=True, vectorized=True, method="BCa", rng=rng
+    )
+    found = quotient(part, whole)
+    assert found.mean == pytest.approx(part.mean() / whole.mean())
+    assert found.se == pytest.approx(known.standard_error, rel=0.05)
+    interval = known.confidence_interval
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.01)
+
+
+def test_a_quotient_by_what_may_be_nothing_is_undefined() -> None:
+    assert isnan(quotient([0.5] + [0.0] * 9, [1.0] + [0.0] * 9).mean)
+    assert isnan(quotient([], []).mean)
+    assert quotient([0.25, 0.25], [0.5, 0.5]).mean == 0.5
+
+
+def test_a_quotient_of_clusters_is_that_of_their_sums() -> None:
+    rng = np.random.default_rng(4)
+    whole = rng.uniform(0, 1, size=40)
+    part = whole * rng.uniform(0, 1, size=40)
+    twice = [str(k) for k in range(40)] * 2
+    once, doubled = (
+        quotient(part, whole),
+        quotient([*part, *part], [*whole, *whole], clusters=twice),
+    )
+    assert doubled.n == 80
+    assert (doubled.low, doubled.high) == pytest.approx((once.low, once.high))
+
+
+def test_a_quotient_covers() -> None:
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(200):
+        whole = rng.beta(0.5, 1, size=100)
+        found = quotient(whole * rng.beta(2, 2, size=100), whole)
+        covered += found.low <= 0.5 <= found.high
+    assert 0.9 * 200 <= covered <= 0.985 * 200
 
 
 @pytest.mark.parametrize("effect", [0.1, 0.25])

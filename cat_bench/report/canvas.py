@@ -1,8 +1,7 @@
 """What every figure shares: size, type, colours, titles, and how it becomes PNG and SVG.
 
 Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, no settings of
-the user's, and the same numbers give the same bytes. Colours are Okabe and Ito's (2008), safe for
-the colour-blind; markers and dashes tell methods apart in grey.
+the user's, and the same numbers give the same bytes. How a method looks, `palette` says.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ from matplotlib.figure import Figure
 from cat_bench.report.cells import FRAMES, plain, questions
 from cat_bench.types import JSON
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX<>hp8"
-DASHES: tuple[JSON, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
 _STYLE: JSON = {
     "font.size": 9,
     "legend.fontsize": 8,

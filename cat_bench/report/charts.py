@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from cat_bench.report.canvas import COLOURS, DASHES, EDGE, MARKERS, WIDTH, cut, drawn, shown, title
+from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, shown, title
 from cat_bench.report.cells import plain
+from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
 from cat_bench.types import JSON
 
 _BARS = 5
+_HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 
 
 def compute_chart(table: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -31,6 +33,15 @@ def forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes
 def bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> dict[str, bytes]:
     """Scores by the values of one field of the questions' meta; a few methods side by side."""
     return drawn(lambda: _bars(groups[groups["field"] == field], record, field))
+
+
+def part_bars(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dict[str, bytes]:
+    """Scores by the rubric's parts of one kind (theme, axis, level), as `breakdown` has them."""
+    own = parts[parts["kind"] == kind]
+    groups = own.rename(columns={"examples": "questions"}).assign(
+        group=own["part"].str.partition(":")[2].str.replace("_", " ")
+    )
+    return drawn(lambda: _bars(groups, record, kind, what="examples"))
 
 
 def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
@@ -52,13 +63,14 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
         label="Pareto front",
     )
     groups = [(name, rows.sort_values("n")) for name, rows in points.groupby("method", sort=False)]
+    look = looks(record, points["method"])
     for index, (name, rows) in enumerate(groups):
         axes.plot(
             rows["tokens"],
             100 * rows["score"],
-            color=COLOURS[index % 7],
-            marker=MARKERS[index % 12],
-            linestyle=DASHES[index // 7 % 3],
+            color=look[str(name)].colour,
+            marker=look[str(name)].marker,
+            linestyle=look[str(name)].line,
             label=shown(str(name)),
             **EDGE,
         )
@@ -94,14 +106,15 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
     reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
     settled = (low > 0) | (high < 0)
-    for chosen, face in ((settled, COLOURS[0]), (~settled, "white")):
+    look = looks(record, rows["method"])
+    for place, name in enumerate(rows["method"]):
         axes.errorbar(
-            middle[chosen],
-            places[chosen],
-            xerr=reach[:, chosen],
-            fmt="o",
-            color=COLOURS[0],
-            markerfacecolor=face,
+            middle[place],
+            place,
+            xerr=reach[:, [place]],
+            fmt=look[name].marker,
+            color=look[name].colour,
+            markerfacecolor=look[name].colour if settled[place] else "white",
             elinewidth=1.3,
             capsize=2.5,
         )
@@ -119,13 +132,16 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     return figure
 
 
-def _bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> Figure:
+def _bars(
+    groups: pd.DataFrame, record: Mapping[str, JSON], field: str, *, what: str = "questions"
+) -> Figure:
     last = groups.sort_values("n", kind="stable").drop_duplicates(["method", "group"], keep="last")
     names = _chosen(last)
     labels = list(dict.fromkeys(groups["group"]))
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / max(len(names), 1)
+    look = looks(record, names)
     for index, name in enumerate(names):
         rows = last[last["method"] == name].set_index("group").reindex(labels)
         score, low, high = (100 * rows[x].to_numpy(float) for x in ("score", "ci_low", "ci_high"))
@@ -134,8 +150,8 @@ def _bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> Figur
             score,
             width * 0.92,
             yerr=np.maximum(np.nan_to_num([score - low, high - score]), 0),
-            color=COLOURS[index % 7],
-            hatch=("", "///", "...", "xxx", "\\\\\\")[index % 5],
+            color=look[name].colour,
+            hatch=_HATCHES[index % len(_HATCHES)],
             edgecolor="white",
             linewidth=0,
             error_kw={"elinewidth": 0.8, "capsize": 1.5, "ecolor": "0.15"},
@@ -148,7 +164,7 @@ def _bars(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> Figur
     for text in axes.get_xticklabels():
         text.set_parse_math(False)
         text.set_horizontalalignment("right" if long else "center")
-    axes.set_xlabel(f"{cut(plain(field))} (questions)")
+    axes.set_xlabel(f"{cut(plain(field))} ({what})")
     axes.set_ylabel("score, % (with 95 % interval)")
     axes.set_ylim(0, 102)
     axes.grid(visible=False, axis="x")

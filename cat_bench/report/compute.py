@@ -17,8 +17,17 @@ import numpy as np
 import pandas as pd
 
 from cat_bench.costs import ROLES, Price, flops, price_of
-from cat_bench.intervals import Difference
-from cat_bench.report.cells import cell, label, p_value, percent, pipe, points, records
+from cat_bench.intervals import Difference, Interval, quotient
+from cat_bench.report.cells import (
+    cell,
+    interval,
+    label,
+    p_value,
+    percent,
+    pipe,
+    points,
+    records,
+)
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
 from cat_bench.report.values import KEY, Key, Values, read_values
 from cat_bench.results import read_record
@@ -27,7 +36,7 @@ from cat_bench.types import JSON, FloatArray, Usage
 COMPUTE_COLUMNS = (
     *("task", "model", "method", "n", "kind", "score", "ci_low", "ci_high"),
     *("calls", "tokens", "shared_tokens", "flops", "shared_flops", "money"),
-    *("front", "gap_closed", "reference"),
+    *("front", "gap_closed", "gap_low", "gap_high", "reference"),
     *("matched_n", "matched_score", "diff", "diff_low", "diff_high", "p", "questions_needed"),
     *("shared_matched_n", "shared_matched_score", "shared_diff"),
     *("shared_diff_low", "shared_diff_high", "shared_p", "shared_questions_needed"),
@@ -94,7 +103,8 @@ def compute(
       `shared_tokens`: the rollouts' common prompt counted once. `flops` and `money` where `rates`
       say how much a token is.
     - `front`: no other row has a score as high for as few tokens (the oracle takes no part).
-    - `gap_closed`: (score - single) / (oracle - single) at the same n, over common questions.
+    - `gap_closed`, `gap_low`, `gap_high`: (score - single) / (oracle - single) at the same n, over
+      common questions, with its interval; empty where the gap may be 0.
     - `matched_n` and `matched_score`: the reference at the same `tokens`; `diff` is the score less
       that, with interval, p and how many questions would settle it; empty where the reference's
       curve does not reach. `shared_...`: the same at equal `shared_tokens`.
@@ -114,6 +124,7 @@ def compute(
     for key in sorted(values.columns, key=lambda k: (order.get(k[0], len(order)), k)):
         method, n = key
         kind = kinds.get(method, "method")
+        closed = _gap_closed(method, n, values)
         row: dict[str, JSON] = {
             "task": record["config"]["task"],
             "model": record["config"]["model"],
@@ -123,7 +134,9 @@ def compute(
             "reference": base,
             **values.mean(key),
             **table.loc[(method, n)],
-            "gap_closed": _gap_closed(method, n, values),
+            "gap_closed": closed.mean,
+            "gap_low": closed.low,
+            "gap_high": closed.high,
         }
         if method != base and kind != FRAME:
             row |= _matched(values, key, curves[UNSHARED], row[UNSHARED], prefix="")
@@ -196,17 +209,12 @@ def _matched(
     return {prefix + name: value for name, value in fields.items()}
 
 
-def _gap_closed(method: str, n: int, values: Values) -> float:
+def _gap_closed(method: str, n: int, values: Values) -> Interval:
     """How much of the way from a random to the best possible pick the method goes."""
     keys = ((method, n), (SINGLE, n), (ORACLE, n))
-    if not all(key in values.columns for key in keys):
-        return nan
-    columns = np.stack([values.columns[key] for key in keys])
-    common = columns[:, ~np.isnan(columns).any(axis=0)]
-    if not common.size:
-        return nan
-    score, floor, ceiling = common.mean(axis=1)
-    return float((score - floor) / (ceiling - floor)) if ceiling > floor else nan
+    if not all(key in values.columns for key in keys) or method in {SINGLE, ORACLE}:
+        return quotient([], [])
+    return values.share(*keys)
 
 
 def _front(rows: pd.DataFrame) -> list[bool]:
@@ -247,7 +255,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "difference, points": [points(row, "diff") for row in rows],
         "p": [p_value(row["p"]) for row in rows],
         "difference, prefix shared": [_shared(row) for row in rows],
-        "gap closed, %": [percent(row["gap_closed"]) for row in rows],
+        "gap closed, %": [_closed(row) for row in rows],
     }
     front = [f"{cell(row['method'])}@{row['n']}" for row in records(table[table["front"]])]
     notes = [
@@ -256,7 +264,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "single rollout is dearer.",
         "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
         "common prompt is counted once, as a server with a prefix cache would.",
-        "Gap closed: (score - single) / (oracle - single), at the same n.",
+        "Gap closed: (score - single) / (oracle - single), at the same n, with the bootstrap's "
+        "interval over questions; empty where the gap itself may be 0.",
         f"Pareto front (no method scores as high for less): {', '.join(front) or 'unknown'}.",
     ]
     text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
@@ -271,6 +280,10 @@ _COSTS = {
     "shared_flops": "FLOPs, prefix shared",
     "money": "money",
 }
+
+
+def _closed(row: Mapping[str, JSON]) -> str:
+    return " ".join(text for text in (percent(row["gap_closed"]), interval(row, "gap")) if text)
 
 
 def _amount(value: float) -> str:

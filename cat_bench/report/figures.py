@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from cat_bench.report.canvas import COLOURS, DASHES, EDGE, MARKERS, WIDTH, drawn, shown, title
+from cat_bench.report.canvas import EDGE, WIDTH, drawn, shown, title
+from cat_bench.report.palette import Look, looks
 from cat_bench.report.summary import FRAME
 from cat_bench.types import JSON, FloatArray
 
@@ -31,7 +32,7 @@ def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
-    artists = _lines(axes, scored)
+    artists = _lines(axes, scored, looks(record, last))
     names = sorted(artists, key=lambda name: last[name], reverse=True)
     if names:
         legend = figure.legend(
@@ -47,25 +48,25 @@ def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, scored: pd.DataFrame) -> dict[str, JSON]:
+def _lines(axes: Axes, scored: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, JSON]:
     """Draw every method; its legend handle by name."""
     groups = {str(name): rows for name, rows in scored.groupby("method", sort=False)}
     artists = {}
     for name, rows in groups.items():
         if (rows["n"] == 0).all():
-            artists[name] = _across(axes, rows, ":", "0.2")
+            artists[name] = _across(axes, rows, ":", look[name].colour)
         elif (rows["kind"] == FRAME).all():
-            artists[name] = _across(axes, rows, "--", "0.45")
+            artists[name] = _across(axes, rows, look[name].line, look[name].colour)
     methods = [name for name in groups if name not in artists]
     shifts = _shifts({name: groups[name] for name in methods})
     axes.margins(x=0.15 if any(shifts.values()) else 0.05)
-    for index, name in enumerate(methods):
-        style: dict[str, JSON] = {"color": COLOURS[index % 7], "marker": MARKERS[index % 12]}
+    for name in methods:
+        style: dict[str, JSON] = {"color": look[name].colour, "marker": look[name].marker}
         if name in shifts:
             artists[name] = _point(axes, groups[name], shift=shifts[name], **style)
         else:
-            style["linestyle"] = DASHES[index // 7 % 3]
             fade = min(0.15, 0.4 / len(methods))
+            style["linestyle"] = look[name].line
             artists[name] = _band(axes, groups[name], fade=fade, **style)
     return artists
 
@@ -83,9 +84,9 @@ def _shifts(groups: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     }
 
 
-def _across(axes: Axes, rows: pd.DataFrame, linestyle: str, colour: str) -> JSON:
+def _across(axes: Axes, rows: pd.DataFrame, linestyle: JSON, colour: str) -> JSON:
     """A thin line to compare with, from side to side where there is one n."""
-    style: JSON = {"color": colour, "linestyle": linestyle, "linewidth": 1}
+    style: JSON = {"color": colour, "linestyle": linestyle, "linewidth": 1.2}
     n, score, *_ = _numbers(rows)
     return axes.axhline(score[0], **style) if len(n) == 1 else axes.plot(n, score, **style)[0]
 

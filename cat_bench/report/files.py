@@ -3,8 +3,8 @@
 `table` compares the methods, `compute` holds them against their costs, `forensics` looks at
 synthesis and at what went wrong; `groups.csv` and `breakdown.csv` score by what the data say of a
 question and by parts of a score, where there are any. `curve`, `compute`, `forest` and `by-FIELD`
-are figures, as PNG and SVG. Each file is written beside its place and renamed into it: a reader
-never meets half of one.
+(a level, a subject, a rubric's theme or axis) are figures, as PNG and SVG. Each file is written
+beside its place and renamed into it: a reader never meets half of one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cat_bench.report.compute import Rates, compute, render_compute
 from cat_bench.report.forensics import diversity, forensics
 from cat_bench.report.forensics_text import render_forensics
 from cat_bench.report.groups import groups
-from cat_bench.report.rubric import blocks, breakdown
+from cat_bench.report.rubric import KINDS, blocks, breakdown
 from cat_bench.report.summary import summarise
 from cat_bench.report.table import DETAILS, render
 from cat_bench.results import read_record
@@ -81,6 +81,9 @@ def _contents(
     for field in divided["field"].unique():
         slug = re.sub(r"[^A-Za-z0-9_-]+", "-", str(field))
         figures[f"by-{slug}"] = charts.bars(divided, record, str(field))
+    for kind in KINDS:
+        if (parts["kind"] == kind).any():
+            figures[f"by-{kind}"] = charts.part_bars(parts, record, kind)
     for name, formats in figures.items():
         for kind, data in formats.items():
             yield f"{name}.{kind}", data

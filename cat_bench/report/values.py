@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from cat_bench.costs import COSTS
 from cat_bench.estimators import draw_error
-from cat_bench.intervals import Difference, mean_interval, paired_difference
+from cat_bench.intervals import (
+    Difference,
+    Interval,
+    mean_interval,
+    paired_difference,
+    quotient,
+)
 from cat_bench.results import read_record, read_scores
 from cat_bench.types import JSON, FloatArray
 
@@ -72,6 +78,12 @@ class Values:
         there = ~(np.isnan(self.columns[a]) | np.isnan(other))
         left, right = self.columns[a][there], other[there]
         return paired_difference(left, right, clusters=self._of(there), level=level)
+
+    def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
+        """How far `of` goes from the floor to the ceiling, over the questions that have all."""
+        value, low, high = (self.columns[key] for key in (of, floor, ceiling))
+        there = ~np.isnan(value + low + high)
+        return quotient((value - low)[there], (high - low)[there], clusters=self._of(there))
 
     def restricted(self, there: NDArray[np.bool_]) -> Values:
         """The same of some of the questions."""

@@ -80,11 +80,29 @@ def test_what_no_other_beats_for_its_tokens_is_the_front(runs: Runs) -> None:
     assert front == [("single", 1), ("majority", 1), ("majority", 2), ("cat", 2)]
 
 
-def test_the_gap_from_floor_to_ceiling(runs: Runs) -> None:
+def gap(runs: Runs, *, questions: int, ceiling: float) -> pd.DataFrame:
+    """Half of the questions 0, 1 and the ceiling by the three methods, half 0.5, 0.75 and that."""
+    pairs = {"single": [0.0, 0.5], "cat": [1.0, 0.75], "oracle": [ceiling, ceiling]}
+    rows = [r for m, pair in pairs.items() for r in runs.scores(m, 2, pair * questions)]
+    return compute(runs.build(rows, ["single", "cat"], name=f"{questions} {ceiling}"))
+
+
+def test_the_gap_from_floor_to_ceiling_has_an_interval(runs: Runs) -> None:
     """Single 0.25, oracle 1, cat 0.875: five sixths of the way."""
-    table = compute(usual(runs))
-    assert row(table, "cat", 2)["gap_closed"] == pytest.approx(5 / 6)
-    assert row(table, "majority", 2)["gap_closed"] == pytest.approx(1 / 3)
+    table = gap(runs, questions=20, ceiling=1.0)
+    found = row(table, "cat", 2)
+    assert found["gap_closed"] == pytest.approx(5 / 6)
+    assert 0.7 < found["gap_low"] < 5 / 6 < found["gap_high"] < 0.95
+    closed = table.set_index("method")["gap_closed"]
+    assert closed.isna().to_dict() == {"single": True, "cat": False, "oracle": True}
+    record = {"config": {"task": "sums", "model": "tiny", "budgets": [2]}}
+    low, high = (f"{100 * found[name]:.1f}" for name in ("gap_low", "gap_high"))
+    assert f"83.3 [{low}, {high}]" in render_compute(table, record)
+
+
+def test_of_a_gap_that_may_be_nothing_no_share_is_told(runs: Runs) -> None:
+    assert pd.isna(row(gap(runs, questions=1, ceiling=1.0), "cat", 2)["gap_closed"])
+    assert pd.isna(row(gap(runs, questions=20, ceiling=0.25), "cat", 2)["gap_closed"])
 
 
 def test_flops_and_money_are_tokens_at_a_rate(runs: Runs) -> None:
