@@ -155,17 +155,25 @@ class QuestionContext:
         return [self.labels[rollout.slot] for rollout in rollouts]
 
     async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
-        """What `work` gives, done once for this question; its calls are on every asker's bill."""
+        """What `work` gives, done once for this question; its calls are on every asker's bill.
 
-        async def done() -> tuple[T, list[Charge]]:
+        Where it fails, it fails for everybody, and what it had called by then is on the bill too.
+        """
+
+        async def done() -> tuple[T | Exception, list[Charge]]:
             lent = replace(self, key=repr(key), bill=[])
-            return await work(lent), lent.bill
+            try:
+                return await work(lent), lent.bill
+            except Exception as error:  # noqa: BLE001 - raised below, for each who asks
+                return error, lent.bill
 
         if first := key not in self.memory:
             self.memory[key] = asyncio.ensure_future(done())
-        value: T
+        value: T | Exception
         value, bill = await self.memory[key]
         self.bill.extend(bill if first else (replace(charge, fresh=False) for charge in bill))
+        if isinstance(value, Exception):
+            raise value
         return value
 
     @property

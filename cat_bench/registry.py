@@ -22,7 +22,7 @@ from cat_bench.errors import CatBenchError, ConfigError, UnknownName, nearest
 from cat_bench.types import JSON
 from cat_bench.validation import validated
 
-Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "backend", "task"]
+Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "reward", "backend", "task"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "aggregator": {
@@ -53,6 +53,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "scorer": {
         "math_equal": "cat_bench.scorers.math_equal:MathEqual",
         "rubric": "cat_bench.scorers.rubric:Rubric",
+    },
+    "reward": {
+        "equivalence": "cat_bench.rewards.equivalence:Equivalence",
+        "gold": "cat_bench.rewards.gold:Gold",
     },
     "backend": {
         "hf": "cat_bench.backends.hf:HuggingFace",

@@ -294,3 +294,56 @@ class AnswerScorer(Scorer, Protocol):
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
         """A partition by equivalence that does not depend on order; None stays None."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """A group's rewards in the rollouts' order (None: unscored), and what there is to tell of them.
+
+    `reference` is the text that they were held against. `notes` may hold `abstained`, `fallback`,
+    `unscored` (place in the group → reason), `rubric` (its criteria) and whatever else matters.
+    """
+
+    values: Sequence[float | None]
+    reference: str | None = None
+    notes: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class GroupContext(Context, Protocol):
+    """What a reward may use beyond that: the task's word on the texts of a group, and on others."""
+
+    async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
+        """One text for each that is the same where the answer is; without one, the rollout's."""
+
+    async def place(self, text: str) -> int | None:
+        """The cluster among the group's that a text's answer belongs to; None: none of them."""
+
+    async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:
+        """The task's own scores: for those who have the sample."""
+
+
+class Reward(Protocol):
+    """Give each rollout of a group a reward without seeing the target.
+
+    Optional attributes: `needs: frozenset[Need]`, as an aggregator's, and `positive: float`, from
+    where on a reward says that a rollout is right (0.5 unless it is given).
+    """
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks | Sequence[float | None]:
+        """One reward per rollout, in order; None where there is none to be had."""
+
+
+@runtime_checkable
+class SupervisedReward(Protocol):
+    """A control: it sees the target. Optional attributes as a `Reward`'s."""
+
+    @property
+    def supervised(self) -> Literal[True]:
+        """What tells it from a `Reward`."""
+
+    async def rewards(
+        self, sample: Sample, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks | Sequence[float | None]:
+        """One reward per rollout, in order; None where there is none to be had."""

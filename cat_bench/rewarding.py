@@ -1,0 +1,126 @@
+"""One group's rewards: the group is partitioned, the reward is asked, what fails is a record.
+
+The group is the pool here: its answers are clustered among themselves, by the task's own equality.
+Only `NotAvailable` leaves `rewarded`: this reward cannot work in this run at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cat_bench.context import QuestionContext, Roles
+from cat_bench.costs import Charge
+from cat_bench.errors import reason_of
+from cat_bench.grading import Grader
+from cat_bench.prompts import Prompts
+from cat_bench.types import JSON, Marks, Reward, Rollout, Sample, Score, SupervisedReward
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """One group's rewards, in the rollouts' order; None: unscored."""
+
+    question: str
+    values: tuple[float | None, ...]
+    reference: str | None
+    """The text that the rollouts were held against."""
+    notes: Mapping[str, JSON]
+    """What `Marks` tells, or `failed`: why no rollout is scored."""
+    bill: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group(QuestionContext):
+    """The `GroupContext` of one question and one use of one reward."""
+
+    grader: Grader
+    known: Mapping[str, int] = field(default_factory=dict)
+    """The cluster of each of the group's answers."""
+
+    async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
+        """The first spelling of a rollout's answer in the group's cluster; without one, its text.
+
+        A text is marked as one, lest it pass for an answer.
+        """
+        spelt: dict[int, str] = {}
+        for answer in sorted(self.known, reverse=True):
+            spelt[self.known[answer]] = answer
+        labels = [self.labels.get(r.slot) for r in rollouts]
+        return [
+            f"text {r.text}" if label is None else f"answer {spelt[label]}"
+            for r, label in zip(rollouts, labels, strict=True)
+        ]
+
+    async def place(self, text: str) -> int | None:
+        """The cluster among the group's that a text's answer belongs to; None: none of them."""
+        return await self.grader.place(self.answer(text), self.known)
+
+    async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:
+        """The task's own scores, remembered as any run's."""
+        scores = await self.grader.scores(sample, texts, self)
+        return [scores[text] for text in texts]
+
+
+async def rewarded(
+    reward: Reward | SupervisedReward,
+    sample: Sample,
+    rollouts: Sequence[Rollout],
+    *,
+    roles: Roles,
+    grader: Grader,
+    prompts: Prompts,
+    memory: dict[Hashable, asyncio.Future[Any]] | None = None,
+) -> Rewarded:
+    """The rewards of a group, and what they took; rollouts have a slot of their own each.
+
+    Several rewards of one question share a `memory`: what one reference or rubric cost is then on
+    every bill, but made once. Raises NotAvailable where the run lacks what the reward needs.
+    """
+    question, slots = sample.question, [r.slot for r in rollouts]
+    labels, known = await _partition(rollouts, grader)
+    ctx = Group(
+        roles,
+        grader.answers,
+        prompts,
+        labels,
+        key=f"{question.id}/{sorted(slots)}",
+        memory={} if memory is None else memory,
+        grader=grader,
+        known=known,
+    )
+    try:
+        if len(set(slots)) < len(slots):
+            raise ValueError(f"slots {slots} are not all different")
+        if isinstance(reward, SupervisedReward):
+            found = await reward.rewards(sample, rollouts, ctx)
+        else:
+            found = await reward.rewards(question, rollouts, ctx)
+        marks = found if isinstance(found, Marks) else Marks(found)
+        values = _checked(marks.values, len(rollouts))
+    except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rewards' reason
+        marks = Marks((), notes={"failed": reason_of(error)})
+        values = (None,) * len(rollouts)
+    return Rewarded(question.id, values, marks.reference, marks.notes, tuple(ctx.bill))
+
+
+async def _partition(
+    rollouts: Sequence[Rollout], grader: Grader
+) -> tuple[dict[int, int | None], dict[str, int]]:
+    """The cluster of each slot, and of each answer."""
+    if grader.answers is None:
+        return {r.slot: None for r in rollouts}, {}
+    answers = [grader.answers.answer(r.text) for r in rollouts]
+    labels = await grader.partition(answers)
+    known = {a: k for a, k in zip(answers, labels, strict=True) if a and k is not None}
+    return {r.slot: label for r, label in zip(rollouts, labels, strict=True)}, known
+
+
+def _checked(values: Sequence[float | None], size: int) -> tuple[float | None, ...]:
+    """One number per rollout, a NaN being none; raises ValueError for another count."""
+    if len(values) != size:
+        raise ValueError(f"{len(values)} rewards for {size} rollouts")
+    return tuple(None if v is None or math.isnan(v) else float(v) for v in values)

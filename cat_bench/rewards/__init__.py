@@ -1,0 +1,42 @@
+"""Rewards for the rollouts of one question, from an estimate of its answer; one file is one idea.
+
+An estimator (any method) turns a group into one reference text, and a reward holds each rollout
+against it (Compute as Teacher, arXiv 2509.14234). One rule for what is missing:
+
+- an estimator that abstains, or whose reference has nothing to compare, rewards nobody: 0 for all,
+  with the reason under `abstained`; such a group has no advantage;
+- a rollout that says nothing, or has no answer where answers are compared, gets 0;
+- a call that fails for good leaves what it was for unscored: None, with the reason. Never 0, which
+  would teach that the rollout was bad.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+
+from cat_bench.errors import ConfigError
+from cat_bench.registry import build, load
+from cat_bench.types import JSON, Reward, SupervisedReward
+from cat_bench.validation import split_inline
+
+POSITIVE = 0.5
+
+
+def reward(spec: str, **given: JSON) -> Reward | SupervisedReward:
+    """The reward that `spec` names, `NAME{field=value,...}`, with the fields `given` beside those.
+
+    A name is a registered one or `./file.py:Class`. Raises UnknownName, ConfigError.
+    """
+    name, params = split_inline(spec, source=f"reward {spec!r}")
+    found = build("reward", name, {**given, **params}, source=f"reward {spec!r}")
+    if not callable(getattr(found, "rewards", None)):
+        raise ConfigError(f"reward {spec!r}", "", "has no method `rewards`.")
+    return found  # type: ignore[no-any-return]
+
+
+def estimates(spec: str) -> bool:
+    """Whether a reward leaves open which estimator it holds rollouts against."""
+    name, params = split_inline(spec, source=f"reward {spec!r}")
+    kind = load("reward", name)
+    named = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    return "estimator" in named and "estimator" not in params

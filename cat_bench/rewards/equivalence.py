@@ -1,0 +1,47 @@
+"""Equivalence: 1 for a rollout whose answer is the reference's by the task's own equality, else 0.
+
+Compute as Teacher (arXiv 2509.14234, section 3, verifiable tasks; there by string match). With the
+majority as estimator it is TTRL (Zuo et al. 2025, arXiv 2504.16084).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.rewards.reference import estimator, reference
+from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Hold each answer against that of the `estimator`'s reference.
+
+    A reference without an answer rewards nobody, as an abstention; a synthesised one takes its
+    place in the group's own partition, or matches nobody.
+    """
+
+    estimator: str = "cat"
+
+    def __post_init__(self) -> None:
+        estimator(self.estimator)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Answers, and what the estimator needs."""
+        return estimator(self.estimator).needs | {"answers"}
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """1 where the answers are the same, else 0."""
+        labels = await ctx.clusters(rollouts)
+        found = await reference(self.estimator, question, rollouts, ctx)
+        notes = dict(found.notes)
+        cluster = None
+        if found.text is not None:
+            cluster = await ctx.place(found.text)
+            if ctx.answer(found.text) is None:
+                notes["abstained"] = "the reference has no answer"
+        same = [float(label is not None and label == cluster) for label in labels]
+        return Marks(same, found.text, notes)

@@ -1,0 +1,24 @@
+"""Gold: the task's own score of each rollout, from the target. The supervised control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cat_bench.types import GroupContext, Marks, Rollout, Sample
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The score as it is; a rollout that cannot be scored has none."""
+
+    supervised: ClassVar[Literal[True]] = True
+
+    async def rewards(
+        self, sample: Sample, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """One score per rollout."""
+        scores = await ctx.score(sample, [r.text for r in rollouts])
+        why = {str(k): s.reason for k, s in enumerate(scores) if s.value is None}
+        return Marks([s.value for s in scores], notes={"unscored": why} if why else {})

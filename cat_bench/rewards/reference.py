@@ -1,0 +1,86 @@
+"""A reference: the one text that an estimator makes of a group, for rewards to hold rollouts to.
+
+An estimate may tie several rollouts; a reward needs one text. It is drawn with the estimate's own
+weights by a hash of the question's id and of what each tied rollout says, so that neither the order
+of the group nor anything computed before has a part. `single` is one rollout so drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from math import isclose, log
+
+from cat_bench.catalog import method
+from cat_bench.plan import shuffled
+from cat_bench.types import JSON, Estimate, GroupContext, Question, Rollout
+
+estimator = lru_cache(method)
+"""The method of that name; raises UnknownName."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The text, and what there is to tell of it; None: the estimator abstained, for a reason."""
+
+    text: str | None
+    notes: Mapping[str, JSON] = field(default_factory=dict)
+
+
+async def reference(
+    name: str, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+) -> Reference:
+    """What the estimator of that name makes of a group, once for all the rewards that ask.
+
+    It is handed the group in the order in which a run hands it over, so that the two share their
+    calls; one with budgets of its own gets as many as the largest of these that fits. Raises what
+    it raises, and ValueError for an estimate that is none.
+    """
+    by_slot = {r.slot: r for r in rollouts}
+    handed = [by_slot[slot] for slot in shuffled(question.id, by_slot)]
+    chosen = estimator(name)
+    fitting = [n for n in chosen.budgets or () if n <= len(handed)]
+    if chosen.budgets is not None:
+        handed = handed[: max(fitting, default=0)]
+    key = ("reference", name, question.id, *sorted(by_slot))
+    estimate = await ctx.once(key, lambda lent: chosen.aggregator.aggregate(question, handed, lent))
+    return await _settled(estimate, question, handed, ctx)
+
+
+async def _settled(
+    estimate: Estimate, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+) -> Reference:
+    """The estimate as one text."""
+    told = {"fallback": estimate.fallback} if estimate.fallback else {}
+    if estimate.abstained:
+        return Reference(None, {**told, "abstained": estimate.reason or "no reason given"})
+    if estimate.text is not None:
+        return Reference(estimate.text, told)
+    texts = {r.slot: r.text for r in rollouts}
+    weights = dict(estimate.picks)
+    if not (set(weights) <= set(texts) and isclose(sum(weights.values()), 1)):
+        raise ValueError(f"picks {estimate.picks} are not shares of the rollouts that it was given")
+    keys = dict(zip(texts, await ctx.keys(rollouts), strict=True))
+    mass: dict[str, float] = {}
+    for slot, weight in weights.items():
+        mass[keys[slot]] = mass.get(keys[slot], 0.0) + weight
+    key = drawn(question.id, mass)
+    said = {texts[slot]: weight for slot, weight in weights.items() if keys[slot] == key}
+    return Reference(drawn(question.id, said), {**told, "tied": len(mass)})
+
+
+def drawn(seed: str, weights: Mapping[str, float]) -> str:
+    """One key, each with a chance in proportion to its weight, by the hash of seed and key alone.
+
+    A race of exponential clocks (Efraimidis and Spirakis 2006): equal weights are plain equal
+    chances, and a key's clock is the same whoever else runs.
+    """
+
+    def clock(key: str) -> tuple[float, str]:
+        digest = sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
+        fraction = (int.from_bytes(digest[:8]) + 0.5) / 2**64
+        return -log(fraction) / weights[key], key
+
+    return min((key for key, weight in weights.items() if weight > 0), key=clock)
