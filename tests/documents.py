@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +26,7 @@ _BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
-PORT = "8765"
-"""The port that documents name; a free one takes its place."""
+_PORT = re.compile(r"--port (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,9 @@ class Reader:
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
     status: int = 0
-    servers: list[subprocess.Popen[str]] = field(default_factory=list)
+    servers: ExitStack = field(default_factory=ExitStack)
+    moved: dict[str, str] = field(default_factory=dict)
+    """Where the servers that documents name really are."""
 
     def __post_init__(self) -> None:
         self.monkeypatch.chdir(self.folder)
@@ -104,16 +105,15 @@ class Reader:
 
     def follow(self, document: Document) -> None:
         """Do all that a document says; raises AssertionError where something else comes out."""
-        port = _free_port()
         for block in document.blocks():
             if block.file:
                 path = self.folder / block.file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.body, encoding="utf-8")
             for command, expected in block.commands:
-                printed = self.run(command.replace(PORT, port))
+                printed = self.run(command)
                 if expected.strip():
-                    assert_shown(expected.replace(PORT, port), printed, command=command)
+                    assert_shown(expected, printed, command=command)
                 asked_for = command == "echo $?"
                 assert asked_for or self.status == 0 or "$ echo $?" in block.body, printed
 
@@ -121,17 +121,24 @@ class Reader:
         """What a command prints, errors after results; its status is kept."""
         if command == "echo $?":
             return f"{self.status}\n"
+        for named, found in self.moved.items():
+            command = command.replace(named, found)
         words = shlex.split(command, comments=True)
-        if words[0] == "cat-bench":
-            return self.cat_bench(words)
-        if words[0] == "export":
-            self.monkeypatch.setenv(*words[1].split("=", 1))
-            return ""
         if words[-1] == "&":
-            return self._started(words[:-1])
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-        self.status = done.returncode
-        return done.stdout + done.stderr
+            named, found = self.servers.enter_context(serving(command))
+            self.moved[named] = found
+            printed = f"{named}/v1\n"
+        elif words[0] == "cat-bench":
+            printed = self.cat_bench(words)
+        elif words[0] == "export":
+            self.monkeypatch.setenv(*words[1].split("=", 1))
+            printed = ""
+        else:
+            done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+            self.status, printed = done.returncode, done.stdout + done.stderr
+        for named, found in self.moved.items():
+            printed = printed.replace(found, named)
+        return printed
 
     def cat_bench(self, words: list[str]) -> str:
         """`cat-bench` in this process: most of its time would go into imports otherwise."""
@@ -142,17 +149,18 @@ class Reader:
         printed = self.capsys.readouterr()
         return printed.out + printed.err
 
-    def _started(self, words: list[str]) -> str:
-        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self.servers.append(server)
-        assert server.stdout is not None
-        return server.stdout.readline()
 
-    def leave(self) -> None:
-        """End what was started."""
-        for server in self.servers:
+@contextmanager
+def serving(command: str) -> Iterator[tuple[str, str]]:
+    """Start the server that a command starts, on any free port: where it says, and where it is."""
+    (port,) = _PORT.findall(command)
+    words = shlex.split(_PORT.sub("--port 0", command).removesuffix("&"))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{port}", server.stdout.readline().strip().removesuffix("/v1")
+        finally:
             server.terminate()
-            server.communicate()
 
 
 def assert_shown(expected: str, printed: str, *, command: str) -> None:
@@ -170,9 +178,3 @@ def assert_shown(expected: str, printed: str, *, command: str) -> None:
 def _even(line: str) -> str:
     """A line whose columns may be of any width."""
     return re.sub(r"-{2,}", "--", " ".join(line.split()))
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from tests.documents import Document, Reader
+from tests.documents import Document, Reader, serving
 
 README = Document(Path(__file__).parents[1] / "README.md")
+SETUP = README.path.parent / ".venv" / ".installed"
 QUESTIONS = 3
 
 
@@ -49,6 +53,32 @@ def test_the_commands_of_the_readme_work_in_the_order_of_the_readme(reader: Read
             assert reader.status == 0
 
 
+@pytest.mark.skipif(not SETUP.exists(), reason="`make setup` was not run in this checkout")
+def test_the_session_against_a_server_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    block = next(b for b in README.blocks("console") if "cat_bench.testing" in b.body)
+    (serve, _), *steps = block.commands
+    assert len(steps) == 5
+    with chdir(README.path.parent), serving(serve) as (own, url):
+        for command, shown in steps:
+            done = subprocess.run(
+                command.replace(own, url),
+                shell=True,
+                env=_environment(tmp_path),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            said = (done.stdout + done.stderr).replace(url, own)
+            assert [line for line in shown.splitlines() if line not in said] == [], said[-2000:]
+            assert (done.returncode == 0) == ("completions made" in shown)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    places = {"CAT_BENCH_CACHE": "cache.sqlite", "CAT_BENCH_RESULTS": "runs"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MAKE", "MFLAGS"))}
+    return kept | {name: str(folder / place) for name, place in places.items()}
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     makefile = (README.path.parent / "Makefile").read_text()
     targets = {command[1] for command in README.commands("make")}
@@ -63,7 +93,7 @@ def test_every_method_of_the_catalogue_is_in_the_readme() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.text.splitlines()) <= 150
+    assert len(README.text.splitlines()) <= 165
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
