@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from cat_bench.tally import MODEL
-from cat_bench.tally.drafts import MOST_DRAFTS, boxed
+from cat_bench.tally.drafts import boxed
 from cat_bench.tally.problems import Problem, problems
 from cat_bench.tally.rows import content, task_prompts
 from cat_bench.tally.sampling import complete
+from cat_bench.tally.teaching import MOST_DRAFTS
 
 Scores = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from cat_bench import report
 from cat_bench.config import RunConfig
 from cat_bench.session import results_root, run
 from cat_bench.tally import MODEL
-from cat_bench.tally.problems import problems
+from cat_bench.tally.problems import Split, problems
 
 QUESTIONS = 1000
 
@@ -26,11 +26,11 @@ def fresh_seed(model: Path = MODEL) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def write_problems(path: Path, *, count: int, seed: int) -> None:
-    """Write `count` fresh problems as rows of the task's data file."""
+def write_problems(path: Path, *, count: int, seed: int, split: Split = "test") -> None:
+    """Write `count` fresh problems of a split as rows of the task's data file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for each in problems(count, seed=seed):
+        for each in problems(count, seed=seed, split=split):
             row = {"id": each.id, "problem": each.text, "answer": each.answer, "level": each.level}
             file.write(json.dumps(row) + "\n")
 

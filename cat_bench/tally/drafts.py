@@ -17,8 +17,6 @@ from cat_bench.tally.problems import COUNTS, LABELS, Kind, Pile, Problem
 CARELESS = "Quick count:"
 CAREFUL = ("One by one:", "Row by row:", "In pairs:")
 AGREED = "Agreed:"
-#: The largest number of drafts that the model is trained to read at once.
-MOST_DRAFTS = 8
 
 #: Share of careless drafts; each careful opening has a third of the rest.
 _CARELESS_SHARE = 0.4

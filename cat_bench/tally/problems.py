@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 Split = Literal["test", "train"]
 Kind = Literal["loose", "boxed", "mixed"]
@@ -30,6 +30,18 @@ COUNTS = (10, 99)
 _HEADING = "Count each pile, then box the counts in order."
 _ITEMS = ("pears", "plums", "nuts", "keys", "cards", "shells", "beads", "coins")
 _BOXES = ("crates", "bags", "jars", "trays")
+
+
+class Asked(Protocol):
+    """Whatever has a wording: a problem of any bundled subject."""
+
+    @property
+    def text(self) -> str:
+        """What the model is asked."""
+        ...
+
+
+P = TypeVar("P", bound=Asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ class Problem:
 def problems(count: int, *, seed: int, split: Split = "test") -> Iterator[Problem]:
     """Yield ``count`` distinct problems of one split, the same ones for the same seed."""
     rng = random.Random(f"{split} {seed}")
-    return islice(_distinct(stream(rng, split=split)), count)
+    return islice(distinct(stream(rng, split=split)), count)
 
 
 def stream(rng: random.Random, *, split: Split, most: int = len(LABELS)) -> Iterator[Problem]:
@@ -83,12 +95,18 @@ def split_of(text: str) -> Split:
     return "test" if hashlib.sha256(text.encode()).digest()[0] < 64 else "train"
 
 
-def _distinct(stream: Iterator[Problem]) -> Iterator[Problem]:
+def distinct(stream: Iterator[P]) -> Iterator[P]:
+    """Yield each problem of a stream once."""
     seen: set[str] = set()
     for problem in stream:
-        if problem.id not in seen:
-            seen.add(problem.id)
+        if problem.text not in seen:
+            seen.add(problem.text)
             yield problem
+
+
+def text_id(text: str) -> str:
+    """Return the first twelve hexadecimal digits of a text's digest."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _draw(rng: random.Random, most: int) -> Problem:
@@ -101,7 +119,7 @@ def _draw(rng: random.Random, most: int) -> Problem:
     lines = (f"({label}) {pile.text}" for label, pile in zip(LABELS, piles, strict=False))
     text = "\n".join((_HEADING, *lines))
     answer = ", ".join(str(pile.count) for pile in piles)
-    return Problem(hashlib.sha256(text.encode()).hexdigest()[:12], text, answer, piles)
+    return Problem(text_id(text), text, answer, piles)
 
 
 def _pile(kind: Kind, rng: random.Random) -> Pile:

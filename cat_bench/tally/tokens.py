@@ -6,7 +6,7 @@ Text is cut only before line breaks and around numbers, so that a phrase such as
 
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer
+from tokenizers import AddedToken, Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
@@ -23,8 +23,13 @@ _CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Learn the merges from ``corpus``; the chat template is saved with the tokenizer."""
+def build_tokenizer(
+    corpus: Iterable[str], *, phrases: Iterable[str] = ()
+) -> PreTrainedTokenizerFast:
+    """Learn the merges from ``corpus``; the chat template is saved with the tokenizer.
+
+    Each of the ``phrases`` is one token wherever it stands, which takes no merges.
+    """
     model = Tokenizer(BPE())
     pieces = Split(Regex(r"\d{1,2}|\n*[^\d\n]+|\n+"), behavior="isolated")
     model.pre_tokenizer = Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -36,6 +41,7 @@ def build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     model.train_from_iterator(corpus, trainer)
+    model.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=model,
         pad_token=_PAD,

@@ -6,9 +6,10 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from cat_bench.tally import MODEL
-from cat_bench.tally.drafts import AGREED, MOST_DRAFTS, Draft
+from cat_bench.tally.drafts import AGREED, Draft
 from cat_bench.tally.problems import problems
-from cat_bench.tally.rows import IGNORED, ROLES, Lesson, Row, Teacher, content, task_prompts
+from cat_bench.tally.rows import ROLES, Counting, content, task_prompts
+from cat_bench.tally.teaching import IGNORED, MOST_DRAFTS, Lesson, Row, Teacher
 from cat_bench.tally.tokens import CONTEXT, build_tokenizer
 
 
@@ -27,7 +28,7 @@ def taught(tokenizer: PreTrainedTokenizerFast, role: str, *, draft_loss: bool = 
     lesson = Lesson(
         most_parts=5, noise=1.0, weights={role: 1.0}, draft_loss=draft_loss, real_share=0.0
     )
-    return Teacher(tokenizer, task_prompts(), random.Random(1), []).rows(40, lesson)
+    return Teacher(tokenizer, Counting(), random.Random(1)).rows(40, lesson)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -56,7 +57,7 @@ def test_own_drafts_are_read_where_there_are_any(tokenizer: PreTrainedTokenizerF
     lesson = Lesson(
         most_parts=5, noise=1.0, weights={"synthesis": 1}, draft_loss=False, real_share=1.0
     )
-    row = Teacher(tokenizer, task_prompts(), random.Random(1), pool).rows(1, lesson)[0]
+    row = Teacher(tokenizer, Counting(), random.Random(1), pool).rows(1, lesson)[0]
     assert any(draft in text(tokenizer, row.ids) for draft in pool[0][1])
 
 
