@@ -57,6 +57,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "reward": {
         "equivalence": "cat_bench.rewards.equivalence:Equivalence",
         "gold": "cat_bench.rewards.gold:Gold",
+        "judge_match": "cat_bench.rewards.judge_match:JudgeMatch",
+        "rubric": "cat_bench.rewards.rubric:SelfProposed",
+        "scrl": "cat_bench.rewards.scrl:Scrl",
+        "task_rubric": "cat_bench.rewards.task_rubric:TaskRubric",
     },
     "backend": {
         "hf": "cat_bench.backends.hf:HuggingFace",

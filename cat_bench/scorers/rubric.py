@@ -13,7 +13,7 @@ from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,12 +21,13 @@ from cat_bench.context import Role
 from cat_bench.errors import CallFailed
 from cat_bench.prompts import Prompts
 from cat_bench.scorers.workers import Undecided
-from cat_bench.types import JSON, Context, Need, Sample, Score
+from cat_bench.types import JSON, Context, Lent, Message, Need, Sample, Score
 
 ATTEMPTS = 3
 PROMPT = "rubric"
 LENGTH_ADJUSTED = "length_adjusted"
 USUAL_LENGTH, LENGTH_UNIT = 2000, 500
+Form = TypeVar("Form", bound=BaseModel)
 _FENCED = re.compile(r"\s*```(?:json)?\s*(\{.*\})\s*```\s*", re.DOTALL)
 
 
@@ -140,9 +141,16 @@ async def verdict(
 ) -> Verdict | Undecided:
     """Whether the last reply of a conversation meets a criterion, by the judge that `ctx` lends."""
     prompt = ctx.prompt(PROMPT, conversation=conversation, response=response, criterion=criterion)
+    return await ruling(prompt, ctx.judge, attempts=attempts)
+
+
+async def ruling(
+    prompt: Sequence[Message], judge: Lent, *, attempts: int = ATTEMPTS
+) -> Verdict | Undecided:
+    """The judge's verdict on what a prompt asks; a reply that is none is asked for again."""
     for attempt in range(attempts):
         try:
-            reply = await ctx.judge.ask(prompt, draw=attempt)
+            reply = await judge.ask(prompt, draw=attempt)
         except CallFailed as error:
             return Undecided(str(error))
         if found := read_verdict(reply.text):
@@ -152,9 +160,14 @@ async def verdict(
 
 def read_verdict(text: str) -> Verdict | None:
     """The verdict that a reply consists of; None where it is anything else."""
+    return read_reply(Verdict, text)
+
+
+def read_reply(kind: type[Form], text: str) -> Form | None:
+    """The one JSON object of that kind that a reply consists of, in a code fence or not."""
     fenced = _FENCED.fullmatch(text)
     try:
-        return Verdict.model_validate_json(fenced[1] if fenced else text)
+        return kind.model_validate_json(fenced[1] if fenced else text)
     except ValidationError:
         return None
 

@@ -1,0 +1,58 @@
+"""Judge match: the judge says of each rollout whether it comes to the same as the reference.
+
+A baseline of Compute as Teacher (arXiv 2509.14234, section 4): one verdict instead of a rubric.
+"""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.rewards.reference import estimator, reference
+from cat_bench.scorers.rubric import ruling
+from cat_bench.scorers.workers import Undecided
+from cat_bench.types import Context, GroupContext, Marks, Need, Question, Rollout
+
+PROMPT = "match"
+
+
+@dataclass(frozen=True)
+class JudgeMatch:
+    """1 where the judge finds a match, else 0; a rollout without a verdict is unscored."""
+
+    estimator: str = "cat"
+
+    def __post_init__(self) -> None:
+        estimator(self.estimator)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The judge, and what the estimator needs."""
+        return estimator(self.estimator).needs | {"judge"}
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """One verdict per rollout; one that says nothing gets 0 unasked."""
+        found = await reference(self.estimator, question, rollouts, ctx)
+        text, notes = found.text, dict(found.notes)
+        if not text or not text.strip():
+            notes.setdefault("abstained", "the reference says nothing")
+            return Marks([0.0] * len(rollouts), text, notes)
+        verdicts = await gather(*(self._matches(text, question, r, ctx) for r in rollouts))
+        why = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
+        if why:
+            notes["unscored"] = why
+        return Marks([None if isinstance(v, Undecided) else v for v in verdicts], text, notes)
+
+    async def _matches(
+        self, text: str, question: Question, rollout: Rollout, ctx: Context
+    ) -> float | Undecided:
+        if not rollout.text.strip():
+            return 0.0
+        prompt = ctx.prompt(
+            PROMPT, conversation=question.text, reference=text, response=rollout.text
+        )
+        found = await ruling(prompt, ctx.judge)
+        return found if isinstance(found, Undecided) else float(found.met)

@@ -1,0 +1,31 @@
+"""A penalty for long responses: Compute as Teacher takes 1 off above 750 tokens on HealthBench.
+
+arXiv 2509.14234, section 4 (training details).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cat_bench.errors import NotAvailable
+from cat_bench.types import Rollout
+
+
+def curbed(
+    values: Sequence[float | None], rollouts: Sequence[Rollout], *, limit: int | None, off: float
+) -> list[float | None]:
+    """The rewards, less `off` where a response has more than `limit` tokens; None: no limit.
+
+    Hidden reasoning is no part of a response. Raises NotAvailable where tokens are not known.
+    """
+    if limit is None:
+        return list(values)
+    long = [_tokens(rollout) > limit for rollout in rollouts]
+    return [v if v is None else v - off * over for v, over in zip(values, long, strict=True)]
+
+
+def _tokens(rollout: Rollout) -> int:
+    usage = rollout.reply.usage
+    if rollout.text and not usage.completion:
+        raise NotAvailable("the rollouts' tokens are not known: leave out length_limit")
+    return usage.completion - usage.reasoning

@@ -1,0 +1,125 @@
+"""Self-proposed rubrics: the anchor turns the reference into criteria, the judge checks them.
+
+Compute as Teacher (arXiv 2509.14234, section 3, non-verifiable tasks): the anchor writes n >= 5
+binary, specific, checkable criteria from the reference alone; the judge says yes or no to each, one
+call each; the reward is the share of yes. One rubric per question serves the whole group.
+"""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from cat_bench.rewards.length import curbed
+from cat_bench.rewards.reference import estimator, reference
+from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
+from cat_bench.scorers.workers import Undecided
+from cat_bench.types import Context, GroupContext, Marks, Need, Question, Rollout
+
+PROMPT = "criteria"
+
+
+class Proposal(BaseModel):
+    """What an anchor must reply: this as JSON, in a code fence or not, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    criteria: list[str]
+
+    @property
+    def distinct(self) -> list[str]:
+        """The criteria that say something, each once: case, spaces and a last stop do not count."""
+        tidy = (" ".join(line.split()) for line in self.criteria)
+        kept: dict[str, str] = {}
+        for line in tidy:
+            kept.setdefault(line.casefold().rstrip(".;, "), line)
+        return [line for key, line in kept.items() if key]
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """The criteria to check, and how many were proposed before duplicates went."""
+
+    criteria: tuple[str, ...]
+    proposed: int
+
+
+@dataclass(frozen=True)
+class SelfProposed:
+    """The share of at least `criteria` self-proposed criteria that a rollout meets.
+
+    A reply that is no such list, or has fewer or more than `most` different criteria, is asked for
+    again, `attempts` times in all; then the group is unscored. So is a rollout one of whose
+    verdicts cannot be had. A rollout that says nothing gets 0 unasked. Above `length_limit` tokens,
+    `length_penalty` is taken off (the paper: 750 and 1 on HealthBench).
+    """
+
+    estimator: str = "cat"
+    criteria: int = 5
+    most: int = 20
+    attempts: int = ATTEMPTS
+    length_limit: int | None = None
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        estimator(self.estimator)
+        if not 1 <= self.criteria <= self.most or self.attempts < 1:
+            raise ValueError("criteria should be from 1 to most, and attempts at least 1")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Who proposes, who checks, and what the estimator needs."""
+        return estimator(self.estimator).needs | {"anchor", "judge"}
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Shares of yes; notes hold the `rubric`, what was `proposed`, and `met` by rollout."""
+        found = await reference(self.estimator, question, rollouts, ctx)
+        text, notes = found.text, dict(found.notes)
+        if not text or not text.strip():
+            notes.setdefault("abstained", "the reference says nothing")
+            return Marks([0.0] * len(rollouts), text, notes)
+        key = (PROMPT, text, self.criteria, self.most, self.attempts)
+        checklist = await ctx.once(key, lambda lent: self._proposed(text, lent))
+        if isinstance(checklist, Undecided):
+            return Marks([None] * len(rollouts), text, {**notes, "failed": checklist.reason})
+        rubric = checklist.criteria
+        checked = await gather(*(self._met(rubric, question, r, ctx) for r in rollouts))
+        shares = [None if isinstance(met, Undecided) else sum(met) / len(rubric) for met in checked]
+        notes |= {
+            "rubric": list(rubric),
+            "proposed": checklist.proposed,
+            "met": [None if isinstance(met, Undecided) else met for met in checked],
+        }
+        if why := {str(k): m.reason for k, m in enumerate(checked) if isinstance(m, Undecided)}:
+            notes["unscored"] = why
+        values = curbed(shares, rollouts, limit=self.length_limit, off=self.length_penalty)
+        return Marks(values, text, notes)
+
+    async def _proposed(self, text: str, ctx: Context) -> Checklist | Undecided:
+        """The anchor's criteria for a reference."""
+        prompt = ctx.prompt(PROMPT, response=text, criteria=self.criteria, most=self.most)
+        for attempt in range(self.attempts):
+            reply = await ctx.anchor.ask(prompt, draw=attempt)
+            proposal = read_reply(Proposal, reply.text)
+            if proposal and self.criteria <= len(proposal.distinct) <= self.most:
+                return Checklist(tuple(proposal.distinct), len(proposal.criteria))
+        wanted = f"list of {self.criteria} to {self.most} different criteria"
+        return Undecided(f"no {wanted} in {self.attempts} replies")
+
+    async def _met(
+        self, rubric: Sequence[str], question: Question, rollout: Rollout, ctx: Context
+    ) -> list[bool] | Undecided:
+        """The judge's word on each criterion."""
+        if not rollout.text.strip():
+            return [False] * len(rubric)
+        asked = (verdict(line, question.text, rollout.text, ctx=ctx) for line in rubric)
+        met = []
+        for number, found in enumerate(await gather(*asked), 1):
+            if isinstance(found, Undecided):
+                return Undecided(f"criterion {number}: {found.reason}")
+            met.append(found.met)
+        return met

@@ -1,0 +1,104 @@
+"""Selective rewards from the vote: a clear majority is rewarded, rare and unsure answers punished.
+
+SCRL (arXiv 2603.19880). With 0/1 rewards of which a share f is 1, a positive advantage is
+sqrt((1 - f) / f), so that the weakest majorities push hardest; here they push by their share, or
+not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import ClassVar
+
+from cat_bench.errors import NotAvailable
+from cat_bench.rewards.reference import drawn
+from cat_bench.signals.tokens import per_token
+from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
+
+UNREADABLE = -1.0
+WEIGHT = 0.1
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Scrl:
+    """With p the share of a rollout's answer in the group and H that answer's mean token entropy:
+
+    p where the answer is the label, plus p - `rare` where p < `rare` and H is at least the group's
+    mean H̄, minus 0.1 (H - H̄); -1 for a rollout without an answer. The label is the top answer
+    where its share is at least `clear` and leads the second by more than `lead`; else there is
+    none, and the estimate abstains.
+
+    Entropies, in nats, are those under the policy that wrote the rollouts; without them it is not
+    available, unless `entropy` is false, which leaves out every term that has them.
+    """
+
+    clear: float = 0.375
+    lead: float = 0.125
+    rare: float = 0.125
+    entropy: bool = True
+
+    positive: ClassVar[float] = 0.1875
+    """Half of the least reward that a label brings, entropy apart."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Answers, and the tokens' entropies."""
+        return frozenset({"answers", "entropies"} if self.entropy else {"answers"})
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """One reward per rollout; the reference is a rollout that has the label."""
+        labels = await ctx.clusters(rollouts)
+        means = [_mean_entropy(r) for r in rollouts] if self.entropy else None
+        label = self.label(labels)
+        if label is None:
+            text, notes = None, {"abstained": "no answer leads clearly"}
+        else:
+            said = {r.text: 1.0 for r, own in zip(rollouts, labels, strict=True) if own == label}
+            text, notes = drawn(question.id, said), {}
+        return Marks(self.values(labels, means), text, notes)
+
+    def label(self, labels: Sequence[int | None]) -> int | None:
+        """The clear majority's cluster, if there is one."""
+        votes = Counter(label for label in labels if label is not None).most_common(2)
+        if not votes:
+            return None
+        (top, most), second = votes[0], votes[1][1] if len(votes) > 1 else 0
+        clear = most >= self.clear * len(labels) and most - second > self.lead * len(labels)
+        return top if clear else None
+
+    def values(
+        self, labels: Sequence[int | None], entropies: Sequence[float] | None
+    ) -> list[float]:
+        """The rewards of rollouts with these clusters and mean entropies, None: leave them out."""
+        votes = Counter(labels)
+        known = entropies or [0.0] * len(labels)
+        mean = {
+            label: fmean(h for h, own in zip(known, labels, strict=True) if own == label)
+            for label in votes
+        }
+        overall, positive = fmean(known) if known else 0.0, self.label(labels)
+
+        def worth(label: int | None) -> float:
+            if label is None:
+                return UNREADABLE
+            share, apart = votes[label] / len(labels), mean[label] - overall
+            unsure = share < self.rare and apart >= -ROUNDING
+            value = share * (label == positive) + (share - self.rare) * unsure
+            return value - WEIGHT * apart
+
+        return [worth(label) for label in labels]
+
+
+def _mean_entropy(rollout: Rollout) -> float:
+    """Nats per token; a rollout of no token has none to speak of, 0."""
+    try:
+        entropies = per_token(rollout, "entropies")
+    except NotAvailable as error:
+        raise NotAvailable(f"{error}: give scrl{{entropy=false}}") from None
+    return float(entropies.mean()) if entropies.size else 0.0

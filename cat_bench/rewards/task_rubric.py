@@ -1,0 +1,45 @@
+"""Task rubric: the dataset's own rubric, checked by the judge. The supervised control for `rubric`.
+
+On HealthBench these are the physicians' criteria: Compute as Teacher's baseline of that name (arXiv
+2509.14234, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import ValidationError
+
+from cat_bench.errors import NotAvailable
+from cat_bench.rewards.gold import Gold
+from cat_bench.rewards.length import curbed
+from cat_bench.scorers.rubric import Target
+from cat_bench.types import GroupContext, Marks, Need, Rollout, Sample
+
+
+@dataclass(frozen=True)
+class TaskRubric:
+    """The task's own score, less `length_penalty` above `length_limit` tokens.
+
+    Raises NotAvailable where the target is no rubric.
+    """
+
+    length_limit: int | None = None
+    length_penalty: float = 1.0
+
+    supervised: ClassVar[Literal[True]] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"judge"})
+
+    async def rewards(
+        self, sample: Sample, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """One score per rollout."""
+        try:
+            Target.model_validate(sample.target)
+        except ValidationError:
+            raise NotAvailable("the task's targets are no rubrics") from None
+        marks = await Gold().rewards(sample, rollouts, ctx)
+        values = curbed(marks.values, rollouts, limit=self.length_limit, off=self.length_penalty)
+        return Marks(values, notes=marks.notes)
