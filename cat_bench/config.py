@@ -34,7 +34,7 @@ class RunConfig(BaseModel):
     seed: int = 0
     label: str | None = None
     sampling: dict[RoleName, dict[str, JSON]] = Field(default_factory=dict)
-    base_url: str | None = None
+    base_url: str | tuple[str, ...] | None = None
     concurrency: int = Field(default=256, ge=1)
     retries: int = Field(default=5, ge=0)
     deadline: float | None = Field(default=None, gt=0)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from cat_bench.backends import Request, wire
-from cat_bench.backends.endpoint import Endpoint
+from cat_bench.backends.fleet import reached
 from cat_bench.backends.scoring import Render, Score, by_echo, by_prompt_logprobs, trusted
 from cat_bench.errors import ConfigError, NotAvailable
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
@@ -24,14 +24,14 @@ Scoring: TypeAlias = Literal["auto", "prompt_logprobs", "echo"]
 
 
 class OpenAI:
-    """A model behind an OpenAI-compatible URL; use it within one event loop, then `close()` it.
+    """A model behind an OpenAI-compatible URL, or several; use it in one loop, then `close()` it.
 
     `timeout` is in seconds per request. `choices` is how many completions one request may ask for;
     it falls to what the server really gives. `logprobs` asks for each token's log-probability,
     until the server refuses. `scoring` enables `logprob`: by vLLM's `prompt_logprobs`, by `echo`
     on the completion endpoint (which needs `render`, the model's chat template), or by whichever
-    works. `sampling` is the model's own default. `base_url` and `api_key` are as in `Endpoint`,
-    whose errors are raised too.
+    works. `sampling` is the model's own default. `base_url` is as in `reached`, `api_key` as in
+    `Endpoint`, whose errors are raised too.
 
     Raises ConfigError for `echo` without `render`.
     """
@@ -40,7 +40,7 @@ class OpenAI:
         self,
         model: str,
         *,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         api_key: str | None = None,
         timeout: float = 600.0,
         choices: int = 8,
@@ -53,7 +53,7 @@ class OpenAI:
             problem = "'echo' sends plain text; give the model's chat template as `render`"
             raise ConfigError("openai", "scoring", problem)
         self._model = model
-        self._endpoint = Endpoint(base_url, api_key=api_key, timeout=timeout)
+        self._endpoint = reached(base_url, api_key=api_key, timeout=timeout)
         self._choices = choices
         self._logprobs = logprobs
         self._sampling = sampling or Sampling()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,9 @@ from cat_bench.validation import split_inline
 BUNDLED = "tally"
 
 
-def open_backend(spec: str, cache: Cache, *, base_url: str | None = None) -> Backend:
+def open_backend(
+    spec: str, cache: Cache, *, base_url: str | Sequence[str] | None = None
+) -> Backend:
     """The backend that `spec` names.
 
     `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed one's;

@@ -28,7 +28,7 @@ OPTIONS = (
     click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
     click.option("--anchor", help="The model that synthesises.  [the policy]"),
     click.option("--judge", help="The model that judges.  [the policy]"),
-    click.option("--base-url", help="Where openai models are served."),
+    click.option("--base-url", multiple=True, help="Where openai models are served; may repeat."),
     click.option("--data", type=PATH, help="The task's data file."),
     click.option("--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per 1M."),
     click.option("--config", type=PATH, help="A run.yaml; options override it."),
@@ -56,6 +56,7 @@ def configurations(
     values = read_yaml(config) if config else {}
     options |= {"methods": split_list(methods) if methods else None}
     options |= {"n": _numbers(budgets) if budgets else None}
+    options |= {"base_url": options.get("base_url") or None}
     values |= {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         _set(values, setting)

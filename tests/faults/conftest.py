@@ -53,8 +53,9 @@ class Stand:
     def arguments(self, *more: str, choices: int = 1) -> tuple[str, ...]:
         """A run of six questions of eight rollouts each."""
         model = f"openai:test-model{{choices={choices}}}"
-        where = ("--model", model, "--base-url", self.server.base_url)
-        return ("run", "toy/task.yaml", *where, "--pool", "8", "--n", "1", *more)
+        where = () if "--base-url" in more else ("--base-url", self.server.base_url)
+        run = ("run", "toy/task.yaml", "--model", model, "--pool", "8", "--n", "1")
+        return (*run, *where, *more)
 
     def run(self, *more: str, choices: int = 1, method: str = "single") -> tuple[int, str]:
         """Exit status and stderr."""
