@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "write a run's tables and figures again",
     "run": "sample, aggregate, score and report",
     "show": "show a task, a method, a run, or one question of a run",
+    "train": "train a policy on rewards from estimates",
 }
 
 

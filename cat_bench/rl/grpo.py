@@ -1,0 +1,52 @@
+"""Group-relative policy optimisation by TRL, rewarded by one of this package's rewards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from cat_bench.config import RunConfig
+from cat_bench.rl.groups import GroupReward
+from cat_bench.rl.policy import Policy
+from cat_bench.rl.recipes import Recipe
+from cat_bench.types import Sample
+
+
+def train(
+    policy: Policy,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    *,
+    config: RunConfig,
+    arguments: dict[str, Any],
+    callbacks: list[TrainerCallback],
+    checkpoint: Path | None,
+) -> None:
+    """Train `policy` in place on the questions of `samples`, from `checkpoint` on if there is one.
+
+    `config` is the session that lends anchor and judge; `arguments` are TRL's.
+    """
+    reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
+    rows = [
+        {"prompt": [dict(m) for m in s.question.messages], "question": s.question.id}
+        for s in samples
+    ]
+    trainer = GRPOTrainer(
+        model=policy.model,
+        reward_funcs=cast("Any", reward),
+        args=GRPOConfig(**arguments),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=policy.tokenizer,
+        callbacks=callbacks,
+    )
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        asyncio.run_coroutine_threadsafe(reward.close(), trainer.async_loop).result()

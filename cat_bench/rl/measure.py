@@ -1,0 +1,79 @@
+"""A policy measured by the harness itself, as any model is: before training, and after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cat_bench import report
+from cat_bench.config import RunConfig
+from cat_bench.report.compare import compare
+from cat_bench.session import run
+from cat_bench.types import JSON
+
+METHODS = ("single", "majority", "cat")
+FIGURES = ("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", "p", "tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """What a policy is asked before and after: `questions` of `data`, else of the task's own rows.
+
+    `n` rollouts a question; the methods read all of them, and the anchor is the initial model.
+    """
+
+    data: Path | None = None
+    questions: int | None = None
+    n: int = 8
+    methods: tuple[str, ...] = METHODS
+
+
+def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
+    """Run the exam on `model` with the session's anchor and judge; the run's folder."""
+    config = RunConfig(
+        task=session.task,
+        model=model,
+        anchor=session.anchor or session.model,
+        judge=session.judge or session.model,
+        base_url=session.base_url,
+        concurrency=session.concurrency,
+        data=exam.data,
+        limit=exam.questions,
+        methods=exam.methods,
+        n=(exam.n,),
+        pool=exam.n,
+        draws=1,
+        out=out,
+    )
+    outcome = asyncio.run(run(config, command=["train"]))
+    report.write(outcome.folder)
+    return outcome.folder
+
+
+def outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
+    """Each method's score before and after, in [0, 1], and its difference, paired over questions.
+
+    Differences are from one rollout of the initial policy; `teacher` holds those of the trained
+    policy's one rollout from the initial policy's synthesis of n.
+    """
+    runs = [before, after]
+    table = compare(runs, reference=f"1:single@{n}")
+    names = list(dict.fromkeys(table["run"]))
+    told: dict[str, JSON] = {
+        when: {
+            str(row["method"]): {figure: _number(row[figure]) for figure in FIGURES}
+            for _, row in table[table["run"] == name].iterrows()
+        }
+        for when, name in zip(("before", "after"), names, strict=True)
+    }
+    if "cat" in told["before"]:
+        against = compare(runs, reference=f"1:cat@{n}")
+        mine = against[(against["run"] == names[1]) & (against["method"] == "single")].iloc[0]
+        told["teacher"] = {figure: _number(mine[figure]) for figure in FIGURES}
+    return told
+
+
+def _number(value: JSON) -> float | None:
+    return None if value != value else float(value)

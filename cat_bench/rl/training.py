@@ -1,0 +1,204 @@
+"""`cat-bench train`: one recipe on one machine, measured before and after, resumable at any moment.
+
+The folder of a training holds `plan.json` (what decides it), `checkpoints/`, `metrics.jsonl` (a
+line a step), `curves.png` and `.svg`, `model/` (the trained policy), `before/` and `after/` (runs
+of the harness) and `train.json` (the whole record). The same command goes on from what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cat_bench.config import RunConfig
+from cat_bench.errors import ConfigError, UsageError, nearest
+from cat_bench.report.files import place
+from cat_bench.rewards import reward
+from cat_bench.rl.measure import Exam, measure, outcome
+from cat_bench.rl.policy import Policy, weights
+from cat_bench.rl.recipes import Recipe
+from cat_bench.session import opened
+from cat_bench.types import JSON, Sample, SupervisedReward
+
+FORMAT = 1
+LIBRARIES = ("cat-bench", "trl", "transformers", "torch")
+OWN = frozenset({"output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"})
+"""Arguments of TRL's that a recipe does not set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What decides a training.
+
+    `session` names task, initial model, anchor, judge and the rows to train on; `out` is where it
+    all goes; a checkpoint is written every `save_every` steps.
+    """
+
+    recipe: Recipe
+    session: RunConfig
+    out: Path
+    seed: int = 0
+    save_every: int = 10
+    exam: Exam | None = None
+
+    def record(self) -> dict[str, JSON]:
+        """As JSON: what a second command must agree with to go on."""
+        session = self.session.model_dump(mode="json", exclude_defaults=True)
+        return {
+            "format": FORMAT,
+            "recipe": asdict(self.recipe),
+            "session": session,
+            "seed": self.seed,
+            "exam": self.exam and json.loads(json.dumps(asdict(self.exam), default=str)),
+        }
+
+
+def train(plan: Plan) -> Mapping[str, JSON]:
+    """Carry out a plan, or go on with it; what `train.json` holds.
+
+    Raises UsageError before anything is paid for.
+    """
+    _check_libraries()
+    arguments = _arguments(plan)
+    samples = asyncio.run(_samples(plan))
+    _start(plan)
+    clock = time.monotonic()
+    told = _trained(plan, arguments, samples)
+    found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
+    found["seconds"] = round(time.monotonic() - clock, 1)
+    _figure(plan)
+    if plan.exam:
+        runs = [
+            measure(model, plan.exam, session=plan.session, out=plan.out / when)
+            for when, model in (("before", plan.session.model), ("after", f"hf:{_model(plan)}"))
+        ]
+        found["outcome"] = outcome(runs[0], runs[1], n=plan.exam.n)
+    _written(plan.out / "train.json", found)
+    return found
+
+
+def _trained(plan: Plan, arguments: dict[str, Any], samples: list[Sample]) -> Mapping[str, JSON]:
+    """Train unless that is done; what the trainer has to tell beside its journal."""
+    from cat_bench.rl import grpo, sft
+    from cat_bench.rl.journal import Journal, last_checkpoint
+
+    told = plan.out / "training.json"
+    if not _model(plan).is_dir():
+        policy = Policy.load(weights(plan.session.model))
+        trainer = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
+        done = trainer(
+            policy,
+            plan.recipe,
+            samples,
+            config=plan.session,
+            arguments=arguments,
+            callbacks=[Journal(plan.out / "metrics.jsonl")],
+            checkpoint=last_checkpoint(plan.out / "checkpoints"),
+        )
+        _written(told, done or {})
+        fresh = plan.out / "model.part"
+        policy.model.save_pretrained(fresh)
+        policy.tokenizer.save_pretrained(fresh)
+        fresh.replace(_model(plan))
+    known: Mapping[str, JSON] = json.loads(told.read_text(encoding="utf-8"))
+    return known
+
+
+def _figure(plan: Plan) -> None:
+    from cat_bench.rl.chart import curves
+    from cat_bench.rl.journal import read
+
+    rows = read(plan.out / "metrics.jsonl")
+    for kind, data in curves(rows, name=f"{plan.session.task} · {plan.recipe.name}").items():
+        place(plan.out / f"curves.{kind}", data)
+
+
+def _model(plan: Plan) -> Path:
+    return plan.out / "model"
+
+
+async def _samples(plan: Plan) -> list[Sample]:
+    """The rows to train on; raises UsageError where the reward lacks what it needs."""
+    async with opened(plan.session) as ready:
+        samples = list(ready.samples())
+    rewards = reward(plan.recipe.reward)
+    if isinstance(rewards, SupervisedReward):
+        bare = [s.question.id for s in samples if s.target is None]
+        if bare:
+            raise UsageError(
+                f"recipe {plan.recipe.name!r} rewards by the dataset's own answers, and "
+                f"{len(bare)} of {len(samples)} questions of task {plan.session.task!r} have none "
+                f"({bare[0]!r} is the first): train with cat-rl or ttrl."
+            )
+    return samples
+
+
+def _start(plan: Plan) -> None:
+    """Make the folder, or see that it holds this very plan."""
+    path = plan.out / "plan.json"
+    record = json.loads(json.dumps(plan.record()))
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if odd := [name for name in record if there.get(name) != record[name]]:
+            raise UsageError(
+                f"{plan.out} holds a training with another {odd[0]}: give another --out, or the "
+                "command that it was begun with."
+            )
+        return
+    plan.out.mkdir(parents=True, exist_ok=True)
+    _written(path, record)
+
+
+def _arguments(plan: Plan) -> dict[str, Any]:
+    """TRL's arguments; raises ConfigError for a setting that TRL does not know."""
+    import torch
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.sft_config import SFTConfig
+
+    kind = {"grpo": GRPOConfig, "sft": SFTConfig}[plan.recipe.trainer]
+    known = {field.name for field in fields(kind)} - OWN | {"num_generations"}
+    for name in plan.recipe.settings:
+        if name not in known:
+            problem = f"is no setting of {kind.__name__}.{nearest(name, known)}"
+            raise ConfigError(f"recipe {plan.recipe.name}", name, problem)
+    cuda = torch.cuda.is_available()
+    return {
+        "bf16": cuda,
+        "use_cpu": not cuda,
+        "gradient_checkpointing": cuda,
+        "save_steps": plan.save_every,
+        "save_total_limit": 2,
+        **plan.recipe.settings,
+        "output_dir": str(plan.out / "checkpoints"),
+        "seed": plan.seed,
+        "data_seed": plan.seed,
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def _check_libraries() -> None:
+    if find_spec("trl") is None:
+        raise UsageError("training needs TRL: pip install 'cat-bench[train]'")
+
+
+def _versions() -> dict[str, str | None]:
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    return {name: installed(name) for name in LIBRARIES}
+
+
+def _written(path: Path, content: Mapping[str, JSON]) -> None:
+    place(path, (json.dumps(content, indent=2) + "\n").encode())
