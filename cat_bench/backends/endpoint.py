@@ -1,8 +1,8 @@
 """One OpenAI-compatible URL: its key, its connections, and the one way to post to it.
 
-The SDK's client costs seven times the CPU of aiohttp's session per request or more, and that half as
-much again as `Post`. The SDK is used off that path, and its environment variables are honoured. The
-key appears in no text that leaves this module, whatever a server quotes.
+The SDK's client costs seven times the CPU of aiohttp's session per request or more, and that half
+as much again as `Post`. The SDK is used off that path, and its environment variables are honoured.
+The key appears in no text that leaves this module, whatever a server quotes.
 """
 
 from __future__ import annotations
