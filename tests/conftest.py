@@ -15,6 +15,7 @@ from cat_bench.cache import Cache
 from cat_bench.cli import main
 from cat_bench.results import read_record
 from cat_bench.types import JSON
+from tests import postgresql
 
 TASK = """\
 version: 1
@@ -140,3 +141,20 @@ def cache(tmp_path: Path) -> Iterator[Cache]:
     """An empty cache."""
     with Cache(tmp_path / "cache.sqlite") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """A PostgreSQL server of this session's own."""
+    pytest.importorskip("psycopg", reason="cat-bench[postgresql] is not installed")
+    there = postgresql.programs()
+    if there is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with postgresql.serving(there) as running:
+        yield running
+
+
+@pytest.fixture
+def database(postgres: postgresql.Server) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres.database()

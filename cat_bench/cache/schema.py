@@ -1,22 +1,10 @@
-"""The cache's tables, and how a database is opened.
-
-Opening either gives a database of this schema version or raises a CacheError that says what is
-wrong, where, and what to do. SQLite runs in write-ahead-log mode with synchronous=NORMAL: what is
-committed survives the death of the process (kill -9 included); only the loss of power can take
-back the last commits, never corrupt the file. Every write transaction takes the write lock when it
-begins, so that what it read still holds when it commits.
-"""
+"""The cache's tables, and the statements that SQLite and PostgreSQL spell differently."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,12 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-
-from cat_bench.errors import CacheError
-
-SCHEMA_VERSION = 1
-BUSY_S = 30.0
-"""How long to wait for another process that writes."""
 
 tables = sa.MetaData()
 meta = sa.Table(
@@ -47,6 +29,8 @@ calls = sa.Table(
     sa.Column("document", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+by_model = sa.Index("calls_by_model", calls.c.kind, calls.c.model)
+"""What a cache holds is told from it: documents are long."""
 results = sa.Table(
     "results",
     tables,
@@ -89,55 +73,6 @@ derived = sa.Table(
     sa.Column("digest", sa.Text, nullable=False),
     sqlite_with_rowid=False,
 )
-
-
-def resolve(location: str | Path | None) -> sa.URL:
-    """The database that is meant: a URL or a file; None: CAT_BENCH_CACHE, else the default file."""
-    named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
-    if isinstance(named, str) and "://" in named:
-        try:
-            return sa.make_url(named)
-        except sa.exc.ArgumentError as error:
-            raise CacheError(f"{named!r} is no database URL: {error}") from error
-    return sa.URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
-
-
-def connect(url: sa.URL) -> sa.Engine:
-    """An engine for the database at `url`, its tables made and its version checked.
-
-    Raises CacheError.
-    """
-    with translated(url):
-        if url.get_backend_name() == "sqlite":
-            Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = _sqlite(url)
-        else:
-            engine = sa.create_engine(url)
-        try:
-            with engine.execution_options(write=True).begin() as connection:
-                _prepare(connection, url)
-        except BaseException:
-            engine.dispose()
-            raise
-    return engine
-
-
-@contextmanager
-def translated(url: sa.URL) -> Iterator[None]:
-    """Turn what a database or file system raises into a CacheError of one line."""
-    where = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite":
-        where = str(url.database)
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CacheError(
-            f"cache {where}: its driver {error.name!r} is not installed; "
-            f"install it, or name a SQLite file instead"
-        ) from error
-    except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise CacheError(f"cache {where}: {_explained(cause)}") from error
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> bool:
@@ -256,7 +191,6 @@ def _takeover(dialect: Any) -> Any:
 
 
 _INT = sa.Integer()
-_PREPARING = 0x636174
 _dialects = {"sqlite": sqlite, "postgresql": postgresql}
 _takeovers = {name: _takeover(dialect) for name, dialect in _dialects.items()}
 _inserts = {
@@ -268,65 +202,3 @@ _inserts = {
 
 def _all_changed(connection: sa.Connection, statement: Any, rows: Sequence[Any]) -> bool:
     return many(connection, statement, rows) == len(rows)
-
-
-def _sqlite(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin where `begin` says, below
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; two processes that do so at once ignore the busy timeout."""
-    deadline = time.monotonic() + BUSY_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.02)
-
-
-def _prepare(connection: sa.Connection, url: sa.URL) -> None:
-    if connection.dialect.name == "postgresql":  # CREATE IF NOT EXISTS alone races there
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
-    found = set(sa.inspect(connection).get_table_names())
-    if found and meta.name not in found:
-        raise CacheError(f"{url.database} is a database, but no cat_bench cache; name another one")
-    tables.create_all(connection)
-    insert(connection, meta, [{"name": "schema", "value": str(SCHEMA_VERSION)}])
-    version = connection.scalar(sa.select(meta.c.value).where(meta.c.name == "schema"))
-    if version != str(SCHEMA_VERSION):
-        raise CacheError(
-            f"cache {url.database} has schema version {version}, and this cat_bench reads "
-            f"{SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
-        )
-
-
-def _explained(cause: BaseException) -> str:
-    problem = " ".join(str(cause).split())
-    hints = {
-        "unable to open": "not a file that can be written; name one by --cache or CAT_BENCH_CACHE",
-        "is a directory": "name a file in it",
-        "not a database": "move it away, or name another file",
-        "malformed": "it is damaged; restore a copy, or move it away and start anew",
-        "readonly": "make it writable, or name another file",
-        "disk is full": "free some space and run again; what was stored is kept",
-        "disk I/O": "look at the disk and its quota, then run again; what was stored is kept",
-        "locked": f"another process held it for more than {BUSY_S:.0f} s; run again",
-    }
-    hint = next((h for part, h in hints.items() if part in problem), "check the path or URL")
-    return f"{problem}: {hint}"

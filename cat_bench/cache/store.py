@@ -3,8 +3,8 @@
 Invariants: a result is stored once, the first writer wins, and it never expires. `store` returns
 when the results are durable against the death of the process. A slot is leased to one claim at a
 time, over all processes; a process renews its leases while it lives, and a dead one's expire, so
-that model calls number at most slots + what one dead worker had in flight. The clocks of machines
-that share a cache must agree to well within `lease_s`.
+that model calls number at most slots + what one dead worker had in flight. Machines that share a
+database server go by its clock, so that their own may differ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from cat_bench.cache import schema
+from cat_bench.cache import opening
 from cat_bench.cache.call import Call, Claim
 from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, derived_at, derived_row, result_row, results_at
@@ -52,9 +52,9 @@ class Cache:
     """
 
     def __init__(self, location: str | Path | None = None, *, lease_s: float = LEASE_S) -> None:
-        self.url = schema.resolve(location)
-        self._engine = schema.connect(self.url)
-        self._leases = Writer(self.reading, self.writing, lease_s=lease_s)
+        self.url = opening.resolve(location)
+        self._engine = opening.connect(self.url)
+        self._leases = Writer(self.reading, self._sampling, lease_s=lease_s)
         self._reader = Worker[_Lookup | _Recall](self._read, name="cat-bench-cache-reader")
         self._writer = Worker[Job](
             self._leases.write, name="cat-bench-cache-writer", tick_s=lease_s / 3
@@ -128,14 +128,24 @@ class Cache:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reads: one consistent state of the database. For use in any thread."""
-        with schema.translated(self.url), self._engine.connect() as connection:
+        with opening.translated(self.url), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """One write transaction: all of it is kept, or nothing. For use in any thread."""
-        engine = self._engine.execution_options(write=True)
-        with schema.translated(self.url), engine.begin() as connection:
+        with self._writing(opening.UPKEEP) as connection:
+            yield connection
+
+    @contextmanager
+    def _sampling(self) -> Iterator[sa.Connection]:
+        with self._writing(opening.SAMPLING) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, lock: int) -> Iterator[sa.Connection]:
+        engine = self._engine.execution_options(write=lock)
+        with opening.translated(self.url), engine.begin() as connection:
             yield connection
 
     def _close(self) -> None:

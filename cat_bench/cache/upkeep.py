@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import canonical, key_of
 from cat_bench.cache.codec import Stored, load, unpack, unpack_text
+from cat_bench.cache.opening import shown
 from cat_bench.cache.pools import PoolMetadata, drop_pool, pool_metadata, pool_names
 from cat_bench.cache.rows import derived_digest, model_column
 from cat_bench.cache.store import Cache
@@ -87,9 +88,8 @@ def info(cache: Cache) -> Info:
         )
         derived = connection.scalar(sa.select(sa.func.count()).select_from(schema.derived))
         leased = connection.scalar(sa.select(sa.func.count()).select_from(schema.leases))
-    where, size = str(cache.url), None
+    where, size = shown(cache.url), None
     if cache.url.get_backend_name() == "sqlite":
-        where = str(cache.url.database)
         size = sum(p.stat().st_size for end in ("", "-wal") if (p := Path(where + end)).exists())
     return Info(where, size, holdings, pools, derived or 0, leased or 0)
 

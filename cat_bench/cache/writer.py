@@ -13,13 +13,15 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from cat_bench.cache import schema
+from cat_bench.cache import opening, schema
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, Row, insert_calls, results_at
@@ -71,7 +73,7 @@ class Writer:
         self._read = read
         self._begin = begin
         self._lease_s = lease_s
-        self._owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._owner = f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._buried = False
         self._held: set[Place] = set()
         self._renew_at = 0.0
@@ -146,7 +148,7 @@ class Writer:
             return set()
         if not self._held:
             self._renew_at = time.monotonic() + self._lease_s / 3
-        now = time.time()
+        now = opening.clock(connection)
         lease = {"owner": self._owner, "expires": now + self._lease_s}
         rows = [{"key": key, "slot": slot, **lease} for key, slot in places]
         if schema.lease(connection, rows, now):
@@ -155,7 +157,9 @@ class Writer:
         return {(key, slot) for key, slot in connection.execute(_OURS, ours)}
 
     def _renew(self, connection: sa.Connection) -> None:
-        connection.execute(_RENEWAL, {"me": self._owner, "until": time.time() + self._lease_s})
+        connection.execute(
+            _RENEWAL, {"me": self._owner, "until": opening.clock(connection) + self._lease_s}
+        )
         self._renew_at = time.monotonic() + self._lease_s / 3
 
     def _free(self, connection: sa.Connection, places: Iterable[Iterable[Place]]) -> None:
@@ -168,7 +172,7 @@ class Writer:
 def _gone(owner: str) -> bool:
     """Whether an owner was a process of this machine, and is no more."""
     host, pid, _ = owner.split("/")
-    if host != socket.gethostname():
+    if host != _machine():
         return False
     try:
         os.kill(int(pid), 0)
@@ -177,6 +181,15 @@ def _gone(owner: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+@cache
+def _machine() -> str:
+    """Where a process number means something: names of hosts repeat, and containers count anew."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    return socket.gethostname()
 
 
 def _freed(batch: Sequence[Job]) -> list[Sequence[Place]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from cat_bench.cache import (
     pool_metadata,
     pool_names,
     pool_rows,
+    prune,
     verify,
 )
 from cat_bench.cache.pools import deal
@@ -34,12 +35,6 @@ ROW: Mapping[str, JSON] = {
     "correct": [True, False, False, False],
 }
 OTHER: Mapping[str, JSON] = {"id": "b", "problem": "1 + 2?", "answer": "3", "responses": ["3"]}
-
-
-@pytest.fixture
-async def cache(tmp_path: Path) -> AsyncIterator[Cache]:
-    async with Cache(tmp_path / "cache.sqlite") as cache:
-        yield cache
 
 
 def written(folder: Path, *rows: JSON, name: str = "pool.jsonl") -> Path:
@@ -109,6 +104,15 @@ async def test_another_import_under_a_name_must_be_asked_for(cache: Cache, tmp_p
     assert await cache.lookup(Call.imported("p", "a"), range(4)) == {}
     assert [row.id for row in pool_rows(cache, "p")] == ["b"]
     assert list(verify(cache)) == []
+
+
+async def test_odd_text_survives(cache: Cache, tmp_path: Path) -> None:
+    odd = {"id": "a\0", "problem": "\0", "responses": ["x", "\ud800"]}
+    import_pool(cache, written(tmp_path, odd), name="p")
+    import_pool(cache, written(tmp_path, odd), name="p", seed=1, overwrite=True)
+    assert [row.id for row in pool_rows(cache, "p")] == ["a\0"]
+    assert prune(cache, model="p", dry_run=False).results == 2
+    assert info(cache).holdings == ()
 
 
 async def test_rows_match_a_task_by_id_or_by_exact_text(cache: Cache, tmp_path: Path) -> None:

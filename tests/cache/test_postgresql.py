@@ -1,75 +1,215 @@
-"""The same code on PostgreSQL, whose rules on text and concurrency differ.
-
-Runs where CAT_BENCH_TEST_POSTGRESQL is the URL of an empty database that may be written to.
-"""
+"""What only a database server has: passwords, other machines, clocks that differ."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cat_bench.cache import Cache, Call, import_pool, info, pool_rows, prune, verify
-from cat_bench.cache.schema import resolve, tables
-from cat_bench.types import Failure, Reply
+from cat_bench.cache import Cache, Call, info, verify
+from cat_bench.errors import CacheError
+from cat_bench.results import read_record
+from cat_bench.testing import ChatServer
+from tests import postgresql
+from tests.conftest import Workshop
 
-URL = os.environ.get("CAT_BENCH_TEST_POSTGRESQL", "")
-pytestmark = pytest.mark.skipif(not URL, reason="CAT_BENCH_TEST_POSTGRESQL names no database")
-CALL = Call("generate", {"name": "m\ud800"}, ({"role": "user", "content": "x\0\udc00"},))
-SAMPLER = Path(__file__).with_name("sampler.py")
+CALL = Call("generate", "model")
+MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 160, 8, 4, 2.0
+PROGRAM = (
+    "from cat_bench.cache import Cache; from cat_bench.cli import main;"
+    f"Cache.__init__.__kwdefaults__['lease_s'] = {LEASE_S}; main()"
+)
 
 
-@pytest.fixture(autouse=True)
-def empty() -> Iterator[None]:
-    engine = sa.create_engine(resolve(URL))
-    tables.drop_all(engine)
-    yield
+def refusal(url: str) -> str:
+    with pytest.raises(CacheError) as caught:
+        Cache(url)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_wrong_password_is_said_and_not_shown(postgres: postgresql.Server) -> None:
+    said = refusal(postgres.url(password="hunter2"))
+    assert said.endswith("check the user and the password, in the URL or in ~/.pgpass")
+    assert "password authentication failed" in said
+    assert "hunter2" not in said
+    assert "hunter2" not in refusal(postgres.url().partition("://")[0] + "://a:hunter2@h:x/db")
+    assert "hunter2" not in refusal("postgresql://me@127.0.0.1:9/db?password=hunter2")
+
+
+def test_a_database_a_host_and_a_port_that_are_none(postgres: postgresql.Server) -> None:
+    assert 'database "nowhere" does not exist: create it' in refusal(postgres.url("nowhere"))
+    assert refusal("postgresql://a:b@127.0.0.1:9/db").endswith(
+        "start the server, or check host and port"
+    )
+    assert "check the host's name" in refusal("postgresql://a:b@no.such.host.invalid/db")
+
+
+def test_another_database_is_left_alone(database: str) -> None:
+    engine = sa.create_engine(database.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE mine (x int)"))
     engine.dispose()
+    assert "is a database, but no cat_bench cache" in refusal(database)
 
 
-async def test_results_leases_and_derived_values() -> None:
-    odd = Reply(text="\0\ud800é", token_logprobs=np.array([1, np.nan]))
-    refused = Failure("context", "no", permanent=True)
-    async with Cache(URL) as first, Cache(URL) as second:
-        assert (await first.claim(CALL, range(3))).mine == {0, 1, 2}
-        claim = await second.claim(CALL, range(4))
-        assert (claim.mine, claim.elsewhere) == (frozenset({3}), frozenset({0, 1, 2}))
-        await first.store(CALL, {0: odd, 1: refused})
-        assert await second.store(CALL, {0: Reply(text="late")}) == {0: odd}
-        await first.release(CALL, [2])
-        assert (await second.claim(CALL, [1, 2])).mine == {2}
-        with first.writing() as connection:
-            connection.execute(sa.text("UPDATE leases SET expires = expires - 1000"))
-        assert (await first.claim(CALL, [3])).mine == {3}
-        await first.remember("score", {"k\0": [1]})
-        assert await second.recall("score", ["k\0", "l"]) == {"k\0": [1]}
-        assert list(verify(second)) == []
+def test_a_missing_driver_is_named(database: str) -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None;"
+        "from cat_bench.cache import Cache; Cache(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", program, database]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "pip install 'cat-bench[postgresql]'" in done.stderr
 
 
-async def test_pools_come_and_go(tmp_path: Path) -> None:
-    file = tmp_path / "pool.jsonl"
-    file.write_text(json.dumps({"id": "a\0", "problem": "\0", "responses": ["x", "\ud800"]}))
-    async with Cache(URL) as cache:
-        import_pool(cache, file, name="p")
-        import_pool(cache, file, name="p", seed=1, overwrite=True)
-        assert [row.id for row in pool_rows(cache, "p")] == ["a\0"]
-        assert info(cache).holdings[0].results == 2
-        assert prune(cache, model="p", dry_run=False).results == 2
-        assert info(cache).holdings == ()
+def test_info_shows_no_password(postgres: postgresql.Server, database: str) -> None:
+    with Cache(database) as cache:
+        where = info(cache).location
+    assert postgres.password not in where
+    assert where.startswith(f"postgresql://{postgresql.USER}:***@127.0.0.1:{postgres.port}/")
 
 
-async def test_processes_share_a_pool() -> None:
-    command = [sys.executable, str(SAMPLER), URL, "10", "16", "0.002", "30"]
-    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    outputs = [await asyncio.to_thread(worker.communicate) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    made = [line for said, _ in outputs for line in said.splitlines() if line.startswith("call")]
-    assert len(made) == len(set(made)) == 160
+async def test_a_clock_that_is_wrong_takes_no_lease(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Cache(database) as first, Cache(database) as second:
+        assert (await first.claim(CALL, [0])).mine == {0}
+        monkeypatch.setattr(time, "time", lambda: 1e10)
+        assert (await second.claim(CALL, [0])).elsewhere == {0}
+
+
+async def test_batches_that_cross_do_not_block_each_other(database: str) -> None:
+    """Each wants what the other holds and frees what the other wants, many times over."""
+    calls = [Call("generate", "model", label=str(n)) for n in range(40)]
+
+    async def work(cache: Cache, order: Sequence[Call]) -> None:
+        async def one(call: Call) -> None:
+            claim = await cache.claim(call, range(4))
+            await cache.remember("score", {str(call.label): 1, "a": 1, "z": 1})
+            await cache.release(call, claim.mine)
+
+        for _ in range(3):
+            await asyncio.gather(*map(one, order))
+
+    async with Cache(database) as first, Cache(database) as second:
+        await asyncio.gather(work(first, calls), work(second, calls[::-1]))
+        assert info(first).leased == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where everybody reaches the servers, and what starts a program on each machine."""
+
+    host: str
+    machines: Sequence[Sequence[str]]
+
+
+@contextmanager
+def namespaces() -> Iterator[Site]:
+    """Network namespaces, each with a cable to a bridge that this machine listens on."""
+    tag = secrets.token_hex(3)
+    bridge, net = f"cat{tag}", f"10.213.{secrets.randbelow(250)}"
+    made = subprocess.run(
+        ["ip", "link", "add", bridge, "type", "bridge"], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"network namespaces cannot be made here ({made.stderr.strip()})")
+    with ExitStack() as stack:
+        stack.callback(_ip, f"link del {bridge}")
+        _ip(f"addr add {net}.1/24 dev {bridge}")
+        _ip(f"link set {bridge} up")
+        names = [f"cat{tag}-{number}" for number in range(MACHINES)]
+        for number, name in enumerate(names, 2):
+            _ip(f"netns add {name}")
+            stack.callback(_ip, f"netns del {name}")
+            _ip(f"link add v{tag}{number} type veth peer name eth0 netns {name}")
+            _ip(f"link set v{tag}{number} master {bridge} up")
+            _ip(f"-n {name} addr add {net}.{number}/24 dev eth0")
+            _ip(f"-n {name} link set eth0 up")
+        yield Site(f"{net}.1", [["ip", "netns", "exec", name] for name in names])
+
+
+def _ip(words: str) -> None:
+    subprocess.run(["ip", *words.split()], check=True)
+
+
+@pytest.fixture(params=["processes", "namespaces"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    if request.param == "processes":
+        yield Site("127.0.0.1", [[]] * MACHINES)
+        return
+    with namespaces() as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(
+    site: Site, url: str, server: ChatServer
+) -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    """One `cat-bench run` on each machine, all of the same pool."""
+    words = ["run", "toy/task.yaml", "--model", "openai:test-model", "--base-url", server.base_url]
+    words += ["--method", "single", "--pool", str(SLOTS), "--set", f"concurrency={REQUESTS}"]
+    env = {**os.environ, "CAT_BENCH_CACHE": url, "OPENAI_API_KEY": "none"}
+    workers = [
+        await asyncio.create_subprocess_exec(
+            *(*prefix, sys.executable, "-c", PROGRAM, *words, "--out", f"run{number}"),
+            env=env,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for number, prefix in enumerate(site.machines)
+    ]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.wait()
+
+
+async def test_machines_fill_one_pool_once_and_one_of_them_dies(
+    site: Site, workshop: Workshop, postgres: postgresql.Server
+) -> None:
+    there = postgresql.programs()
+    assert there is not None
+    rows = [f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(QUESTIONS)]
+    (workshop.folder / "toy" / "rows.jsonl").write_text("".join(rows))
+    async with AsyncExitStack() as stack:
+        own = site.host != postgres.host
+        base = stack.enter_context(postgresql.serving(there, host=site.host)) if own else postgres
+        url = base.database()
+        server = await stack.enter_async_context(ChatServer(host=site.host, delay=0.1))
+        workers = await stack.enter_async_context(running(site, url, server))
+        slots = QUESTIONS * SLOTS
+        while server.stats.choices < slots // 3:
+            await asyncio.sleep(0.01)
+        doomed, *others = workers
+        doomed.kill()
+        said = [(await worker.communicate())[1].decode() for worker in others]
+        assert [worker.returncode for worker in others] == [0, 0, 0], said
+        assert slots <= server.stats.choices <= slots + REQUESTS * SLOTS
+        records = [read_record(Path(f"run{number}")) for number in range(1, MACHINES)]
+        assert len({record["pool_digest"] for record in records}) == 1
+        made = [record["invocations"][0]["calls"]["made"] for record in records]
+        assert all(count > 0 for count in made), made
+        print(made, server.stats.choices)
+        with Cache(url) as cache:
+            assert [held.results for held in info(cache).holdings] == [slots]
+            assert list(verify(cache)) == []
+        written = "".join(path.read_text() for path in workshop.folder.rglob("run.json"))
+        assert base.password not in written + "".join(said)
+        assert json.loads(written.partition("\n}\n")[0] + "}")["rollouts"]["failed"] == 0

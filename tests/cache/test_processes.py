@@ -13,8 +13,8 @@ from cat_bench.types import Reply
 SAMPLER = Path(__file__).with_name("sampler.py")
 
 
-def start(file: Path, *numbers: float) -> subprocess.Popen[str]:
-    command = [sys.executable, str(SAMPLER), str(file), *map(str, numbers)]
+def start(location: str, *numbers: float) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SAMPLER), location, *map(str, numbers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -26,8 +26,8 @@ def parsed(output: str) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str],
     return made, stored
 
 
-async def contents(file: Path, calls: int, slots: int) -> dict[tuple[str, str], str]:
-    async with Cache(file) as cache:
+async def contents(location: str, calls: int, slots: int) -> dict[tuple[str, str], str]:
+    async with Cache(location) as cache:
         assert list(verify(cache)) == []
         return {
             (str(number), str(slot)): reply.text
@@ -39,15 +39,14 @@ async def contents(file: Path, calls: int, slots: int) -> dict[tuple[str, str], 
         }
 
 
-async def test_processes_share_a_pool_without_sampling_a_slot_twice(tmp_path: Path) -> None:
-    file = tmp_path / "cache.sqlite"
-    workers = [start(file, 20, 16, 0.002, 30) for _ in range(3)]
+async def test_processes_share_a_pool_without_sampling_a_slot_twice(location: str) -> None:
+    workers = [start(location, 20, 16, 0.002, 30) for _ in range(3)]
     outputs = [worker.communicate(timeout=60)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     made = sum((parsed(output)[0] for output in outputs), Counter[tuple[str, str]]())
     assert len(made) == 20 * 16
     assert set(made.values()) == {1}
-    kept = await contents(file, 20, 16)
+    kept = await contents(location, 20, 16)
     assert len(kept) == 20 * 16
     assert set(kept.values()) <= {str(worker.pid) for worker in workers}
     for output in outputs:
@@ -55,23 +54,22 @@ async def test_processes_share_a_pool_without_sampling_a_slot_twice(tmp_path: Pa
         assert stored == {place: kept[place] for place in stored}
 
 
-async def test_a_killed_process_loses_only_what_was_in_flight(tmp_path: Path) -> None:
-    file = tmp_path / "cache.sqlite"
-    doomed = start(file, 10, 40, 0.005, 1)
+async def test_a_killed_process_loses_only_what_was_in_flight(location: str) -> None:
+    doomed = start(location, 10, 40, 0.005, 1)
     assert doomed.stdout is not None
     with doomed, doomed.stdout as said:
         before = "".join(said.readline() for _ in range(200))
         doomed.kill()
         whole_lines = (before + said.read()).rpartition("\n")[0]
     made, acknowledged = parsed(whole_lines)
-    kept = await contents(file, 10, 40)
+    kept = await contents(location, 10, 40)
     assert 0 < len(acknowledged) < 400
     assert acknowledged.items() <= kept.items()
 
-    heir = start(file, 10, 40, 0.001, 1)
+    heir = start(location, 10, 40, 0.001, 1)
     again, _ = parsed(heir.communicate(timeout=60)[0])
     assert heir.returncode == 0
-    assert len(await contents(file, 10, 40)) == 400
+    assert len(await contents(location, 10, 40)) == 400
     assert not set(again) & set(kept)
     in_flight = 10
     assert made.total() + again.total() <= 400 + in_flight

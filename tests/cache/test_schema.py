@@ -57,7 +57,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "cache.sqlite"
     with Cache(file) as cache, cache.writing() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE name = 'schema'")
-    assert "has schema version 99, and this cat_bench reads 1; use" in refusal(file)
+    assert "has schema version 99, and this cat_bench reads 2; use" in refusal(file)
 
 
 async def test_a_damaged_file_is_said(tmp_path: Path) -> None:

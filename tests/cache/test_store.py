@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cat_bench.cache import Cache, Call, Claim, rows
+from cat_bench.cache import Cache, Call, Claim, rows, verify
 from cat_bench.errors import CacheError
 from cat_bench.types import Failure, Reply
 
@@ -19,21 +18,10 @@ OTHER = Call("generate", "model", ({"role": "user", "content": "1 + 2?"},))
 TWO, THREE = Reply(text="2"), Reply(text="3")
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "new" / "folder" / "cache.sqlite"
-
-
-@pytest.fixture
-async def cache(file: Path) -> AsyncIterator[Cache]:
-    async with Cache(file) as cache:
-        yield cache
-
-
-async def test_what_is_stored_is_found_by_others_and_later(cache: Cache, file: Path) -> None:
+async def test_what_is_stored_is_found_by_others_and_later(cache: Cache, location: str) -> None:
     assert (await cache.claim(CALL, range(3))).mine == {0, 1, 2}
     assert await cache.store(CALL, {0: TWO, 2: THREE}) == {0: TWO, 2: THREE}
-    async with Cache(file) as other:
+    async with Cache(location) as other:
         assert await other.lookup(CALL, range(3)) == {0: TWO, 2: THREE}
         assert await other.lookup(OTHER, range(3)) == {}
         claim = await other.claim(CALL, range(4))
@@ -46,23 +34,25 @@ async def test_a_slot_is_leased_to_one_claim_at_a_time(cache: Cache) -> None:
     assert all(claim.mine | claim.elsewhere == set(range(8)) for claim in claims)
 
 
-async def test_a_released_slot_is_free_again(cache: Cache, file: Path) -> None:
+async def test_a_released_slot_is_free_again(cache: Cache, location: str) -> None:
     await cache.claim(CALL, [0, 1])
     await cache.release(CALL, [1])
-    async with Cache(file) as other:
+    async with Cache(location) as other:
         assert (await other.claim(CALL, [0, 1])).mine == {1}
     assert (await cache.claim(CALL, [0, 1])).mine == {1}
 
 
-async def test_closing_frees_what_was_leased(file: Path) -> None:
-    async with Cache(file) as first:
+async def test_closing_frees_what_was_leased(location: str) -> None:
+    async with Cache(location) as first:
         await first.claim(CALL, [0])
-    async with Cache(file) as second:
+    async with Cache(location) as second:
         assert (await second.claim(CALL, [0])).mine == {0}
 
 
-async def test_the_first_writer_wins_and_the_loser_learns_of_it(cache: Cache, file: Path) -> None:
-    async with Cache(file) as other:
+async def test_the_first_writer_wins_and_the_loser_learns_of_it(
+    cache: Cache, location: str
+) -> None:
+    async with Cache(location) as other:
         await cache.store(CALL, {0: TWO})
         assert await other.store(CALL, {0: THREE, 1: THREE}) == {0: TWO, 1: THREE}
     both = await asyncio.gather(cache.store(OTHER, {0: TWO}), cache.store(OTHER, {0: THREE}))
@@ -78,6 +68,15 @@ async def test_permanent_failures_stay_and_transient_ones_do_not(cache: Cache) -
     assert claim == Claim({0: lasting}, frozenset({1}), frozenset())
 
 
+async def test_odd_text_survives(cache: Cache) -> None:
+    call = Call("generate", {"name": "m\ud800"}, ({"role": "user", "content": "x\0\udc00"},))
+    odd = Reply(text="\0\ud800é", finish="\0")
+    refused = Failure("context", "\0\ud800", permanent=True)
+    await cache.store(call, {0: odd, 1: refused})
+    assert await cache.lookup(call, [0, 1]) == {0: odd, 1: refused}
+    assert list(verify(cache)) == []
+
+
 async def test_arrays_come_back_as_float32(cache: Cache) -> None:
     array = np.array([-0.1, np.nan, -np.inf])
     await cache.store(CALL, {0: Reply(text="", token_logprobs=array, token_entropies=array[:0])})
@@ -89,15 +88,15 @@ async def test_arrays_come_back_as_float32(cache: Cache) -> None:
     assert reply.token_entropies.shape == (0,)
 
 
-async def test_the_leases_of_the_living_are_renewed(file: Path) -> None:
-    async with Cache(file, lease_s=0.6) as alive, Cache(file) as other:
+async def test_the_leases_of_the_living_are_renewed(location: str) -> None:
+    async with Cache(location, lease_s=0.6) as alive, Cache(location) as other:
         await alive.claim(CALL, [0])
         await asyncio.sleep(1.2)
         assert (await other.claim(CALL, [0])).elsewhere == {0}
 
 
-async def test_an_expired_lease_is_taken_over(file: Path) -> None:
-    async with Cache(file) as silent, Cache(file) as other:
+async def test_an_expired_lease_is_taken_over(location: str) -> None:
+    async with Cache(location) as silent, Cache(location) as other:
         await silent.claim(CALL, [0])
         with other.writing() as connection:
             connection.exec_driver_sql("UPDATE leases SET expires = expires - 100")
@@ -106,7 +105,7 @@ async def test_an_expired_lease_is_taken_over(file: Path) -> None:
         assert await other.store(CALL, {0: THREE}) == {0: TWO}
 
 
-async def test_a_cancelled_claim_keeps_no_lease(cache: Cache, file: Path) -> None:
+async def test_a_cancelled_claim_keeps_no_lease(cache: Cache, location: str) -> None:
     for delay in (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008):
         claim = asyncio.create_task(cache.claim(CALL, range(4)))
         await asyncio.sleep(delay)
@@ -114,7 +113,7 @@ async def test_a_cancelled_claim_keeps_no_lease(cache: Cache, file: Path) -> Non
         with suppress(asyncio.CancelledError):
             await cache.release(CALL, (await claim).mine)
         await cache.release(CALL, [])
-        async with Cache(file) as other:
+        async with Cache(location) as other:
             assert (await other.claim(CALL, range(4))).mine == {0, 1, 2, 3}
 
 
@@ -148,21 +147,21 @@ async def test_a_store_whose_waiter_was_cancelled_is_kept(cache: Cache) -> None:
     assert await cache.lookup(CALL, [0]) == {0: TWO}
 
 
-async def test_a_closed_cache_says_so(file: Path) -> None:
-    cache = Cache(file)
+async def test_a_closed_cache_says_so(location: str) -> None:
+    cache = Cache(location)
     await cache.close()
     with pytest.raises(CacheError, match="closed"):
         await cache.lookup(CALL, [0])
 
 
-def test_one_cache_serves_one_event_loop_after_another(file: Path) -> None:
-    with Cache(file) as cache:
+def test_one_cache_serves_one_event_loop_after_another(location: str) -> None:
+    with Cache(location) as cache:
         asyncio.run(cache.store(CALL, {0: TWO}))
         assert asyncio.run(cache.lookup(CALL, [0])) == {0: TWO}
 
 
-async def test_a_full_disk_is_said_and_the_run_can_go_on(file: Path) -> None:
-    async with Cache(file) as cache:
+async def test_a_full_disk_is_said_and_the_run_can_go_on(tmp_path: Path) -> None:
+    async with Cache(tmp_path / "cache.sqlite") as cache:
         await cache.claim(CALL, [0])
         with cache.writing() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -176,9 +175,9 @@ async def test_a_full_disk_is_said_and_the_run_can_go_on(file: Path) -> None:
         assert await cache.store(CALL, {0: TWO}) == {0: TWO}
 
 
-def test_no_lookup_walks_a_table(cache: Cache) -> None:
+def test_no_lookup_walks_a_table(tmp_path: Path) -> None:
     statements = (rows._RESULTS, rows._DERIVED, rows._KNOWN)
-    with cache.reading() as connection:
+    with Cache(tmp_path / "cache.sqlite") as cache, cache.reading() as connection:
         for statement in statements:
             text = str(statement.compile(dialect=connection.dialect))
             values = ("[]",) * text.count("?")

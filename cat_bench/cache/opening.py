@@ -1,0 +1,208 @@
+"""How a cache's database is opened: found, connected to, made, brought up to date.
+
+Opening either gives a database of this schema version or raises a CacheError that says what is
+wrong, where, and what to do; no message holds a password. SQLite runs in write-ahead-log mode with
+synchronous=NORMAL: what is committed survives the death of the process (kill -9 included); only the
+loss of power can take back the last commits, never corrupt the file. Every write transaction takes
+a write lock when it begins, so that what it read still holds when it commits: in SQLite the only
+one, in PostgreSQL one of two, so that a long import keeps nobody from sampling.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.errors import CacheError
+
+SCHEMA_VERSION = 2
+BUSY_S = 30.0
+"""How long to wait for another process that writes."""
+CONNECT_S = 15
+"""How long to wait for a database server."""
+SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
+"""The write locks: of batches of calls, which are short, and of all else."""
+_SECRET = ("password", "sslpassword")
+
+
+def resolve(location: str | Path | None) -> sa.URL:
+    """The database that is meant: a URL or a file; None: CAT_BENCH_CACHE, else the default file."""
+    named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
+    if isinstance(named, str) and "://" in named:
+        try:
+            url = sa.make_url(named)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            shape = "write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            raise CacheError(f"{_veiled(named)!r} is no database URL: {shape}") from error
+        plain = url.drivername in {"postgresql", "postgres"}
+        return url.set(drivername="postgresql+psycopg") if plain else url
+    return sa.URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
+
+
+def shown(url: sa.URL) -> str:
+    """The file, or the URL without its secrets."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    plain = url.difference_update_query(_SECRET)
+    return plain.render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+
+
+def connect(url: sa.URL) -> sa.Engine:
+    """An engine for the database at `url`, its tables made and its version checked.
+
+    Raises CacheError.
+    """
+    with translated(url):
+        if url.get_backend_name() == "sqlite":
+            Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            engine = _sqlite(url)
+        else:
+            engine = _server(url)
+        try:
+            with engine.execution_options(write=UPKEEP).begin() as connection:
+                _prepare(connection, url)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
+
+
+def clock(connection: sa.Connection) -> float:
+    """Seconds since 1970 by the one clock of all that share the database: the server's own."""
+    if connection.dialect.name == "postgresql":
+        return float(connection.execute(_NOW).scalar_one())
+    return time.time()
+
+
+@contextmanager
+def translated(url: sa.URL) -> Iterator[None]:
+    """Turn what a database or file system raises into a CacheError of one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = "install it: pip install 'cat-bench[postgresql]'"
+        hint = extra if error.name == "psycopg" else "install it, or name a SQLite file instead"
+        problem = f"its driver {error.name!r} is not installed; {hint}"
+        raise CacheError(f"cache {shown(url)}: {problem}") from error
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise CacheError(f"cache {shown(url)}: {_explained(cause)}") from error
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` says, below
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _server(url: sa.URL) -> sa.Engine:
+    given = {"connect_timeout": CONNECT_S} if "connect_timeout" not in url.query else {}
+    engine = sa.create_engine(url, connect_args=given, pool_pre_ping=True)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if lock := connection.get_execution_options().get("write"):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
+
+    return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; two processes that do so at once ignore the busy timeout."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
+def _prepare(connection: sa.Connection, url: sa.URL) -> None:
+    """Make the tables, or bring them up to date, within the caller's transaction."""
+    found = set(sa.inspect(connection).get_table_names())
+    if found and schema.meta.name not in found:
+        raise CacheError(f"{url.database} is a database, but no cat_bench cache; name another one")
+    version = connection.scalar(_VERSION) if found else None
+    if version is None:
+        schema.tables.create_all(connection)
+        row: dict[str, object] = {"name": "schema", "value": str(SCHEMA_VERSION)}
+        schema.insert(connection, schema.meta, [row])
+        return
+    if not (version.isdecimal() and 1 <= int(version) <= SCHEMA_VERSION):
+        raise CacheError(
+            f"cache {url.database} has schema version {version}, and this cat_bench reads "
+            f"{SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
+        )
+    for old in range(int(version), SCHEMA_VERSION):
+        _MIGRATIONS[old](connection)
+        connection.execute(_RISEN, {"to": str(old + 1)})
+
+
+def _index_models(connection: sa.Connection) -> None:
+    """From version 1: what a cache holds is told without reading every document."""
+    schema.by_model.create(connection)
+
+
+def _veiled(text: str) -> str:
+    """A text that is no URL, without what could be a password in it."""
+    hidden = re.sub(r"//.*@", "//…@", text, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1…", hidden)
+
+
+def _explained(cause: BaseException) -> str:
+    problem = " ".join(str(cause).split())
+    hint = next((h for part, h in _HINTS.items() if part in problem), "check the path or URL")
+    return f"{problem}: {hint}"
+
+
+_meta = schema.meta.c
+_NOW = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
+_VERSION = sa.select(_meta.value).where(_meta.name == "schema")
+_RISEN = sa.update(schema.meta).where(_meta.name == "schema").values(value=sa.bindparam("to"))
+_MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {1: _index_models}
+"""What turns a database of one version into one of the next."""
+_HINTS = {
+    "unable to open": "not a file that can be written; name one by --cache or CAT_BENCH_CACHE",
+    "is a directory": "name a file in it",
+    "not a database": "move it away, or name another file",
+    "malformed": "it is damaged; restore a copy, or move it away and start anew",
+    "readonly": "make it writable, or name another file",
+    "disk is full": "free some space and run again; what was stored is kept",
+    "disk I/O": "look at the disk and its quota, then run again; what was stored is kept",
+    "locked": f"another process held it for more than {BUSY_S:.0f} s; run again",
+    "password": "check the user and the password, in the URL or in ~/.pgpass",
+    'database "': "create it (`createdb`), or name another one",
+    "permission denied": "let the user create tables there: make it the database's owner",
+    "pg_hba.conf": "let the server accept this user from this machine",
+    "too many clients": "raise max_connections, or run fewer processes",
+    "connection slots": "raise max_connections, or run fewer processes",
+    "resolve": "check the host's name",
+    "refused": "start the server, or check host and port",
+    "timeout": "check host, port and firewall",
+    "timed out": "check host, port and firewall",
+    "read-only transaction": "it is a standby: name the primary server",
+    "No space left": "free some space on the server and run again; what was stored is kept",
+    "connection": "run again when the server is back; what was stored is kept",
+}
