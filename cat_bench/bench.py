@@ -8,17 +8,17 @@ why; the loop goes on.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
 
 from cat_bench.catalog import Method, Task
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import spent
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation import Evaluation, Settings
+from cat_bench.flow import in_order
 from cat_bench.grading import Grader
 from cat_bench.results import RolloutRow, Row
 from cat_bench.suspicion import Suspicion
@@ -61,36 +61,21 @@ class Bench:
     window: int = 64
     census: Census = field(default_factory=Census)
 
-    async def run(
-        self, samples: Iterable[Sample]
-    ) -> AsyncIterator[tuple[list[Row], list[RolloutRow]]]:
+    def run(self, samples: Iterable[Sample]) -> AsyncIterator[tuple[list[Row], list[RolloutRow]]]:
         """Each question's rows, in the order of `samples`."""
-        waiting = iter(samples)
-        under_way: deque[asyncio.Task[tuple[list[Row], list[RolloutRow]]]] = deque()
-        try:
-            while True:
-                for sample in islice(waiting, self.window - len(under_way)):
-                    under_way.append(asyncio.create_task(self._question(sample)))
-                if not under_way:
-                    return
-                yield await under_way[0]
-                under_way.popleft()
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+        return in_order(self._question, samples, window=self.window)
 
     async def _question(self, sample: Sample) -> tuple[list[Row], list[RolloutRow]]:
-        evaluation = await self._evaluation(sample)
+        evaluation = await self.evaluation(sample)
         groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
         frame = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
         rows = [*(row for group in groups for row in group), *frame]
-        rollouts = _rollout_rows(evaluation)
-        self._count(rows, rollouts)
+        rollouts = rollout_rows(evaluation)
+        self.count(rows, rollouts)
         self.census.scoring.update(spent(evaluation.scoring))
         return rows, rollouts
 
-    async def _evaluation(self, sample: Sample) -> Evaluation:
+    async def evaluation(self, sample: Sample) -> Evaluation:
         """The question's pool, graded and partitioned."""
         policy, question = self.roles.policy, sample.question
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
@@ -128,7 +113,8 @@ class Bench:
             self.census.unavailable[method.name] = str(reason)
             return []
 
-    def _count(self, rows: Sequence[Row], rollouts: Sequence[RolloutRow]) -> None:
+    def count(self, rows: Sequence[Row], rollouts: Sequence[RolloutRow]) -> None:
+        """Take one question's rows into the census."""
         census = self.census
         census.questions += 1
         census.failed_rows += sum(row.failed is not None for row in rows)
@@ -147,7 +133,7 @@ class Bench:
         )
 
 
-def _rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
+def rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
     """One row per slot of the question's pool, failures included."""
     question, scorer = evaluation.question.id, evaluation.grader.answers
     rows = [

@@ -203,7 +203,7 @@ class Evaluation:
 
     async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[Row]:
         """One row per subset of the plan; a method that turns out to call gets no free draws."""
-        order = self._order
+        order = self.order
         if costly:
             plan = blocks(len(order), n, draws=self.settings.draws)
         else:
@@ -305,7 +305,7 @@ class Evaluation:
         return [self.rollouts[k * size : (k + 1) * size] for k in range(4)]
 
     @property
-    def _order(self) -> list[int]:
+    def order(self) -> list[int]:
         """The slots that the plan deals out: those with a rollout, and those that may get one."""
         passing = (slot for slot, failure in self.pool.failures.items() if not failure.permanent)
         return sorted([*(r.slot for r in self.rollouts), *passing])

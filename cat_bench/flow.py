@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
 
 from aiolimiter import AsyncLimiter
 
@@ -19,6 +20,8 @@ from cat_bench.backends import Request
 from cat_bench.backends.pace import Pace
 from cat_bench.types import Failure, Reply
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 Result: TypeAlias = Reply | Failure
 Send: TypeAlias = Callable[[Request], Awaitable[Sequence[Result]]]
 
@@ -154,3 +157,23 @@ class Flow:
 def _per_minute(rate: float | None) -> AsyncLimiter | None:
     """A leaky bucket that lets a second's worth through at once."""
     return AsyncLimiter(max(rate / 60, 1.0), 60 * max(rate / 60, 1.0) / rate) if rate else None
+
+
+async def in_order(
+    work: Callable[[Item], Coroutine[Any, Any, Made]], items: Iterable[Item], *, window: int
+) -> AsyncIterator[Made]:
+    """What `work` makes of each item, in their order; at most `window` are under way at once."""
+    waiting = iter(items)
+    under_way: deque[asyncio.Task[Made]] = deque()
+    try:
+        while True:
+            for item in islice(waiting, window - len(under_way)):
+                under_way.append(asyncio.create_task(work(item)))
+            if not under_way:
+                return
+            yield await under_way[0]
+            under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)

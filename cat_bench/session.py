@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, p
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
 from cat_bench.scorers.rubric import judging
-from cat_bench.types import JSON, AnswerScorer, Capability, Sample
+from cat_bench.types import JSON, AnswerScorer, Capability, Need, Sample
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
@@ -141,7 +141,7 @@ async def run(
     started, clock = datetime.now(UTC), time.perf_counter()
     async with opened(config, gate=gate, stage=stage) as ready:
         bench, meters = ready.bench, ready.meters
-        folder = config.out or _folder(bench.task, config, ready.record)
+        folder = config.out or folder_of(bench.task, config, ready.record)
         if watch:
             watch.start(bench.task.name, ready.survey.questions, meters)
         pool = PoolDigest()
@@ -270,14 +270,15 @@ def _check_budgets(methods: Sequence[Method], settings: Settings) -> None:
 
 def _unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
     """The methods that cannot run here, each with its reason."""
-    reasons = {method.name: _missing(method, task, roles) for method in methods}
+    reasons = {method.name: missing(method.needs, task, roles) for method in methods}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _missing(method: Method, task: Task, roles: Roles) -> str | None:
+def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
+    """Why something with these needs cannot run here; None where it can. Raises UnknownName."""
     backend = roles.policy.model.backend
     scores = backend.scores if isinstance(backend, Replay) else ()
-    for need in sorted(method.needs):
+    for need in sorted(needs):
         kind, _, name = need.partition(":")
         if kind == "score" and name not in scores:
             raise UnknownName("signal or imported score", name, [*known("signal"), *scores])
@@ -292,7 +293,7 @@ def _missing(method: Method, task: Task, roles: Roles) -> str | None:
     return None
 
 
-def _folder(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
+def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
     """One folder per configuration: the same run again lands where it was."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", config.model).strip("-.")
     return results_root() / f"{task.name}-{slug}-{digest(record)[:6]}"
