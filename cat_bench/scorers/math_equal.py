@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from asyncio import gather
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 
@@ -78,6 +78,10 @@ class MathEqual:
         given = {answer for answer in answers if answer and tidy(answer)}
         labels = await self._relation.partition(given)
         return [None if answer is None else labels.get(answer) for answer in answers]
+
+    def apart(self) -> MathEqual:
+        """The same with one grading process: one of many processes has it so."""
+        return replace(self, workers=1)
 
     async def _grade(self, gold: str, answer: str | None) -> Score:
         if answer is None:

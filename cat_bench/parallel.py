@@ -1,0 +1,224 @@
+"""Work in other processes, by joblib: on this machine (loky), on a Dask cluster, on a Ray cluster.
+
+    with crew("dask:tcp://scheduler:8786") as hands:
+        hands.map(function, items)
+
+Functions travel by name and items by value, so what comes back is what this process would have
+computed; the package must be installed where they go, in the same version. Dask and Ray are
+imported only when they are named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import chain, islice
+from logging import ERROR
+from typing import Any, TypeVar
+
+from cat_bench.errors import UsageError
+
+T = TypeVar("T")
+S = TypeVar("S")
+Batch = Callable[[Sequence[T]], Sequence[S]]
+"""What a process does: a result for each of several items."""
+
+REACH_S = 5.0
+"""How long to wait for an address."""
+PARTS = 4
+"""Batches per process in a round: the last to finish then keeps the others waiting a little."""
+LOCAL = ("local", "auto")
+
+
+@dataclass(slots=True)
+class _Job:
+    function: Batch[Any, Any]
+    item: Any
+    answer: asyncio.Future[Any]
+
+
+class Crew:
+    """`size` processes elsewhere, reached through joblib's `Parallel`. Made by `crew`."""
+
+    def __init__(self, name: str, size: int, backend: str, **options: Any) -> None:
+        from joblib import Parallel, parallel_config
+
+        self.name = name
+        self.size = size
+        self._held = ExitStack()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parallel")
+        self._queue: list[_Job] = []
+        self._rounds: asyncio.Task[None] | None = None
+
+        def enter() -> Parallel:
+            self._held.enter_context(parallel_config(backend, n_jobs=size, **options))
+            return self._held.enter_context(Parallel(batch_size=1, pre_dispatch="all"))
+
+        self._parallel = self._thread.submit(enter).result()
+
+    def map(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
+        """`function` of each item, in order; what it raises is raised here."""
+        return self._thread.submit(self._map, function, items).result()
+
+    async def ask(self, function: Batch[T, S], item: T) -> S:
+        """The result for one item: whatever waits meanwhile shares the way in batches."""
+        job = _Job(function, item, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
+        if self._rounds is None or self._rounds.done():
+            self._rounds = asyncio.create_task(self._work())
+        answer: S = await job.answer
+        return answer
+
+    def close(self) -> None:
+        """Let the processes go."""
+        self._thread.submit(self._held.close).result()
+        self._thread.shutdown()
+
+    async def _work(self) -> None:
+        """Rounds, for as long as something waits."""
+        while self._queue:
+            jobs, self._queue = self._queue, []
+            work: Awaitable[list[Any]] = asyncio.get_running_loop().run_in_executor(
+                self._thread, self._round, jobs
+            )
+            try:
+                answers = await work
+            except Exception as error:  # noqa: BLE001 - each who asked gets it
+                for job in jobs:
+                    if not job.answer.done():
+                        job.answer.set_exception(error)
+                continue
+            for job, answer in zip(jobs, answers, strict=True):
+                if not job.answer.done():
+                    job.answer.set_result(answer)
+
+    def _round(self, jobs: Sequence[_Job]) -> list[Any]:
+        size = -(-len(jobs) // (PARTS * self.size))
+        waiting = iter(jobs)
+        batches = list(iter(lambda: list(islice(waiting, size)), []))
+        return list(chain.from_iterable(self._map(_done, [_packed(each) for each in batches])))
+
+    def _map(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
+        from joblib import delayed
+
+        found: list[S] = self._parallel(delayed(function)(item) for item in items)
+        return found
+
+
+def _packed(jobs: Sequence[_Job]) -> list[tuple[Batch[Any, Any], Any]]:
+    return [(job.function, job.item) for job in jobs]
+
+
+def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
+    """In the other process: the results, items of one function together."""
+    answers: list[Any] = [None] * len(work)
+    for function in dict.fromkeys(function for function, _ in work):
+        places = [place for place, (each, _) in enumerate(work) if each is function]
+        found = function([work[place][1] for place in places])
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+@contextmanager
+def crew(spec: str | int | None) -> Iterator[Crew | None]:
+    """The processes that `spec` names: N, dask:ADDRESS or ray:ADDRESS; None for this one alone.
+
+    `ray:local` starts Ray here and ends it again. Raises UsageError where the words are off, a
+    package is missing or the address does not answer within `REACH_S` seconds.
+    """
+    if spec is None:
+        yield None
+        return
+    kind, _, address = str(spec).partition(":")
+    with ExitStack() as stack:
+        if kind in ("dask", "ray") and address:
+            opened = stack.enter_context((_dask if kind == "dask" else _ray)(address))
+        elif re.fullmatch(r"[1-9]\d*", kind) and not address:
+            opened = Crew(f"{kind} processes", int(kind), "loky")
+        else:
+            raise UsageError(
+                f"--parallel {spec} should be a number of processes, dask:ADDRESS or ray:ADDRESS."
+            )
+        stack.callback(opened.close)
+        yield opened
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Crew]:
+    distributed = _imported("dask", "distributed")
+    spec = f"--parallel dask:{address}"
+    try:
+        client = distributed.Client(address, timeout=REACH_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise _unreachable(spec, "a Dask scheduler", error) from error
+    with client:
+        if not (size := sum(client.ncores().values())):
+            raise UsageError(f"{spec}: the scheduler has no worker; start some: dask worker")
+        try:
+            client.get_versions(check=True)
+        except ValueError as error:
+            raise _mismatch(spec, error) from error
+        yield Crew(f"dask:{address}", size, "dask", client=client)
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[Crew]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray, joined = _imported("ray", "ray"), _imported("ray", "ray.util.joblib")
+    spec = f"--parallel ray:{address}"
+    options = {"include_dashboard": False} if address == "local" else {}
+    try:
+        if address not in LOCAL:
+            _knock(address.removeprefix("ray://"))
+        ray.init(address, log_to_driver=False, logging_level=ERROR, **options)
+    except RuntimeError as error:
+        raise _mismatch(spec, error) from error
+    except (OSError, ValueError) as error:
+        raise _unreachable(spec, "Ray", error) from error
+    try:
+        joined.register_ray()
+        yield Crew(f"ray:{address}", int(ray.cluster_resources().get("CPU", 1)), "ray")
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=REACH_S).close()
+
+
+def _imported(extra: str, module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"--parallel {extra}:... needs a package that is not installed ({error.name}): "
+            f"pip install 'cat-bench[{extra}]'"
+        ) from error
+
+
+def _unreachable(spec: str, what: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"{spec}: {what} does not answer there ({_line(error)}); is it running, and is the "
+        "address right?"
+    )
+
+
+def _mismatch(spec: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"{spec}: what runs there differs from what runs here ({_line(error)}); install the same "
+        "versions on both sides"
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
