@@ -63,7 +63,8 @@ class Bench:
 
     def run(self, samples: Iterable[Sample]) -> AsyncIterator[tuple[list[Row], list[RolloutRow]]]:
         """Each question's rows, in the order of `samples`."""
-        return in_order(self._question, samples, window=self.window)
+        elsewhere = self.roles.policy.model.elsewhere
+        return in_order(self._question, samples, window=self.window, idle=lambda: len(elsewhere))
 
     async def _question(self, sample: Sample) -> tuple[list[Row], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)
@@ -83,12 +84,14 @@ class Bench:
             sampling = policy.sampling.over(policy.model.backend.sampling)
             self.census.suspicion.look(pool, temperature=sampling.temperature)
         ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)
-        scores = await self.grader.scores(sample, [r.text for r in pool.rollouts], ctx)
+        scores, labels = await asyncio.gather(
+            self.grader.scores(sample, [r.text for r in pool.rollouts], ctx), self._partition(pool)
+        )
         return Evaluation(
             sample=sample,
             pool=pool,
             scores=scores,
-            labels=await self._partition(pool),
+            labels=labels,
             roles=self.roles,
             grader=self.grader,
             prompts=self.task.prompts,

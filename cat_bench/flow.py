@@ -20,6 +20,10 @@ from cat_bench.backends import Request
 from cat_bench.backends.pace import Pace
 from cat_bench.types import Failure, Reply
 
+AHEAD = 512
+"""Items that are begun, at most, in the place of those that wait for another process."""
+LOOK_S = 0.5
+"""How often to see how many wait."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Result: TypeAlias = Reply | Failure
@@ -160,19 +164,30 @@ def _per_minute(rate: float | None) -> AsyncLimiter | None:
 
 
 async def in_order(
-    work: Callable[[Item], Coroutine[Any, Any, Made]], items: Iterable[Item], *, window: int
+    work: Callable[[Item], Coroutine[Any, Any, Made]],
+    items: Iterable[Item],
+    *,
+    window: int,
+    idle: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[Made]:
-    """What `work` makes of each item, in their order; at most `window` are under way at once."""
+    """What `work` makes of each item, in their order; at most `window` are under way at once.
+
+    `idle` says how many of them only wait for another process: up to `AHEAD` more are begun for
+    those, so that several machines share one pool's work instead of queueing for its first items.
+    """
     waiting = iter(items)
     under_way: deque[asyncio.Task[Made]] = deque()
     try:
         while True:
-            for item in islice(waiting, window - len(under_way)):
+            room = window + min(idle(), AHEAD) - len(under_way)
+            for item in islice(waiting, max(room, 0)):
                 under_way.append(asyncio.create_task(work(item)))
             if not under_way:
                 return
-            yield await under_way[0]
-            under_way.popleft()
+            done, _ = await asyncio.wait([under_way[0]], timeout=LOOK_S)
+            if done:
+                yield await under_way[0]
+                under_way.popleft()
     finally:
         for task in under_way:
             task.cancel()

@@ -41,7 +41,8 @@ Served: TypeAlias = Callable[[str, Collection[int]], None]
 OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
 
-POLL_S = 0.2
+POLL_S, POLL_MOST_S = 0.2, 2.0
+"""How long to leave slots alone that another process fills, at first and in the end."""
 ENOUGH = 8
 """Failed calls after which a model that never answered is given up, if it is `OUT_OF_REACH`."""
 OUT_OF_REACH = frozenset({"auth", "connection", "bad_request"})
@@ -96,6 +97,8 @@ class Model:
         self._seed = seed
         self._label = label
         self._served = served
+        self.elsewhere: set[str] = set()
+        """The keys of calls that another process makes and this one waits for."""
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
 
     @property
@@ -207,23 +210,26 @@ class Model:
             return await self._foreseen(call, slots, self._planned)
         if self._offline:
             return Drawn(await self._lookup(call, slots))
-        results = Drawn()
+        results, pause = Drawn(), POLL_S
         while missing := [slot for slot in dict.fromkeys(slots) if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
                 found = await self._cache.lookup(call, missing)
                 self._count_cached(found)
                 results.update(found)
-            else:
-                await self._claimed(call, missing, produce, into=results)
+            elif not await self._claimed(call, missing, produce, into=results):
+                self.elsewhere.add(call.key)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, POLL_MOST_S)
+        self.elsewhere.discard(call.key)
         ordered = Drawn({slot: results[slot] for slot in slots})
         ordered.fresh = results.fresh
         return ordered
 
     async def _claimed(
         self, call: Call, slots: Sequence[int], produce: Produce, *, into: Drawn
-    ) -> None:
-        """What of `slots` can be had in one round: some may be another process's to make."""
+    ) -> bool:
+        """What of `slots` can be had in one round; False: the rest is another process's to make."""
         mark = asyncio.get_running_loop().create_future()
         places = [(call.key, slot) for slot in slots]
         self._under_way.update(dict.fromkeys(places, mark))
@@ -236,8 +242,7 @@ class Model:
             for place in places:
                 del self._under_way[place]
             mark.set_result(None)
-        if claim.elsewhere and not claim.mine:
-            await asyncio.sleep(POLL_S)
+        return bool(claim.mine) or not claim.elsewhere
 
     async def _make(
         self, call: Call, mine: Sequence[int], produce: Produce, *, into: Drawn

@@ -25,7 +25,7 @@ from tests import postgresql
 from tests.conftest import Workshop
 
 CALL = Call("generate", "model")
-MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 160, 8, 4, 2.0
+MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 320, 8, 4, 2.0
 PROGRAM = (
     "from cat_bench.cache import Cache; from cat_bench.cli import main;"
     f"Cache.__init__.__kwdefaults__['lease_s'] = {LEASE_S}; main()"
@@ -186,7 +186,9 @@ async def test_machines_fill_one_pool_once_and_one_of_them_dies(
 ) -> None:
     there = postgresql.programs()
     assert there is not None
-    rows = [f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(QUESTIONS)]
+    rows = [
+        f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(QUESTIONS)
+    ]
     (workshop.folder / "toy" / "rows.jsonl").write_text("".join(rows))
     async with AsyncExitStack() as stack:
         own = site.host != postgres.host
@@ -206,7 +208,6 @@ async def test_machines_fill_one_pool_once_and_one_of_them_dies(
         assert len({record["pool_digest"] for record in records}) == 1
         made = [record["invocations"][0]["calls"]["made"] for record in records]
         assert all(count > 0 for count in made), made
-        print(made, server.stats.choices)
         with Cache(url) as cache:
             assert [held.results for held in info(cache).holdings] == [slots]
             assert list(verify(cache)) == []
