@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,17 +13,28 @@ from cat_bench.cli.output import print_record, print_rows
 from cat_bench.errors import UnknownName
 from cat_bench.types import JSON
 
+if TYPE_CHECKING:
+    from cat_bench.report.transcripts import Transcript
+
+EXCERPT = 72
+"""Characters of a text without `--full`."""
+PICKS = 3
+
 
 @click.command()
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
+@click.option("--full", is_flag=True, help="Whole texts, of the question's rollouts and methods.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(name: str, question: str | None, *, as_json: bool) -> None:
+def show(name: str, question: str | None, *, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""
     from cat_bench import catalog
 
     if (Path(name) / "run.json").is_file():
-        _show_run(Path(name), question, as_json=as_json)
+        if question:
+            _show_question(Path(name), question, full=full, as_json=as_json)
+        else:
+            _show_run(Path(name), as_json=as_json)
     elif question:
         raise click.UsageError(f"--question needs the folder of a run, and {name} is none.")
     elif name in catalog.task_names():
@@ -63,25 +76,96 @@ def _method(name: str) -> Mapping[str, JSON]:
     }
 
 
-def _show_run(folder: Path, question: str | None, *, as_json: bool) -> None:
-    from cat_bench.results import read_record, read_rollouts, read_scores
+def _show_run(folder: Path, *, as_json: bool) -> None:
+    from cat_bench.results import read_record
 
-    record = read_record(folder)
-    if question is None:
-        print_record(record, as_json=as_json)
-        return
-    rollouts, scores = read_rollouts(folder), read_scores(folder)
-    if question not in set(rollouts["question"]):
-        raise UnknownName("question of this run", question, rollouts["question"].unique()[:20])
-    columns = ["method", "n", "draw", "score", "picks", "text", "fallback", "failed"]
-    parts = {
-        "rollouts": rollouts[rollouts["question"] == question].drop(columns="digest"),
-        "methods": scores[scores["question"] == question][columns],
-    }
-    tables = {name: part.to_dict(orient="records") for name, part in parts.items()}
+    print_record(read_record(folder), as_json=as_json)
+
+
+def _show_question(folder: Path, name: str, *, full: bool, as_json: bool) -> None:
+    """All that is known of one question: its text and target, its rollouts, what became of them."""
+    found, target = asyncio.run(_found(folder, name))
+    head = {"question": name, "text": found.text, "target": target, **found.meta}
     if as_json:
-        print_record(tables, as_json=True)
+        print_record({**head, **_tables(folder, found)}, as_json=True)
         return
-    for table in tables.values():
-        print_rows([{str(k): v for k, v in row.items()} for row in table], as_json=False)
-        click.echo()
+    print_record(head, as_json=False)
+    for title, rows in (("Rollouts", _rollouts(found)), ("Methods", _estimates(found))):
+        click.echo(f"\n{title}")
+        listed = list(rows)
+        short = [{**row, "text": row["text"] if full else _excerpt(row["text"])} for row in listed]
+        if not full:
+            print_rows(short, as_json=False)
+        for row in short if full else ():
+            *facts, text = row.values()
+            click.echo(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
+    if not any(reply for _, reply in found.rollouts):
+        click.echo("\nThe rollouts' texts are not in this cache: set CAT_BENCH_CACHE.", err=True)
+
+
+async def _found(folder: Path, name: str) -> tuple[Transcript, JSON]:
+    """The question and its target; raises UnknownName where the run did not ask it."""
+    from cat_bench.report.transcripts import target_of, transcripts
+    from cat_bench.results import read_questions, read_record
+
+    asked = list(read_questions(folder)["question"])
+    if name not in asked:
+        raise UnknownName("question of this run", name, asked[:20])
+    (found,) = [each async for each in transcripts(folder) if each.question == name]
+    return found, target_of(read_record(folder), name)
+
+
+def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:
+    """Every row of the question, for programs."""
+    from cat_bench.results import read_scores
+
+    scores = read_scores(folder)
+    rollouts = [{**row, "text": reply.text if reply else None} for row, reply in found.rollouts]
+    columns = ["method", "n", "draw", "score", "picks", "text", "fallback", "failed"]
+    methods = scores[scores["question"] == found.question][columns]
+    return {"rollouts": rollouts, "methods": methods.to_dict(orient="records")}
+
+
+def _rollouts(found: Transcript) -> Iterator[dict[str, JSON]]:
+    """A row per slot."""
+    for row, reply in found.rollouts:
+        yield {
+            "slot": row["slot"],
+            "score": _known(row["score"]),
+            "answer": _known(row["answer"]),
+            "finish": _known(row["finish"]),
+            "text": reply.text if reply else _known(row["failed"]),
+        }
+
+
+def _estimates(found: Transcript) -> Iterator[dict[str, JSON]]:
+    """A row per method, n and draw: what was picked or written, and what it scored."""
+    for row in found.rows:
+        wrote = isinstance(row["text"], str)
+        picks = sorted(zip(row["weights"], row["picks"], strict=True), reverse=True)
+        said = ", ".join(f"{slot} ({weight:.0%})" for weight, slot in picks[:PICKS] if weight > 0)
+        more = ", …" if sum(weight > 0 for weight, _ in picks) > PICKS else ""
+        trouble = "; ".join(filter(None, (_known(row["fallback"]), _known(row["failed"]))))
+        yield {
+            "method": row["method"],
+            "n": row["n"],
+            "draw": _known(row["draw"]),
+            "score": _known(row["score"]),
+            "answer": _known(row["answer"]) if wrote else "",
+            "picked slots": said + more,
+            "remark": trouble,
+            "text": row["text"] if wrote else "",
+        }
+
+
+def _known(value: JSON) -> JSON:
+    """A cell; empty where there is nothing."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else value
+
+
+def _excerpt(text: str) -> str:
+    """The end of a text, where its answer is, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT else "… " + line[-EXCERPT:]

@@ -131,7 +131,7 @@ def render(rows: Sequence[Row]) -> str:
                 "n": f"{row['n']} of {row['pool_size']}",
                 "score, %": f"{_percent(row['score'])}{_span(row['ci_low'], row['ci_high'])}",
                 "difference, points": _difference(row),
-                "tokens": f"{float(row['tokens']):,.0f}",
+                "tokens": f"{float(row['tokens']):,.0f}" if row["tokens"] else "",
                 **({"judge": f"{row['judge']} ({row['judge_audit']})"} if row["judge"] else {}),
             }
             for row in _records(group)

@@ -59,6 +59,11 @@ def points(row: Mapping[str, JSON], name: str) -> str:
     return f"{mean:+.1f}" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
 
 
+def whole(count: float) -> str:
+    """A count without decimals."""
+    return "" if isnan(count) else f"{count:,.0f}"
+
+
 def p_value(p: float) -> str:
     """A p value to three digits."""
     if isnan(p):

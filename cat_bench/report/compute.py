@@ -187,6 +187,7 @@ def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd
             if tokens.any():
                 price = price_of(record["config"][names[role]], rates.prices)
                 table["money"] += (price.input * (tokens - out) + price.output * out) / 1e6
+        table["money"] = table["money"].where(table[UNSHARED].notna())
     return table
 
 

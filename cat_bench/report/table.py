@@ -21,8 +21,9 @@ from cat_bench.report.cells import (
     points,
     questions,
     records,
+    whole,
 )
-from cat_bench.report.summary import FRAME, MAJORITY, SINGLE
+from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
 from cat_bench.types import JSON
 
 DETAILS = "## How sure a score is"
@@ -53,6 +54,15 @@ _AGAIN = (
     "New rollouts: how far a score would move, as a standard error, if the same questions were "
     "sampled again; told from values that share no rollout, empty where there are too few of them. "
     "SE and interval are for new questions, and contain it."
+)
+_UNCOUNTED = "Tokens are empty where the rollouts came without counts."
+_CEILING = (
+    "The oracle is the best pick among the rollouts that a method reads; a text that a method "
+    "writes itself may pass it."
+)
+_FLOOR = (
+    "The floor stands at the others' n, with the calls and tokens of those rollouts; a single "
+    "rollout used alone takes one call."
 )
 _SOME = 1e-9
 """A share below it is rounding."""
@@ -126,7 +136,7 @@ def _main(ranked: pd.DataFrame, record: Mapping[str, JSON], reference: str | Non
         "95 % interval": [interval(row) for row in rows],
         **compared,
         "calls": [f"{row['calls']:,.1f}" for row in rows],
-        "tokens": [f"{row['prompt_tokens'] + row['completion_tokens']:,.0f}" for row in rows],
+        "tokens": [whole(row["prompt_tokens"] + row["completion_tokens"]) for row in rows],
         "notes": [_remarks(row, record["questions"]) for row in rows],
     }
     return pipe(columns, left=("method", "notes"))
@@ -154,6 +164,10 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     yield from (text for name, text in _COUNTED.items() if (summary[name] > _SOME).any())
     if summary["se_rollouts"].notna().any():
         yield _AGAIN
+    if summary.loc[summary["n"].notna(), "prompt_tokens"].isna().any():
+        yield _UNCOUNTED
+    there = set(summary["method"])
+    yield from (text for name, text in ((ORACLE, _CEILING), (SINGLE, _FLOOR)) if name in there)
     yield from _ALWAYS
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cat_bench import rerun
+from cat_bench import catalog, rerun
+from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.report.values import read_values
 from cat_bench.results import read_questions, read_record, read_rollouts, read_scores
@@ -88,6 +89,16 @@ async def transcripts(folder: Path) -> AsyncIterator[Transcript]:
             yield Transcript(name, question["text"], question["meta"], own, held)
     finally:
         await texts.close()
+
+
+def target_of(record: Mapping[str, JSON], question: str) -> JSON:
+    """What the task says is right; None where the task is not here, or has it no more."""
+    with Cache() as cache:
+        try:
+            samples = catalog.task(record["config"]["task"], cache=cache).samples()
+            return next((s.target for s in samples if s.question.id == question), None)
+        except CatBenchError:
+            return None
 
 
 def records(table: pd.DataFrame | None) -> Iterator[dict[str, JSON]]:

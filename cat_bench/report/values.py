@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cat_bench.costs import COSTS
+from cat_bench.costs import COSTS, TOTALS
 from cat_bench.estimators import draw_error
 from cat_bench.intervals import (
     Difference,
@@ -36,6 +36,8 @@ _READ = (
     *("score", "lost", "abstained", "failed", "fallback"),
     *COSTS,
 )
+_TOKENS = (*TOTALS[1:], "policy_tokens", "policy_completion_tokens")
+"""What is unknown of a pool that came without token counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
 
     `rollout_var` is the variance of the value over fresh rollouts: of an exact value as recorded,
     of drawn ones between the draws that share no rollout. `draw_var` is the variance of a drawn
-    value over other draws from the same pool.
+    value over other draws from the same pool. Tokens that nobody counted are unknown: NaN.
     """
     rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
     scored = rows["score"].notna()
@@ -153,6 +155,8 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
         spread, draws=count, subsets=drawn["subsets"].first().astype(float).fillna(np.inf)
     )
     means["draw_var"] = pd.Series(error**2, spread.index).where(groups["draws"].sum() > 0)
+    counted = (means["policy_tokens"] > 0) | (means["policy_calls"] == 0)
+    means[list(_TOKENS)] = means[list(_TOKENS)].where(counted)
     return means.assign(failed=groups["failed"].sum(), draws=groups["draws"].sum())
 
 

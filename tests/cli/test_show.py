@@ -27,12 +27,38 @@ def test_a_run_and_one_question_of_it(workshop: Workshop) -> None:
     found = json.loads(out)
     assert [row["slot"] for row in found["rollouts"]] == [0, 1]
     assert {row["method"] for row in found["methods"]} == {"majority", "oracle"}
-    status, out, _ = workshop.run("show", str(folder), "--question", "q1")
-    assert status == 0
-    assert "majority" in out
+    assert [row["text"] for row in found["rollouts"]] == ["so no", "so no"]
+    assert (found["text"], found["target"]) == ("Is it 1?", "yes")
     status, out, err = workshop.run("show", str(folder), "--question", "q77")
     assert (status, out) == (2, "")
     assert "there is no question of this run 'q77'" in err
+
+
+def test_a_question_with_its_texts(workshop: Workshop) -> None:
+    workshop.run(*TOY, "--pool", "2", "--n", "2", "--method", "majority,cat")
+    (folder,) = (workshop.folder / "results").iterdir()
+    status, out, err = workshop.run("show", str(folder), "--question", "q1")
+    assert status == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert ["text", "Is", "it", "1?"] in lines
+    assert ["target", "yes"] in lines
+    assert ["1", "0", "no", "stop", "so", "no"] in lines
+    assert ["majority", "2", "0", "1", "(50%),", "0", "(50%)"] in lines
+    assert ["cat", "2", "0", "1", "yes", "yes"] in lines
+
+
+def test_a_long_text_is_cut_unless_it_is_asked_for(workshop: Workshop) -> None:
+    model = workshop.folder / "model.py"
+    model.write_text("def reply(request, seed):\n    return 'word ' * 50 + 'yes'\n")
+    workshop.run(*TOY, "--pool", "1", "--n", "1", "--method", "single")
+    (folder,) = (workshop.folder / "results").iterdir()
+    for option, words in (((), range(1, 20)), (("--full",), [50])):
+        _, out, _ = workshop.run("show", str(folder), "--question", "q1", *option)
+        assert out.count("word") in words
+    (workshop.folder / "cache.sqlite").unlink()
+    status, out, err = workshop.run("show", str(folder), "--question", "q1")
+    assert (status, out.count("word")) == (0, 0)
+    assert "set CAT_BENCH_CACHE" in err
 
 
 def test_what_is_not_there(workshop: Workshop) -> None:

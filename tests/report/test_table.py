@@ -99,3 +99,14 @@ def test_another_reference_heads_its_column(runs: Runs) -> None:
     text = markdown(runs.build([*rows, *runs.scores("vote", 2, [0.5, 0.5])]), reference="cat@1")
     assert "vs cat@1, points" in text
     assert "+25.0 [+0.0, +50.0]" in text
+
+
+def test_tokens_that_nobody_counted_are_empty(runs: Runs) -> None:
+    nothing = {"prompt_tokens": 0.0, "completion_tokens": 0.0, "policy_calls": 2.0}
+    anchor = nothing | {"prompt_tokens": 90.0, "calls": 3.0}
+    rows = [*runs.scores("majority", 2, [1.0, 0.0], **nothing)]
+    rows += runs.scores("cat", 2, [1.0, 1.0], draw=0, **anchor)
+    text = markdown(runs.build(rows))
+    cells = [[c.strip() for c in row.split("|")] for row in text.splitlines() if "± " in row]
+    assert [row[-3] for row in cells[1:3]] == ["", ""]
+    assert "Tokens are empty where the rollouts came without counts." in text
