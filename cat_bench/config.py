@@ -17,7 +17,7 @@ class RunConfig(BaseModel):
     """What to run: the fields of a `run.yaml`, and the options of `cat-bench run`.
 
     `sampling` holds, for each role, fields of `Sampling`. `deadline` is in seconds a request;
-    `budget_cost` is in the currency of the price file `prices`.
+    `budget_cost` is in the currency of the price file `prices`; `parallel.crew` reads `parallel`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +43,7 @@ class RunConfig(BaseModel):
     budget_tokens: int | None = Field(default=None, ge=1)
     budget_cost: float | None = Field(default=None, gt=0)
     prices: Path | None = None
+    parallel: str | int | None = None
     offline: bool = False
     data: Path | None = None
     out: Path | None = None

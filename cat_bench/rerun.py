@@ -29,8 +29,12 @@ Place = tuple[str, int]
 _NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge", "embedder": "embedder"}
 
 
-def configuration(record: Mapping[str, JSON], *, model: str | None = None) -> RunConfig:
+def configuration(
+    record: Mapping[str, JSON], *, model: str | None = None, data: Path | None = None
+) -> RunConfig:
     """What gives this run again, offline; `model` is an imported pool in the policy's place.
+
+    `data` is where the task's rows are, if that is not its own place.
 
     Then nobody plays the other parts, and methods that call a model are not available. Methods
     whose file is not here are left out. Raises UsageError where none is left.
@@ -38,7 +42,7 @@ def configuration(record: Mapping[str, JSON], *, model: str | None = None) -> Ru
     config = record["config"]
     same = ("task", "limit", "seed", "label", "pool", "draws")
     values = {name: config[name] for name in same if config.get(name) is not None}
-    values |= {"n": config["budgets"], "offline": True, "methods": _methods(record)}
+    values |= {"n": config["budgets"], "offline": True, "methods": _methods(record), "data": data}
     if not values["methods"]:
         raise UsageError("none of the run's methods is known here")
     if model is None:
@@ -56,9 +60,12 @@ async def replayed(
     cache: str | Path | None = None,
     model: str | None = None,
     served: Served | None = None,
+    parallel: str | None = None,
 ) -> dict[str, JSON]:
     """Play the run again into the folder `out`; gives the new record. `served`: see `Stage`."""
-    config = configuration(record, model=model).model_copy(update={"out": out})
+    config = configuration(record, model=model).model_copy(
+        update={"out": out, "parallel": parallel}
+    )
     backend = None if model else _Stored(record).backend
     await run(config, stage=Stage(cache=cache, backend=backend, served=served))
     return read_record(out)
@@ -82,11 +89,11 @@ async def touched(record: Mapping[str, JSON], *, cache: str | Path | None = None
 
 
 async def pools(
-    record: Mapping[str, JSON], *, cache: str | Path | None = None
+    record: Mapping[str, JSON], *, cache: str | Path | None = None, data: Path | None = None
 ) -> AsyncGenerator[Pool, None]:
-    """The run's pools, in the order of its questions."""
+    """The run's pools, in the order of its questions; `data` as for `configuration`."""
     stage = Stage(cache=cache, backend=_Stored(record).backend)
-    async with opened(configuration(record), stage=stage) as ready:
+    async with opened(configuration(record, data=data), stage=stage) as ready:
         policy = ready.bench.roles.policy
         for sample in ready.samples():
             size = ready.bench.settings.pool

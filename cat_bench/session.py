@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,7 @@ from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
 from cat_bench.grading import Grader
 from cat_bench.model import Meter
+from cat_bench.parallel import crew
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
@@ -43,6 +44,8 @@ POOL, BUDGETS = 16, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
 """Objects between two searches for cycles in a run: a waiting call holds dozens that are none."""
 EXACT_POOL = 1024
+WINDOW, PER_PROCESS = 64, 8
+"""Questions in memory: in all, and for each process that helps where that is more."""
 PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
@@ -92,38 +95,40 @@ async def opened(
     Raises UsageError where a name, a file or a number is off.
     """
     gate, stage = gate or Gate(), stage or Stage()
-    async with Cache(stage.cache) as cache:
+    async with AsyncExitStack() as held:
+        cache = await held.enter_async_context(Cache(stage.cache))
         task = catalog.task(config.task, data=config.data, cache=cache)
         methods = _methods(config, task)
         judged = _judged(config, task)
         company = Company(config, cache, stage=stage, gate=gate, planning=planning)
-        try:
-            roles = company.roles(task)
-            if isinstance(policy := roles.policy.model.backend, Replay):
-                task = replace(task, exchangeable=policy.exchangeable)
-            settings = _settings(config, roles)
-            _check_budgets(methods, settings)
-            samples = partial(_first, task, config.limit)
-            survey = Survey.of(samples())
-            if not survey.questions:
-                raise UsageError(f"task {task.name!r} has no questions.")
-            named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
-            asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
-            record = plan_record(
-                named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
-            )
-            grader = Grader(
-                task.scorer,
-                cache,
-                asks=[asks, config.label] if asks else None,
-                remembers=not planning,
-                recalls=not (judged and stage.served),
-            )
-            census = Census(unavailable=_unavailable(methods, task, roles))
-            bench = Bench(task, methods, roles, grader, settings, census=census)
-            yield Opened(bench, survey, record, company.meters, samples)
-        finally:
-            await company.close()
+        held.push_async_callback(company.close)
+        roles = company.roles(task)
+        if isinstance(policy := roles.policy.model.backend, Replay):
+            task = replace(task, exchangeable=policy.exchangeable)
+        settings = _settings(config, roles)
+        _check_budgets(methods, settings)
+        samples = partial(_first, task, config.limit)
+        survey = Survey.of(samples())
+        if not survey.questions:
+            raise UsageError(f"task {task.name!r} has no questions.")
+        named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
+        asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
+        record = plan_record(
+            named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
+        )
+        hands = held.enter_context(crew(None if planning else config.parallel))
+        grader = Grader(
+            task.scorer,
+            cache,
+            asks=[asks, config.label] if asks else None,
+            remembers=not planning,
+            recalls=not (judged and stage.served),
+            crew=hands,
+        )
+        census = Census(unavailable=_unavailable(methods, task, roles))
+        window = max(WINDOW, PER_PROCESS * hands.size) if hands else WINDOW
+        bench = Bench(task, methods, roles, grader, settings, window, census=census)
+        yield Opened(bench, survey, record, company.meters, samples)
 
 
 async def run(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from cat_bench.cli.options import parallel_option
 from cat_bench.cli.output import print_rows
 from cat_bench.errors import CatBenchError
 
@@ -44,12 +45,13 @@ def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: s
 @commands.command()
 @_board
 @_json
-def check(board: Path, *, as_json: bool) -> None:
+@parallel_option
+def check(board: Path, *, as_json: bool, parallel: str | None) -> None:
     """Recompute every row from the pool and the calls it names; exit status 1 where one fails."""
     from cat_bench import leaderboard
 
     async def findings() -> list[leaderboard.Finding]:
-        return [finding async for finding in leaderboard.check(board)]
+        return [finding async for finding in leaderboard.check(board, parallel=parallel)]
 
     found = asyncio.run(findings())
     print_rows([asdict(finding) for finding in found], as_json=as_json, empty="no rows yet")

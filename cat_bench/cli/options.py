@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cat_bench.backends.opening import BUNDLED
 from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError
 from cat_bench.types import JSON
@@ -36,6 +37,13 @@ OPTIONS = (
 )
 
 
+parallel_option = click.option(
+    "--parallel",
+    metavar="N|dask:ADDRESS|ray:ADDRESS",
+    help="The processes that score and resample.  [this one, and its grading workers]",
+)
+
+
 def run_options(command: Command) -> Command:
     """Give a command the options of a run."""
     for option in reversed(OPTIONS):
@@ -61,8 +69,6 @@ def configurations(
     for setting in settings:
         _set(values, setting)
     tasks = split_list(task or str(values.pop("task", "")))
-    pool = tasks[0].removeprefix("pool:") if tasks and tasks[0].startswith("pool:") else None
-    values.setdefault("model", f"replay:{pool}" if pool else "tally")
     if not tasks:
         raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
     if out := values.pop("out", None):
@@ -71,7 +77,17 @@ def configurations(
     else:
         each = [{"task": name} for name in tasks]
     source = config or "cat-bench run"
-    return [validated(RunConfig, {**values, **own}, source=source) for own in each]
+    return [
+        validated(RunConfig, {"model": _model(own["task"]), **values, **own}, source=source)
+        for own in each
+    ]
+
+
+def _model(task: str) -> str:
+    """The model of a task for which none is named."""
+    if task.startswith("pool:"):
+        return f"replay:{task.removeprefix('pool:')}"
+    return task if task in BUNDLED else BUNDLED[0]
 
 
 def _numbers(text: str) -> list[int]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cat_bench.cli.options import parallel_option
+
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
@@ -16,6 +18,11 @@ import click
     type=click.Path(path_type=Path),
     help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The task's data file, where the run was given one: for --html and --export.",
+)
 @click.option("--html", is_flag=True, help="Write page.html as well: one file, no network.")
 @click.option(
     "--export",
@@ -23,33 +30,38 @@ import click
     type=click.Choice(["inspect", "lm-eval"]),
     help="Write the run as a log of Inspect's, or as lm-eval's result files.",
 )
+@parallel_option
 def report(
     folder: Path,
     *,
     reference: str | None,
     parameters: float | None,
     prices: Path | None,
+    data: Path | None,
     html: bool,
     viewer: str | None,
+    parallel: str | None,
 ) -> None:
     """Write the tables and figures into the folder RUN; print the main table."""
     from cat_bench import report as reports
     from cat_bench.costs import read_prices
+    from cat_bench.parallel import crew
     from cat_bench.report.compute import Rates
 
     rates = Rates(parameters, read_prices(prices) if prices else None)
-    written = reports.write(folder, reference=reference, rates=rates)
+    with crew(parallel) as hands:
+        written = reports.write(folder, reference=reference, rates=rates, hands=hands)
     if html:
         from cat_bench.report.webpage import write_page
 
-        written.append(write_page(folder, reference=reference))
+        written.append(write_page(folder, reference=reference, data=data))
     if viewer == "inspect":
         from cat_bench.report.export_inspect import export_inspect
 
-        written.append(export_inspect(folder))
+        written.append(export_inspect(folder, data=data))
     elif viewer:
         from cat_bench.report.export_lm_eval import export_lm_eval
 
-        written += export_lm_eval(folder)
+        written += export_lm_eval(folder, data=data)
     click.echo(reports.in_short(folder))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

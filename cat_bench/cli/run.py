@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import PATH, configurations, run_options
+from cat_bench.cli.options import PATH, configurations, parallel_option, run_options
 from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
 from cat_bench.flow import Gate
+from cat_bench.parallel import crew
 from cat_bench.session import Outcome
 from cat_bench.session import run as run_session
 from cat_bench.types import JSON
@@ -26,6 +27,7 @@ INTERRUPTED = "interrupted"
 @click.option("--out", type=PATH, help="Folder of the run.")
 @click.option("--budget-tokens", type=int, help="Stop when so many tokens are spent.")
 @click.option("--budget-cost", type=float, help="Stop when so much is spent; needs --prices.")
+@parallel_option
 @click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost, as `plan` does.")
 def run(*, dry_run: bool, **options: JSON) -> None:
@@ -51,7 +53,8 @@ def _run(config: RunConfig) -> bool:
     gate = Gate()
     with Progress() as progress:
         outcome = asyncio.run(_interruptible(config, progress, gate))
-    report.write(outcome.folder)
+    with crew(config.parallel) as hands:
+        report.write(outcome.folder, hands=hands)
     click.echo(report.in_short(outcome.folder))
     for name in claims.applicable(outcome.folder):
         listed = claims.read(name)

@@ -46,8 +46,11 @@ class _Again:
     problem: str = ""
 
 
-async def check(board: Path) -> AsyncIterator[Finding]:
-    """One finding per row, in the order of the file. Raises DataError where it is none."""
+async def check(board: Path, *, parallel: str | None = None) -> AsyncIterator[Finding]:
+    """One finding per row, in the order of the file; `parallel` as in `parallel.crew`.
+
+    Raises DataError where it is none.
+    """
     rows = read(board)
     seen: dict[tuple[str, ...], int] = {}
     runs: dict[tuple[str, str], _Again] = {}
@@ -58,7 +61,7 @@ async def check(board: Path) -> AsyncIterator[Finding]:
             yield Finding(line, row["method"], row["n"], "refused", reason)
             continue
         seen[key] = line
-        verdict, reason = await _recomputed(row, board.parent, runs)
+        verdict, reason = await _recomputed(row, board.parent, runs, parallel)
         yield Finding(line, row["method"], row["n"], verdict, reason)
 
 
@@ -72,7 +75,7 @@ def _flaw(row: Row) -> str | None:
 
 
 async def _recomputed(
-    row: Row, base: Path, runs: dict[tuple[str, str], _Again]
+    row: Row, base: Path, runs: dict[tuple[str, str], _Again], parallel: str | None
 ) -> tuple[Verdict, str]:
     """From the pool where that gives the row, else from the calls."""
     reasons = []
@@ -82,7 +85,7 @@ async def _recomputed(
             continue
         place = (kind, row[kind])
         if place not in runs:
-            runs[place] = await _played(kind, base / row[kind])
+            runs[place] = await _played(kind, base / row[kind], parallel)
         again = runs[place]
         found = again.rows.get(tuple(row[name] for name in _KEY))
         if found is not None:
@@ -93,7 +96,7 @@ async def _recomputed(
     return "out of reach", "; ".join(reasons)
 
 
-async def _played(kind: str, file: Path) -> _Again:
+async def _played(kind: str, file: Path, parallel: str | None) -> _Again:
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
@@ -101,7 +104,7 @@ async def _played(kind: str, file: Path) -> _Again:
             if not record:
                 return _Again({}, f"{file} is no published file")
             model = _load(kind, file, cache, record)
-            again = await rerun.replayed(record, out, cache=cache, model=model)
+            again = await rerun.replayed(record, out, cache=cache, model=model, parallel=parallel)
         except CatBenchError as error:
             return _Again({}, str(error))
         rows = rows_of(out)

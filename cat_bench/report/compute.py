@@ -8,7 +8,7 @@ cost, linearly in the logarithm of tokens. Beyond the curve's largest n nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, log2, nan
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 
 from cat_bench.costs import ROLES, Price, flops, price_of
 from cat_bench.intervals import Difference, Interval, quotient
+from cat_bench.parallel import Crew
 from cat_bench.report.cells import (
     cell,
     interval,
@@ -95,7 +96,11 @@ class Curve:
 
 
 def compute(
-    folder: Path, *, reference: str | None = None, rates: Rates | None = None
+    folder: Path,
+    *,
+    reference: str | None = None,
+    rates: Rates | None = None,
+    hands: Crew | None = None,
 ) -> pd.DataFrame:
     """One row per method × n with `COMPUTE_COLUMNS`, further n included where they are free.
 
@@ -109,7 +114,8 @@ def compute(
       that, with interval, p and how many questions would settle it; empty where the reference's
       curve does not reach. `shared_...`: the same at equal `shared_tokens`.
 
-    Raises DataError, UnknownName, and UsageError where a model has no price.
+    `hands` do the resampling. Raises DataError, UnknownName, and UsageError where a model has no
+    price.
     """
     record = read_record(folder)
     values, per_question = read_values(folder, beyond=True)
@@ -120,6 +126,8 @@ def compute(
     kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
     kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
     order = {name: index for index, name in enumerate(kinds)}
+    compared = [k for k in values.columns if k[0] != base and kinds.get(k[0]) != FRAME]
+    values.resample(_matches(compared, curves, table), hands)
     rows = []
     for key in sorted(values.columns, key=lambda k: (order.get(k[0], len(order)), k)):
         method, n = key
@@ -138,12 +146,22 @@ def compute(
             "gap_low": closed.low,
             "gap_high": closed.high,
         }
-        if method != base and kind != FRAME:
+        if key in compared:
             row |= _matched(values, key, curves[UNSHARED], row[UNSHARED], prefix="")
             row |= _matched(values, key, curves[SHARED], row[SHARED], prefix="shared_")
         rows.append(row)
     found = pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
     return found.assign(front=_front(found))
+
+
+def _matches(
+    keys: Sequence[Key], curves: Mapping[str, Curve], costs: pd.DataFrame
+) -> Iterator[tuple[Key, FloatArray]]:
+    """What `_matched` compares, for all rows."""
+    for name, curve in curves.items():
+        for key in keys:
+            if match := curve.at(costs[name][key]):
+                yield key, match.values
 
 
 def equal_tokens(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import UsageError
+from cat_bench.parallel import Crew
 from cat_bench.report.compute import Rates, compute, render_compute
 from cat_bench.report.forensics import diversity, forensics
 from cat_bench.report.forensics_text import render_forensics
@@ -42,24 +43,31 @@ def in_short(folder: Path) -> str:
     return text.partition(DETAILS)[0].rstrip() + "\n"
 
 
-def write(folder: Path, *, reference: str | None = None, rates: Rates | None = None) -> list[Path]:
-    """Write the files into the run's folder, and say where they are.
+def write(
+    folder: Path,
+    *,
+    reference: str | None = None,
+    rates: Rates | None = None,
+    hands: Crew | None = None,
+) -> list[Path]:
+    """Write the files into the run's folder, and say where they are; `hands` do the resampling.
 
     Raises DataError where the folder is not a run, UsageError where it cannot be written or a model
     has no price, UnknownName for a `reference` that the run lacks.
     """
-    contents = dict(_contents(folder, reference, rates))
+    contents = dict(_contents(folder, reference, rates, hands))
     return [place(folder / name, data) for name, data in contents.items()]
 
 
 def _contents(
-    folder: Path, reference: str | None, rates: Rates | None
+    folder: Path, reference: str | None, rates: Rates | None, hands: Crew | None
 ) -> Iterator[tuple[str, bytes]]:
     from cat_bench.report import charts
     from cat_bench.report.figures import curve
 
-    record, summary = read_record(folder), summarise(folder, reference=reference)
-    parts, costed = breakdown(folder), compute(folder, reference=reference, rates=rates)
+    record, summary = read_record(folder), summarise(folder, reference=reference, hands=hands)
+    costed = compute(folder, reference=reference, rates=rates, hands=hands)
+    parts = breakdown(folder)
     divided, drafts = groups(folder), forensics(folder)
     more = list(blocks(record, summary, parts, run=folder))
     accounts = render_forensics(drafts, diversity(folder), summary, folder=folder)

@@ -5,7 +5,7 @@ Rows follow the order of `run.json`, then n; what a value and a difference are, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -15,10 +15,11 @@ import pandas as pd
 from cat_bench.costs import COSTS
 from cat_bench.errors import UnknownName
 from cat_bench.intervals import Difference, holm
+from cat_bench.parallel import Crew
 from cat_bench.report.rubric import breakdown, extended
 from cat_bench.report.values import KEY, Key, Values, read_values
 from cat_bench.results import read_record
-from cat_bench.types import JSON
+from cat_bench.types import JSON, FloatArray
 
 MAJORITY, SINGLE, ORACLE, WORST = "majority", "single", "oracle", "worst"
 FRAME = "frame"
@@ -62,11 +63,13 @@ _COUNTS = ["n", "questions", "questions_needed", "unscored", "failed"]
 _TEXTS = ["task", "model", "method", "reference", "kind", "flag", "reason"]
 
 
-def summarise(folder: Path, *, reference: str | None = None) -> pd.DataFrame:
+def summarise(
+    folder: Path, *, reference: str | None = None, hands: Crew | None = None
+) -> pd.DataFrame:
     """One row per method × n of the run, with `COLUMNS`.
 
-    `reference` names what the others are compared with, as METHOD or METHOD@N. Raises DataError,
-    UnknownName where the run has no such method.
+    `reference` names what the others are compared with, as METHOD or METHOD@N. `hands` do the
+    resampling. Raises DataError, UnknownName where the run has no such method.
 
     - `score`, `se`, `ci_low`, `ci_high`: the mean over `questions`, its standard error and 95 %
       interval, in [0, 1] (a mean of graded scores below 0 shows as 0). `score_fallback_0` is the
@@ -92,6 +95,7 @@ def summarise(folder: Path, *, reference: str | None = None) -> pd.DataFrame:
     totals = _totals(per_question)
     base = reference_of(reference, values)
     methods = _methods(record, values)
+    values.resample(_pairs(methods, values, base=base), hands)
     out = [row for method in methods for row in _rows(method, values, totals, base=base)]
     _correct(out)
     head = {"task": record["config"]["task"], "model": record["config"]["model"]}
@@ -165,6 +169,17 @@ def _rows(
         yield {**head, "n": n, **values.mean(key), **totals[key], **compared}
 
 
+def _pairs(
+    methods: Sequence[_Method], values: Values, *, base: tuple[str, int | None]
+) -> Iterator[tuple[Key, FloatArray]]:
+    """What `_compared` compares, for all rows."""
+    for method in methods:
+        for n in values.budgets(method.name):
+            for other in _others(method, n, values, base=base):
+                if other is not None:
+                    yield (method.name, n), values.columns[other]
+
+
 def reference_of(name: str | None, values: Values) -> tuple[str, int | None]:
     """The method to compare with, and its n where it is held fixed: METHOD or METHOD@N.
 
@@ -185,9 +200,7 @@ def _compared(
     method: _Method, n: int, values: Values, *, base: tuple[str, int | None]
 ) -> dict[str, JSON]:
     """The fields of the comparisons with the reference and with a single rollout."""
-    single = _counterpart(SINGLE, method, n, values)
-    name, fixed = base
-    reference = _counterpart(name, method, n, values, fixed=fixed)
+    reference, single = _others(method, n, values, base=base)
     fields: dict[str, JSON] = {}
     known: dict[Key, Difference] = {}
     for other, field, p in ((reference, "diff", "p"), (single, "diff_single", "p_single")):
@@ -199,8 +212,17 @@ def _compared(
         if field == "diff" and method.kind != FRAME:
             fields["questions_needed"] = found.needed
     if reference is not None:
-        fields["reference"] = name if reference[1] == n else f"{name}@{reference[1]}"
+        fields["reference"] = base[0] if reference[1] == n else f"{base[0]}@{reference[1]}"
     return fields
+
+
+def _others(
+    method: _Method, n: int, values: Values, *, base: tuple[str, int | None]
+) -> tuple[Key | None, Key | None]:
+    """The rows of the reference and of a single rollout to compare with."""
+    name, fixed = base
+    reference = _counterpart(name, method, n, values, fixed=fixed)
+    return reference, _counterpart(SINGLE, method, n, values)
 
 
 def _counterpart(

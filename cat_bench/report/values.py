@@ -7,8 +7,8 @@ that both sides scored. The order in which questions finished leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,12 +25,15 @@ from cat_bench.intervals import (
     paired_difference,
     quotient,
 )
+from cat_bench.parallel import Crew
 from cat_bench.results import read_record, read_scores
 from cat_bench.types import JSON, FloatArray
 
 Key: TypeAlias = tuple[JSON, ...]
 """(method, n); among several runs (run, method, n)."""
 KEY = ["method", "n"]
+LEVEL = 0.95
+_Pair: TypeAlias = tuple[FloatArray, FloatArray, list[str | None] | None]
 _READ = (
     *("question", "cluster", *KEY, "draw", "slots", "subsets", "rollout_var"),
     *("score", "lost", "abstained", "failed", "fallback"),
@@ -47,6 +50,8 @@ class Values:
     columns: Mapping[Key, FloatArray]
     questions: tuple[str, ...]
     clusters: tuple[str | None, ...] | None
+    known: dict[tuple[bytes, ...], Difference] = field(default_factory=dict, repr=False)
+    """Differences that were worked out together."""
 
     @classmethod
     def of(cls, wide: pd.DataFrame, clusters: Mapping[str, JSON]) -> Values:
@@ -71,15 +76,23 @@ class Values:
         interval = {"score": score, "se": found.se, "ci_low": low, "ci_high": high}
         return {**interval, "questions": found.n, "flag": found.flag if found.n else None}
 
-    def difference(self, a: Key, b: Key, *, level: float = 0.95) -> Difference:
+    def difference(self, a: Key, b: Key, *, level: float = LEVEL) -> Difference:
         """a - b, over the questions that both scored."""
         return self.against(a, self.columns[b], level=level)
 
-    def against(self, a: Key, other: FloatArray, *, level: float = 0.95) -> Difference:
+    def against(self, a: Key, other: FloatArray, *, level: float = LEVEL) -> Difference:
         """The value at a less these values, shape (questions,)."""
-        there = ~(np.isnan(self.columns[a]) | np.isnan(other))
-        left, right = self.columns[a][there], other[there]
-        return paired_difference(left, right, clusters=self._of(there), level=level)
+        pair = self._pair(a, other)
+        known = self.known.get(_name(pair)) if level == LEVEL else None
+        return known or _resampled(pair, level=level)
+
+    def resample(self, pairs: Iterable[tuple[Key, FloatArray]], hands: Crew | None) -> None:
+        """Work out a set of differences elsewhere, together; `against` finds them."""
+        if hands is None:
+            return
+        wanted = {_name(pair): pair for pair in (self._pair(*each) for each in pairs)}
+        left = {name: pair for name, pair in wanted.items() if name not in self.known}
+        self.known.update(zip(left, hands.map(_resampled, list(left.values())), strict=True))
 
     def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
         """How far `of` goes from the floor to the ceiling, over the questions that have all."""
@@ -95,10 +108,24 @@ class Values:
             columns, kept, None if self.clusters is None else tuple(self._of(there) or ())
         )
 
+    def _pair(self, a: Key, other: FloatArray) -> _Pair:
+        there = ~(np.isnan(self.columns[a]) | np.isnan(other))
+        return self.columns[a][there], other[there], self._of(there)
+
     def _of(self, there: NDArray[np.bool_]) -> list[str | None] | None:
         if self.clusters is None:
             return None
         return [self.clusters[index] for index in np.flatnonzero(there)]
+
+
+def _resampled(pair: _Pair, *, level: float = LEVEL) -> Difference:
+    left, right, clusters = pair
+    return paired_difference(left, right, clusters=clusters, level=level)
+
+
+def _name(pair: _Pair) -> tuple[bytes, ...]:
+    left, right, clusters = pair
+    return left.tobytes(), right.tobytes(), repr(clusters).encode()
 
 
 def read_values(folder: Path, *, beyond: bool = False) -> tuple[Values, pd.DataFrame]:
