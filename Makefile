@@ -11,7 +11,7 @@ PYTHON  ?= python3
 BIN  := .venv/bin
 DONE := .venv/.installed
 
-.PHONY: setup bench test test-all check clean tally tally-check leaderboard
+.PHONY: setup bench test test-all check clean tally tally-check leaderboard train verl-check
 
 setup: $(DONE)
 
@@ -42,6 +42,17 @@ tally: $(DONE)
 
 tally-check: $(DONE)
 	$(BIN)/python -m cat_bench.tally.check $(ARGS)
+
+# The bundled model trained by every recipe, three seeds each, and measured before and after.
+train: $(DONE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --out results/training $(ARGS)
+
+# The reward under verl, which wants libraries of its own; no GPU is used, nothing is trained.
+verl-check:
+	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check \
+		'verl==0.9.1' 'torch==2.13.0' -e . pytest pytest-asyncio
+	.venv-verl/bin/python -m pytest -q tests/rl/verl_check.py $(ARGS)
 
 # The rows of the bundled model: its pool and its calls are published beside them.
 leaderboard: $(DONE)

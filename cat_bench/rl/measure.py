@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from cat_bench import report
 from cat_bench.config import RunConfig
 from cat_bench.report.compare import compare
+from cat_bench.report.summary import SINGLE
 from cat_bench.session import run
 from cat_bench.types import JSON
 
-METHODS = ("single", "majority", "cat")
-FIGURES = ("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", "p", "tokens")
+TEACHER = "cat"
+METHODS = ("single", "greedy", "majority", "cat")
+FIGURES = ("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", "p")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +61,28 @@ def outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
     """Each method's score before and after, in [0, 1], and its difference, paired over questions.
 
     Differences are from one rollout of the initial policy; `teacher` holds those of the trained
-    policy's one rollout from the initial policy's synthesis of n.
+    policy's one rollout from the initial policy's synthesis of n. `tokens` are a question's, prompt
+    and completion, in one use of the method; `single` is one generation.
     """
     runs = [before, after]
-    table = compare(runs, reference=f"1:single@{n}")
+    table = compare(runs, reference=f"1:{SINGLE}@{n}")
     names = list(dict.fromkeys(table["run"]))
     told: dict[str, JSON] = {
         when: {
-            str(row["method"]): {figure: _number(row[figure]) for figure in FIGURES}
-            for _, row in table[table["run"] == name].iterrows()
+            str(row["method"]): _figures(row) for _, row in table[table["run"] == name].iterrows()
         }
         for when, name in zip(("before", "after"), names, strict=True)
     }
-    if "cat" in told["before"]:
-        against = compare(runs, reference=f"1:cat@{n}")
-        mine = against[(against["run"] == names[1]) & (against["method"] == "single")].iloc[0]
-        told["teacher"] = {figure: _number(mine[figure]) for figure in FIGURES}
+    if TEACHER in told["before"]:
+        against = compare(runs, reference=f"1:{TEACHER}@{n}")
+        mine = against[(against["run"] == names[1]) & (against["method"] == SINGLE)]
+        told["teacher"] = _figures(mine.iloc[0])
     return told
+
+
+def _figures(row: pd.Series[Any]) -> dict[str, float | None]:
+    found = {figure: _number(row[figure]) for figure in FIGURES}
+    return {**found, "tokens": float(row["tokens"]) / (row["n"] if row["method"] == SINGLE else 1)}
 
 
 def _number(value: JSON) -> float | None:

@@ -18,16 +18,13 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from cat_bench.config import RunConfig
-from cat_bench.context import QuestionContext
 from cat_bench.errors import UsageError
-from cat_bench.rewarding import rewarded
-from cat_bench.rewards import reward
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.recipes import Recipe
-from cat_bench.session import Opened, opened
+from cat_bench.rl.rewarder import Rewarder
 from cat_bench.types import JSON, Sample
 
-ROUNDS_ONLY = ("num_generations",)
+GROUPS_ONLY = ("num_generations",)
 """Settings of a recipe that are about groups, not about TRL's trainer."""
 
 
@@ -48,7 +45,7 @@ def train(
     pairs, told = asyncio.run(references(recipe, samples, config=config))
     if not pairs:
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate.")
-    for name in ROUNDS_ONLY:
+    for name in GROUPS_ONLY:
         arguments.pop(name, None)
     trainer = SFTTrainer(
         model=policy.model,
@@ -65,8 +62,12 @@ async def references(
     recipe: Recipe, samples: Sequence[Sample], *, config: RunConfig
 ) -> tuple[list[dict[str, JSON]], dict[str, JSON]]:
     """A prompt and a completion for each question with a reference, and what there is to tell."""
-    async with opened(config) as ready:
-        found = await asyncio.gather(*(_reference(ready, recipe, sample) for sample in samples))
+    rewarder = Rewarder(recipe.reward, config)
+    try:
+        found = await asyncio.gather(*(_reference(rewarder, recipe.group, s) for s in samples))
+        meters = (await rewarder.opened()).meters.values()
+    finally:
+        await rewarder.close()
     pairs = [
         {
             "prompt": [dict(m) for m in sample.question.messages],
@@ -76,32 +77,22 @@ async def references(
         if text
     ]
     scores = [score for _, score in found if score is not None]
-    accuracy = fmean(scores) if scores else None
     return pairs, {
         "questions": len(samples),
         "references": len(pairs),
-        "reference_accuracy": accuracy,
-        "calls_made": sum(meter.made for meter in ready.meters.values()),
+        "reference_accuracy": fmean(scores) if scores else None,
+        "calls_made": sum(meter.made for meter in meters),
     }
 
 
 async def _reference(
-    ready: Opened, recipe: Recipe, sample: Sample
+    rewarder: Rewarder, group: int, sample: Sample
 ) -> tuple[str | None, float | None]:
     """The reference that the reward names for the initial policy's rollouts, and its score."""
-    bench = ready.bench
-    role = bench.roles.policy
-    pool = await role.model.rollouts(sample.question, recipe.group, role.sampling)
-    found = await rewarded(
-        reward(recipe.reward),
-        sample,
-        pool.rollouts,
-        roles=bench.roles,
-        grader=bench.grader,
-        prompts=bench.task.prompts,
-    )
-    if found.reference is None or "judge" in getattr(bench.grader.scorer, "needs", ()):
-        return found.reference, None
-    ctx = QuestionContext(bench.roles, bench.grader.answers, bench.task.prompts)
-    scores = await bench.grader.scores(sample, [found.reference], ctx)
-    return found.reference, scores[found.reference].value
+    role = (await rewarder.opened()).bench.roles.policy
+    pool = await role.model.rollouts(sample.question, group, role.sampling)
+    found = await rewarder.group(sample.question.id, [r.reply for r in pool.rollouts])
+    if found.reference is None:
+        return None, None
+    (truth,) = await rewarder.truths(sample.question.id, [found.reference])
+    return found.reference, truth
