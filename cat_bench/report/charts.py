@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, shown, title
 from cat_bench.report.cells import plain
 from cat_bench.report.palette import looks
-from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
+from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST
 from cat_bench.types import JSON
 
 _BARS = 5
-_HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 
 
 def compute_chart(table: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -45,9 +45,9 @@ def part_bars(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dic
 
 
 def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
-    # A single rollout is as good at every n, and costs one; the oracle is no method.
+    # A single rollout is as good at every n, and costs one; the best and worst are no methods.
     single = (table["method"] == SINGLE) & (table["n"] > 1)
-    points = table[table["score"].notna() & (table["method"] != ORACLE) & ~single]
+    points = table[table["score"].notna() & ~table["method"].isin((ORACLE, WORST)) & ~single]
     points = points[points["tokens"] > 0]
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -64,7 +64,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     )
     groups = [(name, rows.sort_values("n")) for name, rows in points.groupby("method", sort=False)]
     look = looks(record, points["method"])
-    for index, (name, rows) in enumerate(groups):
+    for name, rows in groups:
         axes.plot(
             rows["tokens"],
             100 * rows["score"],
@@ -74,16 +74,6 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
             label=shown(str(name)),
             **EDGE,
         )
-        for _, row in rows.iterrows() if len(rows) > 1 else ():
-            axes.annotate(
-                f"{row['n']}",
-                (float(row["tokens"]), 100 * float(row["score"])),
-                xytext=(0, -11 if index % 2 else 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=6.5,
-                color="0.35",
-            )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -91,9 +81,25 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.set_xlabel("tokens per question, prompt and completion (small figures: n)")
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)
+    _number(axes, [rows for _, rows in groups if len(rows) > 1])
     _legend(figure, axes, order={shown(str(m)): float(r["score"].iloc[-1]) for m, r in groups})
     axes.set_title(title(record), loc="left", parse_math=False)
     return figure
+
+
+def _number(axes: Axes, groups: Sequence[pd.DataFrame]) -> None:
+    """Write n at each point, above or below it, where no other figure stands."""
+    taken: list[tuple[float, float]] = []
+    for rows in groups:
+        for n, tokens, score in zip(rows["n"], rows["tokens"], 100 * rows["score"], strict=True):
+            x, y = axes.transData.transform((tokens, score)) * 72 / axes.figure.dpi
+            places = (y + up for up in (6.0, -11.0))
+            free = (p for p in places if all(abs(x - a) > 9 or abs(p - b) > 7 for a, b in taken))
+            if (place := next(free, None)) is None:
+                continue
+            taken.append((x, place))
+            above: JSON = {"xytext": (0, place - y), "textcoords": "offset points"}
+            axes.annotate(f"{n}", (tokens, score), ha="center", fontsize=6.5, color="0.3", **above)
 
 
 def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
@@ -145,18 +151,21 @@ def _bars(
     for index, name in enumerate(names):
         rows = last[last["method"] == name].set_index("group").reindex(labels)
         score, low, high = (100 * rows[x].to_numpy(float) for x in ("score", "ci_low", "ci_high"))
-        axes.bar(
+        drawn_bars: JSON = axes.bar(
             np.arange(len(labels)) + (index - (len(names) - 1) / 2) * width,
             score,
             width * 0.92,
             yerr=np.maximum(np.nan_to_num([score - low, high - score]), 0),
             color=look[name].colour,
-            hatch=_HATCHES[index % len(_HATCHES)],
+            hatch=look[name].hatch,
             edgecolor="white",
             linewidth=0,
             error_kw={"elinewidth": 0.8, "capsize": 1.5, "ecolor": "0.15"},
             label=shown(name),
         )
+        _, caps, reaches = drawn_bars.errorbar.lines
+        for line in (*caps, *reaches):  # a dark bar would hide its own interval
+            line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
     asked = last.groupby("group")["questions"].max()
     ticks = [f"{cut(plain(label))}\n({asked[label]})" for label in labels]
     long = max(map(len, labels), default=0) * len(labels) > 60
@@ -166,7 +175,8 @@ def _bars(
         text.set_horizontalalignment("right" if long else "center")
     axes.set_xlabel(f"{cut(plain(field))} ({what})")
     axes.set_ylabel("score, % (with 95 % interval)")
-    axes.set_ylim(0, 102)
+    top = 100 * float(np.nan_to_num(last[["score", "ci_high"]].to_numpy(float)).max(initial=0))
+    axes.set_ylim(0, min(102, 1.08 * top) if top > 0 else 102)
     axes.grid(visible=False, axis="x")
     _legend(figure, axes)
     axes.set_title(title(record), loc="left", parse_math=False)

@@ -33,16 +33,17 @@ _STOPS: Mapping[str, Literal["stop", "max_tokens", "content_filter"]] = {
 }
 
 
-def export_inspect(folder: Path) -> Path:
+def export_inspect(folder: Path, *, data: Path | None = None) -> Path:
     """Write `inspect/<time>_<task>_<id>.eval` into the run's folder.
 
-    Raises DataError where the folder is no run, UsageError where Inspect is not installed.
+    `data` is where the task's rows are, if the run was given them from elsewhere. Raises DataError
+    where the folder is no run, UsageError where Inspect is not installed.
     """
     try:
         from inspect_ai.log import write_eval_log
     except ImportError as error:
         raise UsageError("Inspect is not installed: pip install 'cat-bench[inspect]'.") from error
-    log = asyncio.run(_log(folder))
+    log = asyncio.run(_log(folder, data))
     stamp = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.created)
     task = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.task)
     place = folder.resolve() / "inspect" / f"{stamp}_{task}_{log.eval.task_id}.eval"
@@ -51,11 +52,11 @@ def export_inspect(folder: Path) -> Path:
     return place
 
 
-async def _log(folder: Path) -> EvalLog:
+async def _log(folder: Path, data: Path | None) -> EvalLog:
     from inspect_ai import log
 
     record = read_record(folder)
-    samples = [_sample(transcript) async for transcript in transcripts(folder)]
+    samples = [_sample(transcript) async for transcript in transcripts(folder, data=data)]
     config, last = record["config"], record["invocations"][-1]
     ids: list[str | int] = [sample.id for sample in samples]
     return log.EvalLog(

@@ -23,10 +23,11 @@ from cat_bench.types import JSON
 METRIC = "score"
 
 
-def export_lm_eval(folder: Path) -> list[Path]:
+def export_lm_eval(folder: Path, *, data: Path | None = None) -> list[Path]:
     """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
 
-    Raises DataError where the folder is no run, UsageError where lm-eval is not installed.
+    `data` is where the task's rows are, if the run was given them from elsewhere. Raises DataError
+    where the folder is no run, UsageError where lm-eval is not installed.
     """
     try:
         from lm_eval.loggers import EvaluationTracker
@@ -34,7 +35,7 @@ def export_lm_eval(folder: Path) -> list[Path]:
         raise UsageError("lm-eval is not installed: pip install 'cat-bench[lm-eval]'.") from error
     record = read_record(folder)
     task = re.sub(r"[^\w.-]+", "-", record["config"]["task"])
-    samples = asyncio.run(_samples(folder, record))
+    samples = asyncio.run(_samples(folder, record, data))
     tracker = EvaluationTracker(output_path=str(folder / "lm-eval"))
     tracker.general_config_tracker.log_experiment_args(
         model_source="cat_bench",
@@ -71,10 +72,12 @@ def _results(folder: Path, record: Mapping[str, JSON], task: str) -> dict[str, J
     }
 
 
-async def _samples(folder: Path, record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+async def _samples(
+    folder: Path, record: Mapping[str, JSON], data: Path | None
+) -> list[dict[str, JSON]]:
     sampling = record["config"]["sampling"].get("policy", {})
     number, lines = 0, list[dict[str, JSON]]()
-    async for transcript in transcripts(folder):
+    async for transcript in transcripts(folder, data=data):
         lines += _lines(number, transcript, sampling)
         number += 1
     return lines

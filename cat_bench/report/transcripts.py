@@ -75,11 +75,14 @@ class Answer:
     explanation: str
 
 
-async def transcripts(folder: Path) -> AsyncIterator[Transcript]:
-    """The run's questions in its order, without its frame. Raises DataError."""
+async def transcripts(folder: Path, *, data: Path | None = None) -> AsyncIterator[Transcript]:
+    """The run's questions in its order, without its frame. Raises DataError.
+
+    `data` is where the task's rows are, if the run was given them from elsewhere.
+    """
     record = read_record(folder)
     rows, rollouts = _rows(folder, record), _by_question(read_rollouts(folder))
-    texts = _Texts(record)
+    texts = _Texts(record, data)
     try:
         for question in records(read_questions(folder)):
             name = question["question"]
@@ -129,8 +132,8 @@ def _by_question(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 class _Texts:
     """The pools' replies, read from the cache in the order of the questions."""
 
-    def __init__(self, record: Mapping[str, JSON]) -> None:
-        self._pools = rerun.pools(record)
+    def __init__(self, record: Mapping[str, JSON], data: Path | None) -> None:
+        self._pools = rerun.pools(record, data=data)
         self._pool: Pool | None = None
         self._ended = False
 

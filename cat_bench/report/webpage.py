@@ -23,6 +23,7 @@ import pandas as pd
 
 from cat_bench.catalog import task as named_task
 from cat_bench.errors import CatBenchError, UsageError
+from cat_bench.report.palette import looks
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, frames, records, transcripts
 from cat_bench.report.values import Values, read_values
@@ -46,16 +47,17 @@ _ROLLOUT = ("slot", "answer", "cluster", "score", "met", "finish", "failed", "co
 _ROW = ("method", "n", "draw", "score", "text", "answer", "fallback", "failed", "abstained")
 
 
-def write_page(folder: Path, *, reference: str | None = None) -> Path:
+def write_page(folder: Path, *, reference: str | None = None, data: Path | None = None) -> Path:
     """Write `page.html` into the run's folder; rollouts' texts come from the cache, if it has them.
 
+    `data` is where the task's rows are, if the run was given them from elsewhere.
     Raises DataError where the folder is no run, UsageError where it cannot be written.
     """
     place = folder / "page.html"
     draft = folder / ".page.html.draft"
     try:
         with draft.open("w", encoding="utf-8") as file:
-            for part in asyncio.run(_collected(folder, reference)):
+            for part in asyncio.run(_collected(folder, reference, data)):
                 file.write(part)
         return draft.replace(place)
     except OSError as error:
@@ -64,11 +66,11 @@ def write_page(folder: Path, *, reference: str | None = None) -> Path:
         draft.unlink(missing_ok=True)
 
 
-async def _collected(folder: Path, reference: str | None) -> list[str]:
+async def _collected(folder: Path, reference: str | None, data: Path | None) -> list[str]:
     """The page in its parts: what stands before the chunks, the chunks, what stands behind."""
     record = read_record(folder)
-    criteria, chunks = _criteria(record), list[str]()
-    async for transcript in transcripts(folder):
+    criteria, chunks = _criteria(record, data), list[str]()
+    async for transcript in transcripts(folder, data=data):
         chunk = _chunk(transcript, criteria.get(transcript.question, []))
         chunks.append(f'<script type="text/plain" id="q{len(chunks)}">{packed(chunk)}</script>\n')
     summary, (values, _) = summarise(folder, reference=reference), read_values(folder)
@@ -132,6 +134,10 @@ def _index(
         "pool": config["pool"],
         "graded": bool(task.get("graded")),
         "frames": sorted(frames(record)),
+        "looks": {
+            name: [look.colour, look.dash, look.outline]
+            for name, look in looks(record, summary["method"]).items()
+        },
         "table": [_plain(row, _TABLE) for row in records(summary)],
         "keys": [list(key) for key in keys],
         "questions": [
@@ -164,12 +170,12 @@ def _written(reply: Reply) -> dict[str, JSON]:
     }
 
 
-def _criteria(record: Mapping[str, JSON]) -> dict[str, list[JSON]]:
+def _criteria(record: Mapping[str, JSON], data: Path | None) -> dict[str, list[JSON]]:
     """Each question's criteria where a rubric scores, if the task's data are here."""
     if not record["task"].get("judging"):
         return {}
     try:
-        samples = list(named_task(record["config"]["task"]).samples())
+        samples = list(named_task(record["config"]["task"], data=data).samples())
     except CatBenchError:
         return {}
     rubrics = ((sample.question.id, sample.target) for sample in samples)

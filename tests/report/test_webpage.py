@@ -15,8 +15,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from cat_bench.catalog import root
 from cat_bench.config import RunConfig
+from cat_bench.report.palette import looks
 from cat_bench.report.webpage import write_page
+from cat_bench.results import read_record
 from cat_bench.session import run
 from cat_bench.types import JSON
 
@@ -267,6 +270,81 @@ def test_on_a_phone_nothing_hangs_over(opened: Chrome) -> None:
         first = _all(opened, "#table tbody th")[0]
         assert first.size["height"] < 60
     finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+JUDGE = """\
+def met(request, seed):
+    yes = "true" if sum(request.messages[-1]["content"].encode()) % 2 else "false"
+    return '{"explanation": "by a sum", "met": %s}' % yes
+
+
+def reply(request, seed):
+    return f"answer {seed % 5}"
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run that a judge scored by rubric, on rows of the caller's."""
+    folder = tmp_path_factory.mktemp("judged")
+    (folder / "model.py").write_text(JUDGE)
+    rows = root() / "tasks" / "healthbench-mini" / "conversations.jsonl"
+    config = RunConfig(
+        task="healthbench",
+        data=rows,
+        model="scripted:./model.py:reply",
+        judge="scripted:./model.py:met",
+        methods=("single",),
+        pool=4,
+        out=folder / "run",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CAT_BENCH_CACHE", str(folder / "cache.sqlite"))
+        asyncio.run(run(config))
+        return write_page(folder / "run", data=rows)
+
+
+def test_a_verdict_is_green_where_it_earns_points(judged: Path, browser: Chrome) -> None:
+    browser.get(judged.as_uri())
+    _until(browser, "return document.body.dataset.ready === 'yes'")
+    _all(browser, "#list button")[0].click()
+    _until(browser, "return document.querySelectorAll('#detail details').length > 0")
+    browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, "return document.querySelectorAll('#detail .verdicts li').length > 0")
+    seen = set()
+    for line in _all(browser, "#detail .verdicts li"):
+        verdict, points = line.text.split(" (")[0], int(line.text.split(" (")[1].split()[0])
+        shown = line.find_element(By.TAG_NAME, "span").get_attribute("class")
+        assert shown == ("good" if (verdict == "met") == (points > 0) else "bad"), line.text
+        seen.add((verdict, points > 0))
+    assert len(seen) == 4
+
+
+def test_a_method_has_its_colour_and_marker_from_the_palette(opened: Chrome, page: Path) -> None:
+    look = looks(read_record(page.parent), [])["cat"]
+    (button,) = (b for b in _all(opened, "#legend button") if b.text == "cat")
+    line, marker = button.find_elements(By.TAG_NAME, "path")
+    assert line.get_attribute("stroke") == marker.get_attribute("fill") == look.colour
+    assert str(marker.get_attribute("d")).count("L") == len(look.outline) - 1
+
+
+def test_on_paper_the_whole_table_is_there_in_dark_ink(opened: Chrome) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    paper = {"width": 794, "height": 1123, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    try:
+        _until(opened, "return document.documentElement.scrollWidth <= 794")
+        table = _all(opened, "#table")[0]
+        assert table.rect["x"] + table.rect["width"] <= 794
+        assert (
+            opened.execute_script("return getComputedStyle(document.body).backgroundColor")
+            == "rgb(255, 255, 255)"
+        )
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

@@ -1,12 +1,12 @@
 "use strict";
 /* The curves: score against rollouts or tokens, drawn by uPlot; methods are switched by buttons. */
 
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f"];
 const NONE = 0.5; // where a method that reads no rollout stands on the logarithmic axis
-const DASHES = [[], [8, 4], [2, 3]];
+const BLACK = "#000000"; // drawn in the page's ink, which is light where the page is dark
 
 class Curves {
-  constructor(table) {
+  constructor(table, looks) {
+    this.looks = looks;
     this.methods = new Map();
     for (const row of table) {
       if (row.score === undefined || row.n === undefined) continue;
@@ -19,26 +19,48 @@ class Curves {
     this.bands = document.getElementById("bands");
     this.axis.addEventListener("change", () => this.draw());
     this.bands.addEventListener("change", () => this.draw());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    for (const inks of ["(prefers-color-scheme: dark)", "print"]) matchMedia(inks).addEventListener("change", () => this.draw());
     new ResizeObserver(() => this.plot && this.plot.setSize(this.size())).observe(this.place);
     this.legend();
     this.draw();
   }
 
   style(name) {
-    const index = [...this.methods.keys()].indexOf(name);
-    return { colour: COLOURS[index % COLOURS.length], dash: DASHES[Math.floor(index / COLOURS.length) % 3] };
+    const [colour, dash, outline] = this.looks[name];
+    return { colour: colour === BLACK ? "var(--ink)" : colour, dash: dash.map((length) => 2 * length), outline };
+  }
+
+  /* The method's marker at each point of its line, as in the figures; one point has no band, but a
+     bar from `low` to `high`. */
+  markers(outline, [low, high]) {
+    return (plot, series, from, to) => {
+      const fill = new Path2D(), stroke = new Path2D(), size = 8 * devicePixelRatio;
+      for (let at = from; at <= to; at++) {
+        const value = plot.data[series][at];
+        if (value === null) continue;
+        const x = plot.valToPos(plot.data[0][at], "x", true), y = (share) => plot.valToPos(share, "y", true);
+        outline.forEach(([right, up], k) => fill[k ? "lineTo" : "moveTo"](x + size * right, y(value) - size * up));
+        fill.closePath();
+        if (low === undefined) continue;
+        stroke.moveTo(x, y(low));
+        stroke.lineTo(x, y(high));
+      }
+      return { fill, stroke };
+    };
   }
 
   legend() {
     const buttons = [...this.methods.keys()].map((name) => {
-      const { colour, dash } = this.style(name);
+      const { colour, dash, outline } = this.style(name);
+      const corners = outline.map(([right, up]) => `${14 + 8 * right} ${6 - 8 * up}`);
       const line = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       line.setAttribute("viewBox", "0 0 28 12");
       line.setAttribute("aria-hidden", "true");
-      const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      for (const [key, value] of [["d", "M0 6H28"], ["stroke", colour], ["stroke-width", 3], ["stroke-dasharray", dash.join(" ")]]) stroke.setAttribute(key, value);
-      line.append(stroke);
+      for (const shape of [{ d: "M0 6H28", stroke: colour, "stroke-width": 2, "stroke-dasharray": dash.join(" ") }, { d: `M${corners.join("L")}Z`, fill: colour }]) {
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        for (const [key, value] of Object.entries(shape)) path.setAttribute(key, value);
+        line.append(path);
+      }
       const button = make("button", { type: "button", "aria-pressed": "true" }, line, name);
       button.addEventListener("click", () => {
         if (!this.shown.delete(name)) this.shown.add(name);
@@ -63,11 +85,14 @@ class Curves {
     const ink = css.getPropertyValue("--ink").trim(), grid = css.getPropertyValue("--line").trim();
     const data = [xs], series = [{}], bands = [];
     for (const name of names) {
-      const { colour, dash } = this.style(name);
+      const look = this.style(name), { dash } = look;
+      const colour = look.colour.startsWith("var") ? ink : look.colour;
       const rows = new Map(this.methods.get(name).map((row) => [at(row), row]));
       const values = (field) => xs.map((x) => rows.has(x) && rows.get(x)[field] !== undefined ? 100 * rows.get(x)[field] : null);
+      const [only] = rows.values(), alone = this.bands.checked && rows.size === 1 && only.ci_low !== undefined;
+      const reach = alone ? [100 * only.ci_low, 100 * only.ci_high] : [];
       data.push(values("score"));
-      series.push({ label: name, stroke: colour, dash, width: 2, spanGaps: true, points: { show: true, size: 7, fill: colour } });
+      series.push({ label: name, stroke: colour, dash, width: 2, spanGaps: true, points: { show: true, size: 7, width: 1.5, stroke: colour, fill: colour, paths: this.markers(look.outline, reach) } });
       if (this.bands.checked) {
         data.push(values("ci_high"), values("ci_low"));
         const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };

@@ -235,7 +235,7 @@ class Explorer {
       make("span", { class: "soft", dir: "auto" }, rollout.failed ?? [rollout.finish, `${rollout.completion_tokens ?? 0} tokens`].filter(Boolean).join(", ")),
     ];
     return this.folded(head, () => [
-      rollout.text === undefined ? make("p", { class: "note" }, rollout.failed ? "There is no text." : "The text is not in the cache that this page was made from.") : null,
+      rollout.text === undefined ? make("p", { class: "note" }, rollout.failed ? "There is no text." : "The text is not in the cache that this page was made from, or the task's data are not here (CAT_BENCH_CACHE, CAT_BENCH_DATA).") : null,
       rollout.reasoning ? this.folded([make("span", { class: "soft" }, "reasoning")], () => [written(rollout.reasoning, { math: this.parts.math.checked })], false) : null,
       rollout.text === undefined ? null : written(rollout.text, { math: this.parts.math.checked }),
       rollout.cut ? make("p", { class: "note" }, `Cut here; the whole text has ${rollout.cut} characters.`) : null,
@@ -275,7 +275,7 @@ function shortened(text) {
 function verdicts(met, criteria) {
   return make("ol", { class: "verdicts" }, ...met.map((yes, at) => {
     const [text, points] = criteria[at] ?? [`criterion ${at + 1}`, undefined];
-    return make("li", {}, make("span", { class: yes === (points === undefined || points > 0) ? "good" : "bad" }, yes ? "met" : "not met"), points === undefined ? ": " : ` (${points} points): `, make("bdi", {}, text));
+    return make("li", {}, make("span", { class: Boolean(yes) === (points === undefined || points > 0) ? "good" : "bad" }, yes ? "met" : "not met"), points === undefined ? ": " : ` (${points} points): `, make("bdi", {}, text));
   }));
 }
 
@@ -288,7 +288,7 @@ async function start() {
   const roles = [["anchor", run.anchor], ["judge", run.judge]].filter(([, name]) => name).map(([role, name]) => `${role} ${name}`);
   byId("facts").textContent = [`${run.questions.length} questions`, `${run.pool} rollouts each`, ...roles].join(" · ");
   new Table();
-  new Curves(run.table);
+  new Curves(run.table, run.looks);
   new Explorer();
   document.body.dataset.ready = "yes";
 }
