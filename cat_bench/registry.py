@@ -51,6 +51,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "self_certainty": "cat_bench.signals.self_certainty:SelfCertainty",
     },
     "scorer": {
+        "counsel": "cat_bench.counsel.scoring:Advice",
         "math_equal": "cat_bench.scorers.math_equal:MathEqual",
         "rubric": "cat_bench.scorers.rubric:Rubric",
     },
@@ -63,6 +64,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "task_rubric": "cat_bench.rewards.task_rubric:TaskRubric",
     },
     "backend": {
+        "counsel": "cat_bench.backends.hf:counsel",
         "hf": "cat_bench.backends.hf:HuggingFace",
         "inspect": "cat_bench.backends.inspect:Inspect",
         "lm-eval": "cat_bench.backends.lm_eval:LmEval",

@@ -15,7 +15,13 @@ from cat_bench.registry import known, load
 from cat_bench.types import Capability
 from cat_bench.validation import split_inline
 
-BUNDLED = "tally"
+BUNDLED = ("tally", "counsel")
+"""Models that come along; a task of the same name is theirs."""
+
+
+def bundled(task: str) -> str:
+    """The bundled model that plays a task for which no model is named."""
+    return task if task in BUNDLED else BUNDLED[0]
 
 
 def open_backend(
@@ -24,9 +30,9 @@ def open_backend(
     """The backend that `spec` names.
 
     `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed one's;
-    `tally` is the bundled model; a folder, or a Hub id such as `Qwen/Qwen3-4B`, means `hf`. Options
-    in braces go to the backend; `base_url` is for an `openai` one that names none. Raises
-    UnknownName, ConfigError, ModelError.
+    `tally` and `counsel` are the bundled models; a folder, or a Hub id such as `Qwen/Qwen3-4B`,
+    means `hf`. Options in braces go to the backend; `base_url` is for an `openai` one that names
+    none. Raises UnknownName, ConfigError, ModelError.
     """
     source = f"model {spec!r}"
     bare, options = split_inline(spec, source=source)
@@ -34,10 +40,10 @@ def open_backend(
     if kind not in known("backend"):
         if not (Path(bare).is_dir() or bare.count("/") == 1):
             raise UnknownName(
-                "model", spec, [BUNDLED, *(f"{each}:NAME" for each in known("backend"))]
+                "model", spec, [*BUNDLED, *(f"{each}:NAME" for each in known("backend"))]
             )
         kind, name = "hf", bare
-    if not name and kind != BUNDLED:
+    if not name and kind not in BUNDLED:
         raise ConfigError(source, "", f"names no model: write {kind}:NAME.")
     if kind == "openai" and base_url:
         options.setdefault("base_url", base_url)

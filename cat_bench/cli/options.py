@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cat_bench.backends.opening import BUNDLED
+from cat_bench.backends.opening import bundled
 from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError
 from cat_bench.types import JSON
@@ -18,23 +18,37 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 ROLES = ("policy", "anchor", "judge")
 PATH = click.Path(path_type=Path)
-OPTIONS = (
-    click.argument("task", required=False),
-    click.option("--model", "-m", help="[BACKEND:]NAME: tally, hf:PATH, openai:NAME, replay:POOL."),
-    click.option("--method", "methods", help="Comma-separated; NAME{key=value} sets parameters."),
-    click.option("--n", "budgets", help="Budgets in rollouts, comma-separated.  [1,2,4,8]"),
-    click.option("--pool", type=int, help="Rollouts per question.  [16]"),
-    click.option("--draws", type=int, help="Subsets per n where a method calls a model.  [4]"),
-    click.option("--limit", type=int, help="Only the first questions."),
-    click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
-    click.option("--anchor", help="The model that synthesises.  [the policy]"),
-    click.option("--judge", help="The model that judges.  [the policy]"),
-    click.option("--base-url", multiple=True, help="Where openai models are served; may repeat."),
-    click.option("--data", type=PATH, help="The task's data file."),
-    click.option("--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per 1M."),
-    click.option("--config", type=PATH, help="A run.yaml; options override it."),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of it."),
-)
+OPTIONS = {
+    "task": click.argument("task", required=False),
+    "model": click.option(
+        "--model", "-m", help="[BACKEND:]NAME: tally, hf:PATH, openai:NAME, replay:POOL."
+    ),
+    "methods": click.option(
+        "--method", "methods", help="Comma-separated; NAME{key=value} sets parameters."
+    ),
+    "budgets": click.option(
+        "--n", "budgets", help="Budgets in rollouts, comma-separated.  [1,2,4,8]"
+    ),
+    "pool": click.option("--pool", type=int, help="Rollouts per question.  [16]"),
+    "draws": click.option(
+        "--draws", type=int, help="Subsets per n where a method calls a model.  [4]"
+    ),
+    "limit": click.option("--limit", type=int, help="Only the first questions."),
+    "seed": click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
+    "anchor": click.option("--anchor", help="The model that synthesises.  [the policy]"),
+    "judge": click.option("--judge", help="The model that judges.  [the policy]"),
+    "base_url": click.option(
+        "--base-url", multiple=True, help="Where openai models are served; may repeat."
+    ),
+    "data": click.option("--data", type=PATH, help="The task's data file."),
+    "prices": click.option(
+        "--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per 1M."
+    ),
+    "config": click.option("--config", type=PATH, help="A run.yaml; options override it."),
+    "settings": click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of it."
+    ),
+}
 
 
 parallel_option = click.option(
@@ -46,9 +60,18 @@ parallel_option = click.option(
 
 def run_options(command: Command) -> Command:
     """Give a command the options of a run."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return options_named(*OPTIONS)(command)
+
+
+def options_named(*names: str) -> Callable[[Command], Command]:
+    """Give a command some of a run's options."""
+
+    def given(command: Command) -> Command:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return given
 
 
 def configurations(
@@ -78,7 +101,7 @@ def configurations(
         each = [{"task": name} for name in tasks]
     source = config or "cat-bench run"
     return [
-        validated(RunConfig, {"model": _model(own["task"]), **values, **own}, source=source)
+        validated(RunConfig, {"model": _model(str(own["task"])), **values, **own}, source=source)
         for own in each
     ]
 
@@ -87,7 +110,7 @@ def _model(task: str) -> str:
     """The model of a task for which none is named."""
     if task.startswith("pool:"):
         return f"replay:{task.removeprefix('pool:')}"
-    return task if task in BUNDLED else BUNDLED[0]
+    return bundled(task)
 
 
 def _numbers(text: str) -> list[int]:

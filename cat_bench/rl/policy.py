@@ -110,11 +110,12 @@ def weights(spec: str) -> str:
     Raises UsageError for a model that is served elsewhere or is not there.
     """
     bare, options = split_inline(spec, source=f"model {spec!r}")
-    if bare == BUNDLED:
-        return str(files("cat_bench") / "tally" / "model")
+    if bare in BUNDLED:
+        return str(files("cat_bench") / bare / "model")
     name = bare.removeprefix("hf:")
     if options or not (Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name)):
         raise UsageError(
-            f"{spec!r} cannot be trained here: name {BUNDLED}, a folder, or a model of the Hub."
+            f"{spec!r} cannot be trained here: name {' or '.join(BUNDLED)}, a folder, or a model "
+            "of the Hub."
         )
     return name

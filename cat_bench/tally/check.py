@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from cat_bench import report
 from cat_bench.config import RunConfig
 from cat_bench.session import results_root, run
 from cat_bench.tally import MODEL
-from cat_bench.tally.problems import Split, problems
+from cat_bench.tally.problems import Split, problem_rows
+from cat_bench.types import JSON
 
 QUESTIONS = 1000
 
@@ -28,11 +30,23 @@ def fresh_seed(model: Path = MODEL) -> int:
 
 def write_problems(path: Path, *, count: int, seed: int, split: Split = "test") -> None:
     """Write `count` fresh problems of a split as rows of the task's data file."""
+    write_rows(path, problem_rows(count, seed=seed, split=split))
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, JSON]]) -> None:
+    """Write the rows of a data file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for each in problems(count, seed=seed, split=split):
-            row = {"id": each.id, "problem": each.text, "answer": each.answer, "level": each.level}
-            file.write(json.dumps(row) + "\n")
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def measure(task: str, data: Path, *, pool: int) -> None:
+    """Run a task with the bundled model of its name on a data file, and print the table."""
+    config = RunConfig(task=task, model=task, data=data, pool=pool, out=data.parent / "run")
+    outcome = asyncio.run(run(config, command=[f"{task}-check"]))
+    report.write(outcome.folder)
+    click.echo(report.in_short(outcome.folder))
+    click.echo(f"Run: {os.path.relpath(outcome.folder)}", err=True)
 
 
 @click.command()
@@ -40,14 +54,9 @@ def write_problems(path: Path, *, count: int, seed: int, split: Split = "test") 
 @click.option("--pool", default=16, show_default=True, help="Rollouts per question.")
 def main(questions: int, pool: int) -> None:
     """Measure the bundled model on fresh problems with every method it can play."""
-    folder = results_root().parent / "tally-check"
-    data = folder / "problems.jsonl"
+    data = results_root().parent / "tally-check" / "problems.jsonl"
     write_problems(data, count=questions, seed=fresh_seed())
-    config = RunConfig(task="tally", model="tally", data=data, pool=pool, out=folder / "run")
-    outcome = asyncio.run(run(config, command=["tally-check"]))
-    report.write(outcome.folder)
-    click.echo(report.in_short(outcome.folder))
-    click.echo(f"Run: {os.path.relpath(outcome.folder)}", err=True)
+    measure("tally", data, pool=pool)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
+from cat_bench.types import JSON
+
 Split = Literal["test", "train"]
 Kind = Literal["loose", "boxed", "mixed"]
 
@@ -83,11 +85,15 @@ def stream(rng: random.Random, *, split: Split, most: int = len(LABELS)) -> Iter
             yield problem
 
 
+def problem_rows(count: int, *, seed: int, split: Split = "test") -> Iterator[dict[str, JSON]]:
+    """Yield problems as rows of the task's data file."""
+    for each in problems(count, seed=seed, split=split):
+        yield {"id": each.id, "problem": each.text, "answer": each.answer, "level": each.level}
+
+
 def task_lines() -> Iterator[str]:
     """Yield the lines of the bundled task's file."""
-    for problem in problems(TASK_COUNT, seed=TASK_SEED):
-        row = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
-        yield json.dumps(row | {"level": problem.level}) + "\n"
+    return (json.dumps(row) + "\n" for row in problem_rows(TASK_COUNT, seed=TASK_SEED))
 
 
 def split_of(text: str) -> Split:

@@ -14,7 +14,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 CONTEXT = 4096
-_VOCABULARY = 640
+VOCABULARY = 640
 _PAD, _END = "<|pad|>", "<|end|>"
 _ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 _CHAT_TEMPLATE = (
@@ -24,18 +24,18 @@ _CHAT_TEMPLATE = (
 
 
 def build_tokenizer(
-    corpus: Iterable[str], *, phrases: Iterable[str] = ()
+    corpus: Iterable[str], *, phrases: Iterable[str] = (), vocabulary: int = VOCABULARY
 ) -> PreTrainedTokenizerFast:
     """Learn the merges from ``corpus``; the chat template is saved with the tokenizer.
 
-    Each of the ``phrases`` is one token wherever it stands, which takes no merges.
+    Each of the ``phrases`` is one token wherever it stands, beside the ``vocabulary``.
     """
     model = Tokenizer(BPE())
     pieces = Split(Regex(r"\d{1,2}|\n*[^\d\n]+|\n+"), behavior="isolated")
     model.pre_tokenizer = Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
     model.decoder = ByteLevelDecoder()
     trainer = BpeTrainer(
-        vocab_size=_VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=[_PAD, _END, *_ROLES],
         initial_alphabet=ByteLevel.alphabet(),
         show_progress=False,

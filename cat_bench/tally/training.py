@@ -31,7 +31,7 @@ from transformers import (
 
 from cat_bench.tally.problems import P
 from cat_bench.tally.teaching import IGNORED, Lesson, Row, Subject, Teacher
-from cat_bench.tally.tokens import CONTEXT, build_tokenizer
+from cat_bench.tally.tokens import CONTEXT, VOCABULARY, build_tokenizer
 
 log = logging.getLogger("cat_bench.tally")
 
@@ -44,7 +44,7 @@ class Course(Generic[P]):
     """What one model is taught, when, and in which words; its functions are a module's own.
 
     ``lesson`` takes the fraction of the steps that is done, ``rows`` is how many a step has,
-    ``phrases`` are texts that become one token each.
+    ``phrases`` are texts that become one token each, beside a ``vocabulary`` of learned ones.
     """
 
     subject: Callable[[], Subject[P]]
@@ -52,6 +52,7 @@ class Course(Generic[P]):
     corpus: Callable[[], Iterable[str]]
     rows: int
     phrases: tuple[str, ...] = ()
+    vocabulary: int = VOCABULARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,10 @@ class Recipe:
 def train(recipe: Recipe, course: Course[P]) -> None:
     """Run the recipe and write model, tokenizer and configuration to ``recipe.out``."""
     recipe.out.mkdir(parents=True, exist_ok=True)
-    build_tokenizer(course.corpus(), phrases=course.phrases).save_pretrained(recipe.out)
+    tokenizer = build_tokenizer(
+        course.corpus(), phrases=course.phrases, vocabulary=course.vocabulary
+    )
+    tokenizer.save_pretrained(recipe.out)
     with (
         tempfile.TemporaryDirectory() as meeting,
         ProcessPoolExecutor(recipe.processes, mp_context=get_context("spawn")) as pool,

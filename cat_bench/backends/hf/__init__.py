@@ -217,4 +217,13 @@ class HuggingFace:
 
 def tally(**parameters: Any) -> HuggingFace:
     """The bundled model; takes what `HuggingFace` takes, but no path."""
-    return HuggingFace(str(files("cat_bench") / "tally" / "model"), **parameters)
+    return _bundled("tally", **parameters)
+
+
+def counsel(**parameters: Any) -> HuggingFace:
+    """The bundled model for what has no final answer, as `tally`."""
+    return _bundled("counsel", **parameters)
+
+
+def _bundled(name: str, **parameters: Any) -> HuggingFace:
+    return HuggingFace(str(files("cat_bench") / name / "model"), **parameters)

@@ -1,0 +1,118 @@
+"""What the model of `counsel` is taught: its journeys, its errors, its reply in each role."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from cat_bench.catalog import root
+from cat_bench.counsel.answers import (
+    CAREFUL,
+    COMBINED,
+    RASH,
+    RIGHT_SO_FAR,
+    Answer,
+    answer,
+    attempt,
+    combine,
+    criteria,
+    grade,
+    other_thing,
+    verdict,
+)
+from cat_bench.counsel.journeys import MOST, TOPICS, Journey, criterion, stream
+from cat_bench.prompts import Prompts
+from cat_bench.types import JSON
+
+#: What a user message asks for, by the name of its template.
+ROLES = ("prompt", "synthesis", "synthesis_aware", "criteria", "rubric", "match", "judge")
+#: Texts of one token each: whatever is looked up, copied, compared or always said alike.
+PHRASES = (
+    *(f"\nFor {topic}: " for topic in TOPICS),
+    *(criterion(topic, "") for topic in TOPICS),
+    *(f"\n- {circumstance}" for things in TOPICS.values() for circumstance, _ in things),
+    *(thing for things in TOPICS.values() for _, thing in things),
+    *(RASH, *CAREFUL, COMBINED, RIGHT_SO_FAR),
+    *(verdict(met) for met in (True, False)),
+    *('{"criteria": ["', '", "', '"]}'),
+)
+
+#: How often an answer to read closely is a combined one; how often a criterion is on any topic;
+#: how often a reference is matched against the same advice, and against all but one piece of it.
+_COMBINED_SHARE, _STRAY_SHARE, _SAME_SHARE, _NEAR_SHARE = 0.5, 0.1, 0.5, 0.25
+
+
+class Counsel:
+    """The subject `counsel`: combining advice, proposing criteria from it, and judging by them."""
+
+    def __init__(self) -> None:
+        self._prompts = Prompts(root() / "tasks" / "counsel")
+
+    def problems(self, rng: random.Random, *, most: int | None = None) -> Iterator[Journey]:
+        """Yield training journeys of at most ``most`` circumstances, without end."""
+        return stream(rng, split="train", most=most or MOST)
+
+    def question(self, problem: Journey) -> str:
+        """Return the user message that asks the policy."""
+        return self.message("prompt", problem=problem.text)
+
+    def attempt(
+        self, problem: Journey, rng: random.Random, *, noise: float, to_read: bool = False
+    ) -> str:
+        """Return an answer that errs by the law."""
+        return attempt(problem, rng, noise=noise)
+
+    def exchange(
+        self, role: str, problem: Journey, drafts: Sequence[str], rng: random.Random
+    ) -> tuple[str, str]:
+        """Return the message of a role and the reply; all but a synthesis read one answer."""
+        combined = answer(COMBINED, combine(problem, list(map(Answer.parse, drafts))))
+        if role.startswith("synthesis"):
+            return self.message(role, question=problem.text, drafts=list(drafts)), combined
+        read = Answer.parse(combined if rng.random() < _COMBINED_SHARE else drafts[0])
+        if role == "criteria":
+            return self.message(role, response=read.text), criteria(read)
+        if role == "judge":
+            asked = self.message(role, question=problem.text, response=read.text)
+            return asked, grade(problem, read)
+        if role == "match":
+            reference = _reference(read, combined, rng)
+            asked = self.message(role, reference=reference.text, response=read.text)
+            return asked, verdict(reference.things == read.things)
+        claim = _claim(read, rng)
+        return self.message(role, response=read.text, criterion=claim), verdict(read.meets(claim))
+
+    def message(self, role: str, **values: JSON) -> str:
+        """Render the one user message of a role."""
+        return self._prompts.render(role, **values)
+
+
+def corpus() -> Iterator[str]:
+    """Yield texts from which the tokenizer learns the phrases around those of ``PHRASES``."""
+    rng, subject = random.Random("corpus"), Counsel()
+    for journey in islice(subject.problems(rng), 500):
+        draft = subject.attempt(journey, rng, noise=1.0)
+        yield from (rng.choice([*CAREFUL, RASH, COMBINED, RIGHT_SO_FAR]), subject.question(journey))
+        for role in ROLES[1:]:
+            yield from subject.exchange(role, journey, [draft], rng)
+
+
+def _claim(read: Answer, rng: random.Random) -> str:
+    """Draw a criterion that an answer meets, or does not although it speaks of it, or a stray."""
+    if not read.things or rng.random() < _STRAY_SHARE:
+        topic = rng.choice(list(TOPICS))
+        return criterion(topic, other_thing(topic, "", rng))
+    topic, thing = rng.choice(list(read.things.items()))
+    if rng.random() < 0.5:
+        thing = other_thing(topic, thing, rng)
+    return criterion(topic, thing)
+
+
+def _reference(read: Answer, combined: str, rng: random.Random) -> Answer:
+    """Draw an answer of the same advice, of all but one piece of it, or the combined answer."""
+    things, luck = dict(read.things), rng.random()
+    if not things or luck > _SAME_SHARE + _NEAR_SHARE:
+        return Answer.parse(combined)
+    if luck > _SAME_SHARE:
+        topic = rng.choice(list(things))
+        things[topic] = other_thing(topic, things[topic], rng)
+    return Answer.parse(answer(rng.choice([*CAREFUL, RASH, COMBINED]), list(things.items())))
