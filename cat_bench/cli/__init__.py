@@ -15,6 +15,7 @@ import click
 from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
+    "audit": "say which estimates make the best rewards, before any training",
     "cache": "look after the cache: info, verify, export, import, prune",
     "claims": "hold a run against a paper's claims",
     "compare": "put several runs into one paired table",

@@ -1,0 +1,53 @@
+"""What an audit of rewards compares: each reward with each estimator that it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.rewards import POSITIVE, estimates, reward
+from cat_bench.types import Need, Reward, SupervisedReward
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One reward, and the estimator that it holds rollouts against; None: none but its own."""
+
+    estimator: str | None
+    spec: str
+    reward: Reward | SupervisedReward
+
+    @property
+    def name(self) -> str:
+        """Both, in words."""
+        return f"{self.estimator} with {self.spec}" if self.estimator else self.spec
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it sees the target: a control."""
+        return isinstance(self.reward, SupervisedReward)
+
+    @property
+    def positive(self) -> float:
+        """From where on a rollout counts as rewarded."""
+        return float(getattr(self.reward, "positive", POSITIVE))
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the reward cannot work without."""
+        return frozenset(getattr(self.reward, "needs", ()))
+
+
+def candidates(estimators: Sequence[str], rewards: Sequence[str]) -> list[Candidate]:
+    """Each reward with each estimator that it leaves open, once.
+
+    Raises UnknownName, ConfigError.
+    """
+    found: dict[str, Candidate] = {}
+    for spec in rewards:
+        if estimates(spec):
+            each = [Candidate(name, spec, reward(spec, estimator=name)) for name in estimators]
+        else:
+            each = [Candidate(None, spec, reward(spec))]
+        found |= {candidate.name: candidate for candidate in each}
+    return list(found.values())

@@ -1,0 +1,106 @@
+"""Pseudo-labels for a trainer: one row per question, of its first group, as JSONL or Parquet.
+
+`trl` is a prompt-only dataset of TRL in the conversational format (a column `prompt` of messages)
+with further columns, which its trainers hand to reward functions. `verl` is verl's RL dataset:
+`data_source`, `prompt`, `ability`, `reward_model` {style, ground_truth} and `extra_info`; its
+ground truth is the reference's final answer where the task has answers, else the reference, and
+empty where the estimator abstained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from cat_bench.audit.groups import Labelled
+from cat_bench.catalog import Task
+from cat_bench.errors import UsageError
+from cat_bench.types import JSON, AnswerScorer
+
+Shape: TypeAlias = Literal["trl", "verl"]
+SUFFIXES = (".jsonl", ".parquet")
+
+
+def check(path: Path) -> None:
+    """Raises UsageError for a file that is neither JSONL nor Parquet, or has no folder."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"--export {path} should end in .jsonl or .parquet.")
+    if not path.parent.is_dir():
+        raise UsageError(f"--export {path}: there is no folder {path.parent}.")
+
+
+def rows(groups: Sequence[Labelled], task: Task, *, shape: Shape) -> Iterator[dict[str, JSON]]:
+    """One row per question, in the order of the dataset."""
+    firsts: dict[str, Labelled] = {}
+    for group in groups:
+        firsts.setdefault(group.sample.question.id, group)
+    for index, group in enumerate(firsts.values()):
+        yield _trl(group) if shape == "trl" else _verl(group, task, index)
+
+
+def write(path: Path, found: Sequence[dict[str, JSON]], *, shape: Shape) -> None:
+    """Write rows to `path`; raises UsageError where it cannot be written."""
+    try:
+        if path.suffix == ".jsonl":
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+            path.write_bytes(text.encode("utf-8", "backslashreplace"))
+        else:
+            _parquet(path, found, shape)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _trl(group: Labelled) -> dict[str, JSON]:
+    return {"prompt": [dict(m) for m in group.sample.question.messages], **_labels(group)}
+
+
+def _verl(group: Labelled, task: Task, index: int) -> dict[str, JSON]:
+    reference, scorer = group.rewarded.reference or "", task.scorer
+    answers = isinstance(scorer, AnswerScorer)
+    truth = (scorer.answer(reference) or "") if isinstance(scorer, AnswerScorer) else reference
+    return {
+        "data_source": task.name,
+        "prompt": [dict(m) for m in group.sample.question.messages],
+        "ability": task.name,
+        "reward_model": {"style": "rule" if answers else "model", "ground_truth": truth},
+        "extra_info": {"split": "train", "index": index, **_labels(group)},
+    }
+
+
+def _labels(group: Labelled) -> dict[str, JSON]:
+    rubric = group.rewarded.notes.get("rubric")
+    return {
+        "question_id": group.sample.question.id,
+        "reference": group.rewarded.reference,
+        "completions": [rollout.text for rollout in group.rollouts],
+        "rewards": list(group.rewarded.values),
+        "rubric": rubric,
+    }
+
+
+def _parquet(path: Path, found: Sequence[dict[str, JSON]], shape: Shape) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, texts = pa.string(), pa.list_(pa.string())
+    prompt = pa.list_(pa.struct([("role", text), ("content", text)]))
+    labels = [
+        ("question_id", text),
+        ("reference", text),
+        ("completions", texts),
+        ("rewards", pa.list_(pa.float64())),
+        ("rubric", texts),
+    ]
+    schemas = {
+        "trl": [("prompt", prompt), *labels],
+        "verl": [
+            ("data_source", text),
+            ("prompt", prompt),
+            ("ability", text),
+            ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
+            ("extra_info", pa.struct([("split", text), ("index", pa.int64()), *labels])),
+        ],
+    }
+    pq.write_table(pa.Table.from_pylist(list(found), schema=pa.schema(schemas[shape])), path)

@@ -1,0 +1,128 @@
+"""Groups of a pool with targets, rewarded by every candidate, as training would meet them.
+
+A group is a block of the pool as a run deals it out, partitioned by itself: the calls of a run are
+those of an audit. The target is used for nothing but the truth, and for the controls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any
+
+from cat_bench.audit.candidates import Candidate
+from cat_bench.audit.rewards import Audited
+from cat_bench.bench import Bench, rollout_rows
+from cat_bench.costs import Charge, costs, spent
+from cat_bench.errors import NotAvailable
+from cat_bench.evaluation import Evaluation
+from cat_bench.plan import blocks
+from cat_bench.results import RolloutRow
+from cat_bench.rewarding import Rewarded, rewarded
+from cat_bench.session import missing
+from cat_bench.types import Rollout, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One group under one reward, and what is found of it."""
+
+    sample: Sample
+    rollouts: Sequence[Rollout]
+    rewarded: Rewarded
+    audited: Audited
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Rewards groups of `size` rollouts by the candidates; `unavailable` says which cannot work."""
+
+    bench: Bench
+    listed: Sequence[Candidate]
+    size: int
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for each in self.listed:
+            if reason := missing(each.needs, self.bench.task, self.bench.roles):
+                self.unavailable[each.name] = reason
+
+    async def question(self, sample: Sample) -> tuple[list[RolloutRow], dict[str, list[Labelled]]]:
+        """The question's rollouts, and its groups by the candidate's name."""
+        evaluation = await self.bench.evaluation(sample)
+        by_slot = {r.slot: r for r in evaluation.rollouts}
+        order = evaluation.order
+        dealt = [[order[index] for index in block] for block in blocks(len(order), self.size)]
+        groups = [
+            [by_slot[slot] for slot in slots] for slots in dealt if by_slot.keys() >= {*slots}
+        ]
+        found = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
+        rows = rollout_rows(evaluation)
+        self.bench.count([], rows)
+        self.bench.census.scoring.update(spent(evaluation.scoring))
+        names = [each.name for each in self.listed]
+        return rows, {name: [each[name] for each in found if name in each] for name in names}
+
+    async def _group(self, evaluation: Evaluation, group: Sequence[Rollout]) -> dict[str, Labelled]:
+        memory: dict[Hashable, asyncio.Future[Any]] = {}
+        able = [each for each in self.listed if each.name not in self.unavailable]
+        found = await asyncio.gather(*(self._one(each, evaluation, group, memory) for each in able))
+        return {each.name: one for each, one in zip(able, found, strict=True) if one}
+
+    async def _one(
+        self,
+        candidate: Candidate,
+        evaluation: Evaluation,
+        group: Sequence[Rollout],
+        memory: dict[Hashable, asyncio.Future[Any]],
+    ) -> Labelled | None:
+        bench = self.bench
+        try:
+            found = await rewarded(
+                candidate.reward,
+                evaluation.sample,
+                group,
+                roles=bench.roles,
+                grader=bench.grader,
+                prompts=bench.task.prompts,
+                memory=memory,
+            )
+        except NotAvailable as reason:
+            self.unavailable[candidate.name] = str(reason)
+            return None
+        return Labelled(evaluation.sample, group, found, await self._held(found, evaluation, group))
+
+    async def _held(
+        self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
+    ) -> Audited:
+        """The rewards beside the truth."""
+        notes = found.notes
+        pool = [Charge.of("policy", rollout.reply) for rollout in group]
+        cost = costs(len(pool), pool=pool, bill=found.bill)
+        return Audited(
+            question=found.question,
+            cluster=evaluation.sample.cluster,
+            values=found.values,
+            truth=[evaluation.scores[rollout.text].value for rollout in group],
+            label=await self._label(found, evaluation),
+            abstained="abstained" in notes,
+            fallback="fallback" in notes,
+            failed=notes.get("failed"),
+            proposed=notes.get("proposed"),
+            met=[met for met in notes.get("met", ()) if met is not None],
+            calls=cost["calls"],
+            tokens=cost["prompt_tokens"] + cost["completion_tokens"] or nan,
+        )
+
+    async def _label(self, found: Rewarded, evaluation: Evaluation) -> float | None:
+        """The task's score of the reference; what that takes is on the bill of grading."""
+        if "abstained" in found.notes:
+            return 0.0
+        if found.reference is None:
+            return None
+        ctx = evaluation.context()
+        scores = await self.bench.grader.scores(evaluation.sample, [found.reference], ctx)
+        evaluation.scoring.extend(ctx.bill)
+        return scores[found.reference].value

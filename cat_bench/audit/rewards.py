@@ -1,0 +1,209 @@
+"""The audit of rewards before any training: does a reward push the right rollouts?
+
+Everything is measured on groups whose truth is known: the task's own score of each rollout, right
+from 0.5 on. The question is the unit of every interval: a question's groups are averaged, or summed
+in a ratio. Rollouts without a reward or a score are left out and counted; NaN stands for what
+cannot be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import nan
+from statistics import fmean
+from typing import TypeAlias
+
+import numpy as np
+from scipy.stats import rankdata
+
+from cat_bench.intervals import (
+    Difference,
+    Interval,
+    mean_interval,
+    paired_difference,
+    ratio_interval,
+)
+from cat_bench.rewards import POSITIVE
+from cat_bench.rewards.advantages import SAME, advantages
+
+RIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """One group under one reward: its rewards and the truth, both in the rollouts' order."""
+
+    question: str
+    values: Sequence[float | None]
+    truth: Sequence[float | None]
+    cluster: str | None = None
+    label: float | None = None
+    """The task's score of the reference; 0 where the estimator abstained; None: there is none."""
+    abstained: bool = False
+    fallback: bool = False
+    failed: str | None = None
+    proposed: int | None = None
+    """Criteria of the rubric before duplicates went; None where there is no rubric."""
+    met: Sequence[Sequence[bool]] = ()
+    """Verdicts by scored rollout and criterion."""
+    calls: float = nan
+    tokens: float = nan
+    """Read and written; NaN: not known."""
+
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Reward and truth of each rollout that has both."""
+        both = zip(self.values, self.truth, strict=True)
+        return [(v, t) for v, t in both if v is not None and t is not None]
+
+
+Measure: TypeAlias = Callable[[Audited], float | None]
+"""What is found of one group; None: nothing."""
+Side: TypeAlias = tuple[Sequence[Audited], Measure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What is found of one reward over all groups.
+
+    `abstained`, `fallbacks` and `failed` count groups, `unscored` rollouts without a reward.
+    """
+
+    groups: int
+    abstained: int
+    fallbacks: int
+    failed: int
+    unscored: int
+    label_accuracy: Interval
+    """The mean score of the references."""
+    reward_accuracy: Interval
+    """The share of rollouts that are rewarded if and only if they are right."""
+    false_positives: Interval
+    """The share of wrong rollouts that are rewarded."""
+    false_negatives: Interval
+    """The share of right rollouts that are not."""
+    silent: Interval
+    """The share of groups in which no rollout has an advantage."""
+    advantage_error: Interval
+    """The share of the advantages' absolute mass that pushes a rollout the wrong way."""
+    rank_correlation: Interval
+    """Spearman's, of rewards and truth within a group; none where either is constant."""
+    criteria: float
+    """Different criteria per rubric."""
+    duplicates: float
+    """The share of proposed criteria that say what another one says."""
+    always_yes: float
+    """The share of criteria that every rollout of their group meets: they tell nothing apart."""
+    always_no: float
+    """The share that none of them meets."""
+    calls: float
+    """Per group, its rollouts included."""
+    tokens: float
+    """Per group, read and written, its rollouts included."""
+
+
+def figures(groups: Sequence[Audited], *, positive: float = POSITIVE) -> Figures:
+    """What these groups say of one reward; a rollout is rewarded from `positive` on."""
+    return Figures(
+        groups=len(groups),
+        abstained=sum(group.abstained for group in groups),
+        fallbacks=sum(group.fallback for group in groups),
+        failed=sum(group.failed is not None for group in groups),
+        unscored=sum(value is None for group in groups for value in group.values),
+        label_accuracy=_mean(groups, lambda group: group.label),
+        reward_accuracy=_mean(groups, lambda group: accuracy(group, positive)),
+        false_positives=_ratio(groups, lambda group: _missed(group, positive, right=False)),
+        false_negatives=_ratio(groups, lambda group: _missed(group, positive, right=True)),
+        silent=_mean(groups, lambda group: float(not any(advantages(group.values)))),
+        advantage_error=_ratio(groups, misdirected),
+        rank_correlation=_mean(groups, rank_correlation),
+        **_of_rubrics(groups),
+        calls=_average([group.calls for group in groups]),
+        tokens=_average([group.tokens for group in groups]),
+    )
+
+
+def accuracy(group: Audited, positive: float = POSITIVE) -> float | None:
+    """The share of a group's rollouts that are rewarded if and only if they are right."""
+    hits = [(value >= positive) == (truth >= RIGHT) for value, truth in group.pairs]
+    return fmean(hits) if hits else None
+
+
+def misdirected(group: Audited) -> tuple[float, float]:
+    """The absolute mass of a group's advantages that has the wrong sign, and all of it.
+
+    An advantage is (R - mean) / sd within the group. Its right sign is that of the gold reward's
+    advantage, the truth less the group's mean; where gold has none, because all are equally right,
+    a right rollout should go up and a wrong one down. So in a group without a single right rollout
+    half of any push is wrong. For 0/1 truth this is: right up, wrong down.
+    """
+    values, truth = zip(*group.pairs, strict=True) if group.pairs else ((), ())
+    gold = advantages(truth)
+    signs = gold if any(gold) else [1.0 if t >= RIGHT else -1.0 for t in truth]
+    pushed = [(a or 0.0, s or 0.0) for a, s in zip(advantages(values), signs, strict=True)]
+    return sum(abs(a) for a, s in pushed if a * s < 0), sum(abs(a) for a, _ in pushed)
+
+
+def rank_correlation(group: Audited) -> float | None:
+    """Spearman's correlation of rewards and truth; None where either is constant."""
+    sides = list(zip(*group.pairs, strict=True))
+    if not sides or any(np.ptp(side) <= SAME for side in sides):
+        return None
+    return float(np.corrcoef(*map(rankdata, sides))[0, 1])
+
+
+def apart(first: Side, second: Side) -> Difference:
+    """The paired difference of each side's measure, over the questions for which both have it."""
+    clusters = {group.question: group.cluster for group in first[0]}
+    one, other = _by_question(*first), _by_question(*second)
+    shared = [question for question in one if question in other]
+    values = [[side[question] for question in shared] for side in (one, other)]
+    return paired_difference(*values, clusters=[clusters[question] for question in shared])
+
+
+def _missed(group: Audited, positive: float, *, right: bool) -> tuple[float, float]:
+    """Of the group's right (or wrong) rollouts, how many are rewarded like the others; and all."""
+    own = [value >= positive for value, truth in group.pairs if (truth >= RIGHT) == right]
+    return float(sum(rewarded != right for rewarded in own)), float(len(own))
+
+
+def _of_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
+    """The figures of self-proposed rubrics."""
+    found = [group for group in groups if group.proposed is not None and group.met]
+    criteria = [verdicts for group in found for verdicts in zip(*group.met, strict=True)]
+    proposed = sum(group.proposed or 0 for group in found)
+    return {
+        "criteria": len(criteria) / len(found) if found else nan,
+        "duplicates": 1 - len(criteria) / proposed if proposed else nan,
+        "always_yes": _average([all(verdicts) for verdicts in criteria]),
+        "always_no": _average([not any(verdicts) for verdicts in criteria]),
+    }
+
+
+def _by_question(groups: Sequence[Audited], of: Measure) -> dict[str, float]:
+    """Each question's mean over its groups, where there is any."""
+    found: dict[str, list[float]] = {}
+    for group in groups:
+        if (value := of(group)) is not None:
+            found.setdefault(group.question, []).append(value)
+    return {question: fmean(values) for question, values in found.items()}
+
+
+def _mean(groups: Sequence[Audited], of: Measure) -> Interval:
+    clusters = {group.question: group.cluster for group in groups}
+    found = _by_question(groups, of)
+    return mean_interval(list(found.values()), clusters=[clusters[q] for q in found])
+
+
+def _ratio(groups: Sequence[Audited], of: Callable[[Audited], tuple[float, float]]) -> Interval:
+    hits, trials = dict[str, float](), dict[str, float]()
+    for group in groups:
+        hit, tried = of(group)
+        hits[group.question] = hits.get(group.question, 0.0) + hit
+        trials[group.question] = trials.get(group.question, 0.0) + tried
+    return ratio_interval(list(hits.values()), list(trials.values()))
+
+
+def _average(values: Sequence[float]) -> float:
+    return fmean(values) if values else nan

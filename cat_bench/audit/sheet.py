@@ -1,0 +1,157 @@
+"""An audit of rewards from start to record: what was audited, each candidate's figures, the answer.
+
+The answer compares the two best candidates that see no target: by reward accuracy, or, where the
+task's scores are graded, by the rank correlation with them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from functools import partial
+from math import isnan
+from pathlib import Path
+
+from cat_bench.audit.candidates import Candidate
+from cat_bench.audit.groups import Auditor, Labelled
+from cat_bench.audit.rewards import Audited, accuracy, apart, figures, rank_correlation
+from cat_bench.catalog import Task
+from cat_bench.config import RunConfig
+from cat_bench.errors import UsageError
+from cat_bench.flow import in_order
+from cat_bench.intervals import Interval
+from cat_bench.record import PoolDigest, findings, invocation
+from cat_bench.session import Watch, folder_of, opened
+from cat_bench.types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A finished audit: its record, and each candidate's groups in the order of the dataset."""
+
+    task: Task
+    folder: Path
+    record: Mapping[str, JSON]
+    groups: Mapping[str, Sequence[Labelled]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every rollout is there and has its reward, where rewards could be had at all."""
+        lacking = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
+        return not (lacking or any(row["unscored"] for row in self.record["rewards"]))
+
+
+async def audit(
+    config: RunConfig,
+    listed: Sequence[Candidate],
+    *,
+    group: int = 8,
+    command: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> Sheet:
+    """Audit the candidates on groups of `group` rollouts; calls what a run of them would call.
+
+    Raises UsageError before anything is paid for.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    async with opened(config) as ready:
+        bench = ready.bench
+        if not 2 <= group <= bench.settings.pool:
+            raise UsageError(
+                f"--group {group} does not fit a pool of {bench.settings.pool} rollouts: "
+                f"give a size from 2 to {bench.settings.pool}."
+            )
+        auditor = Auditor(bench, listed, group)
+        asked = {"group": group, "rewards": [each.name for each in listed]}
+        record = {**ready.record, "audit": asked}
+        folder = config.out or folder_of(bench.task, config, record)
+        if watch:
+            watch.start(bench.task.name, ready.survey.questions, ready.meters)
+        groups: dict[str, list[Labelled]] = {each.name: [] for each in listed}
+        pool = PoolDigest()
+        async for rows, found in in_order(auditor.question, ready.samples(), window=bench.window):
+            pool.add(rows)
+            for name, own in found.items():
+                groups[name] += own
+            if watch:
+                watch.advance()
+        seconds = time.perf_counter() - clock
+        made = invocation(command, ready.meters, started=started, seconds=seconds)
+    audited = {name: [each.audited for each in own] for name, own in groups.items()}
+    rows_ = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
+    whole = {
+        **findings(record, bench.census, survey=ready.survey, pool=pool),
+        "reasons": _reasons(groups),
+        "rewards": rows_,
+        "answer": _answer(listed, rows_, audited, graded=bench.grader.graded),
+        "invocations": [made],
+    }
+    return Sheet(bench.task, folder, whole, groups)
+
+
+def _row(
+    candidate: Candidate, groups: Sequence[Audited], unavailable: Mapping[str, str]
+) -> dict[str, JSON]:
+    """A candidate's figures, flat: an interval is NAME, NAME_low and NAME_high; NaN is None."""
+    row: dict[str, JSON] = {
+        "name": candidate.name,
+        "estimator": candidate.estimator,
+        "reward": candidate.spec,
+        "supervised": candidate.supervised,
+        "reason": unavailable.get(candidate.name),
+    }
+    found = figures(groups, positive=candidate.positive)
+    for each in fields(found):
+        value = getattr(found, each.name)
+        if isinstance(value, Interval):
+            row |= {each.name: value.mean}
+            row |= {f"{each.name}_low": value.low, f"{each.name}_high": value.high}
+        else:
+            row[each.name] = value
+    row["flag"] = found.reward_accuracy.flag
+    return {name: _known(value) for name, value in row.items()}
+
+
+def _answer(
+    listed: Sequence[Candidate],
+    rows: Sequence[Mapping[str, JSON]],
+    audited: Mapping[str, Sequence[Audited]],
+    *,
+    graded: bool,
+) -> dict[str, JSON] | None:
+    """The best candidate without a target, the next one, and how far apart they are."""
+    by = "rank_correlation" if graded else "reward_accuracy"
+    worth = {row["name"]: row[by] for row in rows if row[by] is not None}
+    ranked = [each for each in listed if not each.supervised and each.name in worth]
+    ranked = sorted(ranked, key=lambda each: -worth[each.name])[:2]
+    if not ranked:
+        return None
+    best: dict[str, JSON] = {"by": by, "first": ranked[0].name, "value": worth[ranked[0].name]}
+    if len(ranked) < 2:
+        return best
+    first, second = (
+        (audited[c.name], rank_correlation if graded else partial(accuracy, positive=c.positive))
+        for c in ranked
+    )
+    difference = asdict(apart(first, second))
+    return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in difference.items()}}
+
+
+def _reasons(groups: Mapping[str, Sequence[Labelled]]) -> dict[str, JSON]:
+    """By candidate, why groups and rollouts are not what was asked for, with counts."""
+    found = {}
+    for name, own in groups.items():
+        notes = [each.rewarded.notes for each in own]
+        kinds = ("abstained", "failed", "fallback")
+        why = Counter(note[kind] for note in notes for kind in kinds if kind in note)
+        why.update(reason for note in notes for reason in note.get("unscored", {}).values())
+        if why:
+            found[name] = dict(why.most_common())
+    return found
+
+
+def _known(value: JSON) -> JSON:
+    return None if isinstance(value, float) and isnan(value) else value

@@ -1,0 +1,79 @@
+"""`cat-bench audit TASK`: which reference should I train on? Answered before any training."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from cat_bench.audit.export import Shape
+from cat_bench.cli.options import PATH, configurations, options_named
+from cat_bench.cli.progress import Progress
+from cat_bench.errors import UsageError
+from cat_bench.types import JSON
+from cat_bench.validation import split_list
+
+ROLLOUTS = ("task", "model", "pool", "limit", "seed", "anchor", "judge", "base_url", "data")
+
+
+@click.command()
+@options_named(*ROLLOUTS, "config", "settings")
+@click.option("--estimator", default="majority,cat", show_default=True, help="Methods, by commas.")
+@click.option("--reward", default="equivalence", show_default=True, help="Rewards, by commas.")
+@click.option("--group", type=int, default=8, show_default=True, help="Rollouts per group.")
+@click.option("--out", type=PATH, help="Folder of the audit.")
+@click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
+@click.option("--export", type=PATH, help="Write pseudo-labels to this .jsonl or .parquet.")
+@click.option(
+    "--format", "shape", type=click.Choice(get_args(Shape)), default="trl", show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+def audit(
+    *,
+    estimator: str,
+    reward: str,
+    group: int,
+    export: Path | None,
+    shape: Shape,
+    as_json: bool,
+    **given: JSON,
+) -> None:
+    """Reward the rollouts of TASK by every estimator and reward, and hold that against the truth.
+
+    Rewards are equivalence, rubric, judge_match, scrl and, as controls that see the target, gold
+    and task_rubric; NAME{key=value} sets parameters. With --export there is one estimator and one
+    reward, and what they give becomes training data.
+    """
+    from cat_bench.audit.candidates import candidates
+    from cat_bench.audit.export import check, rows, write
+    from cat_bench.audit.sheet import audit as audited
+    from cat_bench.report import audit as report
+
+    config, *others = configurations(methods=estimator, budgets=None, **given)
+    if others:
+        raise UsageError("an audit is of one task.")
+    listed = candidates(split_list(estimator), split_list(reward))
+    if not listed:
+        raise UsageError("give --reward, such as --reward equivalence.")
+    if export:
+        check(export)
+        if len(listed) > 1:
+            raise UsageError("--export takes one estimator and one reward.")
+    with Progress() as progress:
+        sheet = asyncio.run(
+            audited(config, listed, group=group, command=sys.argv[1:], watch=progress)
+        )
+    report.write(sheet.folder, sheet.record)
+    if export:
+        found = list(rows(sheet.groups[listed[0].name], sheet.task, shape=shape))
+        write(export, found, shape=shape)
+        click.echo(f"wrote {len(found):,} questions to {export}", err=True)
+    click.echo(json.dumps(sheet.record, indent=2) if as_json else report.render(sheet.record))
+    click.echo(f"Audit: {sheet.folder}", err=True)
+    if not sheet.complete:
+        click.echo("Incomplete: run the same command again to fill the gaps.", err=True)
+        sys.exit(1)

@@ -1,0 +1,181 @@
+"""An audit of rewards on disk: `audit.md` for people, `audit.csv` and `audit.json` for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cat_bench.errors import UsageError
+from cat_bench.report.cells import cell, p_value, pipe, questions
+from cat_bench.report.files import place
+from cat_bench.types import JSON
+
+_SHARES = {
+    "label_accuracy": "label accuracy, %",
+    "reward_accuracy": "reward accuracy, %",
+    "false_positives": "false positives, %",
+    "false_negatives": "false negatives, %",
+    "silent": "no advantage, %",
+    "advantage_error": "advantage error, %",
+}
+_RUBRICS = {
+    "duplicates": "duplicates, %",
+    "always_yes": "always yes, %",
+    "always_no": "always no, %",
+}
+_COUNTS = ("abstained", "fallbacks", "unscored")
+_READING = (
+    "A rollout is right if the task scores it 0.5 or more, and rewarded from 0.5 on (`scrl`: from "
+    "0.1875). *Label accuracy* is the reference's score, 0 for an abstention. *Advantage error* is "
+    "the share of the group-normalised advantages' mass that pushes a rollout against the gold "
+    "reward's advantage, or, where gold has none, a wrong one up or a right one down. Intervals "
+    "are 95 %, over questions; calls and tokens are a group's, its rollouts included."
+)
+_NAMES = {"reward_accuracy": "reward accuracy", "rank_correlation": "rank correlation"}
+
+
+def write(folder: Path, record: Mapping[str, JSON]) -> list[Path]:
+    """Write the three files and say where they are; raises UsageError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+    table = io.StringIO()
+    rows = record["rewards"]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    whole = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    contents = {
+        "audit.md": render(record),
+        "audit.csv": table.getvalue(),
+        "audit.json": whole + "\n",
+    }
+    return [
+        place(folder / name, text.encode("utf-8", "backslashreplace"))
+        for name, text in contents.items()
+    ]
+
+
+def render(record: Mapping[str, JSON]) -> str:
+    """The audit in Markdown: the tables, the notes, and the answer in the last line."""
+    config, group = record["config"], record["audit"]["group"]
+    there = [row for row in record["rewards"] if row["reason"] is None]
+    ranked = sorted(there, key=_rank)
+    named = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
+    facts = [questions(record), f"groups of {group} rollouts", *named]
+    graded = record["task"]["graded"]
+    blocks = [
+        f"# Rewards on {cell(config['task'])} · {cell(config['model'])}",
+        " · ".join(facts),
+        _main(ranked, graded=graded),
+        *([_rubrics(own)] if (own := [r for r in ranked if r["criteria"] is not None]) else []),
+        *_notes(record, ranked),
+        _READING,
+        answer(record),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def answer(record: Mapping[str, JSON]) -> str:
+    """Which reference to train on, in one line."""
+    found, asked = record["answer"], "**Which reference should I train on?**"
+    if not found:
+        return f"{asked} No reward could be measured."
+    scale, unit, name = _scale(found["by"])
+    first = f"{asked} {cell(found['first'])}: {name} {_number(found['value'], scale)}{unit}"
+    if "second" not in found:
+        return f"{first}; there is nothing to compare it with."
+    mean, low, high = (found[key] for key in ("mean", "low", "high"))
+    if low is None:
+        return f"{first}; too few questions to compare it with {cell(found['second'])}."
+    points = " points" if unit else ""
+    gap = f"{mean * scale:+.{1 if unit else 2}f} [{low * scale:+.{1 if unit else 2}f}, "
+    gap += f"{high * scale:+.{1 if unit else 2}f}]{points}"
+    sure = "" if low > 0 else ": these questions do not tell them apart"
+    return (
+        f"{first}, {gap} against {cell(found['second'])} "
+        f"(paired over {found['n']:,} questions, p {p_value(found['p'])}){sure}."
+    )
+
+
+def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
+    columns = {
+        "estimator": [cell(row["estimator"] or "") for row in rows],
+        "reward": [_reward(row) for row in rows],
+        **{title: [_share(row, name) for row in rows] for name, title in _SHARES.items()},
+    }
+    if graded:
+        columns["rank correlation"] = [_correlation(row) for row in rows]
+    columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
+    columns |= {
+        "calls": [_count(row["calls"], 1) for row in rows],
+        "tokens": [_count(row["tokens"], 0) for row in rows],
+    }
+    return pipe(columns, left=("estimator", "reward"))
+
+
+def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
+    columns = {
+        "estimator": [cell(row["estimator"] or "") for row in rows],
+        "reward": [_reward(row) for row in rows],
+        "rank correlation": [_correlation(row) for row in rows],
+        "criteria": [_count(row["criteria"], 1) for row in rows],
+        **{title: [_number(row[name], 100) for row in rows] for name, title in _RUBRICS.items()},
+    }
+    return pipe(columns, left=("estimator", "reward"))
+
+
+def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> Iterator[str]:
+    for row in record["rewards"]:
+        if row["reason"] is not None:
+            yield f"**{cell(row['name'])}** is not available: {cell(row['reason'])}"
+    for name, reasons in record["reasons"].items():
+        common = "; ".join(f"{cell(why)} ({count:,})" for why, count in list(reasons.items())[:3])
+        yield f"**{cell(name)}**: {common}"
+    for flag in dict.fromkeys(row["flag"] for row in rows if row["flag"]):
+        yield f"Intervals of reward accuracy: {flag}."
+
+
+def _rank(row: Mapping[str, JSON]) -> tuple[bool, float]:
+    """Best first, controls last."""
+    value = row["reward_accuracy"]
+    return row["supervised"], 0.0 if value is None else -value
+
+
+def _reward(row: Mapping[str, JSON]) -> str:
+    return f"*{cell(row['reward'])}* (control)" if row["supervised"] else cell(row["reward"])
+
+
+def _share(row: Mapping[str, JSON], name: str) -> str:
+    return _with_interval(row, name, scale=100, digits=1)
+
+
+def _correlation(row: Mapping[str, JSON]) -> str:
+    return _with_interval(row, "rank_correlation", scale=1, digits=2)
+
+
+def _with_interval(row: Mapping[str, JSON], name: str, *, scale: float, digits: int) -> str:
+    mean, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    if mean is None:
+        return ""
+    shown = f"{mean * scale:.{digits}f}"
+    return (
+        shown if low is None else f"{shown} [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+    )
+
+
+def _scale(by: str) -> tuple[float, str, str]:
+    """By what to multiply a measure, its unit, and its name in words."""
+    return (1, "", _NAMES[by]) if by == "rank_correlation" else (100, " %", _NAMES[by])
+
+
+def _number(value: float | None, scale: float) -> str:
+    return "" if value is None else f"{value * scale:.{1 if scale == 100 else 2}f}"
+
+
+def _count(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
