@@ -1,17 +1,17 @@
 # `make bench` and `make test` do all their own set-up on a fresh machine.
 MODEL   ?= tally
-TASK    ?= $(if $(filter tally,$(MODEL)),tally,math500)
+TASK    ?= $(if $(filter tally counsel,$(MODEL)),$(MODEL),math500)
 N       ?= 16
 METHODS ?=
 JUDGE   ?=
-LIMIT   ?= $(if $(filter tally,$(TASK)),100)
+LIMIT   ?= $(if $(filter tally counsel,$(TASK)),100)
 ARGS    ?=
 PYTHON  ?= python3
 
 BIN  := .venv/bin
 DONE := .venv/.installed
 
-.PHONY: setup bench test test-all check clean tally tally-check leaderboard train verl-check
+.PHONY: setup bench test test-all check clean tally tally-check counsel counsel-check leaderboard train verl-check
 
 setup: $(DONE)
 
@@ -42,6 +42,12 @@ tally: $(DONE)
 
 tally-check: $(DONE)
 	$(BIN)/python -m cat_bench.tally.check $(ARGS)
+
+counsel: $(DONE)
+	$(BIN)/python -m cat_bench.counsel.train $(ARGS)
+
+counsel-check: $(DONE)
+	$(BIN)/python -m cat_bench.counsel.check $(ARGS)
 
 # The bundled model trained by every recipe, three seeds each, and measured before and after.
 train: $(DONE)
