@@ -2,6 +2,7 @@
 
 from cat_bench.cache.call import Call, Claim, canonical
 from cat_bench.cache.calls import Calls, export_calls, import_calls
+from cat_bench.cache.copying import Copied, copy
 from cat_bench.cache.export import export_pool, export_rollouts, publish_pools
 from cat_bench.cache.files import about
 from cat_bench.cache.pools import (
@@ -20,6 +21,7 @@ __all__ = [
     "Call",
     "Calls",
     "Claim",
+    "Copied",
     "Flaw",
     "Holding",
     "Info",
@@ -28,6 +30,7 @@ __all__ = [
     "Pruned",
     "about",
     "canonical",
+    "copy",
     "export_calls",
     "export_pool",
     "export_rollouts",

@@ -52,7 +52,9 @@ def shown(url: sa.URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     plain = url.difference_update_query(_SECRET)
-    return plain.render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+    return plain.render_as_string(hide_password=True).replace(
+        "postgresql+psycopg://", "postgresql://"
+    )
 
 
 def connect(url: sa.URL) -> sa.Engine:

@@ -113,17 +113,12 @@ def at_places(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
     One parameter for any number of places is one statement text, prepared once.
     """
-    each = _Each("places").table_valued("value")
-    c = columns[0].table.c
-    at = sa.and_(c.key == _Part(each.c.value, 0), c.slot == sa.cast(_Part(each.c.value, 1), _INT))
-    return sa.select(*columns).select_from(each.join(columns[0].table, at))
+    return _at("places", ("key", "slot"), columns)
 
 
 def at_keys(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Select from the rows at `keys`, bound as a JSON list of [key]."""
-    each = _Each("keys").table_valued("value")
-    at = columns[0].table.c.key == _Part(each.c.value, 0)
-    return sa.select(*columns).select_from(each.join(columns[0].table, at))
+    return _at("keys", ("key",), columns)
 
 
 def at_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
@@ -132,10 +127,24 @@ def at_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
     The namespace comes with each key: as a condition of its own it would tempt SQLite to walk the
     whole namespace for every batch.
     """
-    each = _Each("names").table_valued("value")
-    c = columns[0].table.c
-    at = sa.and_(c.namespace == _Part(each.c.value, 0), c.key == _Part(each.c.value, 1))
-    return sa.select(*columns).select_from(each.join(columns[0].table, at))
+    return _at("names", ("namespace", "key"), columns)
+
+
+@lru_cache
+def at_rows(table: sa.Table) -> sa.Select[Any]:
+    """Select whole rows of a table at `rows`, bound as a JSON list of primary keys."""
+    return _at("rows", [column.name for column in table.primary_key], list(table.c))
+
+
+def _at(parameter: str, by: Sequence[str], columns: Sequence[sa.Column[Any]]) -> sa.Select[Any]:
+    table = columns[0].table
+    each = _Each(parameter).table_valued("value")
+    at = []
+    for index, name in enumerate(by):
+        part: sa.ColumnElement[Any] = _Part(each.c.value, index)
+        whole = isinstance(table.c[name].type, sa.Integer)
+        at.append(table.c[name] == (sa.cast(part, _INT) if whole else part))
+    return sa.select(*columns).select_from(each.join(table, sa.and_(*at)))
 
 
 class _Each(FunctionElement[Any]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +102,21 @@ def verify(cache: Cache) -> Iterator[Flaw]:
     """
     if cache.url.get_backend_name() == "sqlite":
         yield from _flaws(cache, _STRUCTURE, "file", _wrong_structure)
-    yield from _flaws(cache, sa.select(schema.calls), "calls", _wrong_call)
-    yield from _flaws(cache, sa.select(schema.results), "results", _wrong_result)
-    yield from _flaws(cache, sa.select(schema.derived), "derived", _wrong_derived)
+    for table in (schema.calls, schema.results, schema.derived):
+        yield from _flaws(cache, sa.select(table), table.name, partial(flaw, table))
     orphans = sa.select(_results.key).where(_results.key.not_in(sa.select(_calls.key))).distinct()
     yield from _flaws(cache, orphans, "results", lambda _row: "belongs to no known call")
     rows = schema.pool_questions.c
     lost = sa.select(rows.key).where(rows.key.not_in(sa.select(_calls.key)))
     yield from _flaws(cache, lost, "pool_questions", lambda _row: "its rollouts are gone")
+
+
+def flaw(table: sa.Table, row: Any) -> str | None:
+    """Why a row of a table cannot be trusted; None where its key and digest hold."""
+    try:
+        return _WRONG[table.name](row) if table.name in _WRONG else None
+    except (ValueError, TypeError, KeyError) as error:
+        return f"cannot be read: {error}"
 
 
 def prune(
@@ -186,11 +194,7 @@ def _flaws(
 ) -> Iterator[Flaw]:
     with cache.reading() as connection:
         for row in connection.execution_options(yield_per=256).execute(select):
-            try:
-                problem = wrong(row)
-            except (ValueError, TypeError, KeyError) as error:
-                problem = f"cannot be read: {error}"
-            if problem:
+            if problem := wrong(row):
                 slot = f" slot {row.slot}" if hasattr(row, "slot") else ""
                 yield Flaw(table, row.key + slot, problem)
 
@@ -226,4 +230,9 @@ def _wrong_structure(row: Any) -> str | None:
     return None if row.key == "ok" else "the database file is damaged"
 
 
+_WRONG: Mapping[str, Callable[[Any], str | None]] = {
+    "calls": _wrong_call,
+    "results": _wrong_result,
+    "derived": _wrong_derived,
+}
 _STRUCTURE = sa.text("SELECT quick_check AS key FROM pragma_quick_check").columns(key=sa.Text)

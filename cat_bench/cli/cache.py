@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cat_bench.cli.output import print_record, print_rows
+from cat_bench.cli.progress import Counted
 from cat_bench.errors import CacheError
 from cat_bench.types import JSON, Sample
 
 if TYPE_CHECKING:
-    from cat_bench.cache import Cache, PoolMetadata
+    from cat_bench.cache import Cache, Copied, PoolMetadata
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -177,6 +178,27 @@ def export(
 
 
 @commands.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy all that the cache FROM holds into the cache TO: files or database URLs.
+
+    What TO holds stays as it is; a copy that was interrupted copies only what is missing.
+    """
+    from cat_bench.cache import Copied
+    from cat_bench.cache import copy as copied
+
+    _check_source(source)
+    with _opened(source) as ours, _opened(target) as theirs, Counted("rows copied") as counted:
+        state = Copied(0)
+        for state in copied(ours, theirs):
+            counted.at(state.done, of=state.rows)
+    click.echo(f"{state.rows} rows: {state.copied} copied, {_there(state)} there before")
+    if state.kept:
+        click.echo(f"{state.kept} of them differ there, and stayed as they were.", err=True)
+
+
+@commands.command()
 @click.option("--model", help="A model's name, or an imported pool's.")
 @click.option("--kind", type=click.Choice(["generate", "logprob", "embed", "imported"]))
 @click.option("--yes", is_flag=True, help="Delete; without it, only say what would go.")
@@ -200,6 +222,19 @@ def _opened(location: str | None) -> Iterator[Cache]:
 
     with Cache(location) as cache:
         yield cache
+
+
+def _check_source(location: str) -> None:
+    """A file that is not there would be made, and copied, empty."""
+    from cat_bench.cache.opening import resolve
+
+    url = resolve(location)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise CacheError(f"cache {url.database}: there is none to copy from; name its file or URL")
+
+
+def _there(state: Copied) -> int:
+    return state.rows - state.copied
 
 
 def _samples(task: str) -> Iterator[Sample]:

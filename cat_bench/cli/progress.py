@@ -70,3 +70,28 @@ class Progress:
         tokens = sum(meter.usage.completion for meter in self._meters.values())
         rate = tokens / max(time.monotonic() - self._started, 1e-9)
         return f"{made:,} made, {cached:,} cached, {rate:,.0f} tokens/s"
+
+
+class Counted:
+    """Follows a count: a live bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._console = Console(stderr=True)
+        self._bar = Bar(console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(what, total=None)
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def at(self, done: int, *, of: int) -> None:
+        """So far `done`, of so many."""
+        self._bar.update(self._task, completed=done, total=of)
+        if not self._console.is_terminal and time.monotonic() - self._spoke > PLAIN_EVERY_S:
+            self._spoke = time.monotonic()
+            self._console.print(f"{done:,}/{of:,} {self._what}")

@@ -96,3 +96,17 @@ def test_rows_of_a_task_must_match_its_questions(run: Run, tmp_path: Path, pool:
     task = ["--task", "tally", "--model", "mine"]
     error = run("import", pool, *task, status=2)[1]
     assert "1 rows match no question of the task: line 1 ('a': no such question)" in error
+
+
+def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) -> None:
+    run("import", pool, "--task", "pool:mine")
+    file = tmp_path / "cache.sqlite"
+    assert run("copy", file, database)[0] == "5 rows: 5 copied, 0 there before\n"
+    assert run("copy", file, database)[0] == "5 rows: 0 copied, 5 there before\n"
+    assert "mine" in run("--cache", database, "info")[0]
+    assert run("copy", database, "other.sqlite")[0] == "5 rows: 5 copied, 0 there before\n"
+    assert run("--cache", "other.sqlite", "verify", "--json")[0] == "[]\n"
+    said = run("copy", "nowhere.sqlite", database, status=1)[1]
+    assert "nowhere.sqlite: there is none to copy from" in said
+    assert not (tmp_path / "nowhere.sqlite").exists()
+    assert "to itself" in run("copy", file, file, status=2)[1]

@@ -1,0 +1,145 @@
+"""One cache's contents into another, whatever kind of database either is.
+
+Invariants: what the target holds already stays as it is. A row counts as copied when it has been
+read back from the target and its key and digest hold. Rows go a page at a time, each page a
+transaction, a result never without its call, and a pool is there when all of it is: a copy that
+was killed begins again and copies only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.opening import shown
+from cat_bench.cache.store import Cache
+from cat_bench.cache.upkeep import flaw
+from cat_bench.errors import CacheError, UsageError
+
+PAGE = 500
+"""Rows in one transaction: a few megabytes."""
+_ORDER = (schema.results, schema.calls, schema.derived, schema.pool_questions, schema.pools)
+Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """How far a copy is: rows of the source that were seen (`done`) of all (`rows`).
+
+    `copied` are new in the target; `kept` differ there, and stayed as they were.
+    """
+
+    rows: int
+    done: int = 0
+    copied: int = 0
+    kept: int = 0
+
+
+def copy(source: Cache, target: Cache) -> Iterator[Copied]:
+    """Copy every result, derived value and pool; yields how far it is after each page.
+
+    Raises UsageError where the two are one, or have pools of one name that are not the same;
+    CacheError where a row of the source cannot be trusted or one in the target reads otherwise.
+    """
+    if source.url == target.url:
+        raise UsageError("a cache cannot be copied to itself: name another file or URL")
+    _check_pools(source, target)
+    counts = [sa.select(sa.func.count()).select_from(table) for table in _ORDER]
+    with source.reading() as connection:
+        state = Copied(sum(connection.scalar(count) or 0 for count in counts))
+    yield state
+    for table in _ORDER:
+        for page in _pages(source, table):
+            calls = {key: key for key in {at[:1] for at in page}} if table is schema.results else {}
+            new, _ = _bring(source, target, schema.calls, calls)
+            copied, kept = _bring(source, target, table, page)
+            state = Copied(
+                rows=state.rows,
+                done=state.done + len(page),
+                copied=state.copied + new + copied,
+                kept=state.kept + kept,
+            )
+            yield state
+
+
+def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
+    """The table's primary keys in their order, each with what tells its row from another."""
+    columns = list(table.primary_key)
+    pages = sa.select(*columns, _mark(table)).order_by(*columns).limit(PAGE)
+    last: Key | None = None
+    while True:
+        after = pages if last is None else pages.where(sa.tuple_(*columns) > sa.tuple_(*last))
+        with source.reading() as connection:
+            page = {tuple(row[:-1]): row[-1] for row in connection.execute(after)}
+        if not page:
+            return
+        yield page
+        last = next(reversed(page))
+
+
+def _mark(table: sa.Table) -> sa.ColumnElement[Any]:
+    """What tells one row from another that has its key; a call's key says all."""
+    marks = {"calls": "key", "pool_questions": "row", "pools": "metadata"}  # else its digest
+    return table.c[marks.get(table.name, "digest")]
+
+
+def _bring(
+    source: Cache, target: Cache, table: sa.Table, page: Mapping[Key, object]
+) -> tuple[int, int]:
+    """See to it that the target has these rows; how many were new, and how many differ there."""
+    if not page:
+        return 0, 0
+    there = _marks(target, table, list(page))
+    kept = sum(mark != page[key] for key, mark in there.items())
+    missing = [key for key in page if key not in there]
+    if not missing:
+        return 0, kept
+    rows = _whole(source, table, missing)
+    with target.writing() as connection:
+        schema.insert(connection, table, [dict(row) for row in rows.values()])
+    lost = sum(row != rows[key] for key, row in _whole(target, table, missing).items())
+    return len(missing) - lost, kept + lost
+
+
+def _marks(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, object]:
+    """What tells apart the rows that are there, by primary key."""
+    wanted = schema.at_rows(table).with_only_columns(*table.primary_key, _mark(table))
+    with cache.reading() as connection:
+        found = connection.execute(wanted, {"rows": json.dumps(keys)})
+        return {tuple(row[:-1]): row[-1] for row in found}
+
+
+def _whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, dict[str, object]]:
+    """These rows, each checked against its own key and digest."""
+    names = [column.name for column in table.primary_key]
+    with cache.reading() as connection:
+        rows = connection.execute(schema.at_rows(table), {"rows": json.dumps(keys)}).all()
+    found = {}
+    for row in rows:
+        fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        key = tuple(fields[name] for name in names)
+        if problem := flaw(table, row):
+            where = f"{shown(cache.url)}: {table.name} {' '.join(map(str, key))}"
+            raise CacheError(f"{where}: {problem}; run `cat-bench cache verify`")
+        found[key] = fields
+    if lost := len(keys) - len(found):
+        raise CacheError(f"{lost} rows of {table.name} went missing while they were copied")
+    return found
+
+
+def _check_pools(source: Cache, target: Cache) -> None:
+    pools = schema.pools.c
+    named = sa.select(pools.name, pools.metadata)
+    with source.reading() as ours, target.reading() as theirs:
+        there = {row.name: row.metadata for row in theirs.execute(named)}
+        for name, data in ours.execute(named):
+            if there.get(name, data) != data:
+                raise UsageError(
+                    f"both caches have a pool {name!r}, and they differ: prune it in one of them "
+                    f"(`cat-bench cache prune --model {name} --yes`) or import it anew"
+                )
