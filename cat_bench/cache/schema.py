@@ -27,7 +27,6 @@ calls = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False, comment="identity, as ASCII JSON"),
     sa.Column("document", sa.LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 by_model = sa.Index("calls_by_model", calls.c.kind, calls.c.model)
 """What a cache holds is told from it: documents are long."""
