@@ -2,7 +2,8 @@
 
 `held` mirrors this process's leases: it changes only once a batch is committed. When a batch
 fails, what it wanted to free counts as free here, and its leases in the database, which this owner
-keeps renewing, can be claimed again by this process alone.
+keeps renewing, can be claimed again by this process alone. The lease of a place that is stored is
+moot, as whoever claims looks for results: such leases are freed together, a little later.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, Row, insert_calls, results_at
 from cat_bench.cache.worker import Job
+
+MOOT = 512
+"""Leases of stored places that are kept, at most, to be freed together: one by one, each would cost
+a page written."""
 
 Open: TypeAlias = Callable[[], AbstractContextManager[sa.Connection]]
 
@@ -76,37 +81,45 @@ class Writer:
         self._owner = f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._buried = False
         self._held: set[Place] = set()
+        self._moot: set[Place] = set()
         self._renew_at = 0.0
 
     def write(self, batch: Sequence[Job]) -> None:
         """Claims come first, so that no release overtakes the claim that it was queued after."""
         claims = [job for job in batch if isinstance(job, ClaimJob)]
-        freed = _freed(batch)
+        stores = [job for job in batch if isinstance(job, StoreJob)]
+        ended = [job.places for job in batch if isinstance(job, StoreJob | ReleaseJob)]
         try:
             self._look(claims)
             due = bool(self._held) and time.monotonic() >= self._renew_at
+            tidy = due or len(self._moot) >= MOOT or (not batch and bool(self._moot))
             open_claims = [job for job in claims if len(job.found) < len(set(job.places))]
-            if not due and not open_claims and len(claims) == len(batch):
+            if not tidy and not open_claims and len(claims) == len(batch):
                 return
-            taken: set[Place] = set()
             with self._begin() as connection:
                 if due:
                     self._renew(connection)
-                taken |= self._grant(connection, open_claims)
-                _keep(connection, [j for j in batch if isinstance(j, StoreJob)])
+                taken = self._grant(connection, open_claims)
+                _keep(connection, stores)
                 remembered = [r for j in batch if isinstance(j, RememberJob) for r in j.rows]
                 schema.insert(connection, schema.derived, remembered)
-                self._free(connection, freed)
+                moot = {place for job in stores for place in job.rows}
+                self._free(connection, {place for group in ended for place in group} - moot)
+                moot |= self._moot - taken
+                if tidy:
+                    self._free(connection, moot)
             self._held |= taken
+            self._moot = set() if tidy else moot
         finally:
-            self._held.difference_update(*freed)
+            self._held.difference_update(*ended)
 
     def close(self) -> None:
         """Free every lease of this process."""
-        if self._held:
+        if self._held or self._moot:
             with self._begin() as connection:
                 connection.execute(sa.delete(schema.leases).where(_OWNED), {"me": self._owner})
             self._held.clear()
+            self._moot.clear()
 
     def _look(self, jobs: Sequence[ClaimJob]) -> None:
         """Fill in what is stored already."""
@@ -128,7 +141,7 @@ class Writer:
             self._bury(connection)
         taken = self._lease(connection, sorted(wanted.keys() - self._held))
         found = results_at(connection, wanted)
-        self._free(connection, [taken & found.keys()])
+        self._free(connection, taken & found.keys())
         for job in jobs:
             job.found |= {place: found[place] for place in job.places if place in found}
         for place in taken - found.keys():
@@ -162,9 +175,8 @@ class Writer:
         )
         self._renew_at = time.monotonic() + self._lease_s / 3
 
-    def _free(self, connection: sa.Connection, places: Iterable[Iterable[Place]]) -> None:
-        freed = sorted({place for group in places for place in group})
-        rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in freed]
+    def _free(self, connection: sa.Connection, places: Iterable[Place]) -> None:
+        rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in sorted(places)]
         if rows:
             schema.many(connection, _FREE, rows)
 
@@ -190,11 +202,6 @@ def _machine() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
     return socket.gethostname()
-
-
-def _freed(batch: Sequence[Job]) -> list[Sequence[Place]]:
-    """What the batch frees. The lists are live: a cancelled claim's fills while it is done."""
-    return [job.places for job in batch if isinstance(job, StoreJob | ReleaseJob)]
 
 
 def _keep(connection: sa.Connection, jobs: Sequence[StoreJob]) -> None:
