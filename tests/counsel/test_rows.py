@@ -1,0 +1,102 @@
+"""Training rows hold what the harness sends, and replies that the harness can read."""
+
+import random
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from cat_bench.counsel.answers import Answer, read_criterion
+from cat_bench.counsel.journeys import journeys
+from cat_bench.counsel.rows import PHRASES, ROLES, Counsel
+from cat_bench.counsel.train import COURSE, lesson
+from cat_bench.rewards.rubric import Proposal
+from cat_bench.scorers.rubric import read_reply, read_verdict
+from cat_bench.signals.replies import number_in
+from cat_bench.tally.sampling import MAX_NEW_TOKENS
+from cat_bench.tally.teaching import IGNORED, Lesson, Teacher
+from cat_bench.tally.tokens import build_tokenizer
+
+SUBJECT = Counsel()
+JOURNEYS = list(journeys(60, seed=1))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer(COURSE.corpus(), phrases=PHRASES, vocabulary=COURSE.vocabulary)
+
+
+def exchanges(role: str) -> list[tuple[str, str]]:
+    rng = random.Random(1)
+    drafts = [[SUBJECT.attempt(j, rng, noise=1.0) for _ in range(3)] for j in JOURNEYS]
+    return [SUBJECT.exchange(role, j, d, rng) for j, d in zip(JOURNEYS, drafts, strict=True)]
+
+
+def test_criteria_come_from_the_answer_alone() -> None:
+    for message, reply in exchanges("criteria"):
+        proposal = read_reply(Proposal, reply)
+        assert proposal is not None
+        assert 6 <= len(proposal.distinct) <= 8
+        assert all(Answer.parse(message).meets(claim) for claim in proposal.criteria)
+
+
+def test_verdicts_are_true_and_go_both_ways() -> None:
+    said = []
+    for message, reply in exchanges("rubric"):
+        *response, claim = message.rstrip("\n").split("\n")
+        found = read_verdict(reply)
+        assert found is not None
+        assert found.met is Answer.parse("\n".join(response)).meets(claim)
+        assert read_criterion(claim)
+        said.append(found.met)
+    assert 0.25 < sum(said) / len(said) < 0.75
+
+
+def test_a_match_is_the_same_advice() -> None:
+    said = []
+    for message, reply in exchanges("match"):
+        reference, response = message.split("\nDoes it say the same?\n")
+        found = read_verdict(reply)
+        assert found is not None
+        assert found.met is (Answer.parse(reference).things == Answer.parse(response).things)
+        said.append(found.met)
+    assert 0.3 < sum(said) / len(said) < 0.8
+
+
+def test_grades_are_within_the_judge_signals_scale() -> None:
+    assert all(number_in(reply, low=0, high=10) is not None for _, reply in exchanges("judge"))
+
+
+def test_the_blind_prompts_do_not_hold_the_question() -> None:
+    for role in ("synthesis", "criteria", "rubric", "match"):
+        for journey, (message, _) in zip(JOURNEYS, exchanges(role), strict=True):
+            assert not any(point.circumstance in message for point in journey.points)
+    for journey, (message, _) in zip(JOURNEYS, exchanges("synthesis_aware"), strict=True):
+        assert journey.text in message
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_loss_is_on_the_reply_alone(tokenizer: PreTrainedTokenizerFast, role: str) -> None:
+    only = Lesson(most_parts=8, noise=1.0, weights={role: 1.0}, draft_loss=False, real_share=0.0)
+    for row in Teacher(tokenizer, SUBJECT, random.Random(1)).rows(40, only):
+        reply = [label for label in row.labels if label != IGNORED]
+        assert row.ids[-len(reply) :] == reply
+        assert str(tokenizer.decode(row.ids[: -len(reply)])).endswith("<|assistant|>")
+        assert reply.count(tokenizer.eos_token_id) == 1
+        assert reply[-1] == tokenizer.eos_token_id
+        assert len(reply) <= MAX_NEW_TOKENS
+
+
+def test_phrases_are_single_tokens_and_any_text_survives(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    assert len(set(PHRASES)) == len(PHRASES)
+    assert all(len(tokenizer(phrase).input_ids) == 1 for phrase in PHRASES)
+    for text in (*exchanges("criteria")[0], "Ünïcode 🐈 \n\n 12345 \t\\boxed{42, 17}"):
+        assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_lessons_go_from_few_and_clean_to_all() -> None:
+    assert lesson(0).most_parts == 2
+    assert lesson(0.5).most_parts == 8
+    assert lesson(0).noise < lesson(0.1).noise < lesson(0.5).noise == 1.0
+    assert set(lesson(0.5).weights) == set(ROLES)

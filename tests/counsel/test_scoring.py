@@ -1,0 +1,74 @@
+"""The scorer counts what an answer recommends: what a judge who is always right would find."""
+
+import random
+
+import pytest
+
+from cat_bench.backends import Request
+from cat_bench.backends.scripted import Outcome, Scripted
+from cat_bench.cache import Cache
+from cat_bench.catalog import root, task
+from cat_bench.context import QuestionContext
+from cat_bench.counsel.answers import RASH, Answer, answer, attempt, verdict
+from cat_bench.counsel.journeys import journeys
+from cat_bench.counsel.scoring import Advice
+from cat_bench.prompts import Prompts
+from cat_bench.scorers.rubric import Rubric
+from cat_bench.types import JSON, AnswerScorer, Question, Sample
+from tests import toy
+
+JOURNEY = next(journeys(1, seed=1))
+SAMPLE = Sample(Question(JOURNEY.id, (), JOURNEY.text), JOURNEY.rubric)
+RIGHT = [(point.topic, point.right) for point in JOURNEY.points]
+PROMPTS = Prompts(root() / "tasks" / "counsel")
+
+
+def truth(request: Request, seed: int) -> Outcome:
+    """The verdict of a judge who is always right."""
+    response, claim = request.messages[-1]["content"].split("\nDoes it meet this criterion?\n")
+    return verdict(Answer.parse(response).meets(claim))
+
+
+def context(cache: Cache) -> QuestionContext:
+    return QuestionContext(toy.roles(cache, judge=Scripted(truth)), None, PROMPTS)
+
+
+async def test_the_score_is_the_share_of_right_advice(cache: Cache) -> None:
+    half = len(RIGHT) // 2
+    wrong = [(topic, "a grand piano") for topic, _ in RIGHT[half:]]
+    texts = [answer(RASH, RIGHT), answer(RASH, [*RIGHT[:half], *wrong]), "Stay at home."]
+    scores = await Advice().score(SAMPLE, texts, context(cache))
+    assert [score.value for score in scores] == [1.0, half / len(RIGHT), 0.0]
+    assert scores[1].details["met"] == [True] * half + [False] * len(wrong)
+    assert scores[2].reason == "no answer"
+
+
+async def test_it_agrees_with_the_rubric_scorer_and_a_judge_who_is_right(cache: Cache) -> None:
+    rng = random.Random(0)
+    texts = [attempt(JOURNEY, rng) for _ in range(20)]
+    exact = await Advice().score(SAMPLE, texts, context(cache))
+    judged = await Rubric().score(SAMPLE, texts, context(cache))
+    assert [score.value for score in exact] == [score.value for score in judged]
+    assert len({score.value for score in exact}) > 2
+
+
+@pytest.mark.parametrize(
+    ("rubric", "problem"),
+    [
+        ("boots", "has no valid rubric"),
+        ([{"criterion": "It is kind.", "points": 1}], "cannot be read: 'It is kind.' is no"),
+    ],
+)
+def test_a_target_that_it_cannot_read_is_refused(rubric: JSON, problem: str) -> None:
+    assert problem in (Advice().check(rubric) or "")
+    assert Advice().check(JOURNEY.rubric) is None
+
+
+def test_the_task_has_no_final_answers_and_two_ways_of_scoring() -> None:
+    exact = task("counsel")
+    judged = task(str(root() / "tasks" / "counsel" / "counsel-judged.yaml"))
+    assert isinstance(exact.scorer, Advice)
+    assert isinstance(judged.scorer, Rubric)
+    assert not isinstance(exact.scorer, AnswerScorer)
+    assert "majority" not in exact.methods
+    assert [s.target for s in exact.samples()] == [s.target for s in judged.samples()]
