@@ -57,7 +57,8 @@ train: $(DONE)
 verl-check:
 	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check \
-		'verl==0.9.1' 'torch==2.13.0' -e . pytest pytest-asyncio
+		'verl==0.9.1' 'torch==2.13.0' -r recipes/verl/requirements.txt pytest pytest-asyncio
+	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	.venv-verl/bin/python -m pytest -q tests/rl/verl_check.py $(ARGS)
 
 # The rows of the bundled model: its pool and its calls are published beside them.

@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import click
 
+from cat_bench.backends.opening import BUNDLED, bundled
 from cat_bench.cli.options import PATH
 from cat_bench.cli.output import print_record
 from cat_bench.config import RunConfig
 from cat_bench.rl.measure import Exam
 from cat_bench.rl.recipes import Recipe, recipe
-from cat_bench.rl.training import Plan
+from cat_bench.rl.rows import write_verl
+from cat_bench.rl.training import Plan, questions
 from cat_bench.rl.training import train as run_training
 from cat_bench.session import results_root
 from cat_bench.types import JSON
 
 QUESTIONS = 500
-"""Fresh problems that the bundled model is measured on."""
-BUNDLED = "tally"
+"""Fresh problems that a bundled model is measured on."""
 
 
 @click.command()
 @click.argument("task")
 @click.option("--recipe", "name", default="cat-rl", show_default=True, help="Or a YAML.")
-@click.option("--model", "-m", default=BUNDLED, show_default=True, help="tally, hf:PATH or PATH.")
+@click.option("--model", "-m", help="tally, counsel, hf:PATH or PATH.  [the task's bundled one]")
 @click.option("--reward", help="Instead of the recipe's, such as equivalence{estimator=majority}.")
-@click.option("--scale", type=click.Choice(["small", "paper"]), help="Settings.  [small for tally]")
+@click.option("--scale", type=click.Choice(["small", "paper"]), help="[small for a bundled model]")
 @click.option("--steps", type=int, help="Optimiser steps.  [the recipe's]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--anchor", help="The model that writes references.  [the initial policy]")
 @click.option("--judge", help="The model that judges.  [the initial policy]")
 @click.option("--base-url", help="Where openai models are served.")
-@click.option("--data", type=PATH, help="Rows to train on.  [the task's; fresh ones for tally]")
+@click.option("--data", type=PATH, help="Rows to train on.  [the task's; fresh ones if bundled]")
 @click.option("--exam", "exam_data", type=PATH, help="Rows to measure on.  [as --data]")
 @click.option("--questions", type=int, help="How many to measure on; 0: none.")
 @click.option("--save-every", type=int, default=10, show_default=True, help="Steps.")
 @click.option("--out", type=PATH, help="Folder of the training.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Settings of TRL's.")
+@click.option("--verl-rows", type=PATH, help="Only write the questions as verl reads them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def train(
     task: str,
     name: str,
-    model: str,
+    model: str | None,
     reward: str | None,
     scale: str | None,
     steps: int | None,
     changes: tuple[str, ...],
     out: Path | None,
+    verl_rows: Path | None,
     as_json: bool,
     **rest: JSON,
 ) -> None:
@@ -56,14 +62,27 @@ def train(
     Killed or interrupted, the same command goes on from the last checkpoint. The policy is measured
     before and after by the harness itself.
     """
-    scale = scale or ("small" if model == BUNDLED else "paper")
+    model = model or bundled(task)
+    scale = scale or ("small" if model in BUNDLED else "paper")
     if steps is not None:
         changes = (*changes, f"max_steps={steps}")
     chosen = recipe(name, scale=scale, reward=reward, changes=changes)  # type: ignore[arg-type]
     folder = out or results_root().parent / "training" / f"{task}-{chosen.name}-{rest['seed']}"
-    found = run_training(_plan(task, model, chosen, folder, **rest))
+    plan = _plan(task, model, chosen, folder, **rest)
+    if verl_rows:
+        count = write_verl(verl_rows, questions(plan), task=task, split="train")
+        click.echo(f"{count:,} questions: {verl_rows}", err=True)
+        return
+    found = run_training(plan, tell=partial(_tell, chosen.steps))
     print_record(found.get("outcome", found["training"]), as_json=as_json)
     click.echo(f"Training: {folder}", err=True)
+
+
+def _tell(steps: int, row: Mapping[str, JSON]) -> None:
+    """A step in a line, on stderr."""
+    names = ("loss", "reward", "reference_accuracy", "reward_accuracy", "completion_tokens")
+    known = [f"{n.replace('_', ' ')} {row[n]:.3g}" for n in names if row.get(n) is not None]
+    click.echo(f"step {row['step']}/{steps}: {', '.join(known)}", err=True)
 
 
 def _plan(
@@ -81,16 +100,15 @@ def _plan(
     questions: int | None,
     save_every: int,
 ) -> Plan:
-    """The plan; the bundled task's problems are made afresh, those measured on never trained on."""
-    if task == BUNDLED:
-        from cat_bench.tally.check import fresh_seed, write_problems
-
+    """The plan; a bundled task's problems are made afresh, those measured on never trained on."""
+    if task in BUNDLED:
+        check = import_module(f"cat_bench.{task}.check")
         if data is None:
             data = out / "train.jsonl"
-            write_problems(data, count=chosen.questions, seed=seed, split="train")
+            check.write_problems(data, count=chosen.questions, seed=seed, split="train")
         if exam_data is None:
             exam_data, questions = out / "exam.jsonl", QUESTIONS if questions is None else questions
-            write_problems(exam_data, count=max(questions, 1), seed=fresh_seed())
+            check.write_problems(exam_data, count=max(questions, 1), seed=check.fresh_seed())
     session = RunConfig(
         task=task,
         model=model,

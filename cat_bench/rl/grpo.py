@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -16,6 +16,7 @@ from cat_bench.config import RunConfig
 from cat_bench.rl.groups import GroupReward
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.recipes import Recipe
+from cat_bench.rl.rows import trl_row
 from cat_bench.types import Sample
 
 
@@ -34,18 +35,15 @@ def train(
     `config` is the session that lends anchor and judge; `arguments` are TRL's.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
-    rows = [
-        {"prompt": [dict(m) for m in s.question.messages], "question": s.question.id}
-        for s in samples
-    ]
     trainer = GRPOTrainer(
         model=policy.model,
         reward_funcs=cast("Any", reward),
         args=GRPOConfig(**arguments),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list([trl_row(sample) for sample in samples]),
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:

@@ -11,7 +11,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from cat_bench.types import JSON
 
+Tell = Callable[[Mapping[str, JSON]], None]
 NAMES = {
     "completions/mean_length": "completion_tokens",
     "completions/clipped_ratio": "truncated",
@@ -37,10 +38,14 @@ _STATE = "trainer_state.json"
 
 
 class Journal(TrainerCallback):
-    """Writes a line for each logged step to `path`; steps after the checkpoint are written anew."""
+    """Writes a line for each logged step to `path`; steps after the checkpoint are written anew.
 
-    def __init__(self, path: Path) -> None:
+    `tell` gets each line as it comes.
+    """
+
+    def __init__(self, path: Path, tell: Tell | None = None) -> None:
         self._path = path
+        self._tell = tell
         self._then = time.monotonic()
 
     def on_train_begin(
@@ -71,6 +76,8 @@ class Journal(TrainerCallback):
         self._then = now
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        if self._tell:
+            self._tell(row)
 
 
 def read(path: Path) -> list[dict[str, JSON]]:

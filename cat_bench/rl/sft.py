@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -22,6 +22,7 @@ from cat_bench.errors import UsageError
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.recipes import Recipe
 from cat_bench.rl.rewarder import Rewarder
+from cat_bench.rl.rows import trl_row
 from cat_bench.types import JSON, Sample
 
 GROUPS_ONLY = ("num_generations",)
@@ -54,6 +55,7 @@ def train(
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return told
 
@@ -70,7 +72,7 @@ async def references(
         await rewarder.close()
     pairs = [
         {
-            "prompt": [dict(m) for m in sample.question.messages],
+            "prompt": trl_row(sample)["prompt"],
             "completion": [{"role": "assistant", "content": text}],
         }
         for sample, (text, _) in zip(samples, found, strict=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -60,17 +61,21 @@ class Plan:
         }
 
 
-def train(plan: Plan) -> Mapping[str, JSON]:
-    """Carry out a plan, or go on with it; what `train.json` holds.
+def train(
+    plan: Plan, *, tell: Callable[[Mapping[str, JSON]], None] | None = None
+) -> Mapping[str, JSON]:
+    """Carry out a plan, or go on with it; what `train.json` holds. `tell` gets each step's line.
 
     Raises UsageError before anything is paid for.
     """
     _check_libraries()
     arguments = _arguments(plan)
-    samples = asyncio.run(_samples(plan))
+    samples = questions(plan)
     _start(plan)
     clock = time.monotonic()
-    told = _trained(plan, arguments, samples)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
+        told = _trained(plan, arguments, samples, tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
     _figure(plan)
@@ -84,7 +89,12 @@ def train(plan: Plan) -> Mapping[str, JSON]:
     return found
 
 
-def _trained(plan: Plan, arguments: dict[str, Any], samples: list[Sample]) -> Mapping[str, JSON]:
+def _trained(
+    plan: Plan,
+    arguments: dict[str, Any],
+    samples: list[Sample],
+    tell: Callable[[Mapping[str, JSON]], None] | None,
+) -> Mapping[str, JSON]:
     """Train unless that is done; what the trainer has to tell beside its journal."""
     from cat_bench.rl import grpo, sft
     from cat_bench.rl.journal import Journal, last_checkpoint
@@ -99,7 +109,7 @@ def _trained(plan: Plan, arguments: dict[str, Any], samples: list[Sample]) -> Ma
             samples,
             config=plan.session,
             arguments=arguments,
-            callbacks=[Journal(plan.out / "metrics.jsonl")],
+            callbacks=[Journal(plan.out / "metrics.jsonl", tell)],
             checkpoint=last_checkpoint(plan.out / "checkpoints"),
         )
         _written(told, done or {})
@@ -124,10 +134,9 @@ def _model(plan: Plan) -> Path:
     return plan.out / "model"
 
 
-async def _samples(plan: Plan) -> list[Sample]:
+def questions(plan: Plan) -> list[Sample]:
     """The rows to train on; raises UsageError where the reward lacks what it needs."""
-    async with opened(plan.session) as ready:
-        samples = list(ready.samples())
+    samples = asyncio.run(_samples(plan.session))
     rewards = reward(plan.recipe.reward)
     if isinstance(rewards, SupervisedReward):
         bare = [s.question.id for s in samples if s.target is None]
@@ -138,6 +147,11 @@ async def _samples(plan: Plan) -> list[Sample]:
                 f"({bare[0]!r} is the first): train with cat-rl or ttrl."
             )
     return samples
+
+
+async def _samples(config: RunConfig) -> list[Sample]:
+    async with opened(config) as ready:
+        return list(ready.samples())
 
 
 def _start(plan: Plan) -> None:
