@@ -35,14 +35,19 @@ class Labelled:
     audited: Audited
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Auditor:
-    """Rewards groups of `size` rollouts by the candidates; `unavailable` says which cannot work."""
+    """Rewards groups of `size` rollouts by the candidates.
+
+    `unavailable` says which of them cannot work, and why; `groupless` counts the questions that
+    have too few rollouts for a group.
+    """
 
     bench: Bench
     listed: Sequence[Candidate]
     size: int
     unavailable: dict[str, str] = field(default_factory=dict)
+    groupless: int = 0
 
     def __post_init__(self) -> None:
         for each in self.listed:
@@ -58,6 +63,7 @@ class Auditor:
         groups = [
             [by_slot[slot] for slot in slots] for slots in dealt if by_slot.keys() >= {*slots}
         ]
+        self.groupless += not groups
         found = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
         rows = rollout_rows(evaluation)
         self.bench.count([], rows)

@@ -67,7 +67,8 @@ async def audit(
         auditor = Auditor(bench, listed, group)
         asked = {"group": group, "rewards": [each.name for each in listed]}
         record = {**ready.record, "audit": asked}
-        folder = config.out or folder_of(bench.task, config, record)
+        folder = folder_of(bench.task, config, record)
+        folder = config.out or folder.with_name(f"audit-{folder.name}")
         if watch:
             watch.start(bench.task.name, ready.survey.questions, ready.meters)
         groups: dict[str, list[Labelled]] = {each.name: [] for each in listed}
@@ -84,6 +85,7 @@ async def audit(
     rows_ = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
     whole = {
         **findings(record, bench.census, survey=ready.survey, pool=pool),
+        "groupless": auditor.groupless,
         "reasons": _reasons(groups),
         "rewards": rows_,
         "answer": _answer(listed, rows_, audited, graded=bench.grader.graded),
@@ -154,4 +156,7 @@ def _reasons(groups: Mapping[str, Sequence[Labelled]]) -> dict[str, JSON]:
 
 
 def _known(value: JSON) -> JSON:
-    return None if isinstance(value, float) and isnan(value) else value
+    """A NaN is None, and NumPy's floats are Python's."""
+    if not isinstance(value, float):
+        return value
+    return None if isnan(value) else float(value)

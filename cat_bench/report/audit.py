@@ -34,7 +34,8 @@ _READING = (
     "reward's advantage, or, where gold has none, a wrong one up or a right one down. Intervals "
     "are 95 %, over questions; calls and tokens are a group's, its rollouts included."
 )
-_NAMES = {"reward_accuracy": "reward accuracy", "rank_correlation": "rank correlation"}
+FEWEST = 30
+"""Questions below which nothing is answered, as a paper's claims are not decided."""
 
 
 def write(folder: Path, record: Mapping[str, JSON]) -> list[Path]:
@@ -85,21 +86,20 @@ def answer(record: Mapping[str, JSON]) -> str:
     found, asked = record["answer"], "**Which reference should I train on?**"
     if not found:
         return f"{asked} No reward could be measured."
-    scale, unit, name = _scale(found["by"])
-    first = f"{asked} {cell(found['first'])}: {name} {_number(found['value'], scale)}{unit}"
+    shares = found["by"] == "reward_accuracy"
+    scale, digits = (100, 1) if shares else (1, 2)
+    name, unit = ("reward accuracy", " %") if shares else ("rank correlation", "")
+    first = f"{asked} {cell(found['first'])}: {name} {found['value'] * scale:.{digits}f}{unit}"
     if "second" not in found:
-        return f"{first}; there is nothing to compare it with."
-    mean, low, high = (found[key] for key in ("mean", "low", "high"))
-    if low is None:
-        return f"{first}; too few questions to compare it with {cell(found['second'])}."
-    points = " points" if unit else ""
-    gap = f"{mean * scale:+.{1 if unit else 2}f} [{low * scale:+.{1 if unit else 2}f}, "
-    gap += f"{high * scale:+.{1 if unit else 2}f}]{points}"
-    sure = "" if low > 0 else ": these questions do not tell them apart"
-    return (
-        f"{first}, {gap} against {cell(found['second'])} "
-        f"(paired over {found['n']:,} questions, p {p_value(found['p'])}){sure}."
-    )
+        return f"{first}, with nothing to compare it to."
+    second, n = cell(found["second"]), found["n"]
+    if n < FEWEST:
+        return f"{first}; {n} questions are too few to compare it with {second}."
+    ends = [round(found[key] * scale, digits) + 0.0 for key in ("mean", "low", "high")]
+    mean, low, high = (f"{end:+.{digits}f}" for end in ends)
+    gap = f"{mean} [{low}, {high}]" + (" points" if shares else "")
+    sure = "" if found["low"] > 0 else "; these questions do not tell them apart"
+    return f"{first}, {gap} above {second} (paired, {n:,} questions, {_p(found['p'])}){sure}."
 
 
 def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
@@ -136,6 +136,8 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
     for name, reasons in record["reasons"].items():
         common = "; ".join(f"{cell(why)} ({count:,})" for why, count in list(reasons.items())[:3])
         yield f"**{cell(name)}**: {common}"
+    if groupless := record["groupless"]:
+        yield f"{groupless:,} of the questions have too few rollouts for a group and are left out."
     for flag in dict.fromkeys(row["flag"] for row in rows if row["flag"]):
         yield f"Intervals of reward accuracy: {flag}."
 
@@ -168,9 +170,9 @@ def _with_interval(row: Mapping[str, JSON], name: str, *, scale: float, digits: 
     )
 
 
-def _scale(by: str) -> tuple[float, str, str]:
-    """By what to multiply a measure, its unit, and its name in words."""
-    return (1, "", _NAMES[by]) if by == "rank_correlation" else (100, " %", _NAMES[by])
+def _p(value: float) -> str:
+    shown = p_value(value)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
 
 
 def _number(value: float | None, scale: float) -> str:

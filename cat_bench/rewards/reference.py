@@ -68,7 +68,8 @@ async def _settled(
         mass[keys[slot]] = mass.get(keys[slot], 0.0) + weight
     key = drawn(question.id, mass)
     said = {texts[slot]: weight for slot, weight in weights.items() if keys[slot] == key}
-    return Reference(drawn(question.id, said), {**told, "tied": len(mass)})
+    tied: dict[str, JSON] = {"tied": len(mass)} if len(mass) > 1 else {}
+    return Reference(drawn(question.id, said), {**told, **tied})
 
 
 def drawn(seed: str, weights: Mapping[str, float]) -> str:
