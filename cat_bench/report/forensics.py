@@ -128,6 +128,10 @@ def forensics(folder: Path) -> pd.DataFrame:
 
 def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
     """Every method's syntheses by n, those that can be judged; raises DataError."""
+    rows = read_scores(folder, columns=_SCORES)
+    rows = rows[rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)]
+    if rows.empty:
+        return {}
     rollouts = read_rollouts(folder, columns=_ROLLOUTS)
     rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
     columns = (rollouts[name] for name in _ROLLOUTS[:-1])
@@ -135,8 +139,6 @@ def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
         (question, slot): Draft(digest, _label(cluster), score, characters)
         for question, slot, digest, cluster, score, characters in zip(*columns, strict=True)
     }
-    rows = read_scores(folder, columns=_SCORES)
-    rows = rows[rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)]
     answered = set(rollouts["question"][rollouts["cluster"].notna()])
     rows = rows[rows["question"].isin(answered)].sort_values(
         ["method", "n", "question", "draw"], kind="stable"
