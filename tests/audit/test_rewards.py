@@ -29,7 +29,7 @@ def group(
     values: Sequence[float | None],
     truth: Sequence[float | None],
     question: str = "q",
-    **more: float,
+    **more: JSON,
 ) -> Audited:
     return Audited(question=question, values=values, truth=truth, **more)
 
