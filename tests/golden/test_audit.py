@@ -124,7 +124,9 @@ def real(
     monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
     with Cache() as cache:
         import_pool(cache, file, name=request.param)
-    yield RunConfig(task=task, model=f"replay:{request.param}", limit=limit, out=tmp_path / "audit")
+    return RunConfig(
+        task=task, model=f"replay:{request.param}", limit=limit, out=tmp_path / "audit"
+    )
 
 
 async def test_a_real_pool_is_the_direct_computation(real: RunConfig, tmp_path: Path) -> None:
