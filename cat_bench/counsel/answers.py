@@ -78,10 +78,14 @@ def criteria(read: Answer) -> str:
     return json.dumps({"criteria": [criterion(*each) for each in read.things.items()]})
 
 
-def verdict(met: bool) -> str:
-    """Write a judge's reply on one criterion."""
-    says = "It says so." if met else "It does not say so."
-    return json.dumps({"explanation": says, "met": met})
+def verdict(read: Answer, claim: str) -> str:
+    """Write a judge's reply on one criterion: what the answer says on its topic, then whether met.
+
+    Raises ValueError for a criterion that cannot be read.
+    """
+    topic, thing = read_criterion(claim)
+    said = read.things.get(topic, "nothing")
+    return json.dumps({"explanation": f"It says {said}.", "met": said == thing})
 
 
 def grade(journey: Journey, read: Answer) -> str:

@@ -24,7 +24,7 @@ from cat_bench.prompts import Prompts
 from cat_bench.types import JSON
 
 #: What a user message asks for, by the name of its template.
-ROLES = ("prompt", "synthesis", "synthesis_aware", "criteria", "rubric", "match", "judge")
+ROLES = ("prompt", "synthesis", "synthesis_aware", "criteria", "rubric", "judge")
 #: Texts of one token each: whatever is looked up, copied, compared or always said alike.
 PHRASES = (
     *(f"\nFor {topic}: " for topic in TOPICS),
@@ -32,13 +32,12 @@ PHRASES = (
     *(f"\n- {circumstance}" for things in TOPICS.values() for circumstance, _ in things),
     *(thing for things in TOPICS.values() for _, thing in things),
     *(RASH, *CAREFUL, COMBINED, RIGHT_SO_FAR),
-    *(verdict(met) for met in (True, False)),
+    *('{"explanation": "It says ', '.", "met": true}', '.", "met": false}'),
     *('{"criteria": ["', '", "', '"]}'),
 )
 
-#: How often an answer to read closely is a combined one; how often a criterion is on any topic;
-#: how often a reference is matched against the same advice, and against all but one piece of it.
-_COMBINED_SHARE, _STRAY_SHARE, _SAME_SHARE, _NEAR_SHARE = 0.5, 0.1, 0.5, 0.25
+#: How often an answer to read closely is a combined one, and a criterion is on any topic.
+_COMBINED_SHARE, _STRAY_SHARE = 0.5, 0.1
 
 
 class Counsel:
@@ -74,12 +73,8 @@ class Counsel:
         if role == "judge":
             asked = self.message(role, question=problem.text, response=read.text)
             return asked, grade(problem, read)
-        if role == "match":
-            reference = _reference(read, combined, rng)
-            asked = self.message(role, reference=reference.text, response=read.text)
-            return asked, verdict(reference.things == read.things)
         claim = _claim(read, rng)
-        return self.message(role, response=read.text, criterion=claim), verdict(read.meets(claim))
+        return self.message(role, response=read.text, criterion=claim), verdict(read, claim)
 
     def message(self, role: str, **values: JSON) -> str:
         """Render the one user message of a role."""
@@ -105,14 +100,3 @@ def _claim(read: Answer, rng: random.Random) -> str:
     if rng.random() < 0.5:
         thing = other_thing(topic, thing, rng)
     return criterion(topic, thing)
-
-
-def _reference(read: Answer, combined: str, rng: random.Random) -> Answer:
-    """Draw an answer of the same advice, of all but one piece of it, or the combined answer."""
-    things, luck = dict(read.things), rng.random()
-    if not things or luck > _SAME_SHARE + _NEAR_SHARE:
-        return Answer.parse(combined)
-    if luck > _SAME_SHARE:
-        topic = rng.choice(list(things))
-        things[topic] = other_thing(topic, things[topic], rng)
-    return Answer.parse(answer(rng.choice([*CAREFUL, RASH, COMBINED]), list(things.items())))

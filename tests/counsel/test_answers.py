@@ -19,7 +19,7 @@ from cat_bench.counsel.answers import (
     read_criterion,
     verdict,
 )
-from cat_bench.counsel.journeys import TOPICS, Journey, Point
+from cat_bench.counsel.journeys import TOPICS, Journey, Point, criterion
 from cat_bench.rewards.rubric import Proposal
 from cat_bench.scorers.rubric import read_reply, read_verdict
 from cat_bench.signals.replies import number_in
@@ -69,11 +69,21 @@ def test_a_criterion_that_cannot_be_read_is_refused(claim: str) -> None:
         read_criterion(claim)
 
 
-@pytest.mark.parametrize("met", [True, False])
-def test_verdicts_are_written_as_the_scorer_reads_them(met: bool) -> None:
-    found = read_verdict(verdict(met))
+@pytest.mark.parametrize(
+    ("thing", "met", "said"),
+    [("boot spikes", True, "boot spikes"), ("open sandals", False, "boot spikes")],
+)
+def test_verdicts_are_written_as_the_scorer_reads_them(thing: str, met: bool, said: str) -> None:
+    reply = verdict(Answer.parse(answer(RASH, RIGHT)), criterion("the feet", thing))
+    found = read_verdict(reply)
     assert found is not None
-    assert found.met is met
+    assert (found.met, found.explanation) == (met, f"It says {said}.")
+
+
+def test_what_an_answer_is_silent_on_is_not_met() -> None:
+    found = read_verdict(verdict(Answer.parse("hm"), criterion("the feet", "boot spikes")))
+    assert found is not None
+    assert (found.met, found.explanation) == (False, "It says nothing.")
 
 
 def test_a_grade_counts_what_is_right() -> None:

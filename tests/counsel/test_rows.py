@@ -51,23 +51,12 @@ def test_verdicts_are_true_and_go_both_ways() -> None:
     assert 0.25 < sum(said) / len(said) < 0.75
 
 
-def test_a_match_is_the_same_advice() -> None:
-    said = []
-    for message, reply in exchanges("match"):
-        reference, response = message.split("\nDoes it say the same?\n")
-        found = read_verdict(reply)
-        assert found is not None
-        assert found.met is (Answer.parse(reference).things == Answer.parse(response).things)
-        said.append(found.met)
-    assert 0.3 < sum(said) / len(said) < 0.8
-
-
 def test_grades_are_within_the_judge_signals_scale() -> None:
     assert all(number_in(reply, low=0, high=10) is not None for _, reply in exchanges("judge"))
 
 
 def test_the_blind_prompts_do_not_hold_the_question() -> None:
-    for role in ("synthesis", "criteria", "rubric", "match"):
+    for role in ("synthesis", "criteria", "rubric"):
         for journey, (message, _) in zip(JOURNEYS, exchanges(role), strict=True):
             assert not any(point.circumstance in message for point in journey.points)
     for journey, (message, _) in zip(JOURNEYS, exchanges("synthesis_aware"), strict=True):

@@ -26,7 +26,7 @@ PROMPTS = Prompts(root() / "tasks" / "counsel")
 def truth(request: Request, seed: int) -> Outcome:
     """The verdict of a judge who is always right."""
     response, claim = request.messages[-1]["content"].split("\nDoes it meet this criterion?\n")
-    return verdict(Answer.parse(response).meets(claim))
+    return verdict(Answer.parse(response), claim)
 
 
 def context(cache: Cache) -> QuestionContext:
