@@ -42,6 +42,13 @@ class ClaimJob(Job):
     places: Sequence[Place]
     found: dict[Place, Result] = field(default_factory=dict)
     mine: list[Place] = field(default_factory=list)
+    elsewhere: set[Place] = field(default_factory=set)
+    """What others hold, as far as that was looked up."""
+
+    @property
+    def wanted(self) -> set[Place]:
+        """What may be free."""
+        return {place for place in self.places if place not in self.found} - self.elsewhere
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +78,8 @@ class RememberJob(Job):
 class Writer:
     """Does batches of jobs, each in one transaction that `begin` opens; `read` opens one to read.
 
-    What is claimed and stored already is read first, so that a run from the cache writes nothing.
+    What is claimed and stored already is read first, so that a run from the cache writes nothing;
+    once others were met, so is what they hold, so that waiting for them writes nothing either.
     """
 
     def __init__(self, read: Open, begin: Open, *, lease_s: float) -> None:
@@ -80,6 +88,7 @@ class Writer:
         self._lease_s = lease_s
         self._owner = f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._buried = False
+        self._crowded = False
         self._held: set[Place] = set()
         self._moot: set[Place] = set()
         self._renew_at = 0.0
@@ -93,7 +102,7 @@ class Writer:
             self._look(claims)
             due = bool(self._held) and time.monotonic() >= self._renew_at
             tidy = due or len(self._moot) >= MOOT or (not batch and bool(self._moot))
-            open_claims = [job for job in claims if len(job.found) < len(set(job.places))]
+            open_claims = [job for job in claims if job.wanted]
             if not tidy and not open_claims and len(claims) == len(batch):
                 return
             with self._begin() as connection:
@@ -127,14 +136,18 @@ class Writer:
             return
         with self._read() as connection:
             found = results_at(connection, {place for job in jobs for place in job.places})
-        for job in jobs:
-            job.found = {place: found[place] for place in job.places if place in found}
+            for job in jobs:
+                job.found = {place: found[place] for place in job.places if place in found}
+            if self._crowded and (open_places := {p for job in jobs for p in job.wanted}):
+                asked: Row = {"places": json.dumps([*open_places]), "me": self._owner}
+                asked["now"] = opening.clock(connection)
+                taken = {(key, slot) for key, slot in connection.execute(_THEIRS, asked)}
+                for job in jobs:
+                    job.elsewhere = job.wanted & taken
 
     def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
         """Lease before looking: whatever another process stored until then is seen."""
-        wanted = {
-            place: job for job in reversed(jobs) for place in job.places if place not in job.found
-        }
+        wanted = {place: job for job in reversed(jobs) for place in job.wanted}
         if not wanted:
             return set()
         if not self._buried:
@@ -166,6 +179,7 @@ class Writer:
         rows = [{"key": key, "slot": slot, **lease} for key, slot in places]
         if schema.lease(connection, rows, now):
             return set(places)
+        self._crowded = True
         ours = {"places": json.dumps(places), "me": self._owner}
         return {(key, slot) for key, slot in connection.execute(_OURS, ours)}
 
@@ -222,6 +236,9 @@ def _keep(connection: sa.Connection, jobs: Sequence[StoreJob]) -> None:
 _lease = schema.leases.c
 _OWNED = _lease.owner == sa.bindparam("me")
 _OURS = schema.at_places(_lease.key, _lease.slot).where(_OWNED)
+_THEIRS = schema.at_places(_lease.key, _lease.slot).where(
+    sa.not_(_OWNED), _lease.expires >= sa.bindparam("now")
+)
 _RENEWAL = sa.update(schema.leases).where(_OWNED).values(expires=sa.bindparam("until"))
 _FREE = sa.delete(schema.leases).where(
     _lease.key == sa.bindparam("at_key"), _lease.slot == sa.bindparam("at_slot"), _OWNED

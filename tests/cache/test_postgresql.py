@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cat_bench.cache import Cache, Call, info, verify
+from cat_bench.cache import Cache, Call, info, schema, verify
+from cat_bench.cache.codec import unpack
 from cat_bench.errors import CacheError
 from cat_bench.results import read_record
 from cat_bench.testing import ChatServer
@@ -25,7 +26,7 @@ from tests import postgresql
 from tests.conftest import Workshop
 
 CALL = Call("generate", "model")
-MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 320, 8, 4, 2.0
+MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 240, 8, 4, 10.0
 PROGRAM = (
     "from cat_bench.cache import Cache; from cat_bench.cli import main;"
     f"Cache.__init__.__kwdefaults__['lease_s'] = {LEASE_S}; main()"
@@ -157,21 +158,20 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @asynccontextmanager
 async def running(
-    site: Site, url: str, server: ChatServer
+    site: Site, url: str, servers: Sequence[ChatServer]
 ) -> AsyncIterator[list[asyncio.subprocess.Process]]:
-    """One `cat-bench run` on each machine, all of the same pool."""
-    words = ["run", "toy/task.yaml", "--model", "openai:test-model", "--base-url", server.base_url]
-    words += ["--method", "single", "--pool", str(SLOTS), "--set", f"concurrency={REQUESTS}"]
+    """One `cat-bench run` on each machine, all of the same pool, each with a server of its own."""
+    words = ["run", "toy/task.yaml", "--model", "openai:test-model", "--method", "single"]
+    words += ["--pool", str(SLOTS), "--set", f"concurrency={REQUESTS}"]
     env = {**os.environ, "CAT_BENCH_CACHE": url, "OPENAI_API_KEY": "none"}
-    workers = [
-        await asyncio.create_subprocess_exec(
-            *(*prefix, sys.executable, "-c", PROGRAM, *words, "--out", f"run{number}"),
-            env=env,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+    workers = []
+    for number, (prefix, server) in enumerate(zip(site.machines, servers, strict=True)):
+        own = ["--base-url", server.base_url, "--out", f"run{number}"]
+        command = (*prefix, sys.executable, "-c", PROGRAM, *words, *own)
+        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        workers.append(
+            await asyncio.create_subprocess_exec(*command, env=env, stdout=null, stderr=pipe)
         )
-        for number, prefix in enumerate(site.machines)
-    ]
     try:
         yield workers
     finally:
@@ -181,36 +181,52 @@ async def running(
                 await worker.wait()
 
 
+def asked(servers: Sequence[ChatServer]) -> list[tuple[str, int]]:
+    """Every request that these servers had: one asks for all slots of a question."""
+    return [(body["messages"][0]["content"], body["seed"]) for s in servers for body in s.recent]
+
+
+def kept(url: str) -> Counter[str]:
+    """How many results each server wrote, of those in the cache."""
+    with Cache(url) as cache:
+        assert list(verify(cache)) == []
+        with cache.reading() as connection:
+            bodies = connection.scalars(sa.select(schema.results.c.body))
+            return Counter(unpack(body)["served_by"].split()[-1] for body in bodies)
+
+
 async def test_machines_fill_one_pool_once_and_one_of_them_dies(
     site: Site, workshop: Workshop, postgres: postgresql.Server
 ) -> None:
     there = postgresql.programs()
     assert there is not None
-    rows = [
-        f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(QUESTIONS)
-    ]
+    ids = range(QUESTIONS)
+    rows = [f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in ids]
     (workshop.folder / "toy" / "rows.jsonl").write_text("".join(rows))
     async with AsyncExitStack() as stack:
         own = site.host != postgres.host
         base = stack.enter_context(postgresql.serving(there, host=site.host)) if own else postgres
         url = base.database()
-        server = await stack.enter_async_context(ChatServer(host=site.host, delay=0.1))
-        workers = await stack.enter_async_context(running(site, url, server))
-        slots = QUESTIONS * SLOTS
-        while server.stats.choices < slots // 3:
+        servers = [ChatServer(host=site.host, delay=0.1, fingerprint=f"{k}") for k in range(4)]
+        for server in servers:
+            server.recent = deque()
+            await stack.enter_async_context(server)
+        workers = await stack.enter_async_context(running(site, url, servers))
+        while len(asked(servers)) < QUESTIONS // 2 or len(servers[0].recent) < REQUESTS + 1:
             await asyncio.sleep(0.01)
         doomed, *others = workers
         doomed.kill()
         said = [(await worker.communicate())[1].decode() for worker in others]
-        assert [worker.returncode for worker in others] == [0, 0, 0], said
-        assert slots <= server.stats.choices <= slots + REQUESTS * SLOTS
-        records = [read_record(Path(f"run{number}")) for number in range(1, MACHINES)]
-        assert len({record["pool_digest"] for record in records}) == 1
-        made = [record["invocations"][0]["calls"]["made"] for record in records]
-        assert all(count > 0 for count in made), made
-        with Cache(url) as cache:
-            assert [held.results for held in info(cache).holdings] == [slots]
-            assert list(verify(cache)) == []
-        written = "".join(path.read_text() for path in workshop.folder.rglob("run.json"))
-        assert base.password not in written + "".join(said)
-        assert json.loads(written.partition("\n}\n")[0] + "}")["rollouts"]["failed"] == 0
+        stored = kept(url)
+    assert [worker.returncode for worker in others] == [0, 0, 0], said
+    by_dead, by_others = asked(servers[:1]), asked(servers[1:])
+    in_flight = set(by_dead) & set(by_others)
+    assert len(by_others) == len(set(by_others))
+    assert stored.total() == QUESTIONS * SLOTS
+    assert len(by_dead) * SLOTS == stored["0"] + len(in_flight) * SLOTS
+    assert all(server.stats.choices for server in servers)
+    records = [read_record(Path(f"run{number}")) for number in range(1, MACHINES)]
+    assert len({record["pool_digest"] for record in records}) == 1
+    assert all(record["rollouts"]["failed"] == 0 for record in records)
+    written = "".join(path.read_text() for path in workshop.folder.rglob("run.json"))
+    assert base.password not in written + "".join(said)
