@@ -67,13 +67,14 @@ def upload(file: Path, repository: str) -> str:
     Raises UsageError where the Hub refuses.
     """
     from datasets import Dataset
+    from huggingface_hub.constants import ENDPOINT
 
     try:
         Dataset.from_parquet(str(file)).push_to_hub(repository)
     except Exception as error:  # the Hub's client has several families of them; all end here
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"{repository} cannot be written on the Hub: {reason}") from error
-    return f"https://huggingface.co/datasets/{repository}"
+    return f"{ENDPOINT}/datasets/{repository}"
 
 
 def _said(record: Mapping[str, JSON]) -> dict[str, JSON]:

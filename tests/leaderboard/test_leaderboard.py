@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyarrow.parquet import read_table
 
-from cat_bench.leaderboard import COLUMNS, read, render, upload
+from cat_bench.leaderboard import COLUMNS, read, render
 from cat_bench.leaderboard.rows import append, sealed
 from tests.conftest import Workshop
+from tests.leaderboard.hub import Hub, serving
 
 FREE, CALLING = "majority", "cat"
 RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "8", "--n", "2,4")
@@ -188,16 +190,38 @@ def test_another_cache_has_nothing_to_publish(workshop: Workshop, board: Path) -
         assert not Path("x.parquet").exists()
 
 
-def test_a_pool_goes_to_the_hub_as_it_is(workshop: Workshop, board: Path) -> None:
-    from datasets import Dataset, load_from_disk
+def _push(workshop: Workshop, hub: Hub, token: str) -> tuple[int | None, str, str]:
+    """Add the run once more, its pool to the stand-in; status, stdout and stderr."""
+    add = ["leaderboard", "add", _run(workshop), "--pool", "p.parquet", "--hub", "me/toy"]
+    process = workshop.start(
+        *add, HF_ENDPOINT=hub.url, HF_TOKEN=token, HF_HOME="hub", HF_HUB_DISABLE_XET="1"
+    )
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
 
-    file = board.parent / "pools" / "toy.parquet"
-    with workshop.monkeypatch.context() as patch:  # the Hub's place is taken by a folder
-        patch.setattr(Dataset, "push_to_hub", lambda pool, name: pool.save_to_disk(name))
-        assert upload(file, "me/toy") == "https://huggingface.co/datasets/me/toy"
-    there = load_from_disk("me/toy")
-    assert there["id"][:] == [f"q{k}" for k in range(6)]
-    assert len(there[0]["responses"]) == 8
+
+def test_a_pool_goes_to_the_hub_and_comes_back(workshop: Workshop, board: Path) -> None:
+    with serving() as hub:
+        status, out, err = _push(workshop, hub, hub.token)
+        assert status == 0, err
+        assert out.splitlines()[-1] == f"{hub.url}/datasets/me/toy"
+    files = hub.repositories["me/toy"]
+    (pushed,) = (data for name, data in files.items() if name.endswith(".parquet"))
+    Path("back.parquet").write_bytes(pushed)
+    assert b"num_examples: 6" in files["README.md"]
+    assert read_table("back.parquet").to_pylist() == read_table("p.parquet").to_pylist()
+    status, out, err = workshop.run("cache", "import", "back.parquet", "--task", "pool:back")
+    assert status == 0, err
+    assert "6 × 8" in out
+
+
+def test_a_hub_that_refuses_is_one_line(workshop: Workshop, board: Path) -> None:
+    with serving() as hub:
+        status, _, err = _push(workshop, hub, "hf_of_somebody_else")
+    assert status == 2
+    assert err.splitlines()[-1].startswith("cat-bench: me/toy cannot be written on the Hub: ")
+    assert "401" in err.splitlines()[-1]
+    assert hub.repositories == {}
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(workshop: Workshop, board: Path) -> None:
