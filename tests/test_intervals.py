@@ -397,6 +397,19 @@ def test_no_number_of_questions_settles_what_does_not_differ() -> None:
     assert questions_needed(0.2, nan, 1) is None
 
 
+@pytest.mark.parametrize("count", [1, 7, 100, 250])
+def test_the_published_error_is_that_of_a_direct_loop(count: int) -> None:
+    """As simple-evals does: resample examples one by one, clip each mean, take the spread."""
+    values = np.random.default_rng(count).normal(0.1, 0.6, size=count)
+    rng, means = np.random.default_rng(0), []
+    for _ in range(1000):
+        drawn = [values[rng.integers(count)] for _ in range(count)]
+        means.append(min(max(sum(drawn) / count, 0.0), 1.0))
+    centre = sum(means) / 1000
+    spread = sqrt(sum((mean - centre) ** 2 for mean in means) / 1000)
+    assert bootstrap_error(values) == pytest.approx(spread, abs=1e-12)
+
+
 def test_the_published_error_is_the_spread_of_clipped_bootstrap_means() -> None:
     values = np.random.default_rng(0).normal(0.4, 0.3, size=400)
     plain = values.std() / sqrt(400)
