@@ -35,6 +35,9 @@ REACH_S = 5.0
 PARTS = 4
 """Batches per process in a round: the last to finish then keeps the others waiting a little."""
 LOCAL = ("local", "auto")
+TOKEN = (
+    " A cluster that asks for a token wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN here, too."
+)
 
 
 @dataclass(slots=True)
@@ -182,7 +185,7 @@ def _ray(address: str) -> Iterator[Crew]:
     except RuntimeError as error:
         raise _mismatch(spec, error) from error
     except (OSError, ValueError) as error:
-        raise _unreachable(spec, "Ray", error) from error
+        raise _unreachable(spec, "Ray", error, TOKEN) from error
     try:
         joined.register_ray()
         yield Crew(f"ray:{address}", int(ray.cluster_resources().get("CPU", 1)), "ray")
@@ -206,10 +209,10 @@ def _imported(extra: str, module: str) -> Any:
         ) from error
 
 
-def _unreachable(spec: str, what: str, error: Exception) -> UsageError:
+def _unreachable(spec: str, what: str, error: Exception, hint: str = "") -> UsageError:
     return UsageError(
         f"{spec}: {what} does not answer there ({_line(error)}); is it running, and is the "
-        "address right?"
+        f"address right?{hint}"
     )
 
 
