@@ -16,6 +16,9 @@ VALUES = {
     "drafts": ["d1", "d2"],
     "response": "r",
     "criterion": "c",
+    "reference": "s",
+    "criteria": 5,
+    "most": 20,
 }
 
 
@@ -30,6 +33,7 @@ def test_the_blind_texts_do_not_show_the_question() -> None:
     for name in ("synthesis", "synthesis_free"):
         assert "Q?" not in Prompts().render(name, **VALUES)
         assert "Q?" in Prompts().render(f"{name}_aware", **VALUES)
+    assert "Q?" not in Prompts().render("criteria", **VALUES)
 
 
 def test_a_tasks_own_text_comes_first(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import get_args
@@ -12,6 +11,7 @@ import click
 
 from cat_bench.audit.export import Shape
 from cat_bench.cli.options import PATH, configurations, options_named
+from cat_bench.cli.output import print_record
 from cat_bench.cli.progress import Progress
 from cat_bench.errors import UsageError
 from cat_bench.types import JSON
@@ -72,7 +72,10 @@ def audit(
         found = list(rows(sheet.groups[listed[0].name], sheet.task, shape=shape))
         write(export, found, shape=shape)
         click.echo(f"wrote {len(found):,} questions to {export}", err=True)
-    click.echo(json.dumps(sheet.record, indent=2) if as_json else report.render(sheet.record))
+    if as_json:
+        print_record(sheet.record, as_json=True)
+    else:
+        click.echo(report.render(sheet.record), nl=False)
     click.echo(f"Audit: {sheet.folder}", err=True)
     if not sheet.complete:
         click.echo("Incomplete: run the same command again to fill the gaps.", err=True)
