@@ -29,6 +29,7 @@ from cat_bench.session import opened
 from cat_bench.types import JSON, Sample, SupervisedReward
 
 FORMAT = 1
+TRL = "trl"
 LIBRARIES = ("cat-bench", "trl", "transformers", "torch")
 OWN = frozenset({"output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"})
 """Arguments of TRL's that a recipe does not set."""
@@ -69,13 +70,13 @@ def train(
     Raises UsageError before anything is paid for.
     """
     _check_libraries()
-    arguments = _arguments(plan)
+    source, arguments = weights(plan.session.model), _arguments(plan)
     samples = questions(plan)
     _start(plan)
     clock = time.monotonic()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
-        told = _trained(plan, arguments, samples, tell)
+        told = _trained(plan, source, arguments, samples, tell=tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
     _figure(plan)
@@ -91,8 +92,10 @@ def train(
 
 def _trained(
     plan: Plan,
+    source: str,
     arguments: dict[str, Any],
     samples: list[Sample],
+    *,
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
     """Train unless that is done; what the trainer has to tell beside its journal."""
@@ -101,7 +104,7 @@ def _trained(
 
     told = plan.out / "training.json"
     if not _model(plan).is_dir():
-        policy = Policy.load(weights(plan.session.model))
+        policy = Policy.load(source)
         trainer = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
         done = trainer(
             policy,
@@ -200,7 +203,7 @@ def _arguments(plan: Plan) -> dict[str, Any]:
 
 
 def _check_libraries() -> None:
-    if find_spec("trl") is None:
+    if find_spec(TRL) is None:
         raise UsageError("training needs TRL: pip install 'cat-bench[train]'")
 
 

@@ -18,7 +18,7 @@ from cat_bench.tally.study_summary import Training, summary
 
 RECIPES = "cat-rl,ttrl,scrl,gold,sft"
 SEEDS = "1,2,3"
-STEPS = 100
+STEPS = 60
 QUESTIONS = 500
 
 

@@ -1,0 +1,24 @@
+"""The figure of a training draws what there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cat_bench.rl.chart import SMOOTH, curves, smoothed
+from cat_bench.types import JSON
+
+
+@pytest.mark.parametrize("rows", [[], [{"step": 1, "loss": None}], [{"step": 1, "reward": 0.5}]])
+def test_whatever_the_journal_holds(rows: list[dict[str, JSON]]) -> None:
+    figure = curves(rows, name="a_$task$")
+    assert figure["png"].startswith(b"\x89PNG")
+    assert b"a_$task$" in figure["svg"]
+
+
+def test_a_running_mean_over_the_steps_there_are() -> None:
+    values = np.arange(20.0) ** 2
+    half = SMOOTH // 2
+    wanted = [values[max(0, k - half) : k + half + 1].mean() for k in range(20)]
+    np.testing.assert_allclose(smoothed(values), wanted)
+    assert smoothed(np.array([3.0])).tolist() == [3.0]

@@ -1,0 +1,152 @@
+"""A training from the command line: what it leaves, that it goes on, what it says if it can't."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cat_bench.results import read_record
+from cat_bench.rl import training
+from cat_bench.rl.journal import read
+from cat_bench.types import JSON
+from tests.conftest import Workshop
+
+TINY = ("--set", "num_generations=2", "--set", "per_device_train_batch_size=4")
+
+
+def command(recipe: str = "cat-rl", *, steps: int = 2, questions: int = 4) -> tuple[str, ...]:
+    options = ("--steps", str(steps), "--questions", str(questions), "--save-every", "2")
+    return ("train", "tally", "--recipe", recipe, *options, "--seed", "7", *TINY)
+
+
+def steps(folder: Path) -> list[JSON]:
+    return [
+        {name: value for name, value in row.items() if name not in {"seconds", "calls_made"}}
+        for row in read(folder / "metrics.jsonl")
+    ]
+
+
+def test_a_training_leaves_its_whole_record(workshop: Workshop) -> None:
+    status, out, err = workshop.run(*command(), "--out", "one", "--json")
+    assert status == 0, err
+    assert "step 2/2: loss" in err
+    record = json.loads(Path("one/train.json").read_text())
+    assert json.loads(out) == record["outcome"]
+    assert record["recipe"]["reward"] == "equivalence{estimator=cat}"
+    assert set(record["outcome"]["before"]) == {"single", "greedy", "majority", "cat", "oracle"}
+    assert record["outcome"]["after"]["single"]["diff_low"] is not None
+    rows = read(Path("one/metrics.jsonl"))
+    assert [row["step"] for row in rows] == [1, 2]
+    wanted = {"loss", "reward", "reference_accuracy", "reward_accuracy", "no_advantage", "calls"}
+    assert wanted | {"completion_tokens", "truncated", "seconds", "entropy"} <= set(rows[0])
+    assert Path("one/curves.svg").read_text().count("<svg") == 1
+    after = read_record(Path("one/after"))
+    assert after["config"]["model"] == "hf:one/model"
+    assert after["config"]["anchor"] == "tally", "the anchor stays the initial model"
+    assert after["models"]["policy"] != read_record(Path("one/before"))["models"]["policy"]
+
+    status, again, err = workshop.run(*command(), "--out", "one", "--json")
+    assert (status, again) == (0, out)
+    assert "step" not in err, "what is done is not done again"
+    status, _, err = workshop.run(*command(steps=4), "--out", "one")
+    assert status == 2
+    assert "one holds a training with another recipe" in err
+
+
+def test_problems_that_are_measured_are_never_trained_on(workshop: Workshop) -> None:
+    from cat_bench.tally.problems import split_of
+
+    workshop.run(*command(steps=40, questions=300), "--out", "one", "--verl-rows", "rows.parquet")
+    split = {
+        name: {
+            json.loads(line)["problem"]
+            for line in Path(f"one/{name}.jsonl").read_text().splitlines()
+        }
+        for name in ("train", "exam")
+    }
+    assert len(split["train"]) == 80
+    assert {split_of(text) for text in split["train"]} == {"train"}
+    assert {split_of(text) for text in split["exam"]} == {"test"}
+    rows = pd.read_parquet("rows.parquet")
+    assert len(rows) == 80
+    assert rows["extra_info"][0]["split"] == "train"
+    assert rows["prompt"][0][0]["role"] == "user"
+
+
+def test_references_are_imitated(workshop: Workshop) -> None:
+    status, _, err = workshop.run(*command("sft", questions=0), "--out", "one")
+    assert status == 0, err
+    record = json.loads(Path("one/train.json").read_text())
+    assert record["training"]["references"] == record["training"]["questions"] == 8
+    assert 0 <= record["training"]["reference_accuracy"] <= 1
+    assert record["training"]["calls_made"] == 8 * (2 + 1)
+    assert "outcome" not in record
+    first, last = read(Path("one/metrics.jsonl"))
+    assert 0 < first["token_accuracy"] <= 1
+    assert last["loss"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["cat-rl", "sft"])
+def test_after_kill_9_the_same_command_goes_on(workshop: Workshop, recipe: str) -> None:
+    whole = command(recipe, steps=8, questions=0)
+    assert workshop.run(*whole, "--out", "whole")[0] == 0
+    process = workshop.start(*whole, "--out", "killed", lease_s=2)
+    while len(read(Path("killed/metrics.jsonl"))) < 3:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not Path("killed/model").exists()
+    status, _, err = workshop.run(*whole, "--out", "killed")
+    assert status == 0, err
+    assert "step 1/8" not in err, "it goes on from a checkpoint"
+    assert "step 8/8" in err
+    assert steps(Path("killed")) == steps(Path("whole")), "as if it had not been killed"
+
+
+def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
+    Path("mine.py").write_text(
+        "from cat_bench.scorers.math_equal import MathEqual\n"
+        "from cat_bench.types import Question, Sample\n"
+        "class Mine:\n"
+        "    scorer = MathEqual()\n"
+        "    def samples(self):\n"
+        "        yield Sample(Question('p', ({'role': 'user', 'content': 'p'},), 'p'), None)\n"
+    )
+    status, _, err = workshop.run("train", "./mine.py:Mine", "--recipe", "gold", "-m", "tally")
+    assert status == 2
+    assert "rewards by the dataset's own answers, and 1 of 1 questions" in err
+    assert "train with cat-rl or ttrl" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--recipe", "cat-lr"), "Did you mean 'cat-rl'"),
+        (("--set", "learning_rat=1"), "Did you mean 'learning_rate'"),
+        (("--reward", "equivalence{estimator=catt}"), "no method 'catt'"),
+        (("--model", "openai:gpt"), "cannot be trained here"),
+    ],
+)
+def test_a_slip_is_answered_before_anything_is_made(
+    workshop: Workshop, options: tuple[str, ...], problem: str
+) -> None:
+    status, _, err = workshop.run("train", "tally", *options, "--out", "one", "--steps", "1")
+    assert status == 2
+    assert problem in err
+    assert not Path("one/plan.json").exists()
+
+
+def test_where_trl_is_missing_the_install_is_named(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "TRL", "trl_of_another_world")
+    status, _, err = workshop.run(*command(), "--out", "one")
+    assert status == 2
+    assert "pip install 'cat-bench[train]'" in err
