@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cat_bench.flow import Limits
 from cat_bench.types import JSON
 
+
+def _is_part(shard: str) -> str:
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ValueError("should be I/K, I from 1 to K, such as 2/8")
+    return shard
+
+
+Shard: TypeAlias = Annotated[str, AfterValidator(_is_part)]
+"""I/K: every K-th question from the I-th on, counted from 1."""
 RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
 
 
@@ -31,6 +41,7 @@ class RunConfig(BaseModel):
     pool: int | None = Field(default=None, ge=1)
     draws: int = Field(default=4, ge=1)
     limit: int | None = Field(default=None, ge=1)
+    shard: Shard | None = None
     seed: int = 0
     label: str | None = None
     sampling: dict[RoleName, dict[str, JSON]] = Field(default_factory=dict)
@@ -47,6 +58,12 @@ class RunConfig(BaseModel):
     offline: bool = False
     data: Path | None = None
     out: Path | None = None
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """The first question, from 0, and the step to the next one."""
+        part, _, parts = (self.shard or "1/1").partition("/")
+        return int(part) - 1, int(parts)
 
     @property
     def limits(self) -> Limits:

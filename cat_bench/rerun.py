@@ -40,7 +40,7 @@ def configuration(
     whose file is not here are left out. Raises UsageError where none is left.
     """
     config = record["config"]
-    same = ("task", "limit", "seed", "label", "pool", "draws")
+    same = ("task", "limit", "shard", "seed", "label", "pool", "draws")
     values = {name: config[name] for name in same if config.get(name) is not None}
     values |= {"n": config["budgets"], "offline": True, "methods": _methods(record), "data": data}
     if not values["methods"]:

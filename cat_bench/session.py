@@ -107,11 +107,12 @@ async def opened(
             task = replace(task, exchangeable=policy.exchangeable)
         settings = _settings(config, roles)
         _check_budgets(methods, settings)
-        samples = partial(_first, task, config.limit)
+        samples = partial(_chosen, task, config)
         survey = Survey.of(samples())
         if not survey.questions:
-            raise UsageError(f"task {task.name!r} has no questions.")
-        named = config.model_dump(include={"task", "model", "limit", "seed", "label"})
+            part = f"shard {config.shard} of " if config.shard else ""
+            raise UsageError(f"{part}task {task.name!r} has no questions.")
+        named = config.model_dump(include={"task", "model", "limit", "shard", "seed", "label"})
         asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
         record = plan_record(
             named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
@@ -212,8 +213,8 @@ def results_root() -> Path:
     return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
 
 
-def _first(task: Task, limit: int | None) -> Iterator[Sample]:
-    return islice(task.samples(), limit)
+def _chosen(task: Task, config: RunConfig) -> Iterator[Sample]:
+    return islice(islice(task.samples(), config.limit), config.stride[0], None, config.stride[1])
 
 
 def _settings(config: RunConfig, roles: Roles) -> Settings:

@@ -34,6 +34,9 @@ OPTIONS = {
         "--draws", type=int, help="Subsets per n where a method calls a model.  [4]"
     ),
     "limit": click.option("--limit", type=int, help="Only the first questions."),
+    "shard": click.option(
+        "--shard", metavar="I/K", help="Every K-th question from the I-th on: a job of an array."
+    ),
     "seed": click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
     "anchor": click.option("--anchor", help="The model that synthesises.  [the policy]"),
     "judge": click.option("--judge", help="The model that judges.  [the policy]"),

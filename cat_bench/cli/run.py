@@ -35,6 +35,7 @@ def run(*, dry_run: bool, **options: JSON) -> None:
 
     Rollouts come from the cache where it has them; a run that ran before calls no model. Ctrl-C
     once ends it in order: what is in flight is stored, and the same command goes on from there.
+    With --shard, a part of it into the cache; when all parts are there, the same without --shard.
     """
     configs = configurations(**options)
     if dry_run:
@@ -48,21 +49,27 @@ def run(*, dry_run: bool, **options: JSON) -> None:
 
 def _run(config: RunConfig) -> bool:
     """One task from start to printed table; whether all of it could be had."""
-    from cat_bench import claims, report
-
     gate = Gate()
     with Progress() as progress:
         outcome = asyncio.run(_interruptible(config, progress, gate))
+    if not config.shard:
+        _report(config, outcome)
+    click.echo(_summary(outcome, gate), err=True)
+    if gate.closed and gate.closed.kind == INTERRUPTED:
+        sys.exit(130)
+    return outcome.census.complete
+
+
+def _report(config: RunConfig, outcome: Outcome) -> None:
+    """Write the run's tables, figures and checklists, and print what a terminal shows of them."""
+    from cat_bench import claims, report
+
     with crew(config.parallel) as hands:
         report.write(outcome.folder, hands=hands)
     click.echo(report.in_short(outcome.folder))
     for name in claims.applicable(outcome.folder):
         listed = claims.read(name)
         click.echo(claims.checklist(listed, claims.write(outcome.folder, listed)) + "\n")
-    click.echo(_summary(outcome, gate), err=True)
-    if gate.closed and gate.closed.kind == INTERRUPTED:
-        sys.exit(130)
-    return outcome.census.complete
 
 
 async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:
