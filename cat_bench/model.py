@@ -130,14 +130,7 @@ class Model:
     ) -> Drawn:
         """One result per slot, in the order of `slots`; each is durable when it is returned."""
         sampling = sampling.over(self.backend.sampling)
-        call = Call(
-            "generate",
-            self.backend.identity,
-            messages=tuple(messages),
-            sampling=sampling.given(),
-            label=self._label,
-        )
-
+        call = Call.generated(self.backend.identity, messages, sampling, self._label)
         use = expected(call)
         tokens = use.prompt + use.completion
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -25,6 +26,9 @@ from cat_bench.backends import wire
 from cat_bench.backends.posting import Post
 from cat_bench.errors import ConfigError, ModelError
 from cat_bench.types import JSON, Failure
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 OFFICIAL = "https://api.openai.com/v1"
 KEY_VARIABLE, KEY_FILE_VARIABLE = "OPENAI_API_KEY", "CAT_BENCH_OPENAI_KEY_FILE"
@@ -65,7 +69,13 @@ class Endpoint:
         if not isinstance(answer, Failure):
             return answer
         hint = await self._serves(body["model"]) if answered.status == 404 else ""
-        return replace(answer, message=self._without_key(answer.message + hint))
+        return replace(answer, message=self.without_key(answer.message + hint))
+
+    def sdk(self) -> AsyncOpenAI:
+        """The official client for this URL, with retries of its own; close it."""
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(base_url=self.url, api_key=self._key or "none", timeout=self._timeout)
 
     def _post(self) -> Post:
         if self._opened is None or self._opened.closed:
@@ -86,19 +96,19 @@ class Endpoint:
             return self._served[model]
 
     async def _advice(self, model: str) -> str:
-        from openai import AsyncOpenAI, OpenAIError
+        from openai import OpenAIError
 
-        async with AsyncOpenAI(
-            base_url=self.url, api_key=self._key or "none", max_retries=0, timeout=10
-        ) as client:
+        async with self.sdk() as client:
             try:
-                names = [served.id async for served in client.models.list()]
+                brief = client.with_options(max_retries=0, timeout=10)
+                names = [served.id async for served in brief.models.list()]
             except (OpenAIError, AttributeError, TypeError, ValueError):
                 return f"; check the base URL {self.url} and the model name {model!r}"
         near = get_close_matches(model, names, n=5, cutoff=0.3) or sorted(names)[:5]
         return f"; {self.url} serves {', '.join(near)}"
 
-    def _without_key(self, text: str) -> str:
+    def without_key(self, text: str) -> str:
+        """What may be shown of a text that a server or the client wrote."""
         bare = text.replace(self._key, "[key]") if self._key else text
         return MASKED_KEY.sub("[key]", bare)
 

@@ -15,9 +15,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from cat_bench.backends import Request, wire
-from cat_bench.backends.fleet import reached
+from cat_bench.backends.endpoint import Endpoint
+from cat_bench.backends.fleet import Fleet, reached
 from cat_bench.backends.scoring import Render, Score, by_echo, by_prompt_logprobs, trusted
-from cat_bench.errors import ConfigError, NotAvailable
+from cat_bench.errors import ConfigError, NotAvailable, UsageError
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
 Scoring: TypeAlias = Literal["auto", "prompt_logprobs", "echo"]
@@ -119,19 +120,30 @@ class OpenAI:
 
     async def _complete(self, request: Request) -> JSON | Failure:
         while True:
-            body = wire.body(
-                self._model,
-                request.messages,
-                request.sampling,
-                seeds=request.seeds,
-                logprobs=self._logprobs,
-                refused=self._refused,
-            )
+            body = self.body(request)
             answer = await self._endpoint.post("/chat/completions", body)
             refused = wire.objection(body, answer) if isinstance(answer, Failure) else None
             if refused is None or refused in (request.sampling.extra or ()):
                 return answer
             self._refused.add(refused)
+
+    def body(self, request: Request) -> dict[str, JSON]:
+        """What is posted for these completions, without what was refused so far."""
+        return wire.body(
+            self._model,
+            request.messages,
+            request.sampling,
+            seeds=request.seeds,
+            logprobs=self._logprobs,
+            refused=self._refused,
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is served; raises UsageError for several URLs."""
+        if isinstance(self._endpoint, Fleet):
+            raise UsageError(f"name one of the servers {self._endpoint.url}: it would have the job")
+        return self._endpoint
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Log-probability in nats of each token of `text` as the reply to `messages`.

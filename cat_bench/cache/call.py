@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Literal
 
 from cat_bench.errors import UsageError
-from cat_bench.types import JSON, Failure, Message, Reply
+from cat_bench.types import JSON, Failure, Message, Reply, Sampling
 
 Kind = Literal["generate", "logprob", "embed", "imported"]
 _encode = json.JSONEncoder(
@@ -56,6 +56,13 @@ class Call:
         )
         object.__setattr__(self, "document", document)
         object.__setattr__(self, "key", key_of(document))
+
+    @classmethod
+    def generated(
+        cls, model: JSON, messages: Sequence[Message], sampling: Sampling, label: str | None = None
+    ) -> Call:
+        """A completion of these messages by the model of this identity."""
+        return cls("generate", model, tuple(messages), sampling.given(), label=label)
 
     @classmethod
     def imported(cls, pool: str, question: str) -> Call:

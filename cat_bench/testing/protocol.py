@@ -67,6 +67,17 @@ def count(text: str) -> int:
     return text.count(" ") + (text[:1] not in ("", " "))
 
 
+def cut(text: str, body: JSON) -> tuple[str, str]:
+    """The text up to a stop string or the token limit, and why it ended."""
+    stops = body.get("stop") or ()
+    for stop in [stops] if isinstance(stops, str) else stops:
+        text = text.split(stop)[0]
+    limit = body.get("max_completion_tokens", body.get("max_tokens"))
+    if limit is None or count(text) <= limit:
+        return text, "stop"
+    return "".join(tokens(text)[:limit]), "length"
+
+
 def template(messages: Sequence[Message], *, open_end: bool) -> list[str]:
     """The tokens of a conversation; `open_end`: its last message is to be continued."""
     parts = [[f"<{m['role']}>", *tokens(m["content"]), "<end>"] for m in messages]

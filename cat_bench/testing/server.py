@@ -1,9 +1,9 @@
 """A real server on a real socket that speaks the OpenAI protocol, and can misbehave on demand.
 
 It answers /v1/chat/completions, /v1/completions (`echo` and vLLM's `prompt_logprobs` score a given
-text), /v1/embeddings, /v1/models, /health and /stats. Choice i of a request with seed s has seed
-s + i, so equal seeds give equal texts; at temperature 0 every seed is 0. What it served is counted
-in `stats`.
+text), /v1/embeddings, /v1/files, /v1/batches, /v1/models, /health and /stats. Choice i of a request
+with seed s has seed s + i, so equal seeds give equal texts; at temperature 0 every seed is 0. What
+it served is counted in `stats`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Self
 from aiohttp import web
 
 from cat_bench.testing import protocol
+from cat_bench.testing.batches import Batches
 from cat_bench.testing.faults import Fault, Faults
 from cat_bench.testing.protocol import ChatRequest, Choice, babble, bag_of_words, error
 from cat_bench.types import JSON, Message
@@ -30,6 +31,7 @@ NEEDED = {
     "/v1/embeddings": "input",
 }
 """What a body must hold, by path."""
+SILENT = ("server_error", "rate_limit", "hang", "drop", "die", "truncated")
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class ChatServer:
     refuses: Collection[str] = ()
     constant_seed: int | None = None
     outage: float = 0.2
+    batches: Batches = field(default_factory=Batches)
     stats: Stats = field(default_factory=Stats, init=False)
     recent: deque[JSON] = field(default_factory=lambda: deque(maxlen=256), init=False)
 
@@ -99,6 +102,7 @@ class ChatServer:
     ) -> None:
         for outage in self._outages:
             outage.cancel()
+        self.batches.stop()
         self._hang_up()
         await self._web.shutdown(0)
 
@@ -133,6 +137,8 @@ class ChatServer:
         if path == "/v1/models":
             model = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
             return web.json_response({"object": "list", "data": [model]})
+        if path.startswith(("/v1/files", "/v1/batches")):
+            return await self.batches.handle(request, self._line)
         if path not in NEEDED:
             return _refusal(404, f"there is nothing at {path}", "not_found")
         return await self._admit(request, needed=NEEDED[path])
@@ -158,7 +164,7 @@ class ChatServer:
                 return spoilt
             if needed == "input":
                 return self._embedded(body)
-            return self._answer(number, body, fault, needed == "messages")
+            return self._answer(number, body, fault, chat=needed == "messages")
         except json.JSONDecodeError as problem:
             return _refusal(400, f"the body is not JSON: {problem}")
         finally:
@@ -187,11 +193,22 @@ class ChatServer:
                 return web.Response()
         return None
 
+    def _line(self, body: JSON) -> tuple[int, JSON]:
+        """What a line of a batch is answered: a fault that gives no completion is a 500 here."""
+        number = self.stats.requests
+        self.stats.requests += 1
+        self.recent.append(body)
+        if (fault := self.faults.at(number)) in SILENT:
+            self.stats.faults[fault] += 1
+            return 500, error("the server had an error", kind="server_error")
+        answer = self._answer(number, body, fault, chat=True)
+        return answer.status, json.loads(bytes(answer.body or b""))  # type: ignore[arg-type]
+
     def _too_many(self) -> web.Response:
         body = error("Rate limit reached", code="rate_limit_exceeded", kind="requests")
         return web.json_response(body, status=429, headers={"Retry-After": self.retry_after})
 
-    def _answer(self, number: int, body: JSON, fault: Fault | None, chat: bool) -> web.Response:
+    def _answer(self, number: int, body: JSON, fault: Fault | None, *, chat: bool) -> web.Response:
         messages = body["messages"] if chat else [Message(role="user", content=body["prompt"])]
         said = protocol.template_count(messages) if chat else protocol.count(body["prompt"])
         refusal = self._objection(body, said)
@@ -270,7 +287,7 @@ class ChatServer:
                 return Choice(None, "stop", refusal="I cannot help with that.")
             case "content_filter":
                 return Choice("I", "content_filter")
-        text, finish = _cut(self.reply(request), body)
+        text, finish = protocol.cut(self.reply(request), body)
         asked = body.get("logprobs") and "logprobs" not in self.ignores
         return Choice(
             text,
@@ -304,17 +321,6 @@ class ChatServer:
 
     def _scores(self, body: JSON) -> bool:
         return body.get("prompt_logprobs") is not None and "prompt_logprobs" not in self.ignores
-
-
-def _cut(text: str, body: JSON) -> tuple[str, str]:
-    """The text up to a stop string or the token limit, and why it ended."""
-    stops = body.get("stop") or ()
-    for stop in [stops] if isinstance(stops, str) else stops:
-        text = text.split(stop)[0]
-    limit = body.get("max_completion_tokens", body.get("max_tokens"))
-    if limit is None or protocol.count(text) <= limit:
-        return text, "stop"
-    return "".join(protocol.tokens(text)[:limit]), "length"
 
 
 def _refusal(
