@@ -6,6 +6,7 @@ Nothing is hidden: an exception in the script is a bug in the script, and is rai
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -24,13 +25,16 @@ Script: TypeAlias = Callable[[Request, int], Outcome | Awaitable[Outcome]]
 ScoreScript: TypeAlias = Callable[[Sequence[Message], str], Sequence[float] | FloatArray | Failure]
 EmbedScript: TypeAlias = Callable[[str], Sequence[float] | FloatArray | Failure]
 
+RECENT = 1000
+"""Requests that are kept to be looked at."""
+
 
 class Scripted:
     """`reply(request, seed)` writes one completion and may be async; `scoring` scores a text,
     `embedding` embeds one.
 
     A plain string becomes a reply that stopped, with words counted as tokens. `delay` is in seconds
-    per request. `requests` keeps what was asked, `completions` counts what was written.
+    per request. `requests` keeps what was asked last, `completions` counts what was written.
     """
 
     def __init__(
@@ -53,14 +57,11 @@ class Scripted:
         self._delay = delay
         self._scoring = scoring
         self._embedding = embedding
-        self.requests: list[Request] = []
+        self.requests = deque[Request](maxlen=RECENT)
+        self.calls = 0
+        """How many requests were made."""
         self.completions = 0
         self.scored = self.embedded = 0
-
-    @property
-    def calls(self) -> int:
-        """How many requests were made."""
-        return len(self.requests)
 
     @property
     def identity(self) -> JSON:
@@ -90,6 +91,7 @@ class Scripted:
     async def generate(self, request: Request) -> Sequence[Reply | Failure]:
         """One result per seed, in order."""
         self.requests.append(request)
+        self.calls += 1
         if self._delay:
             await asyncio.sleep(self._delay)
         return [await self._one(request, seed) for seed in request.seeds]

@@ -1,0 +1,162 @@
+"""What a very large pool takes, as the questions grow: time, memory, rows a second.
+
+    python -m tests.benchmarks.scale [--questions 1000,10000] [--rollouts 16]
+                                     [--caches sqlite,postgresql] [--method single,majority]
+
+A scripted model answers at once in a dozen words and grading is a comparison of words, so that all
+that is measured is ours. Every step is a process of its own: `fill` samples into an empty cache,
+`again` has all of it cached, `report` writes the run's tables and figures. Memory is the most that
+the step's process ever held. PostgreSQL runs on this machine, with fsync; its CPU is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from tests import postgresql
+
+TASK = """\
+version: 1
+summary: short answers
+data: {file: rows.jsonl, fields: {problem: problem}}
+scorer: ./scorer.py:LastWord
+"""
+SCORER = '''\
+from cat_bench import Score
+
+
+class LastWord:
+    """1 where the last word is the answer."""
+
+    version = "1"
+
+    def answer(self, text):
+        return text.split()[-1]
+
+    async def clusters(self, answers):
+        distinct = sorted(set(answers))
+        return [distinct.index(answer) for answer in answers]
+
+    async def score(self, sample, texts, ctx):
+        return [Score(float(self.answer(text) == sample.target)) for text in texts]
+'''
+MODEL = '''\
+from random import Random
+
+WORDS = "so then we add both sides and see that each term must be even".split()
+
+
+def reply(request, seed):
+    """Twelve words and one of four answers."""
+    rng = Random(seed)
+    return f"{' '.join(rng.choices(WORDS, k=12))} {rng.choice('1123')}"
+'''
+CHILD = """\
+from cat_bench.backends.scripted import Scripted
+Scripted.choices = property(lambda self: 16)
+from cat_bench.cli import main
+main()
+"""
+
+
+def prepare(folder: Path, questions: int) -> None:
+    """The task and the model."""
+    with (folder / "rows.jsonl").open("w") as file:
+        for k in range(questions):
+            row = {"id": f"q{k}", "problem": f"What is {k}, and why?", "answer": "1"}
+            file.write(json.dumps(row) + "\n")
+    (folder / "task.yaml").write_text(TASK)
+    (folder / "scorer.py").write_text(SCORER)
+    (folder / "prompt.txt").write_text("{{ problem }}")
+    (folder / "model.py").write_text(MODEL)
+
+
+def step(folder: Path, cache: str, *arguments: str) -> dict[str, float]:
+    """Seconds, CPU seconds and peak memory in MB of one command."""
+    place = {"CAT_BENCH_CACHE": cache, "CAT_BENCH_RESULTS": str(folder)}
+    started = time.perf_counter()
+    with (folder / "said.txt").open("w") as said:
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments],
+            cwd=folder,
+            env={**os.environ, **place},
+            stdout=said,
+            stderr=said,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit((folder / "said.txt").read_text())
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"s": time.perf_counter() - started, "CPU": cpu, "MB": usage.ru_maxrss / 1024}
+
+
+def measure(questions: int, rollouts: int, kind: str, methods: str) -> dict[str, Any]:
+    """One size on one kind of cache, all steps."""
+    with tempfile.TemporaryDirectory() as made, caches(Path(made), kind) as cache:
+        folder = Path(made)
+        prepare(folder, questions)
+        run = ["run", "task.yaml", "--model", "scripted:./model.py:reply", "--method", methods]
+        run += ["--pool", str(rollouts), "--n", "1,4,16", "--shard", "1/1", "--out", "run"]
+        before = os.getloadavg()[0]
+        steps = {"fill": step(folder, cache, *run), "again": step(folder, cache, *run)}
+        steps["report"] = step(folder, cache, "report", "run")
+        size = sum(path.stat().st_size for path in (folder / "run").glob("*.parquet"))
+        held = sum(path.stat().st_size for path in folder.glob("cache.sqlite*"))
+    rows = questions * rollouts
+    return {
+        "cache": kind,
+        "questions": questions,
+        "rollouts": rows,
+        "written/s": rows / steps["fill"]["s"],
+        "read/s": rows / steps["again"]["s"],
+        **{f"{name} {unit}": n for name, part in steps.items() for unit, n in part.items()},
+        "run files MB": size / 2**20,
+        "cache MB": held / 2**20,
+        "load before": before,
+    }
+
+
+@contextmanager
+def caches(folder: Path, kind: str) -> Iterator[str]:
+    """Where an empty cache of this kind is."""
+    there = postgresql.programs()
+    if kind == "sqlite":
+        yield str(folder / "cache.sqlite")
+    elif there is None:
+        raise SystemExit("PostgreSQL is not installed")
+    else:
+        with postgresql.serving(there, fsync=True) as server:
+            yield server.database()
+
+
+def main() -> None:
+    """Measure every size on every kind of cache and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", default="1000,10000")
+    parser.add_argument("--rollouts", type=int, default=16)
+    parser.add_argument("--caches", default="sqlite,postgresql")
+    parser.add_argument("--method", default="single,majority")
+    options = parser.parse_args()
+    rows = []
+    for questions in map(int, options.questions.split(",")):
+        for kind in options.caches.split(","):
+            rows.append(measure(questions, options.rollouts, kind, options.method))
+            sys.stderr.write(f"{rows[-1]}\n")
+    print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
+
+
+if __name__ == "__main__":
+    main()
