@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any
 
@@ -27,7 +27,7 @@ from cat_bench.types import Rollout, Sample
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One group under one reward, and what is found of it."""
+    """One group under one reward, and what is found of it; its rollouts lack numbers per token."""
 
     sample: Sample
     rollouts: Sequence[Rollout]
@@ -74,19 +74,27 @@ class Auditor:
     async def _group(self, evaluation: Evaluation, group: Sequence[Rollout]) -> dict[str, Labelled]:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
         able = [each for each in self.listed if each.name not in self.unavailable]
-        found = await asyncio.gather(*(self._one(each, evaluation, group, memory) for each in able))
-        return {each.name: one for each, one in zip(able, found, strict=True) if one}
+        made = await asyncio.gather(*(self._made(each, evaluation, group, memory) for each in able))
+        light = [_light(rollout) for rollout in group]
+        return {
+            each.name: Labelled(
+                evaluation.sample, light, one, await self._held(one, evaluation, group)
+            )
+            for each, one in zip(able, made, strict=True)
+            if one
+        }
 
-    async def _one(
+    async def _made(
         self,
         candidate: Candidate,
         evaluation: Evaluation,
         group: Sequence[Rollout],
         memory: dict[Hashable, asyncio.Future[Any]],
-    ) -> Labelled | None:
+    ) -> Rewarded | None:
+        """The candidate's rewards; None: it is not available."""
         bench = self.bench
         try:
-            found = await rewarded(
+            return await rewarded(
                 candidate.reward,
                 evaluation.sample,
                 group,
@@ -98,7 +106,6 @@ class Auditor:
         except NotAvailable as reason:
             self.unavailable[candidate.name] = str(reason)
             return None
-        return Labelled(evaluation.sample, group, found, await self._held(found, evaluation, group))
 
     async def _held(
         self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
@@ -132,3 +139,9 @@ class Auditor:
         scores = await self.bench.grader.scores(evaluation.sample, [found.reference], ctx)
         evaluation.scoring.extend(ctx.bill)
         return scores[found.reference].value
+
+
+def _light(rollout: Rollout) -> Rollout:
+    """The rollout without its arrays: an audit keeps every group to its end."""
+    bare = replace(rollout.reply, token_logprobs=None, token_entropies=None, measures={})
+    return replace(rollout, reply=bare)

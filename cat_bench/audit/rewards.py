@@ -200,8 +200,9 @@ def _ratio(groups: Sequence[Audited], of: Callable[[Audited], tuple[float, float
     hits, trials = dict[str, float](), dict[str, float]()
     for group in groups:
         hit, tried = of(group)
-        hits[group.question] = hits.get(group.question, 0.0) + hit
-        trials[group.question] = trials.get(group.question, 0.0) + tried
+        unit = group.cluster or group.question
+        hits[unit] = hits.get(unit, 0.0) + hit
+        trials[unit] = trials.get(unit, 0.0) + tried
     return ratio_interval(list(hits.values()), list(trials.values()))
 
 

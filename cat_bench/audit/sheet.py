@@ -82,13 +82,13 @@ async def audit(
         seconds = time.perf_counter() - clock
         made = invocation(command, ready.meters, started=started, seconds=seconds)
     audited = {name: [each.audited for each in own] for name, own in groups.items()}
-    rows_ = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
+    lines = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
     whole = {
         **findings(record, bench.census, survey=ready.survey, pool=pool),
         "groupless": auditor.groupless,
         "reasons": _reasons(groups),
-        "rewards": rows_,
-        "answer": _answer(listed, rows_, audited, graded=bench.grader.graded),
+        "rewards": lines,
+        "answer": _answer(listed, lines, audited, graded=bench.grader.graded),
         "invocations": [made],
     }
     return Sheet(bench.task, folder, whole, groups)

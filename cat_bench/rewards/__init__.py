@@ -4,7 +4,8 @@ An estimator (any method) turns a group into one reference text, and a reward ho
 against it (Compute as Teacher, arXiv 2509.14234). One rule for what is missing:
 
 - an estimator that abstains, or whose reference has nothing to compare, rewards nobody: 0 for all,
-  with the reason under `abstained`; such a group has no advantage;
+  with the reason under `abstained`; such a group has no advantage (`scrl`, which has a word on what
+  is not the answer, says its own);
 - a rollout that says nothing, or has no answer where answers are compared, gets 0;
 - a call that fails for good leaves what it was for unscored: None, with the reason. Never 0, which
   would teach that the rollout was bad.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cat_bench.rewards.reference import estimator, reference
+from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
 
 
@@ -24,12 +24,12 @@ class Equivalence:
     estimator: str = "cat"
 
     def __post_init__(self) -> None:
-        estimator(self.estimator)
+        estimator_named(self.estimator)
 
     @property
     def needs(self) -> frozenset[Need]:
         """Answers, and what the estimator needs."""
-        return estimator(self.estimator).needs | {"answers"}
+        return estimator_named(self.estimator).needs | {"answers"}
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext

@@ -9,7 +9,7 @@ from asyncio import gather
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cat_bench.rewards.reference import estimator, reference
+from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ruling
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types import Context, GroupContext, Marks, Need, Question, Rollout
@@ -24,12 +24,12 @@ class JudgeMatch:
     estimator: str = "cat"
 
     def __post_init__(self) -> None:
-        estimator(self.estimator)
+        estimator_named(self.estimator)
 
     @property
     def needs(self) -> frozenset[Need]:
         """The judge, and what the estimator needs."""
-        return estimator(self.estimator).needs | {"judge"}
+        return estimator_named(self.estimator).needs | {"judge"}
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext

@@ -7,7 +7,7 @@ of the group nor anything computed before has a part. `single` is one rollout so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -17,7 +17,7 @@ from cat_bench.catalog import method
 from cat_bench.plan import shuffled
 from cat_bench.types import JSON, Estimate, GroupContext, Question, Rollout
 
-estimator = lru_cache(method)
+estimator_named = lru_cache(method)
 """The method of that name; raises UnknownName."""
 
 
@@ -40,7 +40,7 @@ async def reference(
     """
     by_slot = {r.slot: r for r in rollouts}
     handed = [by_slot[slot] for slot in shuffled(question.id, by_slot)]
-    chosen = estimator(name)
+    chosen = estimator_named(name)
     fitting = [n for n in chosen.budgets or () if n <= len(handed)]
     if chosen.budgets is not None:
         handed = handed[: max(fitting, default=0)]
@@ -63,13 +63,19 @@ async def _settled(
     if not (set(weights) <= set(texts) and isclose(sum(weights.values()), 1)):
         raise ValueError(f"picks {estimate.picks} are not shares of the rollouts that it was given")
     keys = dict(zip(texts, await ctx.keys(rollouts), strict=True))
-    mass: dict[str, float] = {}
-    for slot, weight in weights.items():
-        mass[keys[slot]] = mass.get(keys[slot], 0.0) + weight
+    mass = _summed((keys[slot], weight) for slot, weight in weights.items())
     key = drawn(question.id, mass)
-    said = {texts[slot]: weight for slot, weight in weights.items() if keys[slot] == key}
+    said = _summed((texts[slot], w) for slot, w in weights.items() if keys[slot] == key)
     tied: dict[str, JSON] = {"tied": len(mass)} if len(mass) > 1 else {}
     return Reference(drawn(question.id, said), {**told, **tied})
+
+
+def _summed(weighted: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The weight of each key."""
+    found: dict[str, float] = {}
+    for key, weight in weighted:
+        found[key] = found.get(key, 0.0) + weight
+    return found
 
 
 def drawn(seed: str, weights: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from cat_bench.rewards.length import curbed
-from cat_bench.rewards.reference import estimator, reference
+from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types import Context, GroupContext, Marks, Need, Question, Rollout
@@ -64,14 +64,14 @@ class SelfProposed:
     length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        estimator(self.estimator)
+        estimator_named(self.estimator)
         if not 1 <= self.criteria <= self.most or self.attempts < 1:
             raise ValueError("criteria should be from 1 to most, and attempts at least 1")
 
     @property
     def needs(self) -> frozenset[Need]:
         """Who proposes, who checks, and what the estimator needs."""
-        return estimator(self.estimator).needs | {"anchor", "judge"}
+        return estimator_named(self.estimator).needs | {"anchor", "judge"}
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
