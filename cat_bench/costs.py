@@ -16,7 +16,7 @@ from cat_bench.errors import ConfigError, UsageError
 from cat_bench.types import JSON, Failure, Reply, Usage
 from cat_bench.validation import read_yaml, validated
 
-ROLES = ("policy", "anchor", "judge")
+ROLES = ("policy", "anchor", "judge", "embedder")
 PARTS = ("calls", "tokens", "completion_tokens")
 TOTALS = (
     "calls",

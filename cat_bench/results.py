@@ -76,6 +76,9 @@ class Row:
     judge_calls: float = 0.0
     judge_tokens: float = 0.0
     judge_completion_tokens: float = 0.0
+    embedder_calls: float = 0.0
+    embedder_tokens: float = 0.0
+    embedder_completion_tokens: float = 0.0
     spent_calls: float = 0.0
     spent_prompt_tokens: float = 0.0
     spent_completion_tokens: float = 0.0

@@ -24,6 +24,8 @@ BILL = [
     Charge.of("policy", Reply(text="greedy", usage=Usage(10, 30)), fresh=True),
     Charge.of("anchor", REFUSED),
     Charge.of("judge", DOWN),
+    Charge("embedder", Usage(7), once="a text"),
+    Charge("embedder", Usage(7), once="a text"),
 ]
 
 
@@ -31,9 +33,9 @@ def test_each_column_by_hand() -> None:
     found = costs(4, pool=POOL, bill=BILL)
     assert list(found) == list(COSTS)
     assert found == {
-        "calls": 4 + 6,
-        "prompt_tokens": 4 * 10 + 220,
-        "shared_prompt_tokens": 10 + 220,
+        "calls": 4 + 7,
+        "prompt_tokens": 4 * 10 + 227,
+        "shared_prompt_tokens": 10 + 227,
         "completion_tokens": 4 * 30 + 41,
         "reasoning_tokens": 4 * 10 + 1,
         "policy_calls": 4 + 1,
@@ -45,6 +47,9 @@ def test_each_column_by_hand() -> None:
         "judge_calls": 3,
         "judge_tokens": 51 + 62,
         "judge_completion_tokens": 3,
+        "embedder_calls": 1,
+        "embedder_tokens": 7,
+        "embedder_completion_tokens": 0,
         "spent_calls": 3,
         "spent_prompt_tokens": 170,
         "spent_completion_tokens": 40,

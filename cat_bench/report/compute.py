@@ -43,6 +43,8 @@ COMPUTE_COLUMNS = (
     *("shared_diff_low", "shared_diff_high", "shared_p", "shared_questions_needed"),
 )
 UNSHARED, SHARED = "tokens", "shared_tokens"
+PLAYED = {"policy": "model"}
+"""What a run's configuration calls who plays a role, where that is not the role's own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +200,11 @@ def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd
         one = flops(Usage(completion=1), rates.parameters)
         table["flops"], table["shared_flops"] = table[UNSHARED] * one, table[SHARED] * one
     if rates.prices:
-        names = {"policy": "model", "anchor": "anchor", "judge": "judge"}
         table["money"] = 0.0
         for role in ROLES:
             tokens, out = costs[f"{role}_tokens"], costs[f"{role}_completion_tokens"]
             if tokens.any():
-                price = price_of(record["config"][names[role]], rates.prices)
+                price = price_of(record["config"][PLAYED.get(role, role)], rates.prices)
                 table["money"] += (price.input * (tokens - out) + price.output * out) / 1e6
         table["money"] = table["money"].where(table[UNSHARED].notna())
     return table
