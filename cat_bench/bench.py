@@ -36,6 +36,8 @@ class Census:
     dropped: Counter[int] = field(default_factory=Counter)
     rollouts: Counter[str] = field(default_factory=Counter)
     failed_rows: int = 0
+    refused_rows: int = 0
+    """Estimates that a refusal stands in the way of."""
     scoring: Counter[str] = field(default_factory=Counter)
     """Calls and tokens that were really spent on grading."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -45,7 +47,7 @@ class Census:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for is there."""
+        """Whether everything that can be had is there: a refusal is an answer, and is kept."""
         return not (self.failed_rows or self.rollouts["failed"])
 
 
@@ -120,20 +122,28 @@ class Bench:
         """Take one question's rows into the census."""
         census = self.census
         census.questions += 1
-        census.failed_rows += sum(row.failed is not None for row in rows)
+        refused_rows = sum(map(_refused, rows))
+        census.refused_rows += refused_rows
+        census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
         every: list[Row | RolloutRow] = [*rows, *rollouts]
         why = [row.failed for row in every if row.failed is not None]
         if len(census.reasons) < REASONS:
             census.reasons.update(why)
         there = [row for row in rollouts if row.failed is None]
+        refused = sum(_refused(row) for row in rollouts)
         census.dropped.update(n for n in self.settings.budgets if n > len(there))
         census.rollouts.update(
             asked=len(rollouts),
-            failed=len(rollouts) - len(there),
+            failed=len(rollouts) - len(there) - refused,
+            refused=refused,
             truncated=sum(row.finish == "length" for row in there),
             no_answer=sum(row.answer is None for row in there) if self.grader.answers else 0,
             unscored=sum(row.score is None for row in there),
         )
+
+
+def _refused(row: Row | RolloutRow) -> bool:
+    return row.failed is not None and row.failed.startswith("refused: ")
 
 
 def rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:

@@ -130,6 +130,7 @@ def findings(
         "dropped": {str(n): count for n, count in sorted(census.dropped.items())},
         "rollouts": dict(census.rollouts),
         "failed_rows": census.failed_rows,
+        "refused_rows": census.refused_rows,
         "warnings": list(census.suspicion.warnings()),
         "pool_digest": str(pool),
         "versions": _versions(),

@@ -83,7 +83,8 @@ async def test_a_small_pool_is_dropped_where_it_is_too_small(cache: Cache) -> No
         kept = {row.question for row in rows if row.n == n and row.method == "majority"}
         assert kept == {name for name, count in there.items() if count >= n}
         assert bench.census.dropped[n] == len(SAMPLES) - len(kept)
-    assert not bench.census.complete
+    assert bench.census.complete
+    assert bench.census.rollouts["refused"] == 4 * len(SAMPLES) - sum(there.values())
     assert {r.failed for r in rollouts if r.failed} == {"refused: no"}
 
 

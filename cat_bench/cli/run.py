@@ -104,6 +104,11 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
         lines.append(f"Stopped early: {gate.closed.message}.")
     census = outcome.census
     lines += [f"Warning: {warning}." for warning in census.suspicion.warnings()]
+    if (refused := census.rollouts["refused"]) or census.refused_rows:
+        lines.append(
+            f"Refused, kept and not asked again: {refused:,} rollouts;"
+            f" {census.refused_rows:,} estimates are missing for a refusal."
+        )
     if not census.complete:
         failed = census.rollouts["failed"]
         lines.append(

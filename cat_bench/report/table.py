@@ -68,6 +68,7 @@ _SOME = 1e-9
 """A share below it is rounding."""
 _ROLLOUTS = {
     "failed": "failed",
+    "refused": "refused",
     "truncated": "cut off at the token limit",
     "no_answer": "without an answer",
     "unscored": "unscored",

@@ -108,11 +108,14 @@ def test_a_model_that_changes_within_a_pool_is_warned_about(stand: Stand) -> Non
     assert err.count("changed within 6 of 6 pools (test-model fp_test, test-model fp_new)") == 1
 
 
-def test_a_refusal_is_kept_and_counted_and_not_asked_for_again(stand: Stand) -> None:
-    stand.server.faults = Faults({"refusal": 0.2}, seed=2)
-    status, _ = stand.run()
-    refused = len(stand.missing)
-    assert (status, stand.stored) == (1, SLOTS)
-    assert refused == stand.server.stats.faults["refusal"] > 0
-    stand.run()
-    assert stand.server.stats.requests == SLOTS
+@pytest.mark.parametrize("fault", ["refusal", "content_filter"])
+def test_a_refusal_is_kept_and_counted_and_not_asked_for_again(fault: Fault, stand: Stand) -> None:
+    stand.server.faults = Faults({fault: 0.2}, seed=2)
+    for _ in range(2):
+        status, err = stand.run()
+        refused = len(stand.missing)
+        assert (status, stand.stored) == (0, SLOTS)
+        assert refused == stand.server.stats.faults[fault] > 0
+        assert f"Refused, kept and not asked again: {refused} rollouts" in err
+        assert "Incomplete" not in err
+        assert stand.server.stats.requests == SLOTS
