@@ -76,17 +76,16 @@ class Flow:
         `tokens` is what one try is expected to use, for the token rate. Only the seeds that failed
         are asked for again.
         """
-        results: dict[int, Result] = {}
-        seeds, wanted = request.seeds, list(range(len(request.seeds)))
-        for attempt in range(self.limits.retries + 1):
-            fresh = await self._sent(request, send, tokens)
-            results.update(zip(wanted, fresh, strict=True))
-            wanted = [i for i in wanted if isinstance(f := results[i], Failure) and f.passing]
-            if not wanted or attempt == self.limits.retries or self.gate.closed:
+        results = list(await self._sent(request, send, tokens))
+        for attempt in range(self.limits.retries):
+            again = [i for i, r in enumerate(results) if isinstance(r, Failure) and r.passing]
+            if not again or self.gate.closed:
                 break
             await asyncio.sleep(self._delay(attempt))
-            request = replace(request, seeds=tuple(seeds[index] for index in wanted))
-        return [results[index] for index in range(len(seeds))]
+            rest = replace(request, seeds=tuple(request.seeds[index] for index in again))
+            for index, result in zip(again, await self._sent(rest, send, tokens), strict=True):
+                results[index] = result
+        return results
 
     async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
         """One try, from a place in flight."""
@@ -115,7 +114,7 @@ class Flow:
 
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
         """Move the level by what came back."""
-        refused = [r for r in results if isinstance(r, Failure) and r.kind == "rate_limit"]
+        refused = [r for r in results if isinstance(r, Failure) and r.pressed]
         if refused:
             asked = max(failure.retry_after or 0.0 for failure in refused)
             self.pace.fall(started=started, now=now, pause=asked)

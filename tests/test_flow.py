@@ -49,9 +49,10 @@ def ask(*seeds: int) -> Request:
 
 @dataclass
 class Server:
-    """Takes a second a request, says 429 beyond its capacity, and keeps count."""
+    """Takes a second a request, is busy beyond its capacity, and keeps count."""
 
     capacity: int = 10**9
+    kind: str = "rate_limit"
     retry_after: float | None = None
     running: int = 0
     most: int = 0
@@ -66,7 +67,7 @@ class Server:
             await asyncio.sleep(0.1 if crowded else 1)
         finally:
             self.running -= 1
-        busy = Failure("rate_limit", "slow down", retry_after=self.retry_after)
+        busy = Failure(self.kind, "slow down", retry_after=self.retry_after)
         return [busy if crowded else FINE] * len(request.seeds)
 
 
@@ -125,9 +126,10 @@ def test_it_settles_at_what_the_server_takes(loop: Clockwork) -> None:
     assert 8 <= flow.pace.level <= 30
 
 
-def test_nothing_is_sent_before_retry_after_has_passed(loop: Clockwork) -> None:
+@pytest.mark.parametrize("kind", ["rate_limit", "server"])
+def test_nothing_is_sent_before_retry_after_has_passed(kind: str, loop: Clockwork) -> None:
     flow = Flow(Limits(concurrency=4, start=4, retries=5, first_delay=0.01))
-    server = Server(capacity=2, retry_after=7.0)
+    server = Server(capacity=2, kind=kind, retry_after=7.0)
     assert run(loop, many(flow, server, 12)) == [FINE] * 12
     refused = 0.1
     assert not [at for at in server.at if 1e-9 < at < refused + 7.0 - 1e-9]

@@ -160,6 +160,14 @@ def test_a_long_error_is_cut_short() -> None:
     assert len(failure.message) < 400
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "pressed"),
+    [(429, {}, True), (503, {"Retry-After": "7"}, True), (503, {}, False), (400, {}, False)],
+)
+def test_who_asks_to_be_left_alone(status: int, headers: dict[str, str], pressed: bool) -> None:
+    assert wire.failure(status, headers, b"busy").pressed is pressed
+
+
 def test_retry_after() -> None:
     assert wire.retry_after({"retry-after-ms": "250", "Retry-After": "9"}) == 0.25
     assert wire.retry_after({"Retry-After": "-3"}) == 0.0
