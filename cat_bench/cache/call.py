@@ -21,6 +21,7 @@ Kind = Literal["generate", "logprob", "embed", "imported"]
 _encode = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
 ).encode
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def key_of(document: str) -> str:
 
 
 def _plain(value: JSON) -> JSON:
-    if isinstance(value, str):
+    if type(value) in _AS_IT_IS:
         return value
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
@@ -108,6 +109,6 @@ def _plain(value: JSON) -> JSON:
         return {name: _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, float) and isfinite(value) and value.is_integer():
         return int(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value
