@@ -137,7 +137,7 @@ async def test_the_census_counts_what_was_met(cache: Cache) -> None:
     bench = toy.bench(SAMPLES[:1], [MAJORITY], toy.roles(cache, Scripted(varied)), cache)
     _, rollouts = await collected(bench, SAMPLES[:1])
     assert bench.census.rollouts == {
-        "asked": 4, "failed": 0, "truncated": 1, "no_answer": 1, "unscored": 1
+        "asked": 4, "failed": 0, "refused": 0, "truncated": 1, "no_answer": 1, "unscored": 1
     }  # fmt: skip
     assert sorted(str(r.score) for r in rollouts) == ["0.0", "1.0", "1.0", "None"]
 
