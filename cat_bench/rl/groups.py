@@ -43,7 +43,7 @@ def groups(questions: Sequence[str], size: int) -> list[range]:
 class GroupReward:
     """The reward `spec` for groups of `size`; `policy` is the model in training.
 
-    The dataset has the columns `prompt` (the question's messages) and `question` (its id).
+    The dataset has the columns `prompt` (the question's messages) and `question_id`.
     """
 
     __name__ = "cat_bench"
@@ -60,18 +60,18 @@ class GroupReward:
         completions: Sequence[Sequence[Message]],
         completion_ids: Sequence[Sequence[int]],
         *,
-        question: Sequence[str],
+        question_id: Sequence[str],
         log_metric: Log | None = None,
         **_: JSON,
     ) -> list[float | None]:
         """One reward per completion, in order; None: unscored."""
-        places = groups(question, self._size)
+        places = groups(question_id, self._size)
         rewarder = self._rewarder
         texts = [completion[-1]["content"] for completion in completions]
         replies = self._policy.replies(prompts, texts, completion_ids, entropies=rewarder.entropies)
         made = await self._made()
         found = await asyncio.gather(
-            *(rewarder.group(question[g.start], [replies[k] for k in g]) for g in places)
+            *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
         if log_metric:
             log_metric("calls_made", await self._made() - made)

@@ -11,17 +11,17 @@ from cat_bench.types import JSON, Sample
 def trl_row(sample: Sample) -> dict[str, JSON]:
     """A prompt as messages, and the question's id; no target."""
     question = sample.question
-    return {"prompt": [dict(m) for m in question.messages], "question": question.id}
+    return {"prompt": [dict(m) for m in question.messages], "question_id": question.id}
 
 
 def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, JSON]:
     """A row of verl's schema; its ground truth is the target, which no reward of ours reads."""
     return {
-        "data_source": f"cat_bench/{task}",
+        "data_source": task,
         "prompt": trl_row(sample)["prompt"],
         "ability": task,
         "reward_model": {"style": "rule", "ground_truth": str(sample.target)},
-        "extra_info": {"split": split, "index": index, "question": sample.question.id},
+        "extra_info": {"split": split, "index": index, "question_id": sample.question.id},
     }
 
 

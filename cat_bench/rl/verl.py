@@ -12,7 +12,7 @@ Configuration, beside verl's own (`recipes/verl/` has an example):
     cat_bench: {reward: "equivalence{estimator=cat}", task: ..., model: ..., base_url: ...}
 
 `cat_bench` holds a reward and the fields of a run's configuration. Rows carry the question's id in
-`extra_info.question`; one with `extra_info.split` other than `train` comes in a group of
+`extra_info.question_id`; one with `extra_info.split` other than `train` comes in a group of
 `val_kwargs.n`. Imported by verl alone, in an environment that has both.
 """
 
@@ -82,12 +82,12 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         group.replies.append(reply)
         if len(group.replies) == size:
             del self._gathering[uid]
-            await self._settle(group, str(told["question"]))
+            await self._settle(group, str(told["question_id"]))
         try:
             found = await asyncio.wait_for(asyncio.shield(group.rewarded), PATIENCE_S)
         except TimeoutError:
             raise UsageError(
-                f"{len(group.replies)} of {size} rollouts of question {told['question']!r} came "
+                f"{len(group.replies)} of {size} rollouts of question {told['question_id']!r} came "
                 f"within {PATIENCE_S:.0f} s: a rollout failed, or the group was divided."
             ) from None
         value = found.values[place]

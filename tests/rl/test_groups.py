@@ -51,7 +51,7 @@ async def test_rewards_and_records_are_the_harnesss_own(
         batch.prompts,
         batch.completions,
         batch.ids,
-        question=batch.questions,
+        question_id=batch.questions,
         log_metric=lambda name, value: logged[name].append(value),
         trainer_state=None,
     )
@@ -86,7 +86,7 @@ async def test_the_frozen_anchor_is_asked_once_for_each_group(
             batch.prompts,
             batch.completions,
             batch.ids,
-            question=batch.questions,
+            question_id=batch.questions,
             log_metric=lambda name, value: logged[name].append(value),
         )
     await reward.close()
@@ -105,7 +105,7 @@ async def test_what_is_unscored_is_none(
         batch.prompts,
         batch.completions,
         batch.ids,
-        question=batch.questions,
+        question_id=batch.questions,
         log_metric=lambda name, value: logged[name].append(value),
     )
     await reward.close()
@@ -117,7 +117,7 @@ async def test_scrl_reads_the_policys_own_entropies(
     policy: Policy, batch: Batch, session: RunConfig
 ) -> None:
     reward = GroupReward("scrl", session, policy=policy, size=4)
-    found = await reward(batch.prompts, batch.completions, batch.ids, question=batch.questions)
+    found = await reward(batch.prompts, batch.completions, batch.ids, question_id=batch.questions)
     await reward.close()
     assert len({round(value or 0, 6) for value in found}) > 3, "the entropy term tells them apart"
 
@@ -127,5 +127,5 @@ async def test_a_question_that_the_task_lacks_is_named(
 ) -> None:
     reward = GroupReward("gold", session, policy=policy, size=4)
     with pytest.raises(UsageError, match="no question 'q'"):
-        await reward(batch.prompts, batch.completions, batch.ids, question=["q"] * 12)
+        await reward(batch.prompts, batch.completions, batch.ids, question_id=["q"] * 12)
     await reward.close()

@@ -106,7 +106,7 @@ async def expected(tokenizer: JSON) -> dict[str, float]:
 def keys(tokenizer: JSON, data: DataProto) -> Iterator[str]:
     told = data.non_tensor_batch["extra_info"]
     for row, info in zip(data.batch["responses"], told, strict=True):
-        yield f"{info['question']} {tokenizer.decode(row, skip_special_tokens=True)}"
+        yield f"{info['question_id']} {tokenizer.decode(row, skip_special_tokens=True)}"
 
 
 def test_the_example_names_our_manager(config: JSON) -> None:

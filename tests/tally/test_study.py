@@ -1,0 +1,38 @@
+"""The study of training is a table, a figure and a page of whatever is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cat_bench.tally.study import main
+from cat_bench.tally.study_summary import Training, summary
+
+
+def test_nothing_done_is_nothing_to_show(tmp_path: Path) -> None:
+    assert summary([Training("cat-rl", 1, tmp_path)]) == {}
+
+
+@pytest.mark.slow
+def test_a_short_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
+    monkeypatch.setenv("CAT_BENCH_RESULTS", str(tmp_path / "runs"))
+    options = ["--recipes", "ttrl,sft", "--seeds", "1", "--steps", "2", "--questions", "12"]
+    done = CliRunner().invoke(main, [*options, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("recipe")
+    assert list(table.index) == ["ttrl", "sft"]
+    assert (table["after"] - table["before"] - table["gain"]).abs().max() < 2e-4
+    assert (table["low"] <= table["gain"]).all()
+    assert (table["gain"] <= table["high"]).all()
+    assert table["reference_first"].between(0.05, 1).all()
+    steps = pd.read_csv(tmp_path / "out" / "steps.csv")
+    assert steps.groupby("recipe")["step"].apply(list).to_dict() == {"ttrl": [1, 2], "sft": [1, 2]}
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "| ttrl |" in page
+    assert "Missing" not in page
+    again = CliRunner().invoke(main, options)
+    assert "ttrl, seed 1: there already" in again.output
