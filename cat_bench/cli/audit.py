@@ -13,7 +13,7 @@ from cat_bench.audit.export import Shape
 from cat_bench.cli.options import PATH, configurations, options_named
 from cat_bench.cli.output import print_record
 from cat_bench.cli.progress import Progress
-from cat_bench.errors import UsageError
+from cat_bench.errors import NotAvailable, UsageError
 from cat_bench.types import JSON
 from cat_bench.validation import split_list
 
@@ -70,6 +70,8 @@ def audit(
     report.write(sheet.folder, sheet.record)
     if export:
         found = list(rows(sheet.groups[listed[0].name], sheet.task, shape=shape))
+        if not found:
+            raise NotAvailable(f"there is nothing to export, see {sheet.folder / 'audit.md'}.")
         write(export, found, shape=shape)
         click.echo(f"wrote {len(found):,} questions to {export}", err=True)
     if as_json:

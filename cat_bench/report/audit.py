@@ -65,7 +65,7 @@ def render(record: Mapping[str, JSON]) -> str:
     """The audit in Markdown: the tables, the notes, and the answer in the last line."""
     config, group = record["config"], record["audit"]["group"]
     there = [row for row in record["rewards"] if row["reason"] is None]
-    ranked = sorted(there, key=_rank)
+    ranked = _ranked(there, by=(record["answer"] or {}).get("by", "reward_accuracy"))
     named = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
     facts = [questions(record), f"groups of {group} rollouts", *named]
     graded = record["task"]["graded"]
@@ -142,10 +142,9 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
         yield f"Intervals of reward accuracy: {flag}."
 
 
-def _rank(row: Mapping[str, JSON]) -> tuple[bool, float]:
-    """Best first, controls last."""
-    value = row["reward_accuracy"]
-    return row["supervised"], 0.0 if value is None else -value
+def _ranked(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:
+    """Best first, what could not be measured after that, controls last."""
+    return sorted(rows, key=lambda row: (row["supervised"], row[by] is None, -(row[by] or 0)))
 
 
 def _reward(row: Mapping[str, JSON]) -> str:

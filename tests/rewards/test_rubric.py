@@ -1,8 +1,9 @@
 """Rewards by a judge over real sockets, against a hand computation.
 
-The anchor writes a synthesis of three words and, from it, the criteria "mentions WORD" for each and
-three for words that nobody says; its first list is too short, its second repeats a line. The judge
-holds that a response meets "mentions WORD" if it has WORD, and any other criterion by its checksum.
+The anchor writes the last three words of its last draft and, from them, the criteria "mentions
+WORD" for each and three for words that nobody says; its first list is too short, its second repeats
+a line. The judge holds that a response meets "mentions WORD" if it has WORD, and any other
+criterion by its checksum.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 from cat_bench.audit.candidates import candidates
 from cat_bench.audit.sheet import Sheet, audit
 from cat_bench.config import RunConfig
+from cat_bench.report import audit as report
 from cat_bench.rewards.rubric import Proposal
 from cat_bench.scorers.rubric import Target, read_reply, share
 from cat_bench.testing import ChatServer
@@ -70,8 +72,7 @@ class Rules:
     def write(self, request: ChatRequest) -> str:
         prompt = request.messages[-1]["content"]
         if "<draft" in prompt:
-            first = crc32(prompt.encode()) % (len(WORDS) - 3)
-            return "# UNIFIED RESPONSE\n" + " ".join(dict.fromkeys(WORDS[first : first + 3]))
+            return "# UNIFIED RESPONSE\n" + " ".join(prompt.rpartition("</draft")[0].split()[-3:])
         if "checklist" not in prompt:
             start = request.seed % len(WORDS)
             return " ".join((WORDS + WORDS)[start : start + 6 + request.seed % 9])
@@ -154,6 +155,7 @@ def check(sheet: Sheet) -> None:
             assert found == pytest.approx(
                 [fmean(met(line, text) for line in lines_) for text in texts]
             )
+            assert max(value for value in found if value is not None) > 0
 
 
 async def test_rewards_equal_a_hand_computation_and_calls_are_made_once(world: World) -> None:
@@ -172,6 +174,13 @@ async def test_rewards_equal_a_hand_computation_and_calls_are_made_once(world: W
     assert row["calls"] == fmean(4 + 1 + 2 + 4 * len(note["rubric"]) for note in rubrics)
     assert row_of(sheet, "judge_match")["calls"] == 4 + 1 + 4
     assert world.rules.counts == {"checklist": {2}, "verdict": {1}}
+
+    shown = report.render(sheet.record)
+    assert "| always yes, % |" in shown.replace("  ", "")
+    assert "task_rubric* (control)" in shown.replace("\\", "")
+    answer = report.answer(sheet.record)
+    assert sheet.record["answer"]["by"] == "rank_correlation"
+    assert "rank correlation" in answer
 
     before = (world.policy.stats.requests, world.judge.stats.requests)
     again = await world.audit("rubric", "judge_match", "task_rubric")
