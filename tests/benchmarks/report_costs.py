@@ -282,8 +282,8 @@ def main() -> None:
         return
     rows: list[dict[str, Any]] = []
     if options.variance:
-        rows += scatter(16, questions=200, pools=200)
-        rows += scatter(64, questions=40, pools=60)
+        rows += scatter(16, questions=100, pools=100)
+        rows += scatter(64, questions=25, pools=40)
     else:
         for size in map(int, options.rollouts.split(",")):
             for row in measure(options.questions, size, peers=size == options.peers_at):
