@@ -1,6 +1,6 @@
 """What a large run takes: time, cache and memory, by questions and by rollouts.
 
-    python tests/benchmarks/pipeline.py [--questions 125,250,500] [--rollouts 8,16,32,64]
+    python tests/benchmarks/pipeline.py [--questions 125,250,500] [--rollouts 8,16,32,64] [--out CSV]
 
 A scripted model writes about 1,000 tokens with log-probabilities at once, so that all that is
 measured is ours. The first size of one axis goes with the last of the other. Each step runs in a
@@ -11,6 +11,7 @@ the questions, `report` alone. Memory is the most that the step's process ever h
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -121,6 +122,7 @@ def measure(questions: int, rollouts: int) -> dict[str, Any]:
         "run MB": whole[2],
         "again MB": again[2],
         "report MB": report[2],
+        "load": os.getloadavg()[0],
     }
 
 
@@ -129,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", default="125,250,500")
     parser.add_argument("--rollouts", default="8,16,32,64")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     questions = [int(count) for count in options.questions.split(",")]
     rollouts = [int(count) for count in options.rollouts.split(",")]
@@ -139,6 +142,12 @@ def main() -> None:
         rows.append(measure(*size))
         sys.stderr.write(f"{rows[-1]}\n")
     print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({name: f"{value:.4g}" for name, value in row.items()})
 
 
 if __name__ == "__main__":
