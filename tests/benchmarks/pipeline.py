@@ -1,6 +1,6 @@
 """What a large run takes: time, cache and memory, by questions and by rollouts.
 
-    python tests/benchmarks/pipeline.py [--questions 125,250,500] [--rollouts 8,16,32,64] [--out CSV]
+    python tests/benchmarks/pipeline.py [--questions 125,250,500] [--rollouts 8,64] [--out CSV]
 
 A scripted model writes about 1,000 tokens with log-probabilities at once, so that all that is
 measured is ours. The first size of one axis goes with the last of the other. Each step runs in a
