@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from cat_bench.config import RunConfig
-from cat_bench.errors import UsageError
+from cat_bench.errors import ModelError, UsageError
 from cat_bench.rewarding import Rewarded
 from cat_bench.rewards import POSITIVE
 from cat_bench.rl.policy import Policy
@@ -73,6 +73,7 @@ class GroupReward:
         found = await asyncio.gather(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
+        _check(found)
         if log_metric:
             log_metric("calls_made", await self._made() - made)
             _count(found, log_metric)
@@ -106,6 +107,17 @@ class GroupReward:
             if value is not None and truth is not None
         ]
         return last if reference else None, agrees
+
+
+def _check(found: Sequence[Rewarded]) -> None:
+    """Stop where nothing at all is rewarded: training on would change nothing, and cost."""
+    if all(value is None for group in found for value in group.values):
+        notes = found[0].notes
+        reason = notes.get("failed") or next(iter(notes.get("unscored", {}).values()), "no reason")
+        raise ModelError(
+            f"no rollout of {len(found)} groups could be rewarded, the first for: {reason}. "
+            "The same command goes on from the last checkpoint."
+        )
 
 
 def _count(found: Sequence[Rewarded], log: Log) -> None:

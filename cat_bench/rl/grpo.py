@@ -26,19 +26,19 @@ def train(
     samples: Sequence[Sample],
     *,
     config: RunConfig,
-    arguments: dict[str, Any],
+    arguments: GRPOConfig,
     callbacks: list[TrainerCallback],
     checkpoint: Path | None,
 ) -> None:
     """Train `policy` in place on the questions of `samples`, from `checkpoint` on if there is one.
 
-    `config` is the session that lends anchor and judge; `arguments` are TRL's.
+    `config` is the session that lends anchor and judge.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
     trainer = GRPOTrainer(
         model=policy.model,
         reward_funcs=cast("Any", reward),
-        args=GRPOConfig(**arguments),
+        args=arguments,
         train_dataset=Dataset.from_list([trl_row(sample) for sample in samples]),
         processing_class=policy.tokenizer,
         callbacks=callbacks,

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
@@ -25,9 +24,6 @@ from cat_bench.rl.rewarder import Rewarder
 from cat_bench.rl.rows import trl_row
 from cat_bench.types import JSON, Sample
 
-GROUPS_ONLY = ("num_generations",)
-"""Settings of a recipe that are about groups, not about TRL's trainer."""
-
 
 def train(
     policy: Policy,
@@ -35,7 +31,7 @@ def train(
     samples: Sequence[Sample],
     *,
     config: RunConfig,
-    arguments: dict[str, Any],
+    arguments: SFTConfig,
     callbacks: list[TrainerCallback],
     checkpoint: Path | None,
 ) -> dict[str, JSON]:
@@ -46,11 +42,9 @@ def train(
     pairs, told = asyncio.run(references(recipe, samples, config=config))
     if not pairs:
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate.")
-    for name in GROUPS_ONLY:
-        arguments.pop(name, None)
     trainer = SFTTrainer(
         model=policy.model,
-        args=SFTConfig(**arguments),
+        args=arguments,
         train_dataset=Dataset.from_list(pairs),
         processing_class=policy.tokenizer,
         callbacks=callbacks,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError, UsageError, nearest
@@ -28,9 +28,15 @@ from cat_bench.rl.recipes import Recipe
 from cat_bench.session import opened
 from cat_bench.types import JSON, Sample, SupervisedReward
 
+if TYPE_CHECKING:
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.sft_config import SFTConfig
+
 FORMAT = 1
 TRL = "trl"
 LIBRARIES = ("cat-bench", "trl", "transformers", "torch")
+GROUP = "num_generations"
+"""The one setting that every recipe has, whether its trainer knows it or not."""
 OWN = frozenset({"output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"})
 """Arguments of TRL's that a recipe does not set."""
 
@@ -70,12 +76,11 @@ def train(
     Raises UsageError before anything is paid for.
     """
     _check_libraries()
-    source, arguments = weights(plan.session.model), _arguments(plan)
-    samples = questions(plan)
-    _start(plan)
     clock = time.monotonic()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
+        source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
+        _start(plan)
         told = _trained(plan, source, arguments, samples, tell=tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
@@ -93,7 +98,7 @@ def train(
 def _trained(
     plan: Plan,
     source: str,
-    arguments: dict[str, Any],
+    arguments: GRPOConfig | SFTConfig,
     samples: list[Sample],
     *,
     tell: Callable[[Mapping[str, JSON]], None] | None,
@@ -105,7 +110,7 @@ def _trained(
     told = plan.out / "training.json"
     if not _model(plan).is_dir():
         policy = Policy.load(source)
-        trainer = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
+        trainer: Any = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
         done = trainer(
             policy,
             plan.recipe,
@@ -173,26 +178,27 @@ def _start(plan: Plan) -> None:
     _written(path, record)
 
 
-def _arguments(plan: Plan) -> dict[str, Any]:
-    """TRL's arguments; raises ConfigError for a setting that TRL does not know."""
+def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
+    """TRL's arguments; raises ConfigError for a setting that TRL does not take."""
     import torch
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.sft_config import SFTConfig
 
-    kind = {"grpo": GRPOConfig, "sft": SFTConfig}[plan.recipe.trainer]
-    known = {field.name for field in fields(kind)} - OWN | {"num_generations"}
-    for name in plan.recipe.settings:
+    kind = GRPOConfig if plan.recipe.trainer == "grpo" else SFTConfig
+    known = {field.name for field in fields(kind)} - OWN
+    settings = {k: v for k, v in plan.recipe.settings.items() if k in known or k != GROUP}
+    source = f"recipe {plan.recipe.name}"
+    for name in settings:
         if name not in known:
-            problem = f"is no setting of {kind.__name__}.{nearest(name, known)}"
-            raise ConfigError(f"recipe {plan.recipe.name}", name, problem)
+            raise ConfigError(source, name, f"is no setting of TRL's.{nearest(name, known)}")
     cuda = torch.cuda.is_available()
-    return {
+    given: dict[str, Any] = {
         "bf16": cuda,
         "use_cpu": not cuda,
         "gradient_checkpointing": cuda,
         "save_steps": plan.save_every,
         "save_total_limit": 2,
-        **plan.recipe.settings,
+        **settings,
         "output_dir": str(plan.out / "checkpoints"),
         "seed": plan.seed,
         "data_seed": plan.seed,
@@ -200,6 +206,10 @@ def _arguments(plan: Plan) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
     }
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(source, "", f"TRL refuses it: {error}") from error
 
 
 def _check_libraries() -> None:

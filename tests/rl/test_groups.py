@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cat_bench.config import RunConfig
-from cat_bench.errors import UsageError
+from cat_bench.errors import ModelError, UsageError
 from cat_bench.rl.groups import GroupReward, groups
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.rewarder import Rewarder
@@ -111,6 +111,18 @@ async def test_what_is_unscored_is_none(
     await reward.close()
     assert found == [None, 1.0, 1.0, 1.0] * 3
     assert logged["unscored"] == [0.25]
+
+
+async def test_where_nothing_can_be_rewarded_training_stops(
+    policy: Policy, batch: Batch, session: RunConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n    async def rewards(self, question, rollouts, ctx):\n        1 / 0\n"
+    )
+    reward = GroupReward("./broken.py:Broken", session, policy=policy, size=4)
+    with pytest.raises(ModelError, match=r"no rollout of 3 groups .* ZeroDivisionError.*line 3"):
+        await reward(batch.prompts, batch.completions, batch.ids, question_id=batch.questions)
+    await reward.close()
 
 
 async def test_scrl_reads_the_policys_own_entropies(

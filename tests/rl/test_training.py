@@ -130,6 +130,7 @@ def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
     [
         (("--recipe", "cat-lr"), "Did you mean 'cat-rl'"),
         (("--set", "learning_rat=1"), "Did you mean 'learning_rate'"),
+        (("--set", "num_generations=7"), "TRL refuses it"),
         (("--reward", "equivalence{estimator=catt}"), "no method 'catt'"),
         (("--model", "openai:gpt"), "cannot be trained here"),
     ],
