@@ -104,12 +104,15 @@ def _trained(
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
     """Train unless that is done; what the trainer has to tell beside its journal."""
+    from transformers.utils import logging as noise
+
     from cat_bench.rl import grpo, sft
     from cat_bench.rl.journal import Journal, last_checkpoint
 
     told = plan.out / "training.json"
     if not _model(plan).is_dir():
         policy = Policy.load(source)
+        noise.disable_progress_bar()
         trainer: Any = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
         done = trainer(
             policy,

@@ -14,7 +14,8 @@ import click
 
 from cat_bench.report.files import place
 from cat_bench.session import results_root
-from cat_bench.tally.study_summary import Training, summary
+from cat_bench.tally.study_lines import Training
+from cat_bench.tally.study_summary import summary
 
 RECIPES = "cat-rl,ttrl,scrl,gold,sft"
 SEEDS = "1,2,3"

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from cat_bench.tally.study import main
-from cat_bench.tally.study_summary import Training, summary
+from cat_bench.tally.study_lines import Training
+from cat_bench.tally.study_summary import summary
 
 
 def test_nothing_done_is_nothing_to_show(tmp_path: Path) -> None:
