@@ -18,10 +18,11 @@ import pytest
 from cat_bench.audit.candidates import candidates
 from cat_bench.audit.sheet import Sheet, audit
 from cat_bench.cache import Cache, import_pool
+from cat_bench.cache.calls import import_calls
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
 from cat_bench.report import audit as report
-from cat_bench.results import read_rollouts
+from cat_bench.results import read_rollouts, read_scores
 from cat_bench.rewards.reference import drawn
 from cat_bench.session import run
 from cat_bench.types import JSON
@@ -172,3 +173,28 @@ def _vote(question: str, part: pd.DataFrame) -> tuple[float | None, float]:
     spelt = {"answer " + voters[voters["cluster"] == c]["answer"].min(): c for c in tied}
     winner = spelt[drawn(question, dict.fromkeys(spelt, 1 / len(spelt)))]
     return winner, float(voters[voters["cluster"] == winner]["score"].iloc[0])
+
+
+async def test_published_calls_hold_the_audit_of_a_synthesis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run scored at n = 8 on its first two blocks is the accuracy of the same references."""
+    file = ROOT / "results/pools/tally-calls.parquet"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not here")
+    monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
+    with Cache() as cache:
+        import_calls(cache, file)
+    config = RunConfig(
+        task="tally", model="tally", pool=16, limit=12, offline=True, out=tmp_path / "audit"
+    )
+    sheet = await audit(config, candidates(["cat"], ["equivalence"]), group=8)
+    assert sheet.complete
+    (made,) = sheet.record["invocations"]
+    assert made["calls"]["made"] == 0
+    again = {"methods": ("cat",), "n": (8,), "draws": 2, "out": tmp_path / "run"}
+    ran = await run(config.model_copy(update=again))
+    scores = read_scores(ran.folder)
+    row = row_of(sheet, "cat with equivalence")
+    assert row["label_accuracy"] == scores[scores["method"] == "cat"]["score"].mean()
+    assert (row["groups"], row["calls"]) == (24, 9)
