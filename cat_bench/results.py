@@ -273,34 +273,47 @@ def read_record(folder: Path) -> dict[str, JSON]:
     return cast(dict[str, JSON], record)
 
 
-def read_scores(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The run's `Row`s; a column younger than the run holds its default."""
-    return _read(folder / "scores.parquet", Row, columns)
+def read_scores(
+    folder: Path, *, columns: Sequence[str] | None = None, question: str | None = None
+) -> pd.DataFrame:
+    """The run's `Row`s, or one question's; a column younger than the run holds its default."""
+    return _read(folder / "scores.parquet", Row, columns, question)
 
 
-def read_rollouts(folder: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The run's `RolloutRow`s; a column younger than the run holds its default."""
-    return _read(folder / "rollouts.parquet", RolloutRow, columns)
+def read_rollouts(
+    folder: Path, *, columns: Sequence[str] | None = None, question: str | None = None
+) -> pd.DataFrame:
+    """The run's `RolloutRow`s, as `read_scores` does."""
+    return _read(folder / "rollouts.parquet", RolloutRow, columns, question)
 
 
 def read_questions(folder: Path) -> pd.DataFrame:
     """The run's `QuestionRow`s, `meta` as mappings."""
-    rows = _read(folder / "questions.parquet", QuestionRow, None)
+    rows = _read(folder / "questions.parquet", QuestionRow)
     return rows.assign(meta=[json.loads(text) for text in rows["meta"]])
 
 
-def _read(path: Path, kind: type, columns: Sequence[str] | None) -> pd.DataFrame:
+def _read(
+    path: Path, kind: type, columns: Sequence[str] | None = None, question: str | None = None
+) -> pd.DataFrame:
     import pandas as pd
     import pyarrow.parquet as pq
 
-    defaults = {field.name: field.default for field in fields(kind)}
-    wanted = list(columns or defaults)
+    wanted = list(columns or (field.name for field in fields(kind)))
+    only = [("question", "==", question)] if question is not None else None
     try:
         there = set(pq.read_schema(path).names)
-        rows = pd.read_parquet(path, columns=[name for name in wanted if name in there])
+        named = [name for name in wanted if name in there]
+        rows = pd.read_parquet(path, columns=named, filters=only)
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read: {error}.") from error
+    return completed(rows, kind, wanted)
+
+
+def completed(rows: pd.DataFrame, kind: type, wanted: Sequence[str]) -> pd.DataFrame:
+    """These columns of a record's rows; those younger than the rows hold their default."""
+    defaults = {field.name: field.default for field in fields(kind)}
     younger: dict[str, JSON] = {
-        name: [defaults[name]] * len(rows) for name in wanted if name not in there
+        name: [defaults[name]] * len(rows) for name in wanted if name not in rows.columns
     }
-    return rows.assign(**younger)[wanted]
+    return rows.assign(**younger)[list(wanted)]

@@ -16,7 +16,7 @@ from cat_bench.errors import UnknownName, UsageError
 from cat_bench.intervals import holm
 from cat_bench.report.cells import cell, interval, p_value, percent, pipe, points, records, whole
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
-from cat_bench.report.values import KEY, Key, Values, read_values
+from cat_bench.report.values import Key, Values, read_values
 from cat_bench.results import read_record
 from cat_bench.types import JSON
 
@@ -129,11 +129,11 @@ def _together(runs: Mapping[str, Mapping[str, JSON]]) -> tuple[Values, dict[Key,
     clusters: dict[str, JSON] = {}
     costs: dict[Key, dict[str, float]] = {}
     for name, record in runs.items():
-        values, per_question = read_values(record["folder"])
+        values, totals = read_values(record["folder"])
         index = list(values.questions)
         columns |= {(name, *key): pd.Series(v, index) for key, v in values.columns.items()}
         clusters |= dict(zip(index, values.clusters or [None] * len(index), strict=True))
-        means = per_question.groupby(level=KEY, sort=False).mean()
+        means = totals.mean
         tokens = means["prompt_tokens"] + means["completion_tokens"]
         for key in values.columns:
             costs[(name, *key)] = {"calls": means["calls"][key], "tokens": tokens[key]}

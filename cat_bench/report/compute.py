@@ -30,7 +30,7 @@ from cat_bench.report.cells import (
     records,
 )
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
-from cat_bench.report.values import KEY, Key, Values, read_values
+from cat_bench.report.values import Key, Values, read_values
 from cat_bench.results import read_record
 from cat_bench.types import JSON, FloatArray, Usage
 
@@ -120,9 +120,9 @@ def compute(
     price.
     """
     record = read_record(folder)
-    values, per_question = read_values(folder, beyond=True)
+    values, totals = read_values(folder, beyond=True)
     base, _ = reference_of(reference, values)
-    costs = per_question.groupby(level=KEY, sort=False).mean()
+    costs = totals.mean
     table = _priced(costs, record, rates or Rates())
     curves = {name: Curve.of(base, values, table[name].to_dict()) for name in (UNSHARED, SHARED)}
     kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
@@ -170,8 +170,8 @@ def equal_tokens(
     folder: Path, method: str, *, reference: str = MAJORITY
 ) -> dict[int, Difference | None]:
     """By n: the method less the reference at equal tokens; None where its curve does not reach."""
-    values, per_question = read_values(folder, beyond=True)
-    costs = per_question.groupby(level=KEY, sort=False).mean()
+    values, totals = read_values(folder, beyond=True)
+    costs = totals.mean
     tokens = _tokens(costs, "prompt_tokens").to_dict()
     curve = Curve.of(reference, values, tokens)
     found: dict[int, Difference | None] = {}

@@ -17,7 +17,7 @@ from cat_bench.errors import UnknownName
 from cat_bench.intervals import Difference, holm
 from cat_bench.parallel import Crew
 from cat_bench.report.rubric import breakdown, extended
-from cat_bench.report.values import KEY, Key, Values, read_values
+from cat_bench.report.values import Key, Totals, Values, read_values
 from cat_bench.results import read_record
 from cat_bench.types import JSON, FloatArray
 
@@ -91,8 +91,8 @@ def summarise(
     - Where a rubric scored, two more columns: see `extended`.
     """
     record = read_record(folder)
-    values, per_question = read_values(folder)
-    totals = _totals(per_question)
+    values, read = read_values(folder)
+    totals = _shown(read)
     base = reference_of(reference, values)
     methods = _methods(record, values)
     values.resample(_pairs(methods, values, base=base), hands)
@@ -115,19 +115,18 @@ class _Method:
     """Whether it reads a number of rollouts of its own."""
 
 
-def _totals(per_question: pd.DataFrame) -> dict[Key, dict[str, JSON]]:
+def _shown(totals: Totals) -> dict[Key, dict[str, JSON]]:
     """What a row says beside its score: counts, shares and mean costs over questions."""
-    groups = per_question.groupby(level=KEY, sort=False)
     shown = ["score_fallback_0", *COSTS, "abstained", "fallback", "lost", "draws"]
-    table = groups[shown].mean()
+    mean, counts = totals.mean, totals.counts
+    table = mean[shown].copy()
     table["score_fallback_0"] = table["score_fallback_0"].clip(0, 1)
     table["draws"] = table["draws"].where(table["draws"] > 0)
-    table["failed"] = groups["failed"].sum().astype(int)
+    table["failed"] = totals.sums["failed"].astype(int)
     for name, column in (("rollout_var", "se_rollouts"), ("draw_var", "se_draws")):
-        moved = groups[name].agg(["mean", "count", "size"])
-        known = moved["count"] > moved["size"] / 2
-        table[column] = ((moved["mean"] / moved["size"]) ** 0.5).where(known)
-    table["unscored"] = groups["value"].size() - groups["value"].count()
+        known = counts[name] > totals.sizes / 2
+        table[column] = ((mean[name] / totals.sizes) ** 0.5).where(known)
+    table["unscored"] = (totals.sizes - counts["value"]).astype(int)
     entries: JSON = table.to_dict("index")
     return {(m, int(n)): entry for (m, n), entry in entries.items()}
 

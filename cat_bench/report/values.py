@@ -26,7 +26,8 @@ from cat_bench.intervals import (
     quotient,
 )
 from cat_bench.parallel import Crew
-from cat_bench.results import read_record, read_scores
+from cat_bench.results import read_record
+from cat_bench.streaming import score_parts
 from cat_bench.types import JSON, FloatArray
 
 Key: TypeAlias = tuple[JSON, ...]
@@ -128,24 +129,61 @@ def _name(pair: _Pair) -> tuple[bytes, ...]:
     return left.tobytes(), right.tobytes(), repr(clusters).encode()
 
 
-def read_values(folder: Path, *, beyond: bool = False) -> tuple[Values, pd.DataFrame]:
-    """A run's values, and its `per_question` table; raises DataError.
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What `per_question` says, added up over questions: tables of (method, n) × its columns.
 
-    `beyond` keeps what was evaluated at more rollouts than the run's methods share.
+    `counts` are of what is not missing; `sizes` are the questions.
+    """
+
+    sums: pd.DataFrame
+    counts: pd.DataFrame
+    sizes: pd.Series[int]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Totals:
+        """The totals of one `per_question`."""
+        groups = table.groupby(level=KEY, sort=False)
+        return cls(groups.sum(), groups.count(), groups.size())
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.sums.add(other.sums, fill_value=0),
+            self.counts.add(other.counts, fill_value=0),
+            self.sizes.add(other.sizes, fill_value=0),
+        )
+
+    @property
+    def mean(self) -> pd.DataFrame:
+        """Over the questions where there is something to average; NaN where there is none."""
+        return self.sums / self.counts
+
+
+def read_values(folder: Path, *, beyond: bool = False) -> tuple[Values, Totals]:
+    """A run's values, and the totals of all else that is known of its questions.
+
+    `beyond` keeps what was evaluated at more rollouts than the run's methods share. Memory holds a
+    number for each question, method and n, and a part of the rows. Raises DataError.
     """
     record = read_record(folder)
-    rows = read_scores(folder, columns=_READ)
     listed = {entry["name"]: entry for entry in record["methods"]}
-    rows = rows[~rows["method"].isin([m for m, entry in listed.items() if entry.get("reason")])]
-    if (shared := record["config"].get("budgets")) and not beyond:
-        own = rows["method"].isin([m for m, entry in listed.items() if entry.get("budgets")])
-        rows = rows[own | rows["n"].isin(shared)]
-    table = per_question(rows)
-    clusters = rows.drop_duplicates("question").set_index("question")["cluster"].dropna()
-    wide = table["value"].unstack(KEY)
-    keys = [(str(key[0]), int(key[1])) for key in wide.columns.to_flat_index()]
-    wide.columns = pd.Index(keys, tupleize_cols=False)
-    return Values.of(wide, {str(name): value for name, value in clusters.items()}), table
+    absent = [name for name, entry in listed.items() if entry.get("reason")]
+    alone = [name for name, entry in listed.items() if entry.get("budgets")]
+    shared = None if beyond else record["config"].get("budgets")
+    wide, totals, clusters = [], [], dict[str, JSON]()
+    for part in score_parts(folder, columns=_READ):
+        rows = part[~part["method"].isin(absent)]
+        if shared:
+            rows = rows[rows["method"].isin(alone) | rows["n"].isin(shared)]
+        table = per_question(rows)
+        wide.append(table["value"].unstack(KEY))
+        totals.append(Totals.of(table))
+        named = rows.drop_duplicates("question").set_index("question")["cluster"].dropna()
+        clusters |= {str(name): value for name, value in named.items()}
+    whole = pd.concat(wide)
+    keys = [(str(key[0]), int(key[1])) for key in whole.columns.to_flat_index()]
+    whole.columns = pd.Index(keys, tupleize_cols=False)
+    return Values.of(whole, clusters), sum(totals[1:], totals[0])
 
 
 def per_question(rows: pd.DataFrame) -> pd.DataFrame:
@@ -192,6 +230,8 @@ def _disjoint(rows: pd.DataFrame) -> list[bool]:
     seen: set[int] = set()
     previous: list[JSON] = []
     found = []
+    if not rows["draw"].notna().any():
+        return [False] * len(rows)
     columns = (rows[name] for name in (*KEY, "question", "slots"))
     for *key, slots in zip(*columns, strict=True):
         if key != previous:
