@@ -23,7 +23,8 @@ from typing import Protocol, get_args
 from cat_bench import catalog
 from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
-from cat_bench.cache import Cache
+from cat_bench.cache import Cache, Call
+from cat_bench.cache.orders import on_order
 from cat_bench.casting import Company, Stage
 from cat_bench.catalog import Method, Task
 from cat_bench.config import RunConfig
@@ -38,7 +39,7 @@ from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, p
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
 from cat_bench.scorers.rubric import judging
-from cat_bench.types import JSON, AnswerScorer, Capability, Need, Sample
+from cat_bench.types import JSON, AnswerScorer, Capability, Need, Question, Sample
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
@@ -80,6 +81,30 @@ class Opened:
     record: Mapping[str, JSON]
     meters: Mapping[str, Meter]
     samples: Callable[[], Iterator[Sample]]
+    cache: Cache
+    label: str | None = None
+
+    def call(self, question: Question) -> Call:
+        """What the question's rollouts are draws of."""
+        policy = self.bench.roles.policy
+        sampling = policy.sampling.over(policy.model.backend.sampling)
+        return Call.generated(
+            policy.model.backend.identity, question.messages, sampling, self.label
+        )
+
+    def check_orders(self) -> None:
+        """Raise UsageError where a batch endpoint fills some of the pool's slots already."""
+        if not (taken := on_order(self.cache)):
+            return
+        slots = range(self.bench.settings.pool)
+        keys = {self.call(sample.question).key for sample in self.samples()}
+        if tags := [
+            taken[place] for key in keys for slot in slots if (place := (key, slot)) in taken
+        ]:
+            raise UsageError(
+                f"{len(tags)} rollouts of this run are on order: `cat-bench batch collect` stores "
+                f"what has come, `cat-bench batch cancel {tags[0]}` gives the order up."
+            )
 
 
 @asynccontextmanager
@@ -88,11 +113,13 @@ async def opened(
     *,
     gate: Gate | None = None,
     planning: bool = False,
+    ordering: bool = False,
     stage: Stage | None = None,
 ) -> AsyncIterator[Opened]:
     """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
 
-    Raises UsageError where a name, a file or a number is off.
+    Unless it is `ordering` itself, nothing of it may be on order. Raises UsageError where a name, a
+    file or a number is off.
     """
     gate, stage = gate or Gate(), stage or Stage()
     async with AsyncExitStack() as held:
@@ -129,7 +156,10 @@ async def opened(
         census = Census(unavailable=_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * hands.size) if hands else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
-        yield Opened(bench, survey, record, company.meters, samples)
+        ready = Opened(bench, survey, record, company.meters, samples, cache, config.label)
+        if not (planning or ordering or config.offline):
+            ready.check_orders()
+        yield ready
 
 
 async def run(

@@ -17,6 +17,7 @@ from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
     "audit": "say which estimates make the best rewards, before any training",
+    "batch": "order rollouts from a batch endpoint: submit, status, collect, cancel",
     "cache": "look after the cache: info, verify, export, import, prune",
     "claims": "hold a run against a paper's claims",
     "compare": "put several runs into one paired table",

@@ -27,12 +27,14 @@ ENDED = ("completed", "expired", "cancelled", "failed")
 
 @dataclass(slots=True, kw_only=True)
 class Batches:
-    """`delay` is in seconds per batch; after `expires` lines of one the rest expires.
+    """`delay` is in seconds per batch; after `expires` lines of one the rest expires. A new one is
+    there for `hesitation` seconds before anybody is told so.
 
     `most` and `largest` are the limits of a file, in requests and bytes.
     """
 
     delay: float = 0.0
+    hesitation: float = 0.0
     expires: int | None = None
     most: int = 50_000
     largest: int = 200_000_000
@@ -50,7 +52,9 @@ class Batches:
             case "GET", "files", [name, "content"] if name in self.files:
                 return web.Response(body=self.files[name])
             case "POST", "batches", []:
-                return self._create(json.loads(await request.content.read()), answer)
+                made = self._create(json.loads(await request.content.read()), answer)
+                await asyncio.sleep(self.hesitation)
+                return made
             case "GET", "batches", []:
                 newest = list(reversed(self.batches.values()))
                 return web.json_response({"object": "list", "data": newest, "has_more": False})

@@ -1,0 +1,55 @@
+"""The batch endpoint of a run's policy, by the official client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+from cat_bench.backends import Backend
+from cat_bench.backends.openai import OpenAI
+from cat_bench.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
+TAG = "cat_bench"
+"""The name of the metadata that holds an order's tag."""
+
+
+def openai_only(backend: Backend) -> OpenAI:
+    """The backend, if it has batches; raises UsageError."""
+    if not isinstance(backend, OpenAI):
+        raise UsageError("batches are OpenAI's: give --model openai:NAME.")
+    return backend
+
+
+@asynccontextmanager
+async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
+    """The client; what it raises becomes a ModelError of one line that does not quote the key."""
+    from openai import OpenAIError
+
+    endpoint = backend.endpoint
+    try:
+        async with endpoint.sdk() as client:
+            yield client
+    except OpenAIError as error:
+        said = endpoint.without_key(" ".join(str(error).split()))
+        raise ModelError(f"{endpoint.url}: {said}") from None
+
+
+def line_name(key: str, slots: list[int]) -> str:
+    """The `custom_id` of a request, of at most 64 characters: which call, and which slots of it."""
+    return f"{prefix(key)}/{'.'.join(map(str, slots))}"
+
+
+def prefix(key: str) -> str:
+    """What names a call in a line."""
+    return key[:24]
+
+
+def named(line: str) -> tuple[str, list[int]]:
+    """The call's prefix and the slots of a `custom_id`."""
+    call, _, slots = line.partition("/")
+    return call, [int(slot) for slot in slots.split(".")]

@@ -1,0 +1,90 @@
+"""What is on order elsewhere: slots that a batch endpoint fills, noted beside the cache's results.
+
+A note is written once and never changed; what became of an order is a note of its own, under the
+same tag. An order is open until it is said to have ended: its slots are under way until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from cat_bench.cache import schema
+from cat_bench.cache.codec import unpack
+from cat_bench.cache.store import Cache
+from cat_bench.types import JSON
+
+_MADE, _SENT, _ENDED = "order made", "order sent", "order ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`slots` by the key of their call; `config` is the run that they are for.
+
+    `created` is in seconds since 1970; `id` is the server's name for it, once it is known.
+    """
+
+    tag: str
+    created: float
+    requests: int
+    config: Mapping[str, JSON]
+    slots: Mapping[str, Sequence[int]]
+    id: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many completions are on order."""
+        return sum(map(len, self.slots.values()))
+
+
+async def made(cache: Cache, order: Order) -> None:
+    """Note an order, before it is sent."""
+    names = ("created", "requests", "config", "slots")
+    await _note(cache, _MADE, order.tag, {name: getattr(order, name) for name in names})
+
+
+async def sent(cache: Cache, order: Order, id_: str) -> Order:
+    """Note what the server calls it."""
+    await _note(cache, _SENT, order.tag, {"id": id_})
+    return replace(order, id=id_)
+
+
+async def ended(cache: Cache, order: Order, status: str) -> None:
+    """Note that nothing more will come of it."""
+    await _note(cache, _ENDED, order.tag, {"status": status})
+
+
+def open_orders(cache: Cache) -> list[Order]:
+    """The orders that have not ended, the oldest first."""
+    names, over = _notes(cache, _SENT), _notes(cache, _ENDED)
+    orders = [
+        Order(tag=tag, **record, **names.get(tag, {}))
+        for tag, record in _notes(cache, _MADE).items()
+        if tag not in over
+    ]
+    return sorted(orders, key=lambda order: order.created)
+
+
+def on_order(cache: Cache) -> dict[tuple[str, int], str]:
+    """The tag of the open order of each (key, slot) that is on order."""
+    return {
+        (key, slot): order.tag
+        for order in open_orders(cache)
+        for key, slots in order.slots.items()
+        for slot in slots
+    }
+
+
+async def _note(cache: Cache, kind: str, tag: str, record: Mapping[str, JSON]) -> None:
+    await cache.remember(kind, {tag: {"tag": tag, **record}})
+
+
+def _notes(cache: Cache, kind: str) -> dict[str, dict[str, Any]]:
+    column = schema.derived.c
+    query = sa.select(column.value).where(column.namespace == kind)
+    with cache.reading() as connection:
+        records = [unpack(value) for value in connection.scalars(query)]
+    return {record.pop("tag"): record for record in records}

@@ -1,0 +1,126 @@
+"""`cat-bench batch`: rollouts by OpenAI's batch API, cheaper and later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from cat_bench.cli.options import configurations, run_options
+from cat_bench.cli.output import print_rows
+from cat_bench.types import JSON
+
+if TYPE_CHECKING:
+    from cat_bench.batches import Collected, State
+    from cat_bench.cache import Cache
+
+POLL_S = 30.0
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_order = click.argument("order", required=False)
+
+
+@click.group(name="batch")
+def commands() -> None:
+    """Fill a pool by a batch endpoint: half the price, within a day.
+
+    ORDER is the tag that `submit` prints, or the server's own id; without it, all open orders.
+    """
+
+
+@commands.command()
+@run_options
+def submit(**options: JSON) -> None:
+    """Order the rollouts of TASK that the cache lacks; the run afterwards samples none of them."""
+    from cat_bench import batches
+
+    for config in configurations(**options):
+        orders = asyncio.run(batches.submit(config))
+        for order in orders:
+            click.echo(f"{order.tag}  {order.id}  {order.size:,} rollouts of {config.task}")
+        if not orders:
+            click.echo(f"{config.task}: nothing is missing, or all of it is on order.", err=True)
+
+
+@commands.command()
+@_order
+@_json
+def status(order: str | None, *, as_json: bool) -> None:
+    """How far the open orders are."""
+    from cat_bench import batches
+
+    with _cache() as cache:
+        found = asyncio.run(batches.states(cache, order))
+    print_rows([_row(each) for each in found], as_json=as_json, empty="Nothing is on order.")
+
+
+@commands.command()
+@_order
+@click.option("--wait", is_flag=True, help="Until all of them have ended.")
+def collect(order: str | None, *, wait: bool) -> None:
+    """Store what ended orders gave; what is missing can be ordered or sampled again."""
+    with _cache() as cache:
+        while asyncio.run(_collect(cache, order)) and wait:
+            time.sleep(POLL_S)
+
+
+@commands.command()
+@click.argument("order")
+def cancel(order: str) -> None:
+    """Ask the server to stop; `collect` then stores what it did until then."""
+    from cat_bench import batches
+
+    with _cache() as cache:
+        state = asyncio.run(batches.cancel(cache, order))
+        click.echo(f"{state.order.tag}: {state.status}")
+        asyncio.run(_collect(cache, order))
+
+
+async def _collect(cache: Cache, order: str | None) -> bool:
+    """Whether something is still under way."""
+    from cat_bench import batches
+
+    open_still = False
+    async for found in batches.collect(cache, order):
+        if isinstance(found, batches.State):
+            open_still = True
+            click.echo(_said(found.order.tag, found.status, found.problem))
+        else:
+            click.echo(_said(found.order.tag, found.status, found.problem, *_gave(found)))
+    return open_still
+
+
+def _gave(found: Collected) -> Iterator[str]:
+    yield f"{found.stored:,} rollouts stored"
+    yield f"{found.usage.prompt:,} and {found.usage.completion:,} tokens"
+    yield from (f"{count:,} missing: {why}" for why, count in found.missing.items())
+
+
+def _said(tag: str, *parts: str) -> str:
+    return f"{tag}: {'; '.join(part for part in parts if part)}"
+
+
+def _row(state: State) -> dict[str, JSON]:
+    order = state.order
+    return {
+        "order": order.tag,
+        "id": order.id or "-",
+        "task": order.config["task"],
+        "model": order.config["model"],
+        "rollouts": order.size,
+        "requests": f"{state.done}/{order.requests}",
+        "status": state.status,
+        "hours": round((time.time() - order.created) / 3600, 1),
+        "problem": state.problem,
+    }
+
+
+@contextmanager
+def _cache() -> Iterator[Cache]:
+    from cat_bench.cache import Cache
+
+    with Cache() as cache:
+        yield cache
