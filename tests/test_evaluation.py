@@ -251,7 +251,7 @@ async def test_a_slot_that_may_yet_be_filled_keeps_its_place(cache: Cache) -> No
         )
         before = anchor.calls
         await whole.rows(catalog.method("cat"))
-        prompts = [r.messages[0]["content"] for r in anchor.requests[before:]]
+        prompts = [r.messages[0]["content"] for r in list(anchor.requests)[before:]]
         return sorted("".join(t[6] for t in texts if t in prompt) for prompt in prompts)
 
     assert await bought({1: Failure("timeout", "late")}) == ["23", "45"]
