@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cat_bench.backends.hf.loading import libraries, quiet
 from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError, UsageError, nearest
 from cat_bench.report.files import place
@@ -77,7 +78,7 @@ def train(
     """
     _check_libraries()
     clock = time.monotonic()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet(libraries()[1].utils.logging):
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         _start(plan)
@@ -104,15 +105,12 @@ def _trained(
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
     """Train unless that is done; what the trainer has to tell beside its journal."""
-    from transformers.utils import logging as noise
-
     from cat_bench.rl import grpo, sft
     from cat_bench.rl.journal import Journal, last_checkpoint
 
     told = plan.out / "training.json"
     if not _model(plan).is_dir():
         policy = Policy.load(source)
-        noise.disable_progress_bar()
         trainer: Any = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
         done = trainer(
             policy,
