@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from cat_bench.audit.export import Shape
-from cat_bench.cli.options import PATH, configurations, options_named
+from cat_bench.cli.options import PATH, configurations, options_named, parallel_option
 from cat_bench.cli.output import print_record
 from cat_bench.cli.progress import Progress
 from cat_bench.errors import NotAvailable, UsageError
@@ -26,6 +26,7 @@ ROLLOUTS = ("task", "model", "pool", "limit", "seed", "anchor", "judge", "base_u
 @click.option("--reward", default="equivalence", show_default=True, help="Rewards, by commas.")
 @click.option("--group", type=int, default=8, show_default=True, help="Rollouts per group.")
 @click.option("--out", type=PATH, help="Folder of the audit.")
+@parallel_option
 @click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
 @click.option("--export", type=PATH, help="Write pseudo-labels to this .jsonl or .parquet.")
 @click.option(
