@@ -16,7 +16,7 @@ from hashlib import sha256
 from cat_bench.catalog import Method, Task
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import spent
-from cat_bench.errors import NotAvailable
+from cat_bench.errors import NotAvailable, is_bug
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.flow import in_order
 from cat_bench.grading import Grader
@@ -42,6 +42,8 @@ class Census:
     """Calls and tokens that were really spent on grading."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why rollouts and estimates are missing."""
+    bugs: Counter[str] = field(default_factory=Counter)
+    """Estimates that are missing for a method's own bug, by method."""
     unavailable: dict[str, str] = field(default_factory=dict)
     suspicion: Suspicion = field(default_factory=Suspicion)
 
@@ -127,6 +129,7 @@ class Bench:
         census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
         every: list[Row | RolloutRow] = [*rows, *rollouts]
         why = [row.failed for row in every if row.failed is not None]
+        census.bugs.update(row.method for row in rows if is_bug(row.failed or ""))
         if len(census.reasons) < REASONS:
             census.reasons.update(why)
         there = [row for row in rollouts if row.failed is None]

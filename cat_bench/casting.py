@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,15 @@ from cat_bench.backends import Backend
 from cat_bench.backends.opening import open_backend
 from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache
+from cat_bench.cache.pools import pool_rows
 from cat_bench.catalog import Task
 from cat_bench.config import RoleName, RunConfig
 from cat_bench.context import Role, Roles
 from cat_bench.costs import Budget, read_prices
+from cat_bench.errors import UsageError
 from cat_bench.flow import Gate
 from cat_bench.model import Meter, Model, Served
-from cat_bench.types import Sampling
+from cat_bench.types import Sample, Sampling
 from cat_bench.validation import validated
 
 
@@ -25,12 +27,14 @@ from cat_bench.validation import validated
 class Stage:
     """Where a run plays: in which cache, with what behind a model's name, and who is told.
 
-    `served` is told of every cached result that an offline run reads, verdicts included.
+    `served` is told of every cached result that an offline run reads, verdicts included. `fetches`:
+    data may be fetched though no model may be called.
     """
 
     cache: str | Path | None = None
     backend: Callable[[str, Cache], Backend] | None = None
     served: Served | None = None
+    fetches: bool = False
 
 
 class Company:
@@ -99,3 +103,21 @@ class Company:
             self._role(task, "judge", judge) if judge else None,
             Role(self._opened(config.embedder)) if config.embedder else None,
         )
+
+
+def check_pool(cache: Cache, name: str, samples: Iterable[Sample]) -> None:
+    """Raises UsageError where the pool answers none of the questions, or another one of that id."""
+    there = {row.id: row.problem for row in pool_rows(cache, name)}
+    answered = [s.question for s in samples if s.question.id in there]
+    if not answered:
+        raise UsageError(
+            f"replay:{name} has no rollout of any of these questions: it is another task's pool "
+            "(`cat-bench list pools`)."
+        )
+    for question in answered:
+        problem = there[question.id]
+        if problem is not None and problem.split() != question.text.split():
+            raise UsageError(
+                f"replay:{name} answers another question {question.id!r} than the task asks:"
+                " import its file with --task TASK, which matches by text."
+            )

@@ -7,9 +7,10 @@ task that an imported pool brings along, `lm-eval:NAME` one of lm-eval's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -18,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata, pool_rows
-from cat_bench.datasets import Data, digest, rows
+from cat_bench.datasets import Data, digest, file_digest, rows
 from cat_bench.errors import ConfigError, DataError, UnknownName
 from cat_bench.prompts import Prompts
 from cat_bench.registry import build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
-from cat_bench.validation import read_yaml, split_inline, validated
+from cat_bench.validation import INLINE, read_yaml, split_inline, validated
 
 _LM_EVAL = "lm-eval:"
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -85,6 +86,8 @@ class Method:
     budgets: tuple[int, ...] | None = None
     summary: str = ""
     citation: str | None = None
+    sha256: str | None = None
+    """Of the user's own files that it is made of, as one; None where it has none."""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -108,11 +111,13 @@ def method_names() -> list[str]:
     return sorted(path.stem for path in (root() / "baselines").glob("*.yaml"))
 
 
-def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> Task:
-    """The task that `spec` names: a catalogue name, a path to a `task.yaml`, or `./file.py:Class`.
+def task(
+    spec: str, *, data: Path | None = None, cache: Cache | None = None, fetch: bool = True
+) -> Task:
+    """The task that `spec` names: a catalogue name, a `task.yaml` or its folder, `./file.py:Class`.
 
-    `data` overrides where its rows are read from; `cache` is where a `pool:NAME` is looked up.
-    Raises UnknownName, ConfigError.
+    `data` overrides where its rows are read from, and without `fetch` they are not sought on the
+    Hub; `cache` is where a `pool:NAME` is looked up. Raises UnknownName, ConfigError.
     """
     if spec.startswith("pool:"):
         return _pool_task(spec.removeprefix("pool:"), cache or Cache())
@@ -121,11 +126,7 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
         return _plugged_in("lm-eval", name=name, **given)
     if is_file(spec) or (spec in known("task") and spec not in task_names()):
         return _plugged_in(spec)
-    path = Path(spec)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = root() / "tasks" / spec / "task.yaml"
-        if not path.is_file():
-            raise UnknownName("task", spec, [*task_names(), *known("task")])
+    path = _task_file(spec)
     content = validated(TaskFile, read_yaml(path), source=path)
     scorer = _checked(
         build("scorer", content.scorer, content.scorer_params, base=path.parent, source=path),
@@ -137,15 +138,35 @@ def task(spec: str, *, data: Path | None = None, cache: Cache | None = None) -> 
         version=str(content.version),
         summary=content.summary,
         scorer=scorer,
-        samples=partial(_samples, content, scorer, prompts, path.parent, data),
+        samples=partial(_samples, content, scorer, prompts, path.parent, data, fetch=fetch),
         prompts=prompts,
         sampling={
             role: validated(Sampling, values, source=f"{path}: sampling.{role}")
             for role, values in content.sampling.items()
         },
-        methods=tuple(content.methods),
+        methods=tuple(_beside(path.parent, name) for name in content.methods),
         data=content.data.model_dump(exclude_none=True),
     )
+
+
+def _task_file(spec: str) -> Path:
+    """Where the `task.yaml` is: a name is the catalogue's before it is a folder's."""
+    path = Path(spec)
+    if path.suffix in {".yaml", ".yml"}:
+        return path
+    for found in (root() / "tasks" / spec / "task.yaml", path / "task.yaml"):
+        if found.is_file():
+            return found
+    if path.is_dir():
+        raise ConfigError(path, "", "is a folder without a task.yaml: it is no task.")
+    raise UnknownName("task", spec, [*task_names(), *known("task")])
+
+
+def _beside(folder: Path, spec: str) -> str:
+    """A method as a task's YAML names it: a file is the one beside that YAML."""
+    name, brace, params = spec.partition("{")
+    is_path = is_file(name) or Path(name).suffix in {".yaml", ".yml"}
+    return f"{folder / name}{brace}{params}" if is_path else spec
 
 
 def method(spec: str) -> Method:
@@ -193,11 +214,26 @@ def _method(
         budgets=None if budgets is None else tuple(budgets),
         summary=content.summary or (type(aggregator).__doc__ or "").strip().partition("\n")[0],
         citation=content.citation,
+        sha256=_own_files([content.aggregator, *params.values()], base),
     )
 
 
+def _own_files(named: Iterable[JSON], base: Path) -> str | None:
+    """One digest of the files among what is named; an edited file is another method."""
+    specs = (INLINE.fullmatch(name) for name in named if isinstance(name, str))
+    paths = [base / s["name"].rpartition(":")[0] for s in specs if s and is_file(s["name"].strip())]
+    digests = [file_digest(path) for path in paths if path.is_file()]
+    return sha256("".join(digests).encode()).hexdigest() if digests else None
+
+
 def _samples(
-    content: TaskFile, scorer: Scorer, prompts: Prompts, base: Path, override: Path | None
+    content: TaskFile,
+    scorer: Scorer,
+    prompts: Prompts,
+    base: Path,
+    override: Path | None,
+    *,
+    fetch: bool,
 ) -> Iterator[Sample]:
     system: list[Message] = (
         [{"role": "system", "content": content.system}] if content.system else []
@@ -206,7 +242,7 @@ def _samples(
         problem = "never shows the problem: write {{ problem }} where it goes."
         raise ConfigError(prompts.folder / f"{content.prompt}.txt", "", problem)
     check = getattr(scorer, "check", None)
-    for row in rows(content.data, base=base, override=override):
+    for row in rows(content.data, base=base, override=override, fetch=fetch):
         cluster = None
         if "messages" in row:
             text, cluster = conversation(row["messages"]), digest(row["messages"])

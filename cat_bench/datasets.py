@@ -86,7 +86,9 @@ class Located:
     note: str | None = None
 
 
-def rows(data: Data, *, base: Path, override: Path | None = None) -> Iterator[Row]:
+def rows(
+    data: Data, *, base: Path, override: Path | None = None, fetch: bool = True
+) -> Iterator[Row]:
     """The rows as `{id, problem or messages, answer, tags, meta}`, in the file's order.
 
     A conversation without an id is called by a digest of its messages; where an id repeats with
@@ -94,7 +96,7 @@ def rows(data: Data, *, base: Path, override: Path | None = None) -> Iterator[Ro
     YAML; `override` a file or folder to read instead. Raises DataError, for the file itself before
     the first row is asked for.
     """
-    path = locate(data, base=base, override=override).path
+    path = locate(data, base=base, override=override, fetch=fetch).path
     return _mapped(path, data.fields, _chosen(read(path), data.where, path))
 
 
@@ -103,12 +105,13 @@ def digest(value: JSON) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def locate(data: Data, *, base: Path, override: Path | None = None) -> Located:
+def locate(data: Data, *, base: Path, override: Path | None = None, fetch: bool = True) -> Located:
     """Find the file and check it. Raises DataError where there is none, or a wrong one.
 
     A file that the caller names may differ from the pinned one: that is noted, not refused.
+    Without `fetch`, what was once fetched from the Hub is found, and nothing is asked of it.
     """
-    path = _find(data, base, override)
+    path = _find(data, base, override, fetch=fetch)
     digest = file_digest(path)
     if data.sha256 in (None, digest):
         return Located(path, digest)
@@ -142,7 +145,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
     yield from found
 
 
-def _find(data: Data, base: Path, override: Path | None) -> Path:
+def _find(data: Data, base: Path, override: Path | None, *, fetch: bool) -> Path:
     if override is not None:
         named = override / data.local if override.is_dir() and data.local else override
         if not named.is_file():
@@ -156,27 +159,32 @@ def _find(data: Data, base: Path, override: Path | None) -> Path:
             raise DataError(path, "is missing, though the task bundles it; install cat_bench anew")
         return path
     if data.hub:
-        return _download(data)
+        return _download(data, fetch=fetch)
     raise DataError(str(data.local), "is not here; set CAT_BENCH_DATA to the folder that holds it")
 
 
-def _download(data: Data) -> Path:
+def _download(data: Data, *, fetch: bool) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(
             hf_hub_download(
-                str(data.hub), str(data.path), repo_type="dataset", revision=data.revision
+                str(data.hub),
+                str(data.path),
+                repo_type="dataset",
+                revision=data.revision,
+                local_files_only=not fetch,
             )
         )
     except (OSError, ValueError) as error:  # every error of the Hub's client is one of the two
-        reason = str(error).strip().split("\n")[0]
+        reason = f"cannot be downloaded ({type(error).__name__}: {str(error).strip()}"
+        reason = f"{reason.split(chr(10))[0]})" if fetch else "is not here, and this run is offline"
         where = f"{data.hub}/{data.path} at {data.revision}"
         name = data.local or Path(str(data.path)).name
         raise DataError(
             where,
-            f"cannot be downloaded ({type(error).__name__}: {reason}); put the file as {name} "
-            f"into a folder and set CAT_BENCH_DATA to it, or name it by --data",
+            f"{reason}; put the file as {name} into a folder and set CAT_BENCH_DATA to it, or name "
+            f"it by --data",
         ) from error
 
 

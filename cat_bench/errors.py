@@ -17,6 +17,7 @@ carries its `Failure` record, and the run goes on.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -88,6 +89,14 @@ class CallFailed(CatBenchError):
 
 class ContextTooLong(CallFailed):
     """The input does not fit the model's context; nothing was truncated."""
+
+
+_AT_LINE = re.compile(r"\([^()\s]+\.py, line \d+\)$")
+
+
+def is_bug(reason: str) -> bool:
+    """Whether a `reason_of` tells of a plug-in's own bug, which no second try mends."""
+    return _AT_LINE.search(reason) is not None
 
 
 def reason_of(error: Exception) -> str:

@@ -104,6 +104,7 @@ def plan_record(
                 "summary": method.summary,
                 "citation": method.citation,
                 "kind": "method",
+                **({"sha256": method.sha256} if method.sha256 else {}),
             }
             for method in methods
         ],

@@ -146,7 +146,8 @@ def build(
 def _module_at(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(path, "", "there is no such file.")
-    name = f"cat_bench_file_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    content = str(path.resolve()).encode() + path.read_bytes()
+    name = f"cat_bench_file_{path.stem}_{sha256(content).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

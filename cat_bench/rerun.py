@@ -67,7 +67,8 @@ async def replayed(
         update={"out": out, "parallel": parallel}
     )
     backend = None if model else _Stored(record).backend
-    await run(config, stage=Stage(cache=cache, backend=backend, served=served))
+    stage = Stage(cache=cache, backend=backend, served=served, fetches=True)
+    await run(config, stage=stage)
     return read_record(out)
 
 
@@ -92,7 +93,7 @@ async def pools(
     record: Mapping[str, JSON], *, cache: str | Path | None = None, data: Path | None = None
 ) -> AsyncGenerator[Pool, None]:
     """The run's pools, in the order of its questions; `data` as for `configuration`."""
-    stage = Stage(cache=cache, backend=_Stored(record).backend)
+    stage = Stage(cache=cache, backend=_Stored(record).backend, fetches=True)
     async with opened(configuration(record, data=data), stage=stage) as ready:
         policy = ready.bench.roles.policy
         for sample in ready.samples():

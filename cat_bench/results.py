@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
+from cat_bench.drafts import sweep
 from cat_bench.errors import DataError, UsageError
 from cat_bench.types import JSON, Sample
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+_FIELDS: Mapping[str, type] = {
+    "config": dict,
+    "config.task": str,
+    "task": dict,
+    "methods": list,
+    "questions": int,
+    "invocations": list,
+}
+"""What a `run.json` cannot be read without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +146,7 @@ class RunWriter:
             self._draft.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+        sweep(place)
         self._scores = _Table(self._draft / "scores.parquet", Row)
         self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
         self._questions = _Table(self._draft / "questions.parquet", QuestionRow)
@@ -270,14 +281,25 @@ def read_record(folder: Path) -> dict[str, JSON]:
     found = record.get("format") if isinstance(record, dict) else None
     if found != FORMAT:
         raise DataError(path, f"has format {found!r}; this version reads {FORMAT}.")
+    for name, kind in _FIELDS.items():
+        field: JSON = record
+        for part in name.split("."):
+            field = field.get(part) if isinstance(field, dict) else None
+        if not isinstance(field, kind):
+            raise DataError(path, f"lacks the field {name!r}: move the damaged run away.")
     return cast(dict[str, JSON], record)
 
 
 def read_scores(
     folder: Path, *, columns: Sequence[str] | None = None, question: str | None = None
 ) -> pd.DataFrame:
-    """The run's `Row`s, or one question's; a column younger than the run holds its default."""
-    return _read(folder / "scores.parquet", Row, columns, question)
+    """The run's `Row`s, or one question's, of methods that were available to the end.
+
+    A column younger than the run holds its default.
+    """
+    rows = _read(folder / "scores.parquet", Row, columns, question)
+    partial = [m["name"] for m in read_record(folder)["methods"] if m.get("reason")]
+    return rows[~rows["method"].isin(partial)] if partial and "method" in rows else rows
 
 
 def read_rollouts(

@@ -25,7 +25,7 @@ from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
-from cat_bench.casting import Company, Stage
+from cat_bench.casting import Company, Stage, check_pool
 from cat_bench.catalog import Method, Task
 from cat_bench.config import RunConfig
 from cat_bench.context import Roles, unnamed
@@ -124,7 +124,8 @@ async def opened(
     gate, stage = gate or Gate(), stage or Stage()
     async with AsyncExitStack() as held:
         cache = await held.enter_async_context(Cache(stage.cache))
-        task = catalog.task(config.task, data=config.data, cache=cache)
+        fetch = stage.fetches or not config.offline
+        task = catalog.task(config.task, data=config.data, cache=cache, fetch=fetch)
         methods = _methods(config, task)
         judged = _judged(config, task)
         company = Company(config, cache, stage=stage, gate=gate, planning=planning)
@@ -139,6 +140,8 @@ async def opened(
         if not survey.questions:
             part = f"shard {config.shard} of " if config.shard else ""
             raise UsageError(f"{part}task {task.name!r} has no questions.")
+        if isinstance(policy, Replay):
+            check_pool(cache, policy.pool, samples())
         named = config.model_dump(include={"task", "model", "limit", "shard", "seed", "label"})
         asks = judging(roles.judge, task.prompts) if judged and roles.judge else None
         record = plan_record(

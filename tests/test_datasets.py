@@ -229,19 +229,22 @@ def hub() -> Iterator[str]:
         thread.join()
 
 
-def in_new_process(section: dict[str, JSON], home: Path, **environment: str) -> str:
+def in_new_process(
+    section: dict[str, JSON], home: Path, *, fetch: bool = True, **environment: str
+) -> str:
     """The rows, or the error, as a process with this environment sees them."""
     program = (
         "import json, sys, pathlib\n"
         "from cat_bench.datasets import Data, rows\n"
         "from cat_bench.errors import DataError\n"
         "data = Data.model_validate(json.loads(sys.argv[1]))\n"
-        "try: print(list(rows(data, base=pathlib.Path('.'))))\n"
+        "fetch = json.loads(sys.argv[2])\n"
+        "try: print(list(rows(data, base=pathlib.Path('.'), fetch=fetch)))\n"
         "except DataError as error: print(error)\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(section)],
+        [sys.executable, "-c", program, json.dumps(section), json.dumps(fetch)],
         env={**kept, "HF_HOME": str(home), **environment},
         capture_output=True,
         text=True,
@@ -262,6 +265,15 @@ def test_without_a_hub_the_way_out_is_named(tmp_path: Path) -> None:
     assert said.startswith(f"HuggingFaceH4/MATH-500/test.jsonl at {MATH['revision']}: cannot be ")
     assert "put the file as math500.jsonl into a folder and set CAT_BENCH_DATA to it" in said
     assert said.count("\n") == 1
+
+
+def test_an_offline_run_asks_no_hub(hub: str, tmp_path: Path) -> None:
+    pinned = {**MATH, "sha256": None}
+    said = in_new_process(pinned, tmp_path, fetch=False, HF_ENDPOINT=hub)
+    assert "test.jsonl at" in said
+    assert "is not here, and this run is offline; put the file as math500.jsonl into" in said
+    assert "'id': 'u'" in in_new_process(pinned, tmp_path, HF_ENDPOINT=hub)
+    assert "'id': 'u'" in in_new_process(pinned, tmp_path, fetch=False, HF_ENDPOINT=hub)
 
 
 TALK: dict[str, JSON] = {

@@ -21,7 +21,7 @@ from cat_bench.results import (
     read_rollouts,
     read_scores,
 )
-from cat_bench.types import Question, Sample
+from cat_bench.types import JSON, Question, Sample
 
 ROWS = [
     Row(question="q1", method="single", n=2, score=0.5, picks=(0, 3), weights=(0.5, 0.5)),
@@ -33,11 +33,19 @@ ROLLOUTS = [
     RolloutRow(question="q1", slot=1, failed="timeout: late"),
 ]
 
+RECORD: dict[str, JSON] = {
+    "id": "x",
+    "config": {"task": "t", "model": "m", "pool": 4},
+    "task": {},
+    "methods": [],
+    "questions": 0,
+}
+
 
 def write(folder: Path, *, command: str = "run") -> None:
     with RunWriter(folder) as writer:
         writer.add(ROWS, ROLLOUTS)
-        writer.finish({"id": "x"}, {"command": [command]})
+        writer.finish(RECORD, {"command": [command]})
 
 
 def commands(folder: Path) -> list[str]:
@@ -62,7 +70,7 @@ def test_questions_are_noted_as_they_pass_by(tmp_path: Path) -> None:
     samples = [Sample(question, "4"), Sample(Question("q2", (), "And?"), None)]
     with RunWriter(tmp_path / "run") as writer:
         assert list(writer.noting(samples)) == samples
-        writer.finish({"id": "x"}, {})
+        writer.finish(RECORD, {})
     found = read_questions(tmp_path / "run").to_dict("list")
     assert found["question"] == ["q1", "q2"]
     assert found["text"] == [r"What is \ud83d?", "And?"]
@@ -72,7 +80,7 @@ def test_questions_are_noted_as_they_pass_by(tmp_path: Path) -> None:
 def test_half_a_character_is_spelt_out(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run") as writer:
         writer.add([Row(question="q", method="cat", n=1, text="a \ud83d b")], [])
-        writer.finish({"id": "\udcff"}, {"command": ["x"]})
+        writer.finish(RECORD | {"id": "\udcff"}, {"command": ["x"]})
     assert read_scores(tmp_path / "run")["text"][0] == r"a \ud83d b"
     assert read_record(tmp_path / "run")["id"] == "\udcff"
 
@@ -97,7 +105,7 @@ def test_an_error_leaves_the_old_run_and_nothing_else(tmp_path: Path) -> None:
 def test_a_record_that_json_cannot_hold_leaves_the_old_run(tmp_path: Path) -> None:
     write(tmp_path / "run", command="first")
     with RunWriter(tmp_path / "run") as writer, pytest.raises(ValueError, match="JSON compliant"):
-        writer.finish({"id": math.nan}, {"command": ["second"]})
+        writer.finish(RECORD | {"id": math.nan}, {"command": ["second"]})
     assert commands(tmp_path / "run") == ["first"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -109,7 +117,7 @@ def test_many_that_finish_at_once_are_all_kept(tmp_path: Path) -> None:
         writer._draft = tmp_path / f".draft{k}"
         writer._draft.mkdir()
     threads = [
-        threading.Thread(target=writer.finish, args=({"id": "x"}, {"command": [str(k)]}))
+        threading.Thread(target=writer.finish, args=(RECORD, {"command": [str(k)]}))
         for k, writer in enumerate(writers)
     ]
     for thread in threads:
@@ -121,7 +129,7 @@ def test_many_that_finish_at_once_are_all_kept(tmp_path: Path) -> None:
 
 def test_an_empty_run_is_a_run(tmp_path: Path) -> None:
     with RunWriter(tmp_path / "run") as writer:
-        writer.finish({}, {"command": ["x"]})
+        writer.finish(RECORD, {"command": ["x"]})
     assert len(read_scores(tmp_path / "run")) == 0
 
 
@@ -178,3 +186,13 @@ def test_a_column_younger_than_the_run_holds_its_default(tmp_path: Path) -> None
     assert found["slots"].tolist() == [()] * len(ROWS)
     assert found["calls"].tolist() == [0.0] * len(ROWS)
     assert found["answer"].isna().all()
+
+
+@pytest.mark.parametrize("field", ["task", "methods", "invocations", "questions"])
+def test_a_damaged_record_names_its_field(field: str, tmp_path: Path) -> None:
+    record = {"format": 1, **RECORD, "invocations": []}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert read_record(tmp_path) == record
+    (tmp_path / "run.json").write_text(json.dumps({k: v for k, v in record.items() if k != field}))
+    with pytest.raises(DataError, match=f"run.json: lacks the field '{field}'"):
+        read_record(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,43 @@ async def test_methods_that_cannot_run_are_named_with_their_reason(workshop: Wor
     assert "gives no logprobs" in reasons["min-perplexity"]
     assert set(read_scores(outcome.folder)["method"]) == {"single", "oracle"}
     assert outcome.census.complete
+
+
+PICKY = """\
+from cat_bench import Estimate, NotAvailable
+
+
+class Picky:
+    async def aggregate(self, question, rollouts, ctx):
+        if question.id == "q2":
+            raise NotAvailable("q2 is too much")
+        return Estimate.pick(rollouts[{index}])
+"""
+
+
+async def test_an_edited_method_is_another_run(workshop: Workshop) -> None:
+    file = workshop.folder / "picky.py"
+    folders = []
+    for index in (0, -1, 0):
+        file.write_text(PICKY.format(index=index))
+        folders.append((await run(config(methods=("./picky.py:Picky",), limit=2))).folder)
+    assert folders[0] == folders[2] != folders[1]
+
+
+async def test_a_method_that_gives_up_leaves_no_rows(workshop: Workshop) -> None:
+    (workshop.folder / "picky.py").write_text(PICKY.format(index=0))
+    outcome = await run(config(methods=("single", "./picky.py:Picky")))
+    assert outcome.census.unavailable == {"Picky": "q2 is too much"}
+    assert set(read_scores(outcome.folder)["method"]) == {"single", "oracle"}
+
+
+async def test_a_pool_of_another_task_is_refused(workshop: Workshop) -> None:
+    rows = {"other": ("x1", "Is it x1?"), "same id": ("q1", "Is it another one?")}
+    file = workshop.folder / "rows.jsonl"
+    for (name, problem), said in zip(rows.values(), ("any of these", "'q1'"), strict=True):
+        row = {"id": name, "problem": problem, "answer": "yes", "responses": ["so yes"]}
+        file.write_text(json.dumps(row) + "\n")
+        with Cache() as cache:
+            import_pool(cache, file, name="mine", overwrite=True)
+        with pytest.raises(UsageError, match=said):
+            await run(config(model="replay:mine", pool=1, n=(1,)))

@@ -8,6 +8,7 @@ nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,14 @@ def _result(
             return _null(index)
         return Failure(str(failure["kind"]), str(failure["message"]), permanent=True)
     known = {name: _READERS[name](value) for name, value in given.items() if value is not None}
-    numbers = {name: float(s[index]) for name, s in scores.items() if s[index] is not None}
+    numbers = {name: _number(name, s[index]) for name, s in scores.items() if s[index] is not None}
     return Reply(text=text, scores=numbers, **{"served_by": f"response {index}", **known})
+
+
+def _number(name: str, value: JSON) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(f"the score {name!r} is {value!r}: write a number, or null for none")
+    return float(value)
 
 
 def _null(index: int) -> Failure:

@@ -106,6 +106,7 @@ def import_(
 ) -> None:
     """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls."""
     from cat_bench.cache import calls, import_pool
+    from cat_bench.registry import build
 
     if task is None and calls.is_calls(file):
         with _opened(location) as cache:
@@ -117,6 +118,11 @@ def import_(
     name = model or (task.removeprefix("pool:") if own else None)
     if name is None:
         raise click.UsageError("--task TASK needs --model NAME: what replay:NAME will find.")
+    if not own and (scorer or answer_pattern):
+        raise click.UsageError(f"--scorer and --answer-pattern are for pool:NAME: {task} has both.")
+    params = {"pattern": answer_pattern} if answer_pattern else {}
+    if own:
+        build("scorer", scorer or "math_equal", params, source="--answer-pattern")
     click.echo(f"Importing {file} ...", err=True)
     with _opened(location) as cache:
         pool = import_pool(
@@ -128,7 +134,7 @@ def import_(
             model=author,
             exchangeable=not not_exchangeable,
             scorer=(scorer or "math_equal") if own else scorer,
-            scorer_params={"pattern": answer_pattern} if answer_pattern else {},
+            scorer_params=params,
             seed=seed,
             overwrite=overwrite,
         )

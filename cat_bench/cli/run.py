@@ -110,11 +110,14 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
             f" {census.refused_rows:,} estimates are missing for a refusal."
         )
     if not census.complete:
-        failed = census.rollouts["failed"]
-        lines.append(
-            f"Incomplete: {failed:,} rollouts and {census.failed_rows:,} estimates are missing;"
-            " run the same command again to fill the gaps."
-        )
+        failed, bugs = census.rollouts["failed"], census.bugs.total()
+        missing = f"{failed:,} rollouts and {census.failed_rows:,} estimates are missing"
+        again = failed or census.failed_rows > bugs
+        gaps = "; run the same command again to fill the gaps" if again else ""
+        lines.append(f"Incomplete: {missing}{gaps}.")
+        if bugs:
+            broken = ", ".join(census.bugs)
+            lines.append(f"A bug of its own broke {broken} ({bugs:,} times): mend it first.")
         if not gate.closed and (common := census.reasons.most_common(1)):
             ((reason, count),) = common
             lines.append(f"Most often ({count:,} times): {reason}")

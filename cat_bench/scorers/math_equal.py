@@ -18,7 +18,7 @@ from cat_bench.scorers.equivalence import Equivalence
 from cat_bench.scorers.extraction import last_boxed, last_match
 from cat_bench.scorers.plain import tidy
 from cat_bench.scorers.workers import Undecided
-from cat_bench.types import Context, Sample, Score
+from cat_bench.types import JSON, Context, Sample, Score
 
 _VERSION = "1"
 _BARE_LIST = re.compile(r"[^()\[\]{}]*,[^()\[\]{}]*")
@@ -67,6 +67,10 @@ class MathEqual:
         """The final answer as written; None where there is none."""
         found = last_match(self._regex, text) if self._regex else last_boxed(text)
         return self._read(found) if found and tidy(found) else None
+
+    def check(self, target: JSON) -> str | None:
+        """What is wrong with a target; None where it is an answer."""
+        return None if target is not None and str(target).strip() else "has no answer to compare"
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
         """One score per text; `details` holds the answer. The target is the gold answer."""

@@ -110,3 +110,16 @@ def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) 
     assert "nowhere.sqlite: there is none to copy from" in said
     assert not (tmp_path / "nowhere.sqlite").exists()
     assert "to itself" in run("copy", file, file, status=2)[1]
+
+
+def test_what_cannot_be_scored_is_not_imported(run: Run, tmp_path: Path, pool: Path) -> None:
+    _, said = run("import", pool, "--task", "pool:mine", "--answer-pattern", "(", status=2)
+    assert "'(': missing )" in said
+    _, said = run("import", pool, "--task", "tally", "--model", "m", "--scorer", "x", status=2)
+    assert "are for pool:NAME" in said
+    for number in ("NaN", '"0.5"', "true"):
+        row = json.dumps(ROW)[:-1] + f', "scores": {{"reward": [0.5, {number}]}}}}'
+        pool.write_text(row.replace('["2", null]', '["2", "3"]') + "\n")
+        _, said = run("import", pool, "--task", "pool:mine", status=2)
+        assert "line 1" in said
+        assert "the score 'reward' is" in said

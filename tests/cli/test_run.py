@@ -243,3 +243,28 @@ def test_several_tasks_each_have_their_folder(workshop: Workshop) -> None:
     runs = [json.loads(p.read_text()) for p in (workshop.folder / "results").glob("*/run.json")]
     assert sorted(run["task"]["name"] for run in runs) == ["blue", "red"]
     assert workshop.calls == SLOTS
+
+
+def test_a_bug_in_a_method_is_not_to_be_run_again(workshop: Workshop) -> None:
+    broken = "class Broken:\n    async def aggregate(self, *_):\n        return 1 / 0\n"
+    (workshop.folder / "broken.py").write_text(broken)
+    status, _, err = workshop.run(*SMALL, "--method", "single,./broken.py:Broken")
+    assert status == 1
+    assert "run the same command again" not in err
+    assert "A bug of its own broke Broken" in err
+    assert "ZeroDivisionError: division by zero (broken.py, line 3)" in err
+
+
+def test_a_folder_is_a_task_and_brings_its_methods(workshop: Workshop) -> None:
+    pick = "from cat_bench import Estimate\n\n\nclass First:\n"
+    pick += "    async def aggregate(self, question, rollouts, ctx):\n"
+    pick += "        return Estimate.pick(rollouts[0])\n"
+    (workshop.folder / "toy" / "first.py").write_text(pick)
+    task = workshop.folder / "toy" / "task.yaml"
+    task.write_text(task.read_text().replace("[single, majority, cat]", "[./first.py:First]"))
+    status, out, err = workshop.run("run", "./toy", *SMALL[2:])
+    assert status == 0, err
+    assert "| First " in out
+    status, _, err = workshop.run("run", ".", *SMALL[2:])
+    assert status == 2
+    assert "without a task.yaml" in err

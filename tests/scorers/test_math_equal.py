@@ -225,3 +225,10 @@ async def test_verdicts_agree_with_those_published_for_gsm8k() -> None:
     for row in rows("pools/gsm8k_1319x4.jsonl.gz"):
         scores = await scorer.score(sample(row["answer"]), row["responses"], ANY)
         assert [score.value for score in scores] == [float(flag) for flag in row["correct"]]
+
+
+def test_a_target_is_an_answer() -> None:
+    assert [MathEqual().check(target) for target in ("0", 0, r"\frac12")] == [None] * 3
+    assert [MathEqual().check(target) for target in (None, "", " ")] == [
+        "has no answer to compare"
+    ] * 3
