@@ -11,7 +11,7 @@ import click
 
 from cat_bench.backends.opening import BUNDLED, bundled
 from cat_bench.cli.options import PATH
-from cat_bench.cli.output import print_record
+from cat_bench.cli.output import print_record, print_rows
 from cat_bench.config import RunConfig
 from cat_bench.rl.measure import Exam
 from cat_bench.rl.recipes import Recipe, recipe
@@ -74,8 +74,33 @@ def train(
         click.echo(f"{count:,} questions: {verl_rows}", err=True)
         return
     found = run_training(plan, tell=partial(_tell, chosen.steps))
-    print_record(found.get("outcome", found["training"]), as_json=as_json)
+    if as_json or not plan.exam:
+        print_record(found if as_json else found["training"], as_json=as_json)
+    else:
+        print_rows(_rows(found["outcome"]), as_json=False)
     click.echo(f"Training: {folder}", err=True)
+
+
+def _rows(outcome: JSON) -> list[dict[str, JSON]]:
+    """What was measured, one line for each method before and after."""
+
+    def percent(row: JSON, *names: str) -> str:
+        known = [row[name] for name in names]
+        return "" if None in known else " to ".join(f"{100 * value:.1f}" for value in known)
+
+    return [
+        {
+            "policy": when,
+            "method": method,
+            "score, %": percent(row, "score"),
+            "95 %": percent(row, "ci_low", "ci_high"),
+            "less one rollout before, points": percent(row, "diff"),
+            "95 % of that": percent(row, "diff_low", "diff_high"),
+            "tokens": round(row["tokens"]),
+        }
+        for when in ("before", "after")
+        for method, row in outcome[when].items()
+    ]
 
 
 def _tell(steps: int, row: Mapping[str, JSON]) -> None:
