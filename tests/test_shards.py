@@ -79,6 +79,7 @@ def test_what_the_page_says_works(
     (programs / "sbatch").write_text(SBATCH)
     (programs / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    reader.follow(SCALE)
+    with reader.servers:
+        reader.follow(SCALE)
     jobs = [read_record(path) for path in (tmp_path / "results" / "runs").iterdir()]
     assert sorted(job["config"]["shard"] or "" for job in jobs) == ["", "1/3", "2/3", "3/3"]
