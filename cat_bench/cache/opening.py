@@ -26,6 +26,8 @@ from cat_bench.errors import CacheError
 SCHEMA_VERSION = 2
 BUSY_S = 30.0
 """How long to wait for another process that writes."""
+LOG_PAGES = 4096
+"""16 MiB of log before it goes into the file: keys are random, so that pages are written often."""
 CONNECT_S = 15
 """How long to wait for a database server."""
 SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
@@ -107,6 +109,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # transactions begin where `begin` says, below
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

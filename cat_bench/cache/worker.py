@@ -18,8 +18,9 @@ from cat_bench.errors import CacheError
 
 GATHER_S = 0.001
 """How long a batch waits for company, for each job of the batch before it."""
-GATHER_MOST_S = 0.01
-"""How long at most: far less than a model call takes."""
+GATHER_MOST_S = 0.02
+"""How long at most: far less than a model call takes. A killed process loses what was in flight and
+what came in while a batch waited or was written."""
 ENOUGH = 256
 """Jobs that share the cost of a transaction well enough to wait no longer."""
 BATCH = 1024
