@@ -41,7 +41,7 @@ def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
         task=session.task,
         model=model,
         anchor=session.anchor or session.model,
-        judge=session.judge or session.model,
+        judge=session.judge,
         base_url=session.base_url,
         concurrency=session.concurrency,
         data=exam.data,
@@ -52,9 +52,9 @@ def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
         draws=1,
         out=out,
     )
-    outcome = asyncio.run(run(config, command=["train"]))
-    report.write(outcome.folder)
-    return outcome.folder
+    folder = asyncio.run(run(config, command=["train"])).folder
+    report.write(folder)
+    return folder
 
 
 def outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
