@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 OVER = ("completed", "expired", "cancelled", "failed")
 LOST = "lost"
+TOGETHER = 256
+"""Lines whose completions are stored at once."""
 LOST_S = 3600.0
 """How long a batch of a tag may still appear after its order was noted."""
 
@@ -132,24 +135,30 @@ async def _stored(cache: Cache, order: Order, found: Collected) -> None:
             batch = await _found(client, ready.cache, order)
             for file in (batch.output_file_id, batch.error_file_id) if batch else ():
                 if file:
-                    async for line in _lines(client, file):
-                        await _line(ready, line, calls, found, seed=config.seed)
+                    async for lines in _lines(client, file):
+                        store = (_line(ready, each, calls, found, config.seed) for each in lines)
+                        await asyncio.gather(*store)
 
 
 def _calls(ready: Opened) -> list[Call]:
     return [ready.call(sample.question) for sample in ready.samples()]
 
 
-async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[JSON]:
-    streaming = client.files.with_streaming_response
-    async with streaming.content(file) as response:
+async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[JSON]]:
+    """The file's lines, so many at a time: it may be larger than memory."""
+    lines: list[JSON] = []
+    async with client.files.with_streaming_response.content(file) as response:
         async for line in response.iter_lines():
             if line:
-                yield json.loads(line)
+                lines.append(json.loads(line))
+            if len(lines) == TOGETHER:
+                yield lines
+                lines = []
+    yield lines
 
 
 async def _line(
-    ready: Opened, line: JSON, calls: Mapping[str, Call], found: Collected, *, seed: int
+    ready: Opened, line: JSON, calls: Mapping[str, Call], found: Collected, seed: int
 ) -> None:
     """Store one line's completions; a passing failure leaves its slots to be filled again."""
     name, slots = named(line["custom_id"])
