@@ -297,7 +297,11 @@ def read_scores(
 
     A column younger than the run holds its default.
     """
-    rows = _read(folder / "scores.parquet", Row, columns, question)
+    return available(folder, _read(folder / "scores.parquet", Row, columns, question))
+
+
+def available(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Of a run's `Row`s, those of methods that were available to the end."""
     partial = [m["name"] for m in read_record(folder)["methods"] if m.get("reason")]
     return rows[~rows["method"].isin(partial)] if partial and "method" in rows else rows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import DataError
-from cat_bench.results import RolloutRow, Row, completed
+from cat_bench.results import RolloutRow, Row, available, completed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,9 @@ PART = 50_000
 
 
 def score_parts(folder: Path, *, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """The run's `Row`s; `columns` hold `question`. Raises DataError."""
-    yield from _parts(folder / "scores.parquet", Row, columns)
+    """The run's `Row`s as `read_scores` reads them; `columns` hold `question`. Raises DataError."""
+    for part in _parts(folder / "scores.parquet", Row, columns):
+        yield available(folder, part)
 
 
 def rollout_parts(folder: Path, *, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -36,6 +37,23 @@ def by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFra
     for part in parts:
         for question, rows in part.groupby("question", sort=False):
             yield str(question), rows
+
+
+class Beside:
+    """Questions' rows that are asked for in about the order in which the table has them."""
+
+    def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
+        self._groups = by_question(parts)
+        self._held: dict[str, pd.DataFrame] = {}
+
+    def of(self, question: str) -> pd.DataFrame | None:
+        """The question's rows, once; None where there are none."""
+        while question not in self._held:
+            found = next(self._groups, None)
+            if found is None:
+                return None
+            self._held[found[0]] = found[1]
+        return self._held.pop(question)
 
 
 def _parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -51,7 +69,8 @@ def _parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFr
                 rows = batch.to_pandas()
                 if held is not None and len(held):
                     last = held["question"] == held["question"].iloc[-1]
-                    yield completed(held[~last], kind, columns)
+                    if not last.all():
+                        yield completed(held[~last], kind, columns)
                     rows = pd.concat([held[last], rows])
                 held = rows
             if held is None:

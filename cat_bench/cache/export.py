@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
@@ -23,6 +25,8 @@ from cat_bench.types import JSON, Pool, Sample
 
 Row = dict[str, JSON]
 _FLOATS = ("token_logprobs", "token_entropies")
+_PART = 256
+"""Questions that are in memory at once."""
 
 
 def export_pool(cache: Cache, file: Path, *, name: str) -> int:
@@ -103,14 +107,23 @@ def _generated(cache: Cache, model: str, samples: Iterable[Sample] | None) -> It
 
 
 def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
+    """The calls to a model, by key; a page at a time, as `stored_rows` says why."""
     calls = schema.calls.c
     with cache.reading() as connection:
-        for kind, column in groups(connection, "generate", model):
-            select = sa.select(calls.key, calls.document).where(
-                calls.kind == kind, calls.model == column
-            )
-            for key, document in connection.execute(select.order_by(calls.key)):
-                yield key, unpack(document)
+        chosen = groups(connection, "generate", model)
+    for kind, column in chosen:
+        of_model = sa.select(calls.key, calls.document).where(
+            calls.kind == kind, calls.model == column
+        )
+        last = ""
+        while True:
+            select = of_model.where(calls.key > last).order_by(calls.key).limit(_PART)
+            with cache.reading() as connection:
+                page = connection.execute(select).all()
+            if not page:
+                break
+            for last, document in page:
+                yield last, unpack(document)
 
 
 def _said(messages: JSON) -> str:
@@ -137,22 +150,47 @@ def _write_jsonl(file: Path, rows: Iterator[Row]) -> int:
 
 
 def _write_parquet(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
-    """Parquet wants every column's type beforehand, so the pool is in memory once."""
+    """Parquet wants every column's type beforehand: rows are laid down in parts, then joined."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    held = list(rows)
-    names = list(dict.fromkeys(name for row in held for name in row))
+    about = None if said is None else {ABOUT: json.dumps(dict(said), sort_keys=True)}
+    count, parts = 0, list[Path]()
     try:
-        kinds = dict.fromkeys(_FLOATS, pa.list_(pa.list_(pa.float32())))
-        columns = {
-            name: pa.array([row.get(name) for row in held], type=kinds.get(name)) for name in names
-        }
-        table = pa.table(columns)
-        if said is not None:
-            table = table.replace_schema_metadata({ABOUT: json.dumps(dict(said), sort_keys=True)})
-        pq.write_table(table, file, compression="zstd")
+        with TemporaryDirectory(dir=file.parent, prefix=f"{file.name}.") as folder:
+            kinds = []
+            while held := list(islice(rows, _PART)):
+                table, count = _table(held), count + len(held)
+                parts.append(Path(folder, str(len(parts))))
+                pq.write_table(table, parts[-1])
+                kinds.append(table.schema)
+            whole = pa.unify_schemas(kinds or [pa.schema([])], promote_options="permissive")
+            kind = whole.with_metadata(about)
+            with pq.ParquetWriter(file, kind, compression="zstd") as writer:
+                for part in parts:
+                    writer.write_table(_fitted(pq.read_table(part), kind))
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise UsageError(f"{file}: Parquet cannot hold this ({reason}); name a .jsonl") from error
-    return len(held)
+    return count
+
+
+def _table(rows: Sequence[Row]) -> JSON:
+    """Some rows as an Arrow table, its columns in the order in which they come up."""
+    import pyarrow as pa
+
+    kinds = dict.fromkeys(_FLOATS, pa.list_(pa.list_(pa.float32())))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table(
+        {name: pa.array([row.get(name) for row in rows], type=kinds.get(name)) for name in names}
+    )
+
+
+def _fitted(table: JSON, kind: JSON) -> JSON:
+    """A part with all columns of the whole, of the whole's types."""
+    import pyarrow as pa
+
+    for field in kind:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(kind.names).cast(kind)

@@ -10,10 +10,9 @@ compared or scores are graded: such draws are left out, and what remains is coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import log2
 from pathlib import Path
 from statistics import fmean
 
@@ -22,7 +21,7 @@ import pandas as pd
 
 from cat_bench.intervals import Interval, mean_interval, ratio_interval
 from cat_bench.report.cells import records
-from cat_bench.results import read_rollouts, read_scores
+from cat_bench.streaming import Beside, by_question, rollout_parts, score_parts
 from cat_bench.types import JSON
 
 MAJORITY, MINORITY, NOBODY = "majority right", "right answer in the minority", "nobody right"
@@ -49,7 +48,8 @@ class Draw:
     right: float
     cluster: int | None
     answered: bool
-    text: str
+    digest: str
+    characters: int
     drafts: tuple[Draft, ...]
 
     @property
@@ -85,13 +85,12 @@ class Draw:
     @property
     def copies_text(self) -> bool:
         """Word for word one of the drafts."""
-        digest = sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
-        return digest in {draft.digest for draft in self.drafts}
+        return self.digest in {draft.digest for draft in self.drafts}
 
     @property
     def inflation(self) -> float:
         """Characters, per character of a mean draft."""
-        return len(self.text) / max(fmean(draft.characters for draft in self.drafts), 1)
+        return self.characters / max(fmean(draft.characters for draft in self.drafts), 1)
 
     def _worth(self, cluster: int) -> float:
         """The mean score of the drafts that gave this answer."""
@@ -128,48 +127,60 @@ def forensics(folder: Path) -> pd.DataFrame:
 
 def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
     """Every method's syntheses by n, those that can be judged; raises DataError."""
-    rows = read_scores(folder, columns=_SCORES)
-    rows = rows[rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)]
-    if rows.empty:
-        return {}
-    rollouts = read_rollouts(folder, columns=_ROLLOUTS)
-    rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
-    columns = (rollouts[name] for name in _ROLLOUTS[:-1])
-    drafts = {
-        (question, slot): Draft(digest, _label(cluster), score, characters)
-        for question, slot, digest, cluster, score, characters in zip(*columns, strict=True)
-    }
-    answered = set(rollouts["question"][rollouts["cluster"].notna()])
-    rows = rows[rows["question"].isin(answered)].sort_values(
-        ["method", "n", "question", "draw"], kind="stable"
-    )
+    pools = Beside(rollout_parts(folder, columns=_ROLLOUTS))
     found: dict[tuple[str, int], list[Draw]] = {}
-    for row in records(rows):
-        read = [drafts.get((row["question"], slot)) for slot in row["slots"]]
-        known = tuple(draft for draft in read if draft is not None)
-        if len(known) == len(read):
-            draw = Draw(
-                question=row["question"],
-                right=row["score"],
-                cluster=_label(row["answer_cluster"]),
-                answered=isinstance(row["answer"], str),
-                text=row["text"],
-                drafts=known,
-            )
-            found.setdefault((row["method"], int(row["n"])), []).append(draw)
-    return found
+    for question, rows in by_question(score_parts(folder, columns=_SCORES)):
+        written = rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)
+        if not written.any():
+            continue
+        drafts = _drafts(pools.of(question))
+        for row in records(rows[written].sort_values(["method", "n", "draw"], kind="stable")):
+            if draw := _draw(row, drafts):
+                found.setdefault((row["method"], int(row["n"])), []).append(draw)
+    return {key: sorted(found[key], key=lambda draw: draw.question) for key in sorted(found)}
+
+
+def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
+    """One question's rollouts by slot; none where no answer can be compared."""
+    if rollouts is None:
+        return {}
+    rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
+    if rollouts["cluster"].isna().all():
+        return {}
+    return {
+        row["slot"]: Draft(row["digest"], _label(row["cluster"]), row["score"], row["characters"])
+        for row in records(rollouts)
+    }
+
+
+def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
+    """A synthesis beside what it read; None where some of that cannot be judged."""
+    known = tuple(drafts[slot] for slot in row["slots"] if slot in drafts)
+    if len(known) < len(row["slots"]):
+        return None
+    return Draw(
+        question=row["question"],
+        right=row["score"],
+        cluster=_label(row["answer_cluster"]),
+        answered=isinstance(row["answer"], str),
+        digest=sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest(),
+        characters=len(row["text"]),
+        drafts=known,
+    )
 
 
 def diversity(folder: Path) -> dict[str, Interval]:
     """Per question of the pool: `distinct answers`, and `entropy` of their shares in bits."""
-    rollouts = read_rollouts(folder, columns=("question", "cluster"))
-    shares = [
-        group.value_counts(normalize=True)
-        for _, group in rollouts.dropna(subset="cluster").groupby("question")["cluster"]
-    ]
+    found = []
+    for rollouts in rollout_parts(folder, columns=("question", "cluster")):
+        counts = rollouts.dropna(subset="cluster").groupby(["question", "cluster"]).size()
+        share = counts / counts.groupby(level="question").transform("sum")
+        bits = (share * np.log2(share)).groupby(level="question")
+        found.append(pd.DataFrame({"distinct": bits.size(), "entropy": 0.0 - bits.sum()}))
+    pool = pd.concat(found).sort_index()
     return {
-        "distinct answers": mean_interval([len(share) for share in shares]),
-        "entropy": mean_interval([-sum(p * log2(p) for p in share) + 0.0 for share in shares]),
+        "distinct answers": mean_interval(pool["distinct"].to_numpy(float)),
+        "entropy": mean_interval(pool["entropy"].to_numpy(float)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 from cat_bench.intervals import Interval
 from cat_bench.report.cells import cell, label, percent, pipe, records
 from cat_bench.report.forensics import CASES
-from cat_bench.results import read_scores
+from cat_bench.streaming import score_parts
 from cat_bench.types import JSON
 
 _SHOWN = {
@@ -114,10 +115,12 @@ def _accounts(summary: pd.DataFrame) -> str:
 
 def _reasons(folder: Path) -> Iterator[str]:
     """Why draws fell back or failed, the most common reasons first."""
-    rows = read_scores(folder, columns=("method", "n", "fallback", "failed"))
-    for kind in ("fallback", "failed"):
-        there = rows[rows[kind].notna()]
-        counts = there.groupby(["method", "n", kind]).size().sort_values(ascending=False)
-        entries: JSON = counts.head(10).items()
-        for (method, n, reason), count in entries:
-            yield f"{kind}: {cell(method)}@{n}, {count:,} times: {cell(reason)}"
+    kinds, counts = ("fallback", "failed"), Counter[tuple[str, ...]]()
+    for rows in score_parts(folder, columns=("question", "method", "n", *kinds)):
+        for kind in kinds:
+            found: JSON = rows[rows[kind].notna()].groupby(["method", "n", kind]).size().items()
+            counts.update({(kind, *key): count for key, count in found})
+    for kind in kinds:
+        own = sorted((-count, key) for key, count in counts.items() if key[0] == kind)
+        for count, (_, method, n, reason) in own[:10]:
+            yield f"{kind}: {cell(method)}@{n}, {-count:,} times: {cell(reason)}"

@@ -25,9 +25,11 @@ def groups(folder: Path) -> pd.DataFrame:
 
     Raises DataError.
     """
-    values, _ = read_values(folder)
     meta = read_questions(folder).set_index("question")["meta"]
     fields = list(dict.fromkeys(name for entry in meta for name in entry))
+    if not fields:
+        return pd.DataFrame(columns=list(COLUMNS))
+    values, _ = read_values(folder)
     rows = [row for field in fields for row in _rows(field, meta, values)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -15,8 +15,8 @@ import pandas as pd
 from cat_bench.audit.judge import find
 from cat_bench.intervals import bootstrap_error, mean_interval
 from cat_bench.report.values import KEY, Values
-from cat_bench.results import read_scores
 from cat_bench.scorers.rubric import LENGTH_ADJUSTED
+from cat_bench.streaming import score_parts
 from cat_bench.types import JSON
 
 COLUMNS = ("se_bootstrap", "score_length_adjusted")
@@ -50,8 +50,10 @@ def breakdown(folder: Path) -> pd.DataFrame:
 
     `kind` is what stands before the colon of a tag (theme, axis, level).
     """
-    rows = read_scores(folder, columns=_READ)
-    rows = rows[rows["score"].notna() & (rows["parts"].map(len) > 0)]
+    rows = pd.concat(
+        part[part["score"].notna() & (part["parts"].map(len) > 0)]
+        for part in score_parts(folder, columns=_READ)
+    )
     long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
     weight = 1 - long["lost"]
     long = long.assign(weight=weight, mass=weight * long["part_scores"].astype(float))

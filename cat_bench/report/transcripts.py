@@ -8,7 +8,7 @@ so.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +17,12 @@ from cat_bench import catalog, rerun
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.report.values import read_values
-from cat_bench.results import read_questions, read_record, read_rollouts, read_scores
+from cat_bench.results import RolloutRow, Row, read_questions, read_record
+from cat_bench.streaming import Beside, rollout_parts, score_parts
 from cat_bench.types import JSON, Pool, Reply
 
+_ROWS = [field.name for field in fields(Row)]
+_ROLLOUTS = [field.name for field in fields(RolloutRow)]
 NO_TEXT = "The text is not in the cache that this was made from."
 
 
@@ -81,14 +84,14 @@ async def transcripts(folder: Path, *, data: Path | None = None) -> AsyncIterato
     `data` is where the task's rows are, if the run was given them from elsewhere.
     """
     record = read_record(folder)
-    rows, rollouts = _rows(folder, record), _by_question(read_rollouts(folder))
+    rows, rollouts = Beside(_rows(folder, record)), Beside(rollout_parts(folder, columns=_ROLLOUTS))
     texts = _Texts(record, data)
     try:
         for question in records(read_questions(folder)):
             name = question["question"]
             replies = await texts.of(name)
-            held = [(row, replies.get(row["slot"])) for row in records(rollouts.get(name))]
-            own = list(records(rows.get(name)))
+            held = [(row, replies.get(row["slot"])) for row in records(rollouts.of(name))]
+            own = list(records(rows.of(name)))
             yield Transcript(name, question["text"], question["meta"], own, held)
     finally:
         await texts.close()
@@ -116,17 +119,13 @@ def frames(record: Mapping[str, JSON]) -> set[str]:
     return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
 
 
-def _rows(folder: Path, record: Mapping[str, JSON]) -> dict[str, pd.DataFrame]:
-    """The methods' rows at the run's budgets, by question."""
+def _rows(folder: Path, record: Mapping[str, JSON]) -> Iterator[pd.DataFrame]:
+    """The methods' rows at the run's budgets, in parts."""
     values, _ = read_values(folder)
     shown = pd.MultiIndex.from_tuples(values.columns)
-    rows = read_scores(folder)
-    there = pd.MultiIndex.from_frame(rows[["method", "n"]]).isin(shown)
-    return _by_question(rows[there & ~rows["method"].isin(frames(record))])
-
-
-def _by_question(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(name): rows for name, rows in table.groupby("question", sort=False)}
+    for rows in score_parts(folder, columns=_ROWS):
+        there = pd.MultiIndex.from_frame(rows[["method", "n"]]).isin(shown)
+        yield rows[there & ~rows["method"].isin(frames(record))]
 
 
 class _Texts:

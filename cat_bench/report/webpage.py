@@ -18,6 +18,7 @@ from html import escape
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -57,8 +58,7 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
     draft = folder / ".page.html.draft"
     try:
         with draft.open("w", encoding="utf-8") as file:
-            for part in asyncio.run(_collected(folder, reference, data)):
-                file.write(part)
+            asyncio.run(_write(file, folder, reference, data))
         return draft.replace(place)
     except OSError as error:
         raise UsageError(f"{place} cannot be written: {error.strerror}.") from error
@@ -66,17 +66,19 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
         draft.unlink(missing_ok=True)
 
 
-async def _collected(folder: Path, reference: str | None, data: Path | None) -> list[str]:
-    """The page in its parts: what stands before the chunks, the chunks, what stands behind."""
+async def _write(file: TextIO, folder: Path, reference: str | None, data: Path | None) -> None:
+    """The page in its parts, a question's chunk as soon as it is made."""
     record = read_record(folder)
-    criteria, chunks = _criteria(record, data), list[str]()
-    async for transcript in transcripts(folder, data=data):
-        chunk = _chunk(transcript, criteria.get(transcript.question, []))
-        chunks.append(f'<script type="text/plain" id="q{len(chunks)}">{packed(chunk)}</script>\n')
+    criteria, number = _criteria(record, data), 0
     summary, (values, _) = summarise(folder, reference=reference), read_values(folder)
     index = _index(record, summary, read_questions(folder), values)
     before, after = _frame(record, packed(index)).split("<!--chunks-->")
-    return [before, *chunks, after]
+    file.write(before)
+    async for transcript in transcripts(folder, data=data):
+        chunk = packed(_chunk(transcript, criteria.get(transcript.question, [])))
+        file.write(f'<script type="text/plain" id="q{number}">{chunk}</script>\n')
+        number += 1
+    file.write(after)
 
 
 def packed(value: JSON) -> str:
