@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.scale [--questions 1000,10000] [--rollouts 16]
                                      [--caches sqlite,postgresql] [--method single,majority]
+                                     [--steps fill,again,report]
 
 A scripted model answers at once in a dozen words and grading is a comparison of words, so that all
 that is measured is ours. Every step is a process of its own: `fill` samples into an empty cache,
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,16 +104,18 @@ def step(folder: Path, cache: str, *arguments: str) -> dict[str, float]:
     return {"s": time.perf_counter() - started, "CPU": cpu, "MB": usage.ru_maxrss / 1024}
 
 
-def measure(questions: int, rollouts: int, kind: str, methods: str) -> dict[str, Any]:
-    """One size on one kind of cache, all steps."""
+def measure(
+    questions: int, rollouts: int, kind: str, *, methods: str, steps: Sequence[str]
+) -> dict[str, Any]:
+    """One size on one kind of cache."""
     with tempfile.TemporaryDirectory() as made, caches(Path(made), kind) as cache:
         folder = Path(made)
         prepare(folder, questions)
         run = ["run", "task.yaml", "--model", "scripted:./model.py:reply", "--method", methods]
         run += ["--pool", str(rollouts), "--n", "1,4,16", "--shard", "1/1", "--out", "run"]
         before = os.getloadavg()[0]
-        steps = {"fill": step(folder, cache, *run), "again": step(folder, cache, *run)}
-        steps["report"] = step(folder, cache, "report", "run")
+        words = {"fill": run, "again": run, "report": ["report", "run"]}
+        done = {name: step(folder, cache, *words[name]) for name in steps}
         size = sum(path.stat().st_size for path in (folder / "run").glob("*.parquet"))
         held = sum(path.stat().st_size for path in folder.glob("cache.sqlite*"))
     rows = questions * rollouts
@@ -120,9 +123,8 @@ def measure(questions: int, rollouts: int, kind: str, methods: str) -> dict[str,
         "cache": kind,
         "questions": questions,
         "rollouts": rows,
-        "written/s": rows / steps["fill"]["s"],
-        "read/s": rows / steps["again"]["s"],
-        **{f"{name} {unit}": n for name, part in steps.items() for unit, n in part.items()},
+        **{f"{name} {unit}": n for name, part in done.items() for unit, n in part.items()},
+        **{f"{name} rows/s": rows / part["s"] for name, part in done.items()},
         "run files MB": size / 2**20,
         "cache MB": held / 2**20,
         "load before": before,
@@ -149,11 +151,14 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=16)
     parser.add_argument("--caches", default="sqlite,postgresql")
     parser.add_argument("--method", default="single,majority")
+    parser.add_argument("--steps", default="fill,again,report")
     options = parser.parse_args()
     rows = []
     for questions in map(int, options.questions.split(",")):
         for kind in options.caches.split(","):
-            rows.append(measure(questions, options.rollouts, kind, options.method))
+            size = (questions, options.rollouts, kind)
+            steps = options.steps.split(",")
+            rows.append(measure(*size, methods=options.method, steps=steps))
             sys.stderr.write(f"{rows[-1]}\n")
     print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
 
