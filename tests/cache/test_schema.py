@@ -6,8 +6,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from cat_bench.cache import Cache, Call
+from cat_bench.cache.opening import SCHEMA_VERSION
 from cat_bench.errors import CacheError
 from cat_bench.types import Reply
 
@@ -51,6 +53,22 @@ def test_another_database_is_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE mine (x)")
     connection.close()
     assert f"{file} is a database, but no cat_bench cache" in refusal(file)
+
+
+async def test_an_older_cache_is_brought_up_to_date(location: str) -> None:
+    async with Cache(location) as cache:
+        await cache.store(CALL, {0: Reply(text="kept")})
+        with cache.writing() as connection:
+            connection.exec_driver_sql("DROP INDEX calls_by_model")
+            connection.exec_driver_sql("UPDATE meta SET value = '1' WHERE name = 'schema'")
+    for _ in range(2):
+        async with Cache(location) as cache:
+            with cache.reading() as connection:
+                (index,) = sa.inspect(connection).get_indexes("calls")
+                version = connection.exec_driver_sql("SELECT value FROM meta").scalar_one()
+            assert (index["name"], index["column_names"]) == ("calls_by_model", ["kind", "model"])
+            assert version == str(SCHEMA_VERSION)
+            assert await cache.lookup(CALL, [0]) == {0: Reply(text="kept")}
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
