@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import ray
 import torch
-from hydra import compose, initialize_config_dir
+import yaml
+from hydra import compose, initialize_config_dir, initialize_config_module
+from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 from verl import DataProto
 from verl.experimental.reward_loop.reward_loop import RewardLoopManager
@@ -112,6 +114,25 @@ def keys(tokenizer: JSON, data: DataProto) -> Iterator[str]:
 def test_the_example_names_our_manager(config: JSON) -> None:
     assert resolve_reward_manager_cls(config).__name__ == "GroupRewards"
     assert config.algorithm.adv_estimator == "grpo"
+
+
+def test_every_setting_of_the_example_is_one_of_verls(config: JSON) -> None:
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        known = set(paths(OmegaConf.to_container(compose("ppo_trainer"))))
+    written = yaml.safe_load((RECIPES / "cat-rl.yaml").read_text())
+    mine = {
+        name: written[name] for name in written if name not in {"hydra", "defaults", "cat_bench"}
+    }
+    assert set(paths(mine)) <= known
+
+
+def paths(tree: JSON, start: str = "") -> Iterator[str]:
+    """The dotted names of all leaves."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from paths(value, f"{start}{name}.")
+        else:
+            yield f"{start}{name}"
 
 
 def test_groups_are_gathered_from_single_rollouts(config: JSON) -> None:
