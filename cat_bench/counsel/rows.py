@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from cat_bench.catalog import root
 from cat_bench.counsel.answers import (
@@ -21,6 +21,7 @@ from cat_bench.counsel.answers import (
 )
 from cat_bench.counsel.journeys import MOST, TOPICS, Journey, criterion, stream
 from cat_bench.prompts import Prompts
+from cat_bench.tally.teaching import Turn
 from cat_bench.types import JSON
 
 #: What a user message asks for, by the name of its template.
@@ -38,6 +39,7 @@ PHRASES = (
 
 #: How often an answer to read closely is a combined one, and a criterion is on any topic.
 _COMBINED_SHARE, _STRAY_SHARE = 0.5, 0.1
+_TURNS = 8
 
 
 class Counsel:
@@ -62,19 +64,24 @@ class Counsel:
 
     def exchange(
         self, role: str, problem: Journey, drafts: Sequence[str], rng: random.Random
-    ) -> tuple[str, str]:
-        """Return the message of a role and the reply; all but a synthesis read one answer."""
+    ) -> list[Turn]:
+        """Return the conversation of a role; all but a synthesis read one answer.
+
+        ``rubrics`` is the role ``rubric`` with a criterion a turn: a lesson as dense as others.
+        """
         combined = answer(COMBINED, combine(problem, list(map(Answer.parse, drafts))))
         if role.startswith("synthesis"):
-            return self.message(role, question=problem.text, drafts=list(drafts)), combined
+            return [(self.message(role, question=problem.text, drafts=list(drafts)), combined)]
         read = Answer.parse(combined if rng.random() < _COMBINED_SHARE else drafts[0])
         if role == "criteria":
-            return self.message(role, response=read.text), criteria(read)
+            return [(self.message(role, response=read.text), criteria(read))]
         if role == "judge":
             asked = self.message(role, question=problem.text, response=read.text)
-            return asked, grade(problem, read)
-        claim = _claim(read, rng)
-        return self.message(role, response=read.text, criterion=claim), verdict(read, claim)
+            return [(asked, grade(problem, read))]
+        claims = [_claim(read, rng) for _ in range(_TURNS if role == "rubrics" else 1)]
+        first = self.message("rubric", response=read.text, criterion=claims[0])
+        asked_in_turn = (first, *claims[1:])
+        return [(a, verdict(read, claim)) for a, claim in zip(asked_in_turn, claims, strict=True)]
 
     def message(self, role: str, **values: JSON) -> str:
         """Render the one user message of a role."""
@@ -88,7 +95,7 @@ def corpus() -> Iterator[str]:
         draft = subject.attempt(journey, rng, noise=1.0)
         yield from (rng.choice([*CAREFUL, RASH, COMBINED, RIGHT_SO_FAR]), subject.question(journey))
         for role in ROLES[1:]:
-            yield from subject.exchange(role, journey, [draft], rng)
+            yield from chain.from_iterable(subject.exchange(role, journey, [draft], rng))
 
 
 def _claim(read: Answer, rng: random.Random) -> str:

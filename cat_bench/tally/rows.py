@@ -18,6 +18,7 @@ from cat_bench.tally.drafts import (
     solution,
 )
 from cat_bench.tally.problems import COUNTS, LABELS, Problem, stream
+from cat_bench.tally.teaching import Turn
 
 #: What a user message asks for, by the name of its template.
 ROLES = ("prompt", "synthesis", "synthesis_aware", "select")
@@ -47,7 +48,7 @@ class Counting:
 
     def exchange(
         self, role: str, problem: Problem, drafts: Sequence[str], rng: random.Random
-    ) -> tuple[str, str]:
+    ) -> list[Turn]:
         """Return the message of a synthesis or a selection, and the reply to it."""
         read = [Draft.parse(draft) for draft in drafts]
         values = reconcile(problem, read)
@@ -55,7 +56,7 @@ class Counting:
             reply = choice(values, nearest(values, read, rng))
         else:
             reply = solution(AGREED, values)
-        return content(self._prompts, role, problem, drafts), reply
+        return [(content(self._prompts, role, problem, drafts), reply)]
 
 
 def task_prompts() -> Prompts:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeAlias
 
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
@@ -47,6 +47,10 @@ class Lesson:
     real_share: float
 
 
+Turn: TypeAlias = tuple[str, str]
+"""A user message, and the reply to it."""
+
+
 class Subject(Protocol[P]):
     """What a model is taught; a role is called by the name of its prompt template."""
 
@@ -66,8 +70,8 @@ class Subject(Protocol[P]):
 
     def exchange(
         self, role: str, problem: P, drafts: Sequence[str], rng: random.Random
-    ) -> tuple[str, str]:
-        """Return the user message of a role that reads drafts, and the reply to it."""
+    ) -> list[Turn]:
+        """Return the conversation of a role that reads drafts, mostly of one turn."""
         ...
 
 
@@ -96,10 +100,10 @@ class Teacher(Generic[P]):
         if name == "prompt":
             problem = self._problem(lesson)
             reply = self.subject.attempt(problem, self.rng, noise=lesson.noise)
-            return self._encode(self.subject.question(problem), reply)
+            return self._encode([(self.subject.question(problem), reply)])
         problem, drafts = self._drafts(lesson)
-        message, reply = self.subject.exchange(name, problem, drafts, self.rng)
-        return self._encode(message, reply, whole=lesson.draft_loss and name == "synthesis")
+        turns = self.subject.exchange(name, problem, drafts, self.rng)
+        return self._encode(turns, whole=lesson.draft_loss and name == "synthesis")
 
     def _problem(self, lesson: Lesson) -> P:
         return next(self.subject.problems(self.rng, most=lesson.most_parts))
@@ -115,8 +119,15 @@ class Teacher(Generic[P]):
             for _ in range(count)
         ]
 
-    def _encode(self, message: str, reply: str, *, whole: bool = False) -> Row:
-        start = self.tokenizer(chat(self.tokenizer, message), add_special_tokens=False).input_ids
-        end = self.tokenizer(reply, add_special_tokens=False).input_ids
-        end.append(self.tokenizer.eos_token_id)
-        return Row(start + end, (start if whole else [IGNORED] * len(start)) + end)
+    def _encode(self, turns: Sequence[Turn], *, whole: bool = False) -> Row:
+        ids: list[int] = []
+        labels: list[int] = []
+        for message, reply in turns:
+            start = self.tokenizer(
+                chat(self.tokenizer, message), add_special_tokens=False
+            ).input_ids
+            end = self.tokenizer(reply, add_special_tokens=False).input_ids
+            end.append(self.tokenizer.eos_token_id)
+            ids += start + end
+            labels += (start if whole else [IGNORED] * len(start)) + end
+        return Row(ids, labels)

@@ -1,6 +1,6 @@
 """The training loop of the bundled models: from a course to weights, the same for the same seed.
 
-Processes of one thread each average their gradients. From 60 % on, the drafts to read are partly
+Processes of one thread each average their gradients. Late in a course the drafts to read are partly
 the current policy's own. The same seed, process count and library versions give the same model.
 """
 
@@ -36,7 +36,6 @@ from cat_bench.tally.tokens import CONTEXT, VOCABULARY, build_tokenizer
 log = logging.getLogger("cat_bench.tally")
 
 _TOKENS_AT_ONCE = 2048
-_REFRESH_AT = (0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,8 @@ class Course(Generic[P]):
     """What one model is taught, when, and in which words; its functions are a module's own.
 
     ``lesson`` takes the fraction of the steps that is done, ``rows`` is how many a step has,
-    ``phrases`` are texts that become one token each, beside a ``vocabulary`` of learned ones.
+    ``phrases`` are texts that become one token each, beside a ``vocabulary`` of learned ones, and
+    ``refills`` the fractions at which the policy's own drafts are sampled anew.
     """
 
     subject: Callable[[], Subject[P]]
@@ -53,6 +53,7 @@ class Course(Generic[P]):
     rows: int
     phrases: tuple[str, ...] = ()
     vocabulary: int = VOCABULARY
+    refills: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,35 @@ class Recipe:
         return cls(**vars(parser.parse_args()))
 
 
-def train(recipe: Recipe, course: Course[P]) -> None:
-    """Run the recipe and write model, tokenizer and configuration to ``recipe.out``."""
+def train(recipe: Recipe, course: Course[P], *, further: bool = False) -> None:
+    """Run the recipe and write model, tokenizer and configuration to ``recipe.out``.
+
+    A ``further`` course goes on from the model that is there.
+    """
     recipe.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer(
-        course.corpus(), phrases=course.phrases, vocabulary=course.vocabulary
-    )
-    tokenizer.save_pretrained(recipe.out)
+    if not further:
+        tokenizer = build_tokenizer(
+            course.corpus(), phrases=course.phrases, vocabulary=course.vocabulary
+        )
+        tokenizer.save_pretrained(recipe.out)
     with (
         tempfile.TemporaryDirectory() as meeting,
         ProcessPoolExecutor(recipe.processes, mp_context=get_context("spawn")) as pool,
     ):
-        process = partial(_process, recipe, course, f"file://{meeting}/store")
+        process = partial(_process, recipe, course, f"file://{meeting}/store", further)
         list(pool.map(process, range(recipe.processes)))
 
 
-def _process(recipe: Recipe, course: Course[P], meeting: str, rank: int) -> None:
+def _process(recipe: Recipe, course: Course[P], meeting: str, further: bool, rank: int) -> None:
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(message)s")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=recipe.processes)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(recipe.out)
     torch.manual_seed(recipe.seed)
-    model = Qwen3ForCausalLM(_configuration(tokenizer))
+    if further:
+        model = Qwen3ForCausalLM.from_pretrained(recipe.out, dtype=torch.float32).train()
+    else:
+        model = Qwen3ForCausalLM(_configuration(tokenizer))
     torch.manual_seed(recipe.seed + 1 + rank)
     rng = random.Random(f"{recipe.seed} {rank}")
     _run(model, Teacher(tokenizer, course.subject(), rng), course, recipe.steps)
@@ -125,7 +133,7 @@ def _configuration(tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
 def _run(model: Qwen3ForCausalLM, teacher: Teacher[P], course: Course[P], steps: int) -> None:
     optimizers = _optimizers(model)
     schedules = [LambdaLR(optimizer, partial(_schedule, steps)) for optimizer in optimizers]
-    refresh = {int(steps * share) for share in _REFRESH_AT}
+    refresh = {int(steps * share) for share in course.refills}
     progress = _Progress(steps)
     for step in range(steps):
         if step in refresh:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from cat_bench.counsel.answers import Answer, read_criterion
 from cat_bench.counsel.journeys import journeys
 from cat_bench.counsel.rows import PHRASES, ROLES, Counsel
-from cat_bench.counsel.train import COURSE, lesson
+from cat_bench.counsel.train import COURSE
 from cat_bench.rewards.rubric import Proposal
 from cat_bench.scorers.rubric import read_reply, read_verdict
 from cat_bench.signals.replies import number_in
@@ -28,7 +28,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def exchanges(role: str) -> list[tuple[str, str]]:
     rng = random.Random(1)
     drafts = [[SUBJECT.attempt(j, rng, noise=1.0) for _ in range(3)] for j in JOURNEYS]
-    return [SUBJECT.exchange(role, j, d, rng) for j, d in zip(JOURNEYS, drafts, strict=True)]
+    return [SUBJECT.exchange(role, j, d, rng)[0] for j, d in zip(JOURNEYS, drafts, strict=True)]
 
 
 def test_criteria_come_from_the_answer_alone() -> None:
@@ -84,8 +84,11 @@ def test_phrases_are_single_tokens_and_any_text_survives(
         assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
-def test_lessons_go_from_few_and_clean_to_all() -> None:
-    assert lesson(0).most_parts == 2
-    assert lesson(0.5).most_parts == 8
-    assert lesson(0).noise < lesson(0.1).noise < lesson(0.5).noise == 1.0
-    assert set(lesson(0.5).weights) == set(ROLES)
+def test_a_dense_lesson_asks_as_the_judge_is_asked_and_goes_on() -> None:
+    draft = SUBJECT.attempt(JOURNEYS[0], random.Random(1), noise=1.0)
+    first, *others = SUBJECT.exchange("rubrics", JOURNEYS[0], [draft], random.Random(2))
+    assert len(others) == 7
+    for claim, reply in others:
+        found = read_verdict(reply)
+        assert found is not None
+        assert found.met is Answer.parse(first[0]).meets(claim)
