@@ -90,15 +90,20 @@ async def touched(record: Mapping[str, JSON], *, cache: str | Path | None = None
 
 
 async def pools(
-    record: Mapping[str, JSON], *, cache: str | Path | None = None, data: Path | None = None
+    record: Mapping[str, JSON],
+    *,
+    cache: str | Path | None = None,
+    data: Path | None = None,
+    only: str | None = None,
 ) -> AsyncGenerator[Pool, None]:
-    """The run's pools, in the order of its questions; `data` as for `configuration`."""
+    """The run's pools, or one question's, in its order; `data` as for `configuration`."""
     stage = Stage(cache=cache, backend=_Stored(record).backend, fetches=True)
     async with opened(configuration(record, data=data), stage=stage) as ready:
         policy = ready.bench.roles.policy
         for sample in ready.samples():
-            size = ready.bench.settings.pool
-            yield await policy.model.rollouts(sample.question, size, policy.sampling)
+            if only in (None, sample.question.id):
+                size = ready.bench.settings.pool
+                yield await policy.model.rollouts(sample.question, size, policy.sampling)
 
 
 class _Stored:

@@ -111,7 +111,7 @@ async def _found(folder: Path, name: str) -> tuple[Transcript, JSON]:
     asked = list(read_questions(folder)["question"])
     if name not in asked:
         raise UnknownName("question of this run", name, asked[:20])
-    (found,) = [each async for each in transcripts(folder) if each.question == name]
+    (found,) = [each async for each in transcripts(folder, only=name)]
     return found, target_of(read_record(folder), name)
 
 
@@ -119,11 +119,10 @@ def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:
     """Every row of the question, for programs."""
     from cat_bench.results import read_scores
 
-    scores = read_scores(folder)
+    methods = read_scores(folder, question=found.question)
     rollouts = [{**row, "text": reply.text if reply else None} for row, reply in found.rollouts]
     columns = ["method", "n", "draw", "score", "picks", "text", "fallback", "failed"]
-    methods = scores[scores["question"] == found.question][columns]
-    return {"rollouts": rollouts, "methods": methods.to_dict(orient="records")}
+    return {"rollouts": rollouts, "methods": methods[columns].to_dict(orient="records")}
 
 
 def _rollouts(found: Transcript) -> Iterator[dict[str, JSON]]:

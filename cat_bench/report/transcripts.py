@@ -17,7 +17,14 @@ from cat_bench import catalog, rerun
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.report.values import read_values
-from cat_bench.results import RolloutRow, Row, read_questions, read_record
+from cat_bench.results import (
+    RolloutRow,
+    Row,
+    read_questions,
+    read_record,
+    read_rollouts,
+    read_scores,
+)
 from cat_bench.streaming import Beside, rollout_parts, score_parts
 from cat_bench.types import JSON, Pool, Reply
 
@@ -78,16 +85,24 @@ class Answer:
     explanation: str
 
 
-async def transcripts(folder: Path, *, data: Path | None = None) -> AsyncIterator[Transcript]:
-    """The run's questions in its order, without its frame. Raises DataError.
+async def transcripts(
+    folder: Path, *, data: Path | None = None, only: str | None = None
+) -> AsyncIterator[Transcript]:
+    """The run's questions in its order, or one of them, without its frame. Raises DataError.
 
     `data` is where the task's rows are, if the run was given them from elsewhere.
     """
     record = read_record(folder)
-    rows, rollouts = Beside(_rows(folder, record)), Beside(rollout_parts(folder, columns=_ROLLOUTS))
-    texts = _Texts(record, data)
+    if only is None:
+        scores, pools = score_parts(folder, columns=_ROWS), rollout_parts(folder, columns=_ROLLOUTS)
+    else:
+        scores = iter([read_scores(folder, question=only)])
+        pools = iter([read_rollouts(folder, question=only)])
+    rows, rollouts = Beside(_shown(scores, folder, record)), Beside(pools)
+    texts = _Texts(record, data, only)
+    asked = read_questions(folder)
     try:
-        for question in records(read_questions(folder)):
+        for question in records(asked if only is None else asked[asked["question"] == only]):
             name = question["question"]
             replies = await texts.of(name)
             held = [(row, replies.get(row["slot"])) for row in records(rollouts.of(name))]
@@ -119,11 +134,13 @@ def frames(record: Mapping[str, JSON]) -> set[str]:
     return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
 
 
-def _rows(folder: Path, record: Mapping[str, JSON]) -> Iterator[pd.DataFrame]:
-    """The methods' rows at the run's budgets, in parts."""
+def _shown(
+    parts: Iterator[pd.DataFrame], folder: Path, record: Mapping[str, JSON]
+) -> Iterator[pd.DataFrame]:
+    """Of these rows, the methods' at the run's budgets."""
     values, _ = read_values(folder)
     shown = pd.MultiIndex.from_tuples(values.columns)
-    for rows in score_parts(folder, columns=_ROWS):
+    for rows in parts:
         there = pd.MultiIndex.from_frame(rows[["method", "n"]]).isin(shown)
         yield rows[there & ~rows["method"].isin(frames(record))]
 
@@ -131,8 +148,8 @@ def _rows(folder: Path, record: Mapping[str, JSON]) -> Iterator[pd.DataFrame]:
 class _Texts:
     """The pools' replies, read from the cache in the order of the questions."""
 
-    def __init__(self, record: Mapping[str, JSON], data: Path | None) -> None:
-        self._pools = rerun.pools(record, data=data)
+    def __init__(self, record: Mapping[str, JSON], data: Path | None, only: str | None) -> None:
+        self._pools = rerun.pools(record, data=data, only=only)
         self._pool: Pool | None = None
         self._ended = False
 
