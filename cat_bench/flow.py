@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
@@ -26,6 +27,7 @@ LOOK_S = 0.5
 """How often to see how many wait."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+_EVER = nullcontext()
 Result: TypeAlias = Reply | Failure
 Send: TypeAlias = Callable[[Request], Awaitable[Sequence[Result]]]
 
@@ -89,7 +91,10 @@ class Flow:
 
     async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
         """One try, from a place in flight."""
-        await self._enter()
+        if self._waiting or self._in_flight >= int(self.pace.level):
+            await self._turn()
+        else:
+            self._in_flight += 1
         try:
             await self._permitted(tokens)
             if self.gate.closed:
@@ -104,13 +109,17 @@ class Flow:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout(self.limits.deadline):
+            async with self._within():
                 results = await send(request)
         except TimeoutError:
             late = Failure("timeout", f"no reply within {self.limits.deadline} s")
             return [late] * len(request.seeds)
         self._learn(results, started=started, now=loop.time())
         return results
+
+    def _within(self) -> AbstractAsyncContextManager[object]:
+        deadline = self.limits.deadline
+        return _EVER if deadline is None else asyncio.timeout(deadline)
 
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
         """Move the level by what came back."""
@@ -135,10 +144,7 @@ class Flow:
         while (wait := self.pace.paused_until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(wait)
 
-    async def _enter(self) -> None:
-        if self._in_flight < int(self.pace.level) and not self._waiting:
-            self._in_flight += 1
-            return
+    async def _turn(self) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:

@@ -97,7 +97,9 @@ def parsed(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failur
 def replies(data: JSON, seed: int | None) -> list[Reply | Failure] | Failure:
     """Every choice of a chat completion, in order."""
     try:
-        choices = sorted(data["choices"], key=lambda choice: choice.get("index") or 0)
+        choices = data["choices"]
+        if len(choices) > 1:
+            choices = sorted(choices, key=lambda choice: choice.get("index") or 0)
         if not choices:
             return Failure("malformed", "the completion holds no choices")
         arrays = [_logprobs(choice) for choice in choices]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +17,8 @@ from cat_bench.types import JSON
 Place = tuple[str, int]
 """A call's key and a slot."""
 Row = dict[str, object]
+MODELS = 256
+_columns: dict[str, str] = {}
 
 
 def call_row(call: Call) -> Row:
@@ -32,12 +33,12 @@ def call_row(call: Call) -> Row:
 
 def model_column(model: JSON) -> str:
     """A model's identity as ASCII JSON, whatever its text holds."""
-    return _ascii(canonical(model))
-
-
-@lru_cache(maxsize=256)
-def _ascii(document: str) -> str:
-    return json.dumps(json.loads(document))
+    shown = repr(model)  # a run names few models, in every call
+    if (column := _columns.get(shown)) is None:
+        if len(_columns) >= MODELS:
+            _columns.clear()
+        column = _columns[shown] = json.dumps(json.loads(canonical(model)))
+    return column
 
 
 def result_row(place: Place, result: Result) -> Row:
