@@ -6,7 +6,7 @@ Every client asks a local server for the same rollouts, is killed once the serve
 them, and is started again with the same command, its own cache on: lm-eval's `use_cache`, Inspect's
 `cache=True`, ours. `sent again` counts the requests that the server had answered before.
 Ours sends again what was in flight at the kill and what came in while a batch waited or was written
-(`GATHER_MOST_S` and a commit): at most 64 + 25 here, and 28 to 66 in twelve runs, the same whether a
+(`GATHER_MOST_S` and a commit): at most 64 + 25 here, and 28 to 64 in six runs, the same whether a
 batch waits 20 ms or not at all.
 """
 
