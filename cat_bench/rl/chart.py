@@ -14,6 +14,7 @@ from cat_bench.types import JSON, FloatArray
 
 SHARES = {
     "reward": "mean reward",
+    "rollout_accuracy": "rollouts that are right",
     "reference_accuracy": "references that are right",
     "reward_accuracy": "rewards that are right",
     "no_advantage": "groups without advantage",

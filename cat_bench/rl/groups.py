@@ -88,15 +88,17 @@ class GroupReward:
     ) -> None:
         """How right references and rewards are, where the task can tell without a judge."""
         known = await asyncio.gather(*map(self._truth, found, texts))
-        if references := [score for score, _ in known if score is not None]:
+        if references := [score for score, _, _ in known if score is not None]:
             log("reference_accuracy", fmean(references))
-        if agreements := [agrees for _, group in known for agrees in group]:
+        if agreements := [agrees for _, group, _ in known for agrees in group]:
             log("reward_accuracy", fmean(agreements))
+        if right := [score for *_, group in known for score in group]:
+            log("rollout_accuracy", fmean(right))
 
     async def _truth(
         self, group: Rewarded, texts: Sequence[str]
-    ) -> tuple[float | None, list[bool]]:
-        """The reference's score, and for each scored rollout whether its reward is right."""
+    ) -> tuple[float | None, list[bool], list[float]]:
+        """The reference's score, whether each reward is right, and the rollouts' own scores."""
         reference = [] if group.reference is None else [group.reference]
         *truths, last = await self._rewarder.truths(
             group.question, [*texts, *(reference or texts[:1])]
@@ -106,7 +108,7 @@ class GroupReward:
             for value, truth in zip(group.values, truths, strict=True)
             if value is not None and truth is not None
         ]
-        return last if reference else None, agrees
+        return last if reference else None, agrees, [t for t in truths if t is not None]
 
 
 def _check(found: Sequence[Rewarded]) -> None:

@@ -29,7 +29,14 @@ NAMES = {
 KEPT = frozenset(
     {
         *("loss", "grad_norm", "learning_rate", "entropy", "kl", "reward", "reward_std"),
-        *("reference_accuracy", "reward_accuracy", "no_advantage", "referenced", "unscored"),
+        *(
+            "reference_accuracy",
+            "reward_accuracy",
+            "rollout_accuracy",
+            "no_advantage",
+            "referenced",
+            "unscored",
+        ),
         *("calls", "calls_made", "call_tokens"),
     }
 )

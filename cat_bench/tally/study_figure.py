@@ -13,6 +13,7 @@ from cat_bench.tally.study_lines import Line, Training
 from cat_bench.types import JSON
 
 SHARES = {
+    "rollout_accuracy": "rollouts that are right",
     "reference_accuracy": "references that are right",
     "reward_accuracy": "rewards that are right",
 }
@@ -29,7 +30,7 @@ def _figure(
     groups: Mapping[str, Sequence[Training]], lines: Sequence[Line], before: Mapping[str, JSON]
 ) -> Figure:
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
-    grid = figure.add_gridspec(2, 2)
+    grid = figure.add_gridspec(2, len(SHARES))
     _scores(figure.add_subplot(grid[0, :]), groups, lines, before)
     for place, (name, label) in enumerate(SHARES.items()):
         axes = figure.add_subplot(grid[1, place])

@@ -15,12 +15,14 @@ import numpy as np
 
 from cat_bench.intervals import paired_difference
 from cat_bench.report.values import read_values
+from cat_bench.rl.chart import smoothed
 from cat_bench.rl.journal import read
 from cat_bench.types import JSON, FloatArray
 
 N = 8
 EDGE = 10
 """Steps that "at first" and "at last" mean."""
+GOOD = 0.8
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ class Training:
         alone: float | None = self.told["training"].get(name)
         return fmean(known) if known else alone
 
+    @property
+    def until(self) -> int | None:
+        """The first step by which `GOOD` of the rollouts in training are right (running mean)."""
+        known = {r["step"]: r["rollout_accuracy"] for r in self.steps if "rollout_accuracy" in r}
+        if not known:
+            return None
+        means = smoothed(np.array(list(known.values())))
+        return next((n for n, mean in zip(known, means, strict=True) if mean >= GOOD), None)
+
     def values(self, when: str, method: str) -> FloatArray:
         """The method's score on each question, in order."""
         values, _ = read_values(self.folder / when)
@@ -64,7 +75,8 @@ class Line:
     """A recipe's figures: scores in [0, 1], each after training; `gain` in mean@1 from before.
 
     `low` and `high` are its 95 % interval; `least` and `most` the seeds' own. `behind` is the mean
-    less the initial policy's synthesis of 8, with its interval.
+    less the initial policy's synthesis of 8, with its interval. `until` is the seeds' mean step by
+    which `GOOD` of the rollouts in training are right; None where not all of them get there.
     """
 
     recipe: str
@@ -84,6 +96,7 @@ class Line:
     majority: float
     cat: float
     tokens: float
+    until: float | None
     reference_first: float | None
     reference_last: float | None
     reward_first: float | None
@@ -97,6 +110,7 @@ class Line:
         seeds = [each.values("after", "single") for each in group]
         mean = np.mean(seeds, axis=0)
         gain, behind = paired_difference(mean, before), paired_difference(mean, teacher)
+        untils = [each.until for each in group]
         first, last = slice(EDGE), slice(-EDGE, None)
 
         def overall(name: str, part: slice) -> float | None:
@@ -122,6 +136,7 @@ class Line:
                 for method in ("greedy", "majority", "cat")
             },
             tokens=fmean(each.told["outcome"]["after"]["single"]["tokens"] for each in group),
+            until=None if len(known := [n for n in untils if n]) < len(group) else fmean(known),
             reference_first=overall("reference_accuracy", first),
             reference_last=overall("reference_accuracy", last),
             reward_first=overall("reward_accuracy", first),

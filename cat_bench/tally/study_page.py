@@ -1,8 +1,10 @@
-"""The study's page: the table of recipes, what it was measured on, and what is missing."""
+"""The study's page: its tables, what they were measured on, and what is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from cat_bench.tally.study_lines import Line
+from tabulate import tabulate
+
+from cat_bench.tally.study_lines import EDGE, GOOD, Line
 from cat_bench.types import JSON
 
 PAGE = """\
@@ -14,16 +16,22 @@ Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}, majority@8 {majorit
 initial policy's synthesis of 8 rollouts, the teacher, {cat:.1f}. One generation takes {one:.0f}
 tokens a problem, synthesis at 8 + 1 takes {nine:.0f}.
 
-| recipe | mean@1 after, % | gain, points | of single seeds (how many) | less the teacher, points \
-| greedy | majority@8 | cat@8 | tokens, one generation | references right at first | at last \
-| rewards right at first | at last |
-|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-{rows}
+![mean@1 after training, and shares over steps](training.svg)
+
+After training:
+
+{after}
 
 Intervals are over problems (95 %, paired), for the mean of these seeds' policies. `cat@8` is the
-initial model's synthesis of the trained policy's rollouts. "At first" and "at last" are means over
-10 steps, of the references and rewards that were trained on; `sft` has one set of references,
-made before. `steps.csv` has every step, `summary.csv` the table.
+initial model's synthesis of the trained policy's rollouts; `tokens` are those of one generation.
+
+In training:
+
+{during}
+
+"At first" and "at last" are means over {edge} steps; `sft` has one set of references, made before.
+The last column is the step by which {good:.0f} % of the rollouts in training are right (mean of 7).
+`steps.csv` has every step, `summary.csv` every figure.
 {missing}
 The model is a test subject made for the harness; it says nothing about real models. Made with
 {versions}, on CPU, one thread a process.
@@ -37,35 +45,55 @@ def page(
     missing: Sequence[str],
 ) -> str:
     """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
-    rows = "\n".join(_row(line) for line in lines)
-    single, cat = before["single"], before["cat"]
-    lacking = f"\nMissing: {', '.join(missing)}.\n" if missing else ""
-    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items() if number)
+    versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
     return PAGE.format(
-        rows=rows,
+        after=_table(map(_after, lines)),
+        during=_table(map(_during, lines)),
         questions=told["exam"]["questions"],
-        single=100 * single["score"],
-        majority=100 * before["majority"]["score"],
-        greedy=100 * before["greedy"]["score"],
-        cat=100 * cat["score"],
-        one=single["tokens"],
-        nine=cat["tokens"],
-        missing=lacking,
-        versions=versions,
+        **{name: 100 * before[name]["score"] for name in ("single", "majority", "greedy", "cat")},
+        one=before["single"]["tokens"],
+        nine=before["cat"]["tokens"],
+        edge=EDGE,
+        good=100 * GOOD,
+        missing=f"\nMissing: {', '.join(missing)}.\n" if missing else "",
+        versions=", ".join(versions),
     )
 
 
-def _row(line: Line) -> str:
-    def percent(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f}"
+def _after(line: Line) -> dict[str, str]:
+    return {
+        "recipe": line.recipe,
+        "mean@1, %": _percent(line.after),
+        "gain, points": _points(line.gain, line.low, line.high),
+        "single seeds": f"{100 * line.least:+.1f} to {100 * line.most:+.1f} ({line.seeds})",
+        "less the teacher": _points(line.behind, line.behind_low, line.behind_high),
+        "greedy": _percent(line.greedy),
+        "majority@8": _percent(line.majority),
+        "cat@8": _percent(line.cat),
+        "tokens": f"{line.tokens:.0f}",
+    }
 
-    gain = f"{100 * line.gain:+.1f} [{100 * line.low:+.1f}, {100 * line.high:+.1f}]"
-    seeds = f"{100 * line.least:+.1f} to {100 * line.most:+.1f} ({line.seeds})"
-    behind = (
-        f"{100 * line.behind:+.1f} [{100 * line.behind_low:+.1f}, {100 * line.behind_high:+.1f}]"
+
+def _during(line: Line) -> dict[str, str]:
+    return {
+        "recipe": line.recipe,
+        "references right at first, %": _percent(line.reference_first),
+        "at last": _percent(line.reference_last),
+        "rewards right at first, %": _percent(line.reward_first),
+        "at last ": _percent(line.reward_last),
+        f"steps to {100 * GOOD:.0f} %": "" if line.until is None else f"{line.until:.0f}",
+    }
+
+
+def _table(rows: Iterator[Mapping[str, str]]) -> str:
+    return tabulate(
+        [dict(row) for row in rows], headers="keys", tablefmt="pipe", disable_numparse=True
     )
-    others = [line.greedy, line.majority, line.cat]
-    rights = [line.reference_first, line.reference_last, line.reward_first, line.reward_last]
-    cells = [line.recipe, percent(line.after), gain, seeds, behind, *map(percent, others)]
-    cells += [f"{line.tokens:.0f}", *map(percent, rights)]
-    return f"| {' | '.join(cells)} |"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

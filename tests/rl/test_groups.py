@@ -72,6 +72,7 @@ async def test_rewards_and_records_are_the_harnesss_own(
     ]
     assert logged["reward_accuracy"] == [fmean(agree)]
     assert logged["reference_accuracy"] == [fmean(r[0] or 0 for r in rights)]
+    assert logged["rollout_accuracy"] == [fmean(t or 0 for own in truths for t in own)]
     assert logged["no_advantage"] == [fmean(len(set(g.values)) == 1 for g in wanted)]
     assert (logged["calls"], logged["calls_made"], logged["unscored"]) == ([0], [0], [0])
 
