@@ -2,7 +2,7 @@
 
 In a document, "`PATH`:" right before a fenced block says that the block is that file. In a block
 `console`, a line that starts with `$ ` is a command and what follows it is all that it prints, but
-for `…`: a part of a line, or any number of lines.
+for `…`: a part of a line, or any number of lines. `echo $?` follows a command that fails.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ _BLOCK = re.compile(
 )
 _LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 _PORT = re.compile(r"--port (\d+)")
+_ANY = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,11 @@ class Reader:
             self.monkeypatch.delenv(name)
 
     def follow(self, document: Document) -> None:
-        """Do all that a document says; raises AssertionError where something else comes out."""
+        """Do all that a document says; raises AssertionError where something else comes out.
+
+        With UPDATE_DOCS set, the document is written anew to show what comes out.
+        """
+        text = document.text
         for block in document.blocks():
             if block.file:
                 path = self.folder / block.file
@@ -112,10 +118,14 @@ class Reader:
                 path.write_text(block.body, encoding="utf-8")
             for command, expected in block.commands:
                 printed = self.run(command)
-                if expected.strip():
-                    assert_shown(expected, printed, command=command)
-                asked_for = command == "echo $?"
-                assert asked_for or self.status == 0 or "$ echo $?" in block.body, printed
+                asked = command == "echo $?" or "$ echo $?" in block.body
+                assert asked or self.status == 0, f"$ {command}\n{printed}"
+                if os.environ.get("UPDATE_DOCS"):
+                    text = text.replace(expected, updated(expected, printed), 1)
+                elif expected.strip():
+                    assert shows(expected, printed), f"$ {command}\n{printed}\nis not:\n{expected}"
+        if text != document.text:
+            document.path.write_text(text, encoding="utf-8")
 
     def run(self, command: str) -> str:
         """What a command prints, errors after results; its status is kept."""
@@ -163,16 +173,33 @@ def serving(command: str) -> Iterator[tuple[str, str]]:
             server.terminate()
 
 
-def assert_shown(expected: str, printed: str, *, command: str) -> None:
-    """Hold what a document shows against what was printed; spaces count as one."""
+def shows(expected: str, printed: str) -> bool:
+    """Whether a document shows what was printed; columns may be of any width."""
     pattern = "".join(
         r"(?:.*\n)*?"
-        if line.strip() == "…"
-        else r".*?".join(map(re.escape, _even(line).split("…"))) + r"\s*\n"
+        if line.strip() == _ANY
+        else r".*?".join(map(re.escape, _even(line).split(_ANY))) + r"\s*\n"
         for line in expected.strip().splitlines()
     )
     even = "".join(_even(line) + "\n" for line in printed.strip().splitlines())
-    assert re.fullmatch(pattern, even), f"$ {command}\n{printed}\nis not as shown:\n{expected}"
+    return re.fullmatch(pattern, even) is not None
+
+
+def updated(expected: str, printed: str) -> str:
+    """What a document shows, each line brought up to the printed one that it is most like."""
+    if not expected.strip() or shows(expected, printed):
+        return expected
+    there = printed.rstrip().splitlines()
+    if _ANY not in expected:
+        return "\n".join(there) + "\n"
+    return "".join(
+        line if _ANY in line or not line.strip() else _nearest(line, there) + "\n"
+        for line in expected.splitlines(keepends=True)
+    )
+
+
+def _nearest(line: str, lines: Sequence[str]) -> str:
+    return max(lines, key=lambda other: SequenceMatcher(None, line, other).ratio())
 
 
 def _even(line: str) -> str:
