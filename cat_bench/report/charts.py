@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
 from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, shown, title
 from cat_bench.report.cells import plain
@@ -18,6 +19,7 @@ from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST
 from cat_bench.types import JSON
 
 _BARS = 5
+ALPHA = 0.05
 
 
 def compute_chart(table: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -111,7 +113,7 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     places = np.arange(len(rows))
     middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
     reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
-    settled = (low > 0) | (high < 0)
+    settled = _settled(rows)
     look = looks(record, rows["method"])
     for place, name in enumerate(rows["method"]):
         axes.errorbar(
@@ -132,10 +134,16 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.grid(visible=False, axis="y")
     bases = sorted(set(rows["reference"].dropna()), key=len)
     against = cut(plain(bases[0])) if bases else "the reference"
-    axes.set_xlabel(f"score less that of {against}, points (95 % interval; hollow: holds 0)")
+    axes.set_xlabel(f"score less that of {against}, points (95 % interval; hollow: not settled)")
     axes.xaxis.label.set_parse_math(False)
     axes.set_title(title(record), loc="left", parse_math=False)
     return figure
+
+
+def _settled(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the interval leaves out 0 and p (Holm), where there is one, is below 5 %."""
+    outside = (rows["diff_low"] > 0) | (rows["diff_high"] < 0)
+    return (outside & ~(rows["p_holm"] >= ALPHA)).to_numpy(bool)
 
 
 def _bars(

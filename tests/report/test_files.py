@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cat_bench.errors import DataError
 from cat_bench.report import markdown, summarise, write
+from cat_bench.report.charts import _settled
 from cat_bench.results import Row
 from cat_bench.types import Question, Sample
 
@@ -171,7 +173,7 @@ def test_the_other_figures_name_what_they_show(runs: Runs) -> None:
     assert {"majority", "cat", "$x_1$", "greedy", "Pareto front"} <= set(compute)
     assert "oracle (ceiling)" not in compute
     assert {"cat, n = 4", "$x_1$, n = 4", "greedy, n = 0"} <= set(forest)
-    assert "score less that of majority, points (95 % interval; hollow: holds 0)" in forest
+    assert "score less that of majority, points (95 % interval; hollow: not settled)" in forest
     assert {"level (questions)", "single (floor)", "majority", "cat", "1", "(2)"} <= set(level)
     for words in (compute, forest, level):
         assert "sums · tiny · 6 questions" in words
@@ -181,3 +183,14 @@ def test_a_field_of_odd_name_has_a_file(runs: Runs) -> None:
     samples = [Sample(Question(f"q{k}", (), "", {"../a b": k % 2}), "") for k in range(6)]
     paths = write(runs.build(random_rows(["vote"], [1]), samples=samples))
     assert paths[-1].name == "by--a-b.svg"
+
+
+def test_a_dot_is_filled_where_the_interval_and_the_corrected_p_agree() -> None:
+    rows = pd.DataFrame(
+        {
+            "diff_low": [0.1, 0.1, -0.1, -0.3, 0.1],
+            "diff_high": [0.3, 0.3, 0.3, -0.1, 0.3],
+            "p_holm": [0.01, 0.06, 0.01, 0.01, float("nan")],
+        }
+    )
+    assert _settled(rows).tolist() == [True, False, False, True, True]
