@@ -154,6 +154,7 @@ def main() -> None:
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         rows[-1]["rollouts/s"] = options.questions * options.rollouts / rows[-1]["wall"]
         rows[-1]["ratio"] = rows[0]["wall"] / rows[-1]["wall"]
+        print(rows[-1], file=sys.stderr, flush=True)  # noqa: T201 - a script's output
     if len({row["right"] for row in rows}) > 1:
         raise SystemExit(f"the ways do not agree: {rows}")
     print(tabulate(rows, headers="keys", floatfmt=".2f"))  # noqa: T201 - a script's output
