@@ -16,8 +16,9 @@ from math import ceil, isnan, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, ndtr, ndtri, stdtrit
+from scipy.special import ndtri, stdtrit
 
+from cat_bench.resampling import Units, bca, bootstrap_means, rounding_of, sign_flip
 from cat_bench.types import FloatArray
 
 Clusters = Sequence[str | None]
@@ -25,7 +26,6 @@ Clusters = Sequence[str | None]
 _FEW = 100
 _RARE = 10
 _NEAR = 0.1
-_CHUNK = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +55,6 @@ class Difference:
     def needed(self) -> int | None:
         """How many questions in all would settle it: see `questions_needed`."""
         return questions_needed(self.mean, self.se, self.n)
-
-
-@dataclass(frozen=True, slots=True)
-class _Units:
-    """What is independent: sums of values and numbers of questions per cluster, shapes (G,)."""
-
-    sums: FloatArray
-    sizes: FloatArray
-
-    @property
-    def mean(self) -> float:
-        return float(self.sums.sum() / self.sizes.sum())
-
-    @property
-    def se(self) -> float:
-        """Cluster-robust standard error of the mean; sd / sqrt(Q) where clusters are single."""
-        groups = len(self.sums)
-        if groups < 2:
-            return nan
-        residuals = self.sums - self.mean * self.sizes
-        return float(sqrt(groups / (groups - 1) * (residuals @ residuals)) / self.sizes.sum())
 
 
 def mean_interval(
@@ -123,13 +102,13 @@ def paired_difference(
     if left.shape != right.shape:
         raise ValueError(f"{len(left)} and {len(right)} values are not pairs of the same questions")
     apart = left - right
-    apart[np.abs(apart) <= _rounding(np.concatenate((left, right)))] = 0
+    apart[np.abs(apart) <= rounding_of(np.concatenate((left, right)))] = 0
     units = _grouped(apart, clusters)
     if not len(left):
         return Difference(nan, nan, nan, nan, nan, 0)
     bootstrap, flips = np.random.default_rng(seed).spawn(2)
-    low, high = _bca(units, level=level, resamples=resamples, rng=bootstrap)
-    p = _sign_flip(units.sums, resamples=resamples, rng=flips)
+    low, high = bca(units, level=level, resamples=resamples, rng=bootstrap)
+    p = sign_flip(units.sums, resamples=resamples, rng=flips)
     return Difference(units.mean, units.se, low, high, p, len(left))
 
 
@@ -140,7 +119,7 @@ def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -
     one question tries is not independent. `n` counts the questions that try; NaN where none does.
     """
     tried, counts = np.asarray(hits, dtype=float), np.asarray(trials, dtype=float)
-    units = _Units(tried[counts > 0], counts[counts > 0])
+    units = Units(tried[counts > 0], counts[counts > 0])
     groups = len(units.sums)
     if not groups:
         return Interval(nan, nan, nan, nan, 0)
@@ -161,8 +140,8 @@ def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = N
     groups, count = len(below.sums), int(below.sizes.sum())
     if groups < 2 or not below.mean > below.se * stdtrit(groups - 1, 0.975):
         return Interval(nan, nan, nan, nan, count, flag="the whole may be 0")
-    units = _Units(above.sums, below.sums)
-    low, high = _bca(units, level=0.95, resamples=9999, rng=np.random.default_rng(0))
+    units = Units(above.sums, below.sums)
+    low, high = bca(units, level=0.95, resamples=9999, rng=np.random.default_rng(0))
     return Interval(units.mean, units.se, low, high, count)
 
 
@@ -187,7 +166,7 @@ def bootstrap_error(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) 
     if not len(data):
         return nan
     rng = np.random.default_rng(seed)
-    means = _bootstrap_means(_Units(data, np.ones_like(data)), resamples, rng=rng)
+    means = bootstrap_means(Units(data, np.ones_like(data)), resamples, rng=rng)
     return float(np.clip(means, 0, 1).std())
 
 
@@ -225,19 +204,19 @@ def _checked(values: ArrayLike) -> FloatArray:
     return data
 
 
-def _grouped(data: FloatArray, clusters: Clusters | None) -> _Units:
+def _grouped(data: FloatArray, clusters: Clusters | None) -> Units:
     """One unit per cluster, in order of first appearance."""
     if clusters is None:
-        return _Units(data, np.ones_like(data))
+        return Units(data, np.ones_like(data))
     if len(clusters) != len(data):
         raise ValueError(f"{len(clusters)} clusters are named for {len(data)} questions")
     seen: dict[str | int, int] = {}
     keys = [i if name is None else name for i, name in enumerate(clusters)]
     ids = np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=int)
-    return _Units(np.bincount(ids, weights=data).astype(float), np.bincount(ids).astype(float))
+    return Units(np.bincount(ids, weights=data).astype(float), np.bincount(ids).astype(float))
 
 
-def _effective(units: _Units, questions: int) -> float:
+def _effective(units: Units, questions: int) -> float:
     """How many independent 0/1 questions the clustered ones are worth."""
     groups, mean = len(units.sums), units.mean
     if groups == questions or units.se == 0:
@@ -262,85 +241,3 @@ def _flag(data: FloatArray, groups: int) -> str | None:
     if groups < _FEW:
         reasons.append(f"fewer than {_FEW} independent questions")
     return "; ".join(reasons) or None
-
-
-def _bca(
-    units: _Units, *, level: float, resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """BCa interval of the mean; the percentile interval where its correction is undefined."""
-    groups, rounding = len(units.sums), _rounding(units.sums)
-    if groups < 2:
-        return nan, nan
-    without = (units.sums.sum() - units.sums) / (units.sizes.sum() - units.sizes)
-    pull = (groups - 1) * (without.mean() - without)
-    if np.abs(pull).max() <= rounding:
-        return units.mean, units.mean
-    means = np.sort(_bootstrap_means(units, resamples, rng=rng))
-    tied = np.searchsorted(means, [units.mean - rounding, units.mean + rounding])
-    bias = ndtri(tied.mean() / len(means))
-    acceleration = (pull**3).sum() / (6 * (pull @ pull) ** 1.5)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    shifted = bias + ndtri(tails)
-    scale = 1 - acceleration * shifted
-    corrected = np.isfinite(bias) and scale.min() > 0
-    low, high = np.quantile(means, ndtr(bias + shifted / scale) if corrected else tails)
-    return float(low), float(high)
-
-
-def _bootstrap_means(units: _Units, resamples: int, *, rng: np.random.Generator) -> FloatArray:
-    """Means over `resamples` draws of units with replacement, a bounded number at a time.
-
-    A draw of units without any size has no mean and is left out.
-    """
-    groups = len(units.sums)
-    sums: FloatArray = np.empty(resamples)
-    counts: FloatArray = np.full(resamples, float(groups))
-    rows = max(1, _CHUNK // groups)
-    for start in range(0, resamples, rows):
-        chunk = slice(start, min(start + rows, resamples))
-        drawn = rng.integers(groups, size=(chunk.stop - start, groups))
-        sums[chunk] = units.sums[drawn].sum(axis=1)
-        if (units.sizes != 1).any():
-            counts[chunk] = units.sizes[drawn].sum(axis=1)
-    return sums[counts > 0] / counts[counts > 0]
-
-
-def _sign_flip(sums: FloatArray, *, resamples: int, rng: np.random.Generator) -> float:
-    """Two-sided p of the total under independent sign flips, itself counted among them."""
-    rounding = _rounding(sums)
-    moved = sums[np.abs(sums) > rounding]
-    sizes = np.abs(moved)
-    if not len(moved):
-        return 1.0
-    if np.ptp(sizes) <= rounding:
-        fewer = min(np.count_nonzero(moved > 0), np.count_nonzero(moved < 0))
-        return float(min(1.0, 2 * bdtr(fewer, len(moved), 0.5)))
-    observed = abs(moved.sum()) - len(moved) * rounding
-    if 2 ** len(moved) <= resamples + 1:
-        return float((np.abs(_all_flips(sizes)) >= observed).mean())
-    flipped = _random_flips(sizes, resamples, rng=rng)
-    return float((1 + np.count_nonzero(np.abs(flipped) >= observed)) / (resamples + 1))
-
-
-def _all_flips(sizes: FloatArray) -> FloatArray:
-    """The total under each of the 2^k choices of signs."""
-    totals = np.zeros(1)
-    for size in sizes:
-        totals = np.concatenate((totals + size, totals - size))
-    return totals
-
-
-def _random_flips(sizes: FloatArray, resamples: int, *, rng: np.random.Generator) -> FloatArray:
-    """The total under random signs: eight at a time, looked up by a random byte."""
-    eights = np.pad(sizes, (0, -len(sizes) % 8)).reshape(-1, 8)
-    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-    table = eights @ (1.0 - 2.0 * bits.T)
-    totals = np.zeros(resamples)
-    for by_byte in table:
-        totals += by_byte[rng.integers(256, size=resamples, dtype=np.uint8)]
-    return totals
-
-
-def _rounding(values: FloatArray) -> float:
-    """Differences below this are rounding residue of numbers of this size."""
-    return 1e-12 * float(np.abs(values).max(initial=0))

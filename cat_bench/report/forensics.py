@@ -129,15 +129,18 @@ def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
     """Every method's syntheses by n, those that can be judged; raises DataError."""
     pools = Beside(rollout_parts(folder, columns=_ROLLOUTS))
     found: dict[tuple[str, int], list[Draw]] = {}
-    for question, rows in by_question(score_parts(folder, columns=_SCORES)):
-        written = rows["text"].notna() & rows["score"].isin((0, 1)) & (rows["slots"].map(len) > 0)
-        if not written.any():
-            continue
+    for question, rows in by_question(map(_written, score_parts(folder, columns=_SCORES))):
         drafts = _drafts(pools.of(question))
-        for row in records(rows[written].sort_values(["method", "n", "draw"], kind="stable")):
+        for row in records(rows.sort_values(["method", "n", "draw"], kind="stable")):
             if draw := _draw(row, drafts):
                 found.setdefault((row["method"], int(row["n"])), []).append(draw)
     return {key: sorted(found[key], key=lambda draw: draw.question) for key in sorted(found)}
+
+
+def _written(rows: pd.DataFrame) -> pd.DataFrame:
+    """The syntheses among these rows that are right or wrong."""
+    there = rows[rows["text"].notna() & rows["score"].isin((0, 1))]
+    return there[there["slots"].map(len) > 0]
 
 
 def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
