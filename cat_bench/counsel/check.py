@@ -25,7 +25,7 @@ def write_problems(path: Path, *, count: int, seed: int, split: Split = "test") 
 
 
 @click.command()
-@click.option("--questions", default=500, show_default=True)
+@click.option("--questions", default=200, show_default=True)
 @click.option("--pool", default=16, show_default=True, help="Rollouts per question.")
 def main(questions: int, pool: int) -> None:
     """Measure the bundled model on fresh journeys: every method, its rubrics and its verdicts."""

@@ -37,9 +37,8 @@ PHRASES = (
     *('{"criteria": ["', '", "', '"]}'),
 )
 
-#: How often an answer to read closely is a combined one, and a criterion is on any topic.
+#: How often an answer to read closely is a combined one, and a criterion is on another topic.
 _COMBINED_SHARE, _STRAY_SHARE = 0.5, 0.1
-_TURNS = 8
 
 
 class Counsel:
@@ -67,7 +66,7 @@ class Counsel:
     ) -> list[Turn]:
         """Return the conversation of a role; all but a synthesis read one answer.
 
-        ``rubrics`` is the role ``rubric`` with a criterion a turn: a lesson as dense as others.
+        A judge is asked for one criterion a turn: a lesson as dense as the others.
         """
         combined = answer(COMBINED, combine(problem, list(map(Answer.parse, drafts))))
         if role.startswith("synthesis"):
@@ -78,10 +77,9 @@ class Counsel:
         if role == "judge":
             asked = self.message(role, question=problem.text, response=read.text)
             return [(asked, grade(problem, read))]
-        claims = [_claim(read, rng) for _ in range(_TURNS if role == "rubrics" else 1)]
-        first = self.message("rubric", response=read.text, criterion=claims[0])
-        asked_in_turn = (first, *claims[1:])
-        return [(a, verdict(read, claim)) for a, claim in zip(asked_in_turn, claims, strict=True)]
+        first, *others = _claims(read, rng)
+        asked = self.message(role, response=read.text, criterion=first)
+        return [(asked, verdict(read, first)), *((c, verdict(read, c)) for c in others)]
 
     def message(self, role: str, **values: JSON) -> str:
         """Render the one user message of a role."""
@@ -98,12 +96,15 @@ def corpus() -> Iterator[str]:
             yield from chain.from_iterable(subject.exchange(role, journey, [draft], rng))
 
 
-def _claim(read: Answer, rng: random.Random) -> str:
-    """Draw a criterion that an answer meets, or does not although it speaks of it, or a stray."""
-    if not read.things or rng.random() < _STRAY_SHARE:
-        topic = rng.choice(list(TOPICS))
-        return criterion(topic, other_thing(topic, "", rng))
-    topic, thing = rng.choice(list(read.things.items()))
-    if rng.random() < 0.5:
-        thing = other_thing(topic, thing, rng)
-    return criterion(topic, thing)
+def _claims(read: Answer, rng: random.Random) -> list[str]:
+    """Draw a criterion on each topic of an answer, met or not, and sometimes on another topic."""
+    claims = [
+        criterion(topic, thing if rng.random() < 0.5 else other_thing(topic, thing, rng))
+        for topic, thing in read.things.items()
+    ]
+    strays = [topic for topic in TOPICS if topic not in read.things]
+    if not claims or (strays and rng.random() < _STRAY_SHARE):
+        topic = rng.choice(strays)
+        claims.append(criterion(topic, other_thing(topic, "", rng)))
+    rng.shuffle(claims)
+    return claims

@@ -76,35 +76,28 @@ class Recipe:
         return cls(**vars(parser.parse_args()))
 
 
-def train(recipe: Recipe, course: Course[P], *, further: bool = False) -> None:
-    """Run the recipe and write model, tokenizer and configuration to ``recipe.out``.
-
-    A ``further`` course goes on from the model that is there.
-    """
+def train(recipe: Recipe, course: Course[P]) -> None:
+    """Run the recipe and write model, tokenizer and configuration to ``recipe.out``."""
     recipe.out.mkdir(parents=True, exist_ok=True)
-    if not further:
-        tokenizer = build_tokenizer(
-            course.corpus(), phrases=course.phrases, vocabulary=course.vocabulary
-        )
-        tokenizer.save_pretrained(recipe.out)
+    tokenizer = build_tokenizer(
+        course.corpus(), phrases=course.phrases, vocabulary=course.vocabulary
+    )
+    tokenizer.save_pretrained(recipe.out)
     with (
         tempfile.TemporaryDirectory() as meeting,
         ProcessPoolExecutor(recipe.processes, mp_context=get_context("spawn")) as pool,
     ):
-        process = partial(_process, recipe, course, f"file://{meeting}/store", further)
+        process = partial(_process, recipe, course, f"file://{meeting}/store")
         list(pool.map(process, range(recipe.processes)))
 
 
-def _process(recipe: Recipe, course: Course[P], meeting: str, further: bool, rank: int) -> None:
+def _process(recipe: Recipe, course: Course[P], meeting: str, rank: int) -> None:
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(message)s")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=recipe.processes)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(recipe.out)
     torch.manual_seed(recipe.seed)
-    if further:
-        model = Qwen3ForCausalLM.from_pretrained(recipe.out, dtype=torch.float32).train()
-    else:
-        model = Qwen3ForCausalLM(_configuration(tokenizer))
+    model = Qwen3ForCausalLM(_configuration(tokenizer))
     torch.manual_seed(recipe.seed + 1 + rank)
     rng = random.Random(f"{recipe.seed} {rank}")
     _run(model, Teacher(tokenizer, course.subject(), rng), course, recipe.steps)

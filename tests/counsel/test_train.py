@@ -1,4 +1,4 @@
-"""The recipe runs both courses, and the same seed gives the same weights."""
+"""The recipe teaches judging alone, then from few and clean to all; the seed decides it all."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,27 +6,24 @@ from pathlib import Path
 import pytest
 
 from cat_bench.counsel.rows import ROLES
-from cat_bench.counsel.train import COURSE, SECOND, judging, lesson
+from cat_bench.counsel.train import COURSE, lesson
 from cat_bench.tally.training import Recipe, train
 
 
-def test_lessons_go_from_few_and_clean_to_all() -> None:
-    assert lesson(0).most_parts == 2
-    assert lesson(0.5).most_parts == 8
-    assert lesson(0).noise < lesson(0.1).noise < lesson(0.5).noise == 1.0
-    assert set(lesson(0.5).weights) == set(ROLES)
-    assert set(judging(0).weights) == {*ROLES, "rubrics"} - {"rubric"}
+def test_lessons_go_from_judging_alone_over_few_and_clean_to_all() -> None:
+    assert set(lesson(0).weights) == {"rubric"}
+    assert lesson(0.27).most_parts == 2
+    assert lesson(0.27).noise < lesson(0.3).noise < lesson(0.7).noise == 1.0
+    assert lesson(0.7).most_parts == 8
+    assert set(lesson(0.7).weights) == set(ROLES)
+    assert all(abs(sum(lesson(p).weights.values()) - 1) < 1e-9 for p in (0, 0.3, 0.7))
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
-    weights = []
+    course = replace(COURSE, refills=())
     for name in ("one", "two"):
-        recipe = Recipe(out=tmp_path / name, steps=2, processes=1, seed=3)
-        train(recipe, replace(COURSE, refills=()))
-        first = (recipe.out / "model.safetensors").read_bytes()
-        train(recipe, replace(SECOND, refills=()), further=True)
-        weights.append((first, (recipe.out / "model.safetensors").read_bytes()))
-    assert weights[0] == weights[1]
-    assert weights[0][0] != weights[0][1], "the second course goes on"
-    assert len(weights[0][1]) < 1_500_000
+        train(Recipe(out=tmp_path / name, steps=3, processes=1, seed=3), course)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert one.stat().st_size < 1_500_000
