@@ -47,9 +47,9 @@ def test_the_commands_of_the_readme_work_in_the_order_of_the_readme(reader: Read
     whole = "\n".join(printed)
     assert "Longest" in whole
     assert "best-of-n{by=reward_model}" in whole
-    for folder in (reader.folder / "results" / "runs").iterdir():
+    for record in (reader.folder / "results" / "runs").glob("*/run.json"):
         for command in ("report", "show"):
-            assert reader.run(f"cat-bench {command} {folder}")
+            assert reader.run(f"cat-bench {command} {record.parent}")
             assert reader.status == 0
 
 
@@ -93,7 +93,7 @@ def test_every_method_of_the_catalogue_is_in_the_readme() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.text.splitlines()) <= 165
+    assert len(README.text.splitlines()) <= 170
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
