@@ -8,10 +8,13 @@ of the harness) and `train.json` (the whole record). The same command goes on fr
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -82,7 +85,8 @@ def train(
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         _start(plan)
-        told = _trained(plan, source, arguments, samples, tell=tell)
+        with _alone(plan.out):
+            told = _trained(plan, source, arguments, samples, tell=tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
     _figure(plan)
@@ -177,6 +181,21 @@ def _start(plan: Plan) -> None:
         return
     plan.out.mkdir(parents=True, exist_ok=True)
     _written(path, record)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """This process's turn at a folder; ends with the process, whatever it dies of."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(
+            f"another process trains in {folder}: let it finish, or give another --out."
+        ) from None
+    finally:
+        os.close(handle)
 
 
 def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:

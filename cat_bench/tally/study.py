@@ -14,6 +14,8 @@ import click
 
 from cat_bench.report.files import place
 from cat_bench.session import results_root
+from cat_bench.tally.check import write_rows
+from cat_bench.tally.problems import problem_rows
 from cat_bench.tally.study_lines import Training
 from cat_bench.tally.study_summary import summary
 
@@ -21,6 +23,8 @@ RECIPES = "cat-rl,ttrl,scrl,gold,sft"
 SEEDS = "1,2,3"
 STEPS = 60
 QUESTIONS = 500
+POOL = 5000
+"""Problems of which those of one level are taken."""
 
 
 @click.command()
@@ -28,23 +32,33 @@ QUESTIONS = 500
 @click.option("--seeds", default=SEEDS, show_default=True)
 @click.option("--steps", default=STEPS, show_default=True)
 @click.option("--questions", default=QUESTIONS, show_default=True, help="Measured on.")
+@click.option("--level", type=int, help="Train on problems with so many boxed piles alone, 0 to 4.")
 @click.option("--side-by-side", default=1, show_default=True, help="Trainings at once.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the summary goes.")
 def main(
-    recipes: str, seeds: str, steps: int, questions: int, side_by_side: int, out: Path | None
+    recipes: str,
+    seeds: str,
+    steps: int,
+    questions: int,
+    level: int | None,
+    side_by_side: int,
+    out: Path | None,
 ) -> None:
-    """Train and measure every recipe with every seed; the first seed of each comes first."""
-    folder = results_root().parent / "training"
+    """Train and measure every recipe with every seed; the first seed of each comes first.
+
+    What is measured on is the same whatever was trained on.
+    """
+    folder = results_root().parent / ("training" if level is None else f"training-level-{level}")
     trainings = [
         Training(name, int(seed), folder / f"{name}-{seed}")
         for seed in seeds.split(",")
         for name in recipes.split(",")
     ]
     with ThreadPoolExecutor(side_by_side) as pool:
-        under_way = [pool.submit(_train, each, steps, questions) for each in trainings]
+        under_way = [pool.submit(_train, each, steps, questions, level) for each in trainings]
         for done in as_completed(under_way):
             click.echo(done.result(), err=True)
-            for name, data in summary(trainings).items():
+            for name, data in summary(trainings, level=level).items():
                 (out or folder).mkdir(parents=True, exist_ok=True)
                 place((out or folder) / name, data)
     failed = [each.folder for each in trainings if not each.done]
@@ -52,7 +66,7 @@ def main(
     sys.exit(f"incomplete: {', '.join(map(str, failed))}" if failed else 0)
 
 
-def _train(training: Training, steps: int, questions: int) -> str:
+def _train(training: Training, steps: int, questions: int, level: int | None) -> str:
     """Run one training to its end; what became of it."""
     name = f"{training.recipe}, seed {training.seed}"
     if training.done:
@@ -60,6 +74,11 @@ def _train(training: Training, steps: int, questions: int) -> str:
     training.folder.mkdir(parents=True, exist_ok=True)
     command = ["train", "tally", "--recipe", training.recipe, "--seed", str(training.seed)]
     command += ["--steps", str(steps), "--questions", str(questions), "--out", str(training.folder)]
+    if level is not None:
+        data = training.folder / f"level-{level}.jsonl"
+        rows = problem_rows(POOL, seed=training.seed, split="train")
+        write_rows(data, (row for row in rows if row["level"] == level))
+        command += ["--data", str(data)]
     with (training.folder / "log.txt").open("a") as log:
         program = "from cat_bench.cli import main; main()"
         ended = subprocess.run([sys.executable, "-c", program, *command], stdout=log, stderr=log)

@@ -39,7 +39,8 @@ def _figure(
         axes.set_ylim(0, 1.02)
         axes.set_title(label, loc="left")
         axes.set_xlabel("step")
-    axes.legend(frameon=False)
+        if place == 0 and axes.lines:
+            axes.legend(frameon=False)
     return figure
 
 

@@ -10,8 +10,9 @@ from cat_bench.types import JSON
 PAGE = """\
 # Training the bundled model on estimates
 
-`make train` makes this folder: every recipe with several seeds, measured on {questions} fresh
-problems (seeded by the digest of the initial weights, and of the split that is never trained on).
+`make train` makes this folder: every recipe with several seeds, trained on fresh problems {trained}
+and measured on {questions} others (seeded by the digest of the initial weights, and of the split
+that is never trained on).
 Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}, majority@8 {majority:.1f}, and the
 initial policy's synthesis of 8 rollouts, the teacher, {cat:.1f}. One generation takes {one:.0f}
 tokens a problem, synthesis at 8 + 1 takes {nine:.0f}.
@@ -36,6 +37,8 @@ The last column is the step by which {good:.0f} % of the rollouts in training ar
 The model is a test subject made for the harness; it says nothing about real models. Made with
 {versions}, on CPU, one thread a process.
 """
+ANY = "of every level"
+LEVEL = "of level {level} alone (`--level {level}`)"
 
 
 def page(
@@ -43,12 +46,15 @@ def page(
     before: Mapping[str, JSON],
     told: Mapping[str, JSON],
     missing: Sequence[str],
+    *,
+    level: int | None = None,
 ) -> str:
     """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
     versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
     return PAGE.format(
         after=_table(map(_after, lines)),
         during=_table(map(_during, lines)),
+        trained=ANY if level is None else LEVEL.format(level=level),
         questions=told["exam"]["questions"],
         **{name: 100 * before[name]["score"] for name in ("single", "majority", "greedy", "cat")},
         one=before["single"]["tokens"],

@@ -11,8 +11,11 @@ from cat_bench.tally.study_page import page
 from cat_bench.types import JSON
 
 
-def summary(trainings: Sequence[Training]) -> dict[str, bytes]:
-    """Each file's name and content; empty before the first training is done."""
+def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[str, bytes]:
+    """Each file's name and content; empty before the first training is done.
+
+    `level`: that the problems trained on were of that level alone.
+    """
     done = [each for each in trainings if each.done]
     if not done:
         return {}
@@ -32,7 +35,7 @@ def summary(trainings: Sequence[Training]) -> dict[str, bytes]:
         "steps.csv": _csv(steps.round(4)),
         "training.png": drawn["png"],
         "training.svg": drawn["svg"],
-        "README.md": page(lines, before, done[0].told, missing).encode(),
+        "README.md": page(lines, before, done[0].told, missing, level=level).encode(),
     }
 
 

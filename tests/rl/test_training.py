@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -112,6 +114,16 @@ def test_after_kill_9_the_same_command_goes_on(workshop: Workshop, recipe: str) 
     assert "step 1/8" not in err, "it goes on from a checkpoint"
     assert "step 8/8" in err
     assert steps(Path("killed")) == steps(Path("whole")), "as if it had not been killed"
+
+
+def test_two_processes_do_not_train_in_one_folder(workshop: Workshop) -> None:
+    Path("one").mkdir()
+    other = os.open("one", os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    status, _, err = workshop.run(*command(), "--out", "one")
+    os.close(other)
+    assert status == 2
+    assert "another process trains in one" in err
 
 
 def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
