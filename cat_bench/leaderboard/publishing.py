@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from os.path import relpath
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from cat_bench.cache import Cache, Calls, export_calls, publish_pools
 from cat_bench.errors import UsageError
 from cat_bench.leaderboard.rows import OWN, append, read, rows_of
 from cat_bench.results import read_record
-from cat_bench.types import JSON
+from cat_bench.types import JSON, Pool
 
 
 async def add(
@@ -23,6 +25,8 @@ async def add(
     with other numbers: a leaderboard's rows are never changed.
     """
     record = read_record(run)
+    if shard := record["config"].get("shard"):
+        raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that.")
     there = {tuple(row[name] for name in OWN): row for row in read(board)}
     rows = rows_of(run, pool=_beside(board, pool), calls=_beside(board, calls))
     new = [row for row in rows if tuple(row[name] for name in OWN) not in there]
@@ -47,8 +51,17 @@ async def publish_pool(
 ) -> int:
     """Write the run's rollouts as Parquet; returns the number of questions. Raises UsageError."""
     _folder(file)
-    found = [pool async for pool in rerun.pools(record, cache=cache)]
-    return publish_pools(file, found, run=_said(record))
+    loop = asyncio.get_running_loop()
+    async with aclosing(rerun.pools(record, cache=cache)) as pools:
+
+        async def following() -> Pool | None:
+            return await anext(pools, None)
+
+        def one_by_one() -> Iterator[Pool]:
+            while pool := asyncio.run_coroutine_threadsafe(following(), loop).result():
+                yield pool
+
+        return await asyncio.to_thread(publish_pools, file, one_by_one(), run=_said(record))
 
 
 async def publish_calls(
