@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import numpy as np
 import pytest
 from inspect_ai.log import transcript
 from inspect_ai.model import (
@@ -17,7 +16,7 @@ from inspect_ai.model import (
     ModelUsage,
 )
 
-from cat_bench.backends import Backend, Request
+from cat_bench.backends import Backend
 from cat_bench.backends.inspect import Inspect
 from cat_bench.backends.inspect_output import failure, read
 from cat_bench.backends.opening import open_backend
@@ -26,15 +25,20 @@ from cat_bench.errors import ModelError, NotAvailable
 from cat_bench.flow import Limits
 from cat_bench.model import Model
 from cat_bench.testing import ChatServer, Fault, Faults
-from cat_bench.testing.protocol import logprob, template_count
-from cat_bench.types import Failure, Message, Reply, Sampling, Usage
-
-MESSAGES: tuple[Message, ...] = (
-    {"role": "system", "content": "Be short."},
-    {"role": "user", "content": "What is two and two?"},
+from cat_bench.types import Failure, Reply, Sampling
+from tests.backends.cases import (
+    FAULTS,
+    FOUR,
+    MESSAGES,
+    PLAIN,
+    SECRET,
+    assert_four,
+    failed,
+    replies,
+    request,
 )
+
 SPEC = "openai-api/x/test-model"
-SECRET = "sk-secret0123456789"
 
 Connect = Callable[..., Inspect]
 
@@ -58,37 +62,11 @@ async def connect(server: ChatServer) -> AsyncIterator[Connect]:
         yield make
 
 
-def request(*seeds: int, **sampling: Any) -> Request:
-    return Request(MESSAGES, Sampling(**sampling), seeds)
-
-
-async def replies(backend: Inspect, *seeds: int) -> list[Reply]:
-    results = await backend.generate(request(*seeds))
-    assert all(isinstance(result, Reply) for result in results), results
-    return [result for result in results if isinstance(result, Reply)]
-
-
-async def failed(backend: Inspect, **sampling: Any) -> Failure:
-    (result,) = await backend.generate(request(1, **sampling))
-    assert isinstance(result, Failure), result
-    return result
-
-
 async def test_a_reply_holds_what_the_server_sent(server: ChatServer, connect: Connect) -> None:
-    server.reply = lambda _: "It is four."
+    server.reply = lambda _: FOUR
     backend: Backend = connect()
     (reply,) = await backend.generate(request(7))
-    assert reply == Reply(
-        text="It is four.",
-        finish="stop",
-        usage=Usage(prompt=template_count(MESSAGES), completion=3),
-        served_by="test-model",
-        seed=7,
-    )
-    assert isinstance(reply, Reply)
-    assert reply.token_logprobs is not None
-    expected = np.array([logprob(token) for token in ("It", " is", " four.")], dtype=np.float32)
-    np.testing.assert_array_equal(reply.token_logprobs, expected)
+    assert_four(reply, served_by="test-model", seed=7)
     assert server.recent[-1]["messages"] == list(MESSAGES)
 
 
@@ -96,31 +74,17 @@ async def test_parameters_arrive_under_their_names(server: ChatServer, connect: 
     await connect().generate(
         request(
             3,
-            temperature=0.7,
-            top_p=0.9,
-            top_k=20,
-            min_p=0.1,
-            presence_penalty=0.2,
-            frequency_penalty=0.3,
-            max_tokens=5,
+            **PLAIN,
             stop=("END",),
             thinking=False,
-            reasoning_effort="low",
             extra={"repetition_penalty": 1.1, "logit_bias": {"5": 1.0}},
         )
     )
     sent = {k: v for k, v in server.recent[-1].items() if k not in ("messages", "model")}
     assert sent == {
-        "temperature": 0.7,
-        "top_p": 0.9,
-        "top_k": 20,
-        "min_p": 0.1,
-        "presence_penalty": 0.2,
-        "frequency_penalty": 0.3,
-        "max_tokens": 5,
+        **PLAIN,
         "stop": ["END"],
         "chat_template_kwargs": {"enable_thinking": False},
-        "reasoning_effort": "low",
         "repetition_penalty": 1.1,
         "logit_bias": {"5": 1.0},
         "seed": 3,
@@ -140,7 +104,7 @@ async def test_reasoning_is_apart_and_length_is_a_finish(
 
 
 async def test_several_choices_share_a_request(server: ChatServer, connect: Connect) -> None:
-    found = await replies(connect(choices=4), *range(10, 16))
+    found = await replies(connect(choices=4), request(*range(10, 16)))
     assert [body.get("n", 1) for body in server.recent] == [4, 2]
     assert len({reply.text for reply in found}) == 6
 
@@ -150,7 +114,7 @@ async def test_choices_that_are_left_out_are_asked_for(
 ) -> None:
     server.ignores = {"n"}
     backend = connect(choices=4)
-    found = await replies(backend, 1, 2, 3, 4)
+    found = await replies(backend, request(1, 2, 3, 4))
     assert len({reply.text for reply in found}) == 4
     assert [reply.seed for reply in found] == [1, 2, 3, 4]
     assert backend.choices == 1
@@ -163,9 +127,9 @@ async def test_what_is_refused_is_not_sent_again(
 ) -> None:
     server.refuses = {name}
     backend = connect(choices=2)
-    assert len(await replies(backend, 1, 2)) == 2
+    assert len(await replies(backend, request(1, 2))) == 2
     before = server.stats.requests
-    (reply,) = await replies(backend, 3)
+    (reply,) = await replies(backend, request(3))
     assert server.stats.requests == before + 1
     assert (reply.token_logprobs is None) == (name == "logprobs")
     assert ("logprobs" in backend.capabilities) == (name != "logprobs")
@@ -178,28 +142,16 @@ async def test_logprobs_that_do_not_come_are_no_capability(
     backend = connect()
     assert backend.capabilities == {"logprobs"}
     server.ignores = {"logprobs"}
-    await replies(backend, 1)
+    await replies(backend, request(1))
     assert backend.capabilities == set()
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "permanent"),
-    [
-        ("server_error", "server", False),
-        ("rate_limit", "rate_limit", False),
-        ("context", "context", True),
-        ("drop", "connection", False),
-        ("truncated", "malformed", False),
-        ("null", "null", False),
-        ("refusal", "refused", True),
-        ("content_filter", "refused", True),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind", "permanent"), FAULTS)
 async def test_faults_are_failures(
     server: ChatServer, connect: Connect, fault: Fault, kind: str, permanent: bool
 ) -> None:
     server.faults = Faults({fault: 1.0})
-    result = await failed(connect())
+    result = await failed(connect(), request(1))
     assert (result.kind, result.permanent) == (kind, permanent)
     assert result.retry_after == (0.2 if fault == "rate_limit" else None)
     assert server.stats.requests == 1
@@ -207,13 +159,13 @@ async def test_faults_are_failures(
 
 async def test_an_empty_text_is_a_reply(server: ChatServer, connect: Connect) -> None:
     server.faults = Faults({"empty": 1.0})
-    (reply,) = await replies(connect(), 1)
+    (reply,) = await replies(connect(), request(1))
     assert (reply.text, reply.finish) == ("", "stop")
 
 
 async def test_a_request_that_hangs_is_given_up(server: ChatServer, connect: Connect) -> None:
     server.faults = Faults({"hang": 1.0})
-    assert (await failed(connect(attempt_timeout=1))).kind == "timeout"
+    assert (await failed(connect(attempt_timeout=1), request(1))).kind == "timeout"
 
 
 async def test_a_storm_is_sat_out(
@@ -233,29 +185,29 @@ async def test_a_storm_is_sat_out(
 async def test_the_providers_own_retries_are_bounded(server: ChatServer, connect: Connect) -> None:
     """`max_retries` is the OpenAI SDK's own, which Inspect leaves at two."""
     server.faults = Faults(schedule=("rate_limit",))
-    assert len(await replies(connect(max_retries=1), 1)) == 1
+    assert len(await replies(connect(max_retries=1), request(1))) == 1
     server.faults = Faults({"server_error": 1.0})
     before = server.stats.requests
-    assert (await failed(connect(max_retries=1))).kind == "server"
+    assert (await failed(connect(max_retries=1), request(1))).kind == "server"
     assert server.stats.requests == before + 2
 
 
 async def test_a_parameter_that_inspect_refuses(connect: Connect) -> None:
-    result = await failed(connect(), reasoning_effort="enormous")
+    result = await failed(connect(), request(1, reasoning_effort="enormous"))
     assert (result.kind, result.permanent) == ("bad_request", True)
     assert "reasoning_effort" in result.message
 
 
 async def test_the_key_is_in_no_failure(server: ChatServer, connect: Connect) -> None:
     server.api_key = "another"
-    result = await failed(connect())
+    result = await failed(connect(), request(1))
     assert result.kind == "auth"
     assert SECRET not in result.message
 
 
 async def test_calls_leave_no_transcript_behind(connect: Connect) -> None:
     before = len(transcript().events)
-    await replies(connect(choices=1), 1, 2, 3)
+    await replies(connect(choices=1), request(1, 2, 3))
     assert len(transcript().events) == before
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from aiohttp import web
 
-from cat_bench.backends import Backend, Request
+from cat_bench.backends import Request
 from cat_bench.backends.hf import HuggingFace
 from cat_bench.backends.lm_eval import LmEval
 from cat_bench.backends.opening import open_backend
@@ -24,6 +24,7 @@ from cat_bench.model import Model
 from cat_bench.testing import ChatServer, Fault, Faults
 from cat_bench.testing.protocol import template_count
 from cat_bench.types import Failure, Message, Reply, Sampling, Usage
+from tests.backends.cases import FAULTS, failed, replies
 
 MESSAGES: tuple[Message, ...] = ({"role": "user", "content": "how many foxes, then?"},)
 SYSTEM: tuple[Message, ...] = ({"role": "system", "content": "Be short."}, *MESSAGES)
@@ -71,18 +72,6 @@ def chat(server: ChatServer, more: str = "") -> str:
 
 def request(*seeds: int, messages: tuple[Message, ...] = MESSAGES, **sampling: Any) -> Request:
     return Request(messages, Sampling(**{"max_tokens": 8, **sampling}), seeds)
-
-
-async def replies(backend: Backend, asked: Request) -> list[Reply]:
-    results = await backend.generate(asked)
-    assert all(isinstance(result, Reply) for result in results), results
-    return [result for result in results if isinstance(result, Reply)]
-
-
-async def failed(backend: Backend, asked: Request) -> Failure:
-    (result,) = await backend.generate(asked)
-    assert isinstance(result, Failure), result
-    return result
 
 
 async def test_agrees_with_our_own(hf: LmEval, folder: Path) -> None:
@@ -267,19 +256,7 @@ async def test_served_thoughts(server: ChatServer, opened: Open) -> None:
     assert (reply.text, reply.reasoning) == ("four", "two and two")
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "permanent"),
-    [
-        ("server_error", "server", False),
-        ("rate_limit", "rate_limit", False),
-        ("context", "context", True),
-        ("drop", "connection", False),
-        ("truncated", "malformed", False),
-        ("null", "null", False),
-        ("refusal", "refused", True),
-        ("content_filter", "refused", True),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind", "permanent"), FAULTS)
 async def test_faults_are_failures(
     server: ChatServer, opened: Open, fault: Fault, kind: str, permanent: bool
 ) -> None:

@@ -17,13 +17,17 @@ from cat_bench.backends.openai import OpenAI
 from cat_bench.errors import ConfigError, ModelError, NotAvailable
 from cat_bench.testing import ChatServer, Fault, Faults
 from cat_bench.testing.protocol import count, logprob, template_count, tokens
-from cat_bench.types import Failure, Message, Reply, Sampling, Usage
-
-MESSAGES: tuple[Message, ...] = (
-    {"role": "system", "content": "Be short."},
-    {"role": "user", "content": "What is two and two?"},
+from cat_bench.types import Failure, Reply, Sampling, Usage
+from tests.backends.cases import (
+    FAULTS,
+    FOUR,
+    MESSAGES,
+    PLAIN,
+    SECRET,
+    assert_four,
+    replies,
+    request,
 )
-SECRET = "sk-secret0123456789"
 
 Connect = Callable[..., OpenAI]
 
@@ -54,19 +58,9 @@ async def connect(server: ChatServer) -> AsyncIterator[Connect]:
         yield make
 
 
-def request(*seeds: int, **sampling: Any) -> Request:
-    return Request(MESSAGES, Sampling(**sampling), seeds)
-
-
 async def one(backend: OpenAI, **sampling: Any) -> Reply | Failure:
     (result,) = await backend.generate(request(1, **sampling))
     return result
-
-
-async def replies(backend: OpenAI, *seeds: int) -> list[Reply]:
-    results = await backend.generate(request(*seeds))
-    assert all(isinstance(result, Reply) for result in results), results
-    return [result for result in results if isinstance(result, Reply)]
 
 
 async def failed(server: ChatServer, backend: OpenAI, fault: Fault) -> Failure:
@@ -77,49 +71,25 @@ async def failed(server: ChatServer, backend: OpenAI, fault: Fault) -> Failure:
 
 
 async def test_a_reply_holds_what_the_server_sent(server: ChatServer, connect: Connect) -> None:
-    server.reply = lambda _: "It is four."
+    server.reply = lambda _: FOUR
     backend: Backend = connect()
     (reply,) = await backend.generate(request(7))
-    assert reply == Reply(
-        text="It is four.",
-        finish="stop",
-        usage=Usage(prompt=template_count(MESSAGES), completion=3),
-        served_by="test-model fp_test",
-        seed=7,
-    )
-    assert isinstance(reply, Reply)
-    assert reply.token_logprobs is not None
-    expected = np.array([logprob(token) for token in ("It", " is", " four.")], dtype=np.float32)
-    np.testing.assert_array_equal(reply.token_logprobs, expected)
+    assert_four(reply, served_by="test-model fp_test", seed=7)
 
 
 async def test_parameters_arrive_under_their_names(server: ChatServer, connect: Connect) -> None:
     await one(
         connect(),
-        temperature=0.7,
-        top_p=0.9,
-        top_k=20,
-        min_p=0.1,
-        presence_penalty=0.2,
-        frequency_penalty=0.3,
-        max_tokens=5,
+        **PLAIN,
         stop=("END",),
         thinking=False,
-        reasoning_effort="low",
         extra={"repetition_penalty": 1.1, "chat_template_kwargs": {"style": "plain"}},
     )
     assert server.recent[-1] == {
         "model": "test-model",
         "messages": list(MESSAGES),
-        "temperature": 0.7,
-        "top_p": 0.9,
-        "top_k": 20,
-        "min_p": 0.1,
-        "presence_penalty": 0.2,
-        "frequency_penalty": 0.3,
-        "max_tokens": 5,
+        **PLAIN,
         "stop": ["END"],
-        "reasoning_effort": "low",
         "chat_template_kwargs": {"enable_thinking": False, "style": "plain"},
         "repetition_penalty": 1.1,
         "seed": 1,
@@ -139,7 +109,7 @@ async def test_length_limit_shows_as_finish(connect: Connect) -> None:
 
 
 async def test_several_seeds_share_one_request(server: ChatServer, connect: Connect) -> None:
-    results = await replies(connect(), 10, 20, 30)
+    results = await replies(connect(), request(10, 20, 30))
     assert server.stats.requests == 1
     assert (server.recent[-1]["n"], server.recent[-1]["seed"]) == (3, 10)
     assert len({reply.text for reply in results}) == 3
@@ -152,7 +122,7 @@ async def test_several_seeds_share_one_request(server: ChatServer, connect: Conn
 
 
 async def test_more_seeds_than_choices_are_split(server: ChatServer, connect: Connect) -> None:
-    await replies(connect(choices=2), 1, 20, 300, 4000, 50000)
+    await replies(connect(choices=2), request(1, 20, 300, 4000, 50000))
     assert sorted((body.get("n", 1), body["seed"]) for body in server.recent) == [
         (1, 50000),
         (2, 1),
@@ -164,18 +134,18 @@ async def test_usage_is_divided_where_lengths_are_unknown(
     server: ChatServer, connect: Connect
 ) -> None:
     server.reply = lambda request: "a b c" if request.index else "a b c d e"
-    results = await replies(connect(logprobs=False), 1, 2, 3)
+    results = await replies(connect(logprobs=False), request(1, 2, 3))
     assert [reply.usage.completion for reply in results] == [5, 3, 3]
     server.reply = lambda request: "a " * 5 + "a"
     server.reasoning = lambda request: "b" if request.index else "b b b b b"
-    results = await replies(connect(logprobs=False), 1, 2, 3)
+    results = await replies(connect(logprobs=False), request(1, 2, 3))
     assert [reply.usage.reasoning for reply in results] == [3, 2, 2]
     assert sum(reply.usage.completion for reply in results) == 3 * 6 + 7
 
 
 async def test_equal_seeds_equal_texts(connect: Connect) -> None:
     backend = connect()
-    texts = [(await replies(backend, seed))[0].text for seed in (1, 1, 2)]
+    texts = [(await replies(backend, request(seed)))[0].text for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -185,11 +155,11 @@ async def test_a_server_that_ignores_n_is_filled_and_remembered(
     server.ignores = {"n"}
     backend = connect()
     assert backend.choices == 8
-    first = await replies(backend, 10, 20, 30, 40)
+    first = await replies(backend, request(10, 20, 30, 40))
     assert [reply.seed for reply in first] == [10, 20, 30, 40]
     assert len({reply.text for reply in first}) == 4
     assert (backend.choices, server.stats.requests) == (1, 4)
-    await replies(backend, 50, 60)
+    await replies(backend, request(50, 60))
     assert server.stats.requests == 6
     assert all("n" not in body for body in list(server.recent)[1:])
 
@@ -254,20 +224,7 @@ async def test_reasoning_is_kept_apart(server: ChatServer, connect: Connect) -> 
     assert (reply.usage.completion, reply.usage.reasoning) == (4, 3)
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "permanent"),
-    [
-        ("server_error", "server", False),
-        ("rate_limit", "rate_limit", False),
-        ("context", "context", True),
-        ("drop", "connection", False),
-        ("die", "connection", False),
-        ("truncated", "malformed", False),
-        ("null", "null", False),
-        ("refusal", "refused", True),
-        ("content_filter", "refused", True),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind", "permanent"), [*FAULTS, ("die", "connection", False)])
 async def test_each_fault_is_a_failure_of_its_kind(
     server: ChatServer, connect: Connect, fault: Fault, kind: str, permanent: bool
 ) -> None:
@@ -439,7 +396,7 @@ async def test_scores_are_those_of_the_text_alone(connect: Connect, scoring: str
 
 async def test_a_text_scores_what_it_was_sampled_with(connect: Connect) -> None:
     backend = connect(scoring="prompt_logprobs")
-    (reply,) = await replies(backend, 3)
+    (reply,) = await replies(backend, request(3))
     scores = await backend.logprob(MESSAGES, reply.text)
     assert not isinstance(scores, Failure)
     assert reply.token_logprobs is not None
