@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from cat_bench.backends.replay import Replay
 from cat_bench.catalog import Method, Task
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import spent
@@ -84,7 +85,7 @@ class Bench:
         """The question's pool, graded and partitioned."""
         policy, question = self.roles.policy, sample.question
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
-        if policy.model.backend.pool is None:
+        if not isinstance(policy.model.backend, Replay):
             sampling = policy.sampling.over(policy.model.backend.sampling)
             self.census.suspicion.look(pool, temperature=sampling.temperature)
         ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from cat_bench.backends import Backend, Embedder, Request
+from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache, Call
 from cat_bench.costs import Budget
 from cat_bench.errors import NotAvailable
@@ -111,7 +112,7 @@ class Model:
 
         An imported pool gives what it holds; that it holds no more is no failure.
         """
-        if self.backend.pool is not None:
+        if isinstance(self.backend, Replay):
             call = Call.imported(self.backend.pool, question.id)
             results = await self._cache.lookup(call, range(count))
             self._count_cached(results)

@@ -41,11 +41,6 @@ class Backend(Protocol):
         ...
 
     @property
-    def pool(self) -> str | None:
-        """The imported pool that it stands for; None for a live model."""
-        ...
-
-    @property
     def sampling(self) -> Sampling:
         """The model's own default sampling parameters."""
         ...

@@ -83,10 +83,6 @@ class Inspect:
         return self._choices
 
     @property
-    def pool(self) -> None:
-        """It stands for no imported pool."""
-
-    @property
     def sampling(self) -> Sampling:
         """Whatever the provider's default is."""
         return Sampling()

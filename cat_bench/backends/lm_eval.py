@@ -81,10 +81,6 @@ class LmEval:
         return self._choices
 
     @property
-    def pool(self) -> None:
-        """It stands for no imported pool."""
-
-    @property
     def sampling(self) -> Sampling:
         """What lm-eval would leave out or set in silence: `max_tokens` is the class's own limit.
 

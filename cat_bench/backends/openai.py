@@ -85,10 +85,6 @@ class OpenAI:
         return self._choices
 
     @property
-    def pool(self) -> None:
-        """It stands for no imported pool."""
-
-    @property
     def sampling(self) -> Sampling:
         """The model's own default sampling parameters."""
         return self._sampling

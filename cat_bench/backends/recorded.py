@@ -19,7 +19,6 @@ class Recorded:
     identity: JSON
     capabilities: frozenset[Capability] = frozenset(get_args(Capability))
     choices: int = 1
-    pool: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
     async def generate(self, request: Request) -> Sequence[Reply | Failure]:

@@ -80,10 +80,6 @@ class Scripted:
         return self._choices
 
     @property
-    def pool(self) -> None:
-        """It stands for no imported pool."""
-
-    @property
     def sampling(self) -> Sampling:
         """The default sampling parameters, as given."""
         return self._sampling

@@ -94,10 +94,6 @@ class Vllm:
         return self._choices
 
     @property
-    def pool(self) -> None:
-        """It stands for no imported pool."""
-
-    @property
     def sampling(self) -> Sampling:
         """Nothing: the server applies the model's own default."""
         return Sampling()

@@ -136,11 +136,6 @@ class HuggingFace:
         return self._batch
 
     @property
-    def pool(self) -> str | None:
-        """A live model."""
-        return None
-
-    @property
     def sampling(self) -> Sampling:
         """What the model's generation configuration states; not sampling is temperature 0."""
         return self._sampling

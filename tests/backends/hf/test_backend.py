@@ -311,7 +311,6 @@ async def test_the_template_is_told_of_thinking(backend: HuggingFace) -> None:
 async def test_it_says_what_it_is(backend: HuggingFace) -> None:
     assert backend.capabilities >= {"logprobs", "entropies", "scoring"}
     assert backend.sampling == Sampling(temperature=1.0)
-    assert (backend.pool, backend.choices) == (None, 256)
     (reply,) = await replies(backend, SHORT, GREEDY)
     assert reply.served_by is not None
     assert reply.served_by.startswith("transformers ")
