@@ -101,10 +101,11 @@ def _give(*paths: Path) -> None:
 
 
 def _start(command: Sequence[str | Path], log: IO[str]) -> subprocess.Popen[bytes]:
-    """A process that neither root's rights nor the terminal's Ctrl-C reach."""
+    """A process without root's rights that no Ctrl-C reaches, and that dies with this one."""
     user = _user()
+    mortal = ["setpriv", "--pdeathsig", "QUIT"] if shutil.which("setpriv") else []
     return subprocess.Popen(
-        command,
+        [*mortal, *command],
         cwd=Path(log.name).parent,
         stdout=log,
         stderr=subprocess.STDOUT,
