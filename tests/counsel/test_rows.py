@@ -5,6 +5,7 @@ import random
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from cat_bench.counsel import MODEL
 from cat_bench.counsel.answers import Answer, read_criterion
 from cat_bench.counsel.journeys import journeys
 from cat_bench.counsel.rows import PHRASES, ROLES, Counsel
@@ -64,15 +65,25 @@ def test_the_blind_prompts_do_not_hold_the_question() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_loss_is_on_the_reply_alone(tokenizer: PreTrainedTokenizerFast, role: str) -> None:
+def test_the_loss_is_on_the_replies_alone(tokenizer: PreTrainedTokenizerFast, role: str) -> None:
     only = Lesson(most_parts=8, noise=1.0, weights={role: 1.0}, draft_loss=False, real_share=0.0)
     for row in Teacher(tokenizer, SUBJECT, random.Random(1)).rows(40, only):
-        reply = [label for label in row.labels if label != IGNORED]
-        assert row.ids[-len(reply) :] == reply
-        assert str(tokenizer.decode(row.ids[: -len(reply)])).endswith("<|assistant|>")
-        assert reply.count(tokenizer.eos_token_id) == 1
-        assert reply[-1] == tokenizer.eos_token_id
-        assert len(reply) <= MAX_NEW_TOKENS
+        shown = str(tokenizer.decode(row.ids))
+        pairs = zip(row.ids, row.labels, strict=True)
+        hidden = str(tokenizer.decode([i for i, label in pairs if label == IGNORED]))
+        replies = [turn.partition("<|assistant|>")[2] for turn in shown.split("<|user|>")[1:]]
+        taught = [label for label in row.labels if label != IGNORED]
+        assert str(tokenizer.decode(taught)) == "".join(replies)
+        assert hidden.count("<|assistant|>") == len(replies)
+        assert taught.count(tokenizer.eos_token_id) == len(replies)
+        assert len(taught) / len(replies) <= MAX_NEW_TOKENS
+
+
+def test_the_committed_tokenizer_is_the_recipes(tokenizer: PreTrainedTokenizerFast) -> None:
+    committed = PreTrainedTokenizerFast.from_pretrained(MODEL)
+    assert committed.get_vocab() == tokenizer.get_vocab()
+    message, _ = exchanges("synthesis_aware")[0]
+    assert committed(message).input_ids == tokenizer(message).input_ids
 
 
 def test_phrases_are_single_tokens_and_any_text_survives(
