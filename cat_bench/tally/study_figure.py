@@ -54,7 +54,10 @@ def _scores(
         axes.errorbar(
             100 * line.after,
             place,
-            xerr=[[100 * (line.gain - line.low)], [100 * (line.high - line.gain)]],
+            xerr=[
+                [100 * (line.gain.mean - line.gain.low)],
+                [100 * (line.gain.high - line.gain.mean)],
+            ],
             fmt=_look(place).marker,
             color=_look(place).colour,
             capsize=2.5,

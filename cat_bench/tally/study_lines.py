@@ -13,7 +13,7 @@ from statistics import fmean
 
 import numpy as np
 
-from cat_bench.intervals import paired_difference
+from cat_bench.intervals import Difference, paired_difference
 from cat_bench.report.values import read_values
 from cat_bench.rl.chart import smoothed
 from cat_bench.rl.journal import read
@@ -23,6 +23,7 @@ N = 8
 EDGE = 10
 """Steps that "at first" and "at last" mean."""
 GOOD = 0.8
+SHARES = ("referenced", "reference_accuracy", "reward_accuracy")
 
 
 @dataclass(frozen=True)
@@ -72,73 +73,68 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A recipe's figures: scores in [0, 1], each after training; `gain` in mean@1 from before.
+    """A recipe's figures over its seeds; scores in [0, 1], each of the trained policy.
 
-    `low` and `high` are its 95 % interval; `least` and `most` the seeds' own. `behind` is the mean
-    less the initial policy's synthesis of 8, with its interval. `until` is the seeds' mean step by
-    which `GOOD` of the rollouts in training are right; None where not all of them get there.
+    `gain` is one rollout after training less one before, `least` and `most` the seeds' own gains;
+    `behind` is one rollout less the initial policy's synthesis of 8, `apart` less that of the first
+    recipe. `until` is the seeds' mean step by which `GOOD` of the rollouts in training are right,
+    None where not all get there. `first` and `last` hold shares at both ends of the training.
     """
 
     recipe: str
     seeds: int
-    steps: int
-    before: float
     after: float
-    gain: float
-    low: float
-    high: float
+    gain: Difference
     least: float
     most: float
-    behind: float
-    behind_low: float
-    behind_high: float
+    behind: Difference
+    apart: Difference
     greedy: float
     majority: float
     cat: float
     tokens: float
     until: float | None
-    reference_first: float | None
-    reference_last: float | None
-    reward_first: float | None
-    reward_last: float | None
+    first: Mapping[str, float | None]
+    last: Mapping[str, float | None]
 
     @classmethod
-    def of(cls, group: Sequence[Training]) -> "Line":
-        """Over the seeds of one recipe that are done."""
-        before = group[0].values("before", "single")
-        teacher = group[0].values("before", "cat")
+    def of(cls, group: Sequence[Training], *, base: FloatArray) -> "Line":
+        """Over the seeds of one recipe; `base` is one rollout of the first recipe's policies."""
+        before, teacher = (group[0].values("before", method) for method in ("single", "cat"))
         seeds = [each.values("after", "single") for each in group]
-        mean = np.mean(seeds, axis=0)
-        gain, behind = paired_difference(mean, before), paired_difference(mean, teacher)
-        untils = [each.until for each in group]
-        first, last = slice(EDGE), slice(-EDGE, None)
-
-        def overall(name: str, part: slice) -> float | None:
-            known = [share for each in group if (share := each.share(name, part)) is not None]
-            return fmean(known) if known else None
-
+        gains = [float((seed - before).mean()) for seed in seeds]
+        mean = averaged(group)
+        untils = [step for each in group if (step := each.until)]
+        others = {
+            method: fmean(float(each.values("after", method).mean()) for each in group)
+            for method in ("greedy", "majority", "cat")
+        }
         return cls(
             recipe=group[0].recipe,
             seeds=len(group),
-            steps=max(row["step"] for row in group[0].steps),
-            before=float(before.mean()),
             after=float(mean.mean()),
-            gain=gain.mean,
-            low=gain.low,
-            high=gain.high,
-            least=min(float((seed - before).mean()) for seed in seeds),
-            most=max(float((seed - before).mean()) for seed in seeds),
-            behind=behind.mean,
-            behind_low=behind.low,
-            behind_high=behind.high,
-            **{
-                method: fmean(float(each.values("after", method).mean()) for each in group)
-                for method in ("greedy", "majority", "cat")
-            },
+            gain=paired_difference(mean, before),
+            least=min(gains),
+            most=max(gains),
+            behind=paired_difference(mean, teacher),
+            apart=paired_difference(mean, base),
+            **others,
             tokens=fmean(each.told["outcome"]["after"]["single"]["tokens"] for each in group),
-            until=None if len(known := [n for n in untils if n]) < len(group) else fmean(known),
-            reference_first=overall("reference_accuracy", first),
-            reference_last=overall("reference_accuracy", last),
-            reward_first=overall("reward_accuracy", first),
-            reward_last=overall("reward_accuracy", last),
+            until=fmean(untils) if len(untils) == len(group) else None,
+            first=_shares(group, slice(EDGE)),
+            last=_shares(group, slice(-EDGE, None)),
         )
+
+
+def averaged(group: Sequence[Training]) -> FloatArray:
+    """One rollout's score on each question after training, the mean over seeds."""
+    found: FloatArray = np.mean([each.values("after", "single") for each in group], axis=0)
+    return found
+
+
+def _shares(group: Sequence[Training], part: slice) -> dict[str, float | None]:
+    found = {}
+    for name in SHARES:
+        known = [share for each in group if (share := each.share(name, part)) is not None]
+        found[name] = fmean(known) if known else None
+    return found

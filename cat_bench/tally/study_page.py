@@ -1,9 +1,10 @@
 """The study's page: its tables, what they were measured on, and what is missing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
+from cat_bench.intervals import Difference
 from cat_bench.tally.study_lines import EDGE, GOOD, Line
 from cat_bench.types import JSON
 
@@ -30,7 +31,8 @@ In training:
 
 {during}
 
-"At first" and "at last" are means over {edge} steps; `sft` has one set of references, made before.
+"At first" and "at last" are means over {edge} steps, of references those that there are; `sft` has
+one set of references, made before.
 The last column is the step by which {good:.0f} % of the rollouts in training are right (mean of 7).
 `steps.csv` has every step, `summary.csv` every figure.
 {missing}
@@ -52,8 +54,8 @@ def page(
     """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
     versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
     return PAGE.format(
-        after=_table(map(_after, lines)),
-        during=_table(map(_during, lines)),
+        after=_table(_after(line, lines[0].recipe) for line in lines),
+        during=_table(_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
         questions=told["exam"]["questions"],
         **{name: 100 * before[name]["score"] for name in ("single", "majority", "greedy", "cat")},
@@ -66,13 +68,14 @@ def page(
     )
 
 
-def _after(line: Line) -> dict[str, str]:
+def _after(line: Line, base: str) -> dict[str, str]:
     return {
         "recipe": line.recipe,
         "mean@1, %": _percent(line.after),
-        "gain, points": _points(line.gain, line.low, line.high),
+        "gain, points": _points(line.gain),
         "single seeds": f"{100 * line.least:+.1f} to {100 * line.most:+.1f} ({line.seeds})",
-        "less the teacher": _points(line.behind, line.behind_low, line.behind_high),
+        "less the teacher": _points(line.behind),
+        f"less {base}": "" if line.recipe == base else _points(line.apart),
         "greedy": _percent(line.greedy),
         "majority@8": _percent(line.majority),
         "cat@8": _percent(line.cat),
@@ -83,15 +86,16 @@ def _after(line: Line) -> dict[str, str]:
 def _during(line: Line) -> dict[str, str]:
     return {
         "recipe": line.recipe,
-        "references right at first, %": _percent(line.reference_first),
-        "at last": _percent(line.reference_last),
-        "rewards right at first, %": _percent(line.reward_first),
-        "at last ": _percent(line.reward_last),
+        "with a reference at first, %": _percent(line.first["referenced"]),
+        "references right at first": _percent(line.first["reference_accuracy"]),
+        "at last": _percent(line.last["reference_accuracy"]),
+        "rewards right at first": _percent(line.first["reward_accuracy"]),
+        "at last ": _percent(line.last["reward_accuracy"]),
         f"steps to {100 * GOOD:.0f} %": "" if line.until is None else f"{line.until:.0f}",
     }
 
 
-def _table(rows: Iterator[Mapping[str, str]]) -> str:
+def _table(rows: Iterable[Mapping[str, str]]) -> str:
     return tabulate(
         [dict(row) for row in rows], headers="keys", tablefmt="pipe", disable_numparse=True
     )
@@ -101,5 +105,5 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _points(mean: float, low: float, high: float) -> str:
-    return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+def _points(found: Difference) -> str:
+    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

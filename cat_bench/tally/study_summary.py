@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from cat_bench.tally.study_figure import figure
-from cat_bench.tally.study_lines import Line, Training
+from cat_bench.tally.study_lines import Line, Training, averaged
 from cat_bench.tally.study_page import page
 from cat_bench.types import JSON
 
@@ -23,7 +23,8 @@ def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[
         name: [each for each in done if each.recipe == name]
         for name in dict.fromkeys(each.recipe for each in done)
     }
-    lines = [Line.of(group) for group in groups.values()]
+    base = averaged(next(iter(groups.values())))
+    lines = [Line.of(group, base=base) for group in groups.values()]
     steps = pd.DataFrame(
         [{"recipe": each.recipe, "seed": each.seed, **row} for each in done for row in each.steps]
     )
@@ -31,7 +32,7 @@ def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[
     missing = [f"{each.recipe} (seed {each.seed})" for each in trainings if not each.done]
     drawn = figure(groups, lines, before)
     return {
-        "summary.csv": _csv(pd.DataFrame([asdict(line) for line in lines])),
+        "summary.csv": _csv(pd.json_normalize([asdict(line) for line in lines], sep="_")),
         "steps.csv": _csv(steps.round(4)),
         "training.png": drawn["png"],
         "training.svg": drawn["svg"],
