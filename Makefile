@@ -49,9 +49,11 @@ counsel: $(DONE)
 counsel-check: $(DONE)
 	$(BIN)/python -m cat_bench.counsel.check $(ARGS)
 
-# The bundled model trained by every recipe, three seeds each, and measured before and after.
+# The bundled model trained by every recipe, three seeds each, and measured before and after; then
+# on its hardest problems alone, where the majority is mostly wrong.
 train: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --out results/training $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --level 4 --out results/training-hard $(ARGS)
 
 # The reward under verl, which wants libraries of its own; no GPU is used, nothing is trained.
 verl-check:

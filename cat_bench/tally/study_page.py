@@ -11,9 +11,10 @@ from cat_bench.types import JSON
 PAGE = """\
 # Training the bundled model on estimates
 
-`make train` makes this folder: every recipe with several seeds, trained on fresh problems {trained}
-and measured on {questions} others (seeded by the digest of the initial weights, and of the split
-that is never trained on).
+`make train` makes this folder: every recipe with several seeds, trained on fresh problems
+{trained}, and measured on {questions} others of every level (seeded by the digest
+of the initial weights, and of the split that is never trained on).
+
 Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}, majority@8 {majority:.1f}, and the
 initial policy's synthesis of 8 rollouts, the teacher, {cat:.1f}. One generation takes {one:.0f}
 tokens a problem, synthesis at 8 + 1 takes {nine:.0f}.
@@ -40,7 +41,7 @@ The model is a test subject made for the harness; it says nothing about real mod
 {versions}, on CPU, one thread a process.
 """
 ANY = "of every level"
-LEVEL = "of level {level} alone (`--level {level}`)"
+LEVEL = "of level {level} alone (`--level {level}`; the level is the number of piles in boxes)"
 
 
 def page(
