@@ -33,7 +33,7 @@ def test_a_short_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = pd.read_csv(tmp_path / "out" / "steps.csv")
     assert steps.groupby("recipe")["step"].apply(list).to_dict() == {"ttrl": [1, 2], "sft": [1, 2]}
     page = (tmp_path / "out" / "README.md").read_text()
-    assert "| ttrl |" in page
+    assert "| ttrl " in page
     assert "Missing" not in page
     again = CliRunner().invoke(main, options)
     assert "ttrl, seed 1: there already" in again.output
