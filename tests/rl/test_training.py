@@ -116,6 +116,19 @@ def test_after_kill_9_the_same_command_goes_on(workshop: Workshop, recipe: str) 
     assert steps(Path("killed")) == steps(Path("whole")), "as if it had not been killed"
 
 
+@pytest.mark.slow
+def test_rubrics_reward_where_there_is_no_final_answer(workshop: Workshop) -> None:
+    recipe = ("--recipe", "cat-rl-rubric", "--steps", "1", "--questions", "3", *TINY)
+    status, _, err = workshop.run("train", "counsel", *recipe, "--out", "one")
+    assert status == 0, err
+    record = json.loads(Path("one/train.json").read_text())
+    assert "majority" not in record["outcome"]["after"], "there are no final answers to count"
+    assert {"single", "greedy", "cat"} <= set(record["outcome"]["after"])
+    (row,) = read(Path("one/metrics.jsonl"))
+    assert row["calls"] > 2, "synthesis, criteria and verdicts of two groups"
+    assert 0 < row["reward"] <= 1
+
+
 def test_two_processes_do_not_train_in_one_folder(workshop: Workshop) -> None:
     Path("one").mkdir()
     other = os.open("one", os.O_RDONLY)
