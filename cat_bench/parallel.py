@@ -159,6 +159,7 @@ def _dask(address: str) -> Iterator[Crew]:
     distributed = _imported("dask", "distributed")
     spec = f"--parallel dask:{address}"
     try:
+        _knock(address)
         client = distributed.Client(address, timeout=REACH_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _unreachable(spec, "a Dask scheduler", error) from error
@@ -180,7 +181,7 @@ def _ray(address: str) -> Iterator[Crew]:
     options = {"include_dashboard": False} if address == "local" else {}
     try:
         if address not in LOCAL:
-            _knock(address.removeprefix("ray://"))
+            _knock(address)
         ray.init(address, log_to_driver=False, logging_level=ERROR, **options)
     except RuntimeError as error:
         raise _mismatch(spec, error) from error
@@ -194,8 +195,8 @@ def _ray(address: str) -> Iterator[Crew]:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nothing listens: Ray itself would go on trying for minutes."""
-    host, _, port = address.rpartition(":")
+    """Raise OSError where nothing listens, at once: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
     socket.create_connection((host, int(port)), timeout=REACH_S).close()
 
 
