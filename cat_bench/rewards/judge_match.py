@@ -36,10 +36,9 @@ class JudgeMatch:
     ) -> Marks:
         """One verdict per rollout; one that says nothing gets 0 unasked."""
         found = await reference(self.estimator, question, rollouts, ctx)
+        if found.text is None or found.empty:
+            return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
-        if not text or not text.strip():
-            notes.setdefault("abstained", "the reference says nothing")
-            return Marks([0.0] * len(rollouts), text, notes)
         verdicts = await gather(*(self._matches(text, question, r, ctx) for r in rollouts))
         why = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
         if why:

@@ -15,7 +15,7 @@ from math import isclose, log
 
 from cat_bench.catalog import method
 from cat_bench.plan import shuffled
-from cat_bench.types import JSON, Estimate, GroupContext, Question, Rollout
+from cat_bench.types import JSON, Estimate, GroupContext, Marks, Question, Rollout
 
 estimator_named = lru_cache(method)
 """The method of that name; raises UnknownName."""
@@ -27,6 +27,16 @@ class Reference:
 
     text: str | None
     notes: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing that a rollout could be held against."""
+        return not self.text or not self.text.strip()
+
+    def rewards_nobody(self, size: int) -> Marks:
+        """What an empty reference leaves of a group of that size."""
+        told = {"abstained": "the reference says nothing", **self.notes}
+        return Marks([0.0] * size, self.text, told)
 
 
 async def reference(

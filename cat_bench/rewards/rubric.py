@@ -78,10 +78,9 @@ class SelfProposed:
     ) -> Marks:
         """Shares of yes; notes hold the `rubric`, what was `proposed`, and `met` by rollout."""
         found = await reference(self.estimator, question, rollouts, ctx)
+        if found.text is None or found.empty:
+            return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
-        if not text or not text.strip():
-            notes.setdefault("abstained", "the reference says nothing")
-            return Marks([0.0] * len(rollouts), text, notes)
         key = (PROMPT, text, self.criteria, self.most, self.attempts)
         checklist = await ctx.once(key, lambda lent: self._proposed(text, lent))
         if isinstance(checklist, Undecided):
