@@ -14,14 +14,14 @@ import argparse
 import csv
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
+
+from tests.benchmarks.child import measured
 
 TASK = """\
 version: 1
@@ -73,23 +73,6 @@ def prepare(folder: Path, questions: int) -> None:
     (folder / "model.py").write_text(MODEL)
 
 
-def step(folder: Path, *arguments: str) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and peak memory in MB of one command."""
-    place = {"CAT_BENCH_CACHE": str(folder / "cache.sqlite"), "CAT_BENCH_RESULTS": str(folder)}
-    started = time.perf_counter()
-    with (folder / "said.txt").open("w") as said:
-        command = [sys.executable, "-c", CHILD, *arguments]
-        child = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **place}, stdout=said, stderr=said
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit((folder / "said.txt").read_text())
-    seconds, cpu = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
-    return seconds, cpu, usage.ru_maxrss / 1024
-
-
 def measure(questions: int, rollouts: int) -> dict[str, Any]:
     """One configuration, all steps."""
     with tempfile.TemporaryDirectory() as made:
@@ -105,23 +88,23 @@ def measure(questions: int, rollouts: int) -> dict[str, Any]:
             METHODS,
         )
         run += ("--pool", str(rollouts), "--n", budgets)
-        whole = step(folder, *run, "--out", "whole")
+        whole = measured(folder, "-c", CHILD, *run, "--out", "whole")
         size = sum(path.stat().st_size for path in folder.glob("cache.sqlite*")) / 2**20
-        again = step(folder, *run, "--out", "whole")
-        report = step(folder, "report", "whole")
+        again = measured(folder, "-c", CHILD, *run, "--out", "whole")
+        report = measured(folder, "-c", CHILD, "report", "whole")
         (folder / "cache.sqlite").unlink()
-        step(folder, *run, "--out", "half", "--limit", str(questions // 2))
-        resumed = step(folder, *run, "--out", "resumed")
+        measured(folder, "-c", CHILD, *run, "--out", "half", "--limit", str(questions // 2))
+        resumed = measured(folder, "-c", CHILD, *run, "--out", "resumed")
     steps = {"run": whole, "again": again, "resume": resumed, "report": report}
     return {
         "questions": questions,
         "rollouts": rollouts,
-        **{f"{name} s": step[0] for name, step in steps.items()},
-        **{f"{name} CPU": step[1] for name, step in steps.items()},
+        **{f"{name} s": step["s"] for name, step in steps.items()},
+        **{f"{name} CPU": step["CPU"] for name, step in steps.items()},
         "cache MB": size,
-        "run MB": whole[2],
-        "again MB": again[2],
-        "report MB": report[2],
+        "run MB": whole["MB"],
+        "again MB": again["MB"],
+        "report MB": report["MB"],
         "load": os.getloadavg()[0],
     }
 

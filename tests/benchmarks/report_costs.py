@@ -25,10 +25,8 @@ import argparse
 import csv
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +44,7 @@ from cat_bench.estimators import (
 from cat_bench.intervals import mean_interval, paired_difference
 from cat_bench.results import read_rollouts
 from cat_bench.types import FloatArray
+from tests.benchmarks.child import measured
 
 TASK = """\
 version: 1
@@ -181,26 +180,6 @@ def prepare(folder: Path, questions: int) -> None:
     (folder / "model.py").write_text(MODEL)
 
 
-def step(folder: Path, *command: str) -> dict[str, float]:
-    """Seconds, CPU seconds and peak memory in MB of one command."""
-    place = {"CAT_BENCH_CACHE": str(folder / "cache.sqlite"), "CAT_BENCH_RESULTS": str(folder)}
-    started = time.perf_counter()
-    with (folder / "said.txt").open("w") as said:
-        child = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=folder,
-            env={**os.environ, **place},
-            stdout=said,
-            stderr=said,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit((folder / "said.txt").read_text())
-    cpu = usage.ru_utime + usage.ru_stime
-    return {"s": time.perf_counter() - started, "CPU": cpu, "MB": usage.ru_maxrss / 1024}
-
-
 def measure(questions: int, rollouts: int, *, peers: bool) -> Iterator[dict[str, Any]]:
     """What each command takes at this size, and with `peers` what each of them does."""
     with tempfile.TemporaryDirectory() as made:
@@ -211,14 +190,16 @@ def measure(questions: int, rollouts: int, *, peers: bool) -> Iterator[dict[str,
         run += ["--pool", str(rollouts), "--n", sizes, "--draws", "2", "--out", "whole"]
         commands = {"run": run, "again": run, "page": ["report", "whole", "--html"]}
         for name, command in commands.items():
-            yield _row(questions, rollouts, name, step(folder, "-c", CHILD, *command))
+            yield _row(questions, rollouts, name, measured(folder, "-c", CHILD, *command))
         rows = len((folder / "whole" / "page.html").read_bytes()) / 2**20
         yield _row(questions, rollouts, "page's size", {"MB": rows})
         for name in PEERS if peers else ():
-            found = step(folder, str(Path(__file__).resolve()), "--peer", name, "--run", "whole")
+            found = measured(
+                folder, str(Path(__file__).resolve()), "--peer", name, "--run", "whole"
+            )
             yield _row(questions, rollouts, name, found)
         if peers:
-            yield _row(questions, rollouts, "imports", step(folder, __file__, "--peer", "none"))
+            yield _row(questions, rollouts, "imports", measured(folder, __file__, "--peer", "none"))
 
 
 def _row(questions: int, rollouts: int, what: str, found: Mapping[str, float]) -> dict[str, Any]:

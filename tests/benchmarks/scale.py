@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tests import postgresql
+from tests.benchmarks.child import measured
 
 TASK = """\
 version: 1
@@ -84,26 +83,6 @@ def prepare(folder: Path, questions: int) -> None:
     (folder / "model.py").write_text(MODEL)
 
 
-def step(folder: Path, cache: str, *arguments: str) -> dict[str, float]:
-    """Seconds, CPU seconds and peak memory in MB of one command."""
-    place = {"CAT_BENCH_CACHE": cache, "CAT_BENCH_RESULTS": str(folder)}
-    started = time.perf_counter()
-    with (folder / "said.txt").open("w") as said:
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *arguments],
-            cwd=folder,
-            env={**os.environ, **place},
-            stdout=said,
-            stderr=said,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit((folder / "said.txt").read_text())
-    cpu = usage.ru_utime + usage.ru_stime
-    return {"s": time.perf_counter() - started, "CPU": cpu, "MB": usage.ru_maxrss / 1024}
-
-
 def measure(
     questions: int, rollouts: int, kind: str, *, methods: str, steps: Sequence[str]
 ) -> dict[str, Any]:
@@ -115,7 +94,7 @@ def measure(
         run += ["--pool", str(rollouts), "--n", "1,4,16", "--shard", "1/1", "--out", "run"]
         before = os.getloadavg()[0]
         words = {"fill": run, "again": run, "report": ["report", "run"]}
-        done = {name: step(folder, cache, *words[name]) for name in steps}
+        done = {name: measured(folder, "-c", CHILD, *words[name], cache=cache) for name in steps}
         size = sum(path.stat().st_size for path in (folder / "run").glob("*.parquet"))
         held = sum(path.stat().st_size for path in folder.glob("cache.sqlite*"))
     rows = questions * rollouts
