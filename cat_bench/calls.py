@@ -109,11 +109,11 @@ class Failure:
     retry_after: float | None = None
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the same request may well succeed a little later."""
         return not self.permanent and self.kind not in {"auth", "offline", "bad_request"}
 
     @property
-    def pressed(self) -> bool:
+    def rate_limited(self) -> bool:
         """Whether the server asks to be left alone: by a 429, or by a 503 with Retry-After."""
         return self.kind == "rate_limit" or self.retry_after is not None

@@ -80,7 +80,7 @@ class Flow:
         """
         results = list(await self._sent(request, send, tokens))
         for attempt in range(self.limits.retries):
-            again = [i for i, r in enumerate(results) if isinstance(r, Failure) and r.passing]
+            again = [i for i, r in enumerate(results) if isinstance(r, Failure) and r.retryable]
             if not again or self.gate.closed:
                 break
             await asyncio.sleep(self._delay(attempt))
@@ -123,7 +123,7 @@ class Flow:
 
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
         """Move the level by what came back."""
-        refused = [r for r in results if isinstance(r, Failure) and r.pressed]
+        refused = [r for r in results if isinstance(r, Failure) and r.rate_limited]
         if refused:
             asked = max(failure.retry_after or 0.0 for failure in refused)
             self.pace.fall(started=started, now=now, pause=asked)

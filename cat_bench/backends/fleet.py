@@ -93,7 +93,7 @@ class Fleet:
         self, server: _Server, answer: JSON | Failure, *, started: float, now: float
     ) -> None:
         kind = answer.kind if isinstance(answer, Failure) else None
-        if isinstance(answer, Failure) and answer.pressed:
+        if isinstance(answer, Failure) and answer.rate_limited:
             server.pace.fall(started=started, now=now, pause=answer.retry_after or 0.0)
         elif kind not in BROKEN:
             server.answered += 1

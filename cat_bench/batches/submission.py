@@ -87,7 +87,9 @@ async def _tried(ready: Opened, taken: Collection[tuple[str, int]]) -> None:
             some = left[: policy.model.backend.choices]
             drawn = await policy.model.draw(sample.question.messages, some, policy.sampling)
             for result in drawn.values():
-                if isinstance(result, Failure) and (result.passing or result.kind in OUT_OF_REACH):
+                if isinstance(result, Failure) and (
+                    result.retryable or result.kind in OUT_OF_REACH
+                ):
                     raise ModelError(f"no batch is sent, a first request failed: {result.message}")
             return
 

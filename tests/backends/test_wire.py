@@ -161,11 +161,11 @@ def test_a_long_error_is_cut_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "pressed"),
+    ("status", "headers", "limited"),
     [(429, {}, True), (503, {"Retry-After": "7"}, True), (503, {}, False), (400, {}, False)],
 )
-def test_who_asks_to_be_left_alone(status: int, headers: dict[str, str], pressed: bool) -> None:
-    assert wire.failure(status, headers, b"busy").pressed is pressed
+def test_who_asks_to_be_left_alone(status: int, headers: dict[str, str], limited: bool) -> None:
+    assert wire.failure(status, headers, b"busy").rate_limited is limited
 
 
 def test_retry_after() -> None:
