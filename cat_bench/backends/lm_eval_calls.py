@@ -30,7 +30,7 @@ from cat_bench.backends import wire
 from cat_bench.backends.endpoint import MASKED_KEY
 from cat_bench.backends.hf.chat import OPEN, split
 from cat_bench.backends.hf.work import Work
-from cat_bench.backends.hf.worker import Crew
+from cat_bench.backends.hf.worker import BatchWorkers
 from cat_bench.backends.scoring import trusted
 from cat_bench.errors import NotAvailable
 from cat_bench.types import JSON, Failure, FloatArray, Message, Reply, Usage
@@ -94,7 +94,7 @@ class Here:
         self.scores = isinstance(lm, TemplateLM) and tokenizer is not None
         takes = inspect.signature(lm.generate_until).parameters
         self._quiet = {"disable_tqdm": True} if "disable_tqdm" in takes else {}
-        self._worker = Crew(self._run, rows=batch, tokens=batch)
+        self._worker = BatchWorkers(self._run, rows=batch, tokens=batch)
 
     async def generate(
         self, prompt: str, parameters: Mapping[str, JSON], seeds: Sequence[int]

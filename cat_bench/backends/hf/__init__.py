@@ -32,7 +32,7 @@ from cat_bench.backends.hf.loading import (
     stated,
 )
 from cat_bench.backends.hf.work import Draw, Passage
-from cat_bench.backends.hf.worker import Crew
+from cat_bench.backends.hf.worker import BatchWorkers
 from cat_bench.errors import ModelError
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
@@ -43,7 +43,7 @@ class Running:
 
     checkpoint: Checkpoint
     chat: Chat
-    crew: Crew
+    workers: BatchWorkers
     vocabulary: int
 
     @classmethod
@@ -54,12 +54,12 @@ class Running:
         loaded = load()
         from cat_bench.backends.hf.decoding import Engine, division
 
-        workers, each = division(loaded.model, threads)
+        side_by_side, each = division(loaded.model, threads)
         engine = Engine(loaded.model, loaded.ends, each)
         return cls(
             checkpoint=loaded,
             chat=Chat(loaded.tokenizer, loaded.served_by),
-            crew=Crew(engine.run, rows=batch, tokens=tokens, threads=workers),
+            workers=BatchWorkers(engine.run, rows=batch, tokens=tokens, threads=side_by_side),
             vocabulary=loaded.model.config.get_text_config().vocab_size,
         )
 
@@ -150,7 +150,7 @@ class HuggingFace:
         draws = await asyncio.to_thread(self._draws, request)
         if isinstance(draws, Failure):
             return [draws] * len(request.seeds)
-        self._running.crew.submit(draws)
+        self._running.workers.submit(draws)
         return await asyncio.gather(*(asyncio.wrap_future(draw.future) for draw in draws))
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
@@ -163,14 +163,14 @@ class HuggingFace:
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):
             return passage
-        self._running.crew.submit([passage])
+        self._running.workers.submit([passage])
         return await asyncio.wrap_future(passage.future)
 
     async def close(self) -> None:
         """End the threads; what is under way fails."""
         self._closed = True
         if self._loaded is not None:
-            await asyncio.to_thread(self._loaded.crew.close)
+            await asyncio.to_thread(self._loaded.workers.close)
 
     def _draws(self, request: Request) -> list[Draw] | Failure:
         sampling = request.sampling.over(self._sampling)

@@ -23,7 +23,7 @@ CLOSED = Failure("server", "the model was closed before it had finished")
 Row: TypeAlias = Work[Any]
 
 
-class Crew:
+class BatchWorkers:
     """Runs batches of at most `rows` rows and `tokens` tokens of cost by `run`, until `close`.
 
     `run` settles each row, or raises MemoryError to get the batch again in halves; the budget is

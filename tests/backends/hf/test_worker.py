@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from cat_bench.backends.hf.work import Work
-from cat_bench.backends.hf.worker import Crew, picked
+from cat_bench.backends.hf.worker import BatchWorkers, picked
 from cat_bench.types import Failure
 
 
@@ -37,16 +37,16 @@ Run = Callable[[Sequence[Work[int]]], None]
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Run], Crew]]:
-    crews: list[Crew] = []
+def start() -> Iterator[Callable[[Run], BatchWorkers]]:
+    started_workers: list[BatchWorkers] = []
 
-    def started(run: Run) -> Crew:
-        crews.append(Crew(run, rows=8, tokens=1000))
-        return crews[-1]
+    def started(run: Run) -> BatchWorkers:
+        started_workers.append(BatchWorkers(run, rows=8, tokens=1000))
+        return started_workers[-1]
 
     yield started
-    for crew in crews:
-        crew.close()
+    for workers in started_workers:
+        workers.close()
 
 
 def answer(batch: Sequence[Work[int]]) -> None:
@@ -86,16 +86,16 @@ def test_idle_threads_share_what_waits() -> None:
         sizes.append(len(batch))
         answer(batch)
 
-    crew = Crew(run, rows=100, tokens=10_000, threads=2)
+    workers = BatchWorkers(run, rows=100, tokens=10_000, threads=2)
     items = [item(cost) for cost in range(1, 13)]
-    crew.submit(items)
+    workers.submit(items)
     assert results(items) == list(range(1, 13))
-    crew.close()
+    workers.close()
     assert sizes == [6, 6]
 
 
 def test_a_batch_that_does_not_fit_the_memory_is_halved(
-    start: Callable[[Run], Crew],
+    start: Callable[[Run], BatchWorkers],
 ) -> None:
     sizes: list[int] = []
 
@@ -113,7 +113,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
     assert max(sizes[1:]) <= 4
 
 
-def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], Crew]) -> None:
+def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], BatchWorkers]) -> None:
     def run(batch: Sequence[Work[int]]) -> None:
         if any(len(row.prompt) > 5 for row in batch):
             raise MemoryError("full")
@@ -128,23 +128,23 @@ def test_one_row_that_does_not_fit_is_a_failure(start: Callable[[Run], Crew]) ->
 
 
 def test_an_error_fails_its_batch_and_the_thread_lives_on(
-    start: Callable[[Run], Crew],
+    start: Callable[[Run], BatchWorkers],
 ) -> None:
     def run(batch: Sequence[Work[int]]) -> None:
         if isinstance(batch[0], Item) and batch[0].kind == "bad":
             raise ZeroDivisionError("oh")
         answer(batch)
 
-    crew = start(run)
+    workers = start(run)
     bad = [item(1, "bad"), item(2, "bad")]
-    crew.submit(bad)
+    workers.submit(bad)
     assert results(bad) == [Failure("server", "ZeroDivisionError: oh")] * 2
     good = item(7)
-    crew.submit([good])
+    workers.submit([good])
     assert results([good]) == [7]
 
 
-def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], Crew]) -> None:
+def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], BatchWorkers]) -> None:
     entered, go = threading.Event(), threading.Event()
     seen: list[Work[int]] = []
 
@@ -154,11 +154,11 @@ def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], Crew]) -> No
         assert go.wait(10)
         answer(batch)
 
-    crew = start(run)
+    workers = start(run)
     first, left, last = item(1), item(2), item(3)
-    crew.submit([first])
+    workers.submit([first])
     assert entered.wait(10)
-    crew.submit([left, last])
+    workers.submit([left, last])
     left.future.cancel()
     go.set()
     assert results([first, last]) == [1, 3]
