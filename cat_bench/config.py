@@ -27,7 +27,8 @@ class RunConfig(BaseModel):
     """What to run: the fields of a `run.yaml`, and the options of `cat-bench run`.
 
     `sampling` holds, for each role, fields of `Sampling`. `deadline` is in seconds a request;
-    `budget_cost` is in the currency of the price file `prices`; `parallel.crew` reads `parallel`.
+    `budget_cost` is in the currency of the price file `prices`; `parallel` is read by
+    `parallel.open_executor`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

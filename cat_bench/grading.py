@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.scorers.elsewhere import Elsewhere, Portable
 from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
 
@@ -19,7 +19,7 @@ class Grader:
 
     `asks` says which model decides its scores, and how it is asked, if one does. A grader that does
     not `remember` reads the memory and adds nothing to it; one that does not `recall` grades anew.
-    A `crew` does the work of a scorer that can leave this process.
+    An `executor` does the work of a scorer that can leave this process.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class Grader:
         asks: JSON = None,
         remembers: bool = True,
         recalls: bool = True,
-        crew: Crew | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.scorer = scorer
         self.version = scorer.version
         self.graded = bool(getattr(scorer, "graded", False))
         self._identity = f"{_named(scorer)} {self.version}" + (f" {_digest(asks)}" if asks else "")
-        away = Elsewhere(scorer, crew) if crew and isinstance(scorer, Portable) else None
-        self._hands: Scorer = away or scorer
+        away = Elsewhere(scorer, executor) if executor and isinstance(scorer, Portable) else None
+        self._active: Scorer = away or scorer
         self.answers = away or (scorer if isinstance(scorer, AnswerScorer) else None)
         self._cache = cache
         self._remembers = remembers
@@ -62,7 +62,7 @@ class Grader:
     ) -> dict[str, Score]:
         """The scorer's word on each text; where it breaks, none of them is scored."""
         try:
-            return dict(zip(texts, await self._hands.score(sample, texts, ctx), strict=True))
+            return dict(zip(texts, await self._active.score(sample, texts, ctx), strict=True))
         except CatBenchError:
             raise
         except Exception as error:  # noqa: BLE001 - a scorer's bug is these scores' reason

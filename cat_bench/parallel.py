@@ -1,7 +1,7 @@
 """Work in other processes, by joblib: on this machine (loky), on a Dask cluster, on a Ray cluster.
 
-    with crew("dask:tcp://scheduler:8786") as hands:
-        hands.map(function, items)
+    with open_executor("dask:tcp://scheduler:8786") as executor:
+        executor.map(function, items)
 
 Functions travel by name and items by value, so what comes back is what this process would have
 computed; the package must be installed where they go, in the same version. Dask and Ray are
@@ -47,8 +47,8 @@ class _Job:
     answer: asyncio.Future[Any]
 
 
-class Crew:
-    """`size` processes elsewhere, reached through joblib's `Parallel`. Made by `crew`."""
+class Executor:
+    """`size` processes elsewhere, reached through joblib's `Parallel`. Made by `open_executor`."""
 
     def __init__(self, name: str, size: int, backend: str, **options: Any) -> None:
         from joblib import Parallel, parallel_config
@@ -131,7 +131,7 @@ def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
 
 
 @contextmanager
-def crew(spec: str | int | None) -> Iterator[Crew | None]:
+def open_executor(spec: str | int | None) -> Iterator[Executor | None]:
     """The processes that `spec` names: N, dask:ADDRESS or ray:ADDRESS; None for this one alone.
 
     `ray:local` starts Ray here and ends it again. Raises UsageError where the words are off, a
@@ -145,7 +145,7 @@ def crew(spec: str | int | None) -> Iterator[Crew | None]:
         if kind in ("dask", "ray") and address:
             opened = stack.enter_context((_dask if kind == "dask" else _ray)(address))
         elif re.fullmatch(r"[1-9]\d*", kind) and not address:
-            opened = Crew(f"{kind} processes", int(kind), "loky")
+            opened = Executor(f"{kind} processes", int(kind), "loky")
         else:
             raise UsageError(
                 f"--parallel {spec} should be a number of processes, dask:ADDRESS or ray:ADDRESS."
@@ -155,7 +155,7 @@ def crew(spec: str | int | None) -> Iterator[Crew | None]:
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[Crew]:
+def _dask(address: str) -> Iterator[Executor]:
     distributed = _imported("dask", "distributed")
     spec = f"--parallel dask:{address}"
     try:
@@ -170,11 +170,11 @@ def _dask(address: str) -> Iterator[Crew]:
             client.get_versions(check=True)
         except ValueError as error:
             raise _mismatch(spec, error) from error
-        yield Crew(f"dask:{address}", size, "dask", client=client)
+        yield Executor(f"dask:{address}", size, "dask", client=client)
 
 
 @contextmanager
-def _ray(address: str) -> Iterator[Crew]:
+def _ray(address: str) -> Iterator[Executor]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray, joined = _imported("ray", "ray"), _imported("ray", "ray.util.joblib")
     spec = f"--parallel ray:{address}"
@@ -189,7 +189,7 @@ def _ray(address: str) -> Iterator[Crew]:
         raise _unreachable(spec, "Ray", error, TOKEN) from error
     try:
         joined.register_ray()
-        yield Crew(f"ray:{address}", int(ray.cluster_resources().get("CPU", 1)), "ray")
+        yield Executor(f"ray:{address}", int(ray.cluster_resources().get("CPU", 1)), "ray")
     finally:
         ray.shutdown()
 

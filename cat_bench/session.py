@@ -34,7 +34,7 @@ from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
 from cat_bench.grading import Grader
 from cat_bench.model import Meter
-from cat_bench.parallel import crew
+from cat_bench.parallel import open_executor
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
@@ -147,17 +147,17 @@ async def opened(
         record = plan_record(
             named, task=task, roles=roles, methods=methods, settings=settings, asks=asks
         )
-        hands = held.enter_context(crew(None if planning else config.parallel))
+        executor = held.enter_context(open_executor(None if planning else config.parallel))
         grader = Grader(
             task.scorer,
             cache,
             asks=[asks, config.label] if asks else None,
             remembers=not planning,
             recalls=not (judged and stage.served),
-            crew=hands,
+            executor=executor,
         )
         census = Census(unavailable=_unavailable(methods, task, roles))
-        window = max(WINDOW, PER_PROCESS * hands.size) if hands else WINDOW
+        window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
         ready = Opened(bench, survey, record, company.meters, samples, cache, config.label)
         if not (planning or ordering or config.offline):

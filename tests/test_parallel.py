@@ -22,7 +22,7 @@ import pytest
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError, UsageError
 from cat_bench.grading import Grader
-from cat_bench.parallel import Crew, crew
+from cat_bench.parallel import Executor, open_executor
 from cat_bench.report.values import Values
 from cat_bench.results import read_rollouts, read_scores
 from cat_bench.scorers.math_equal import MathEqual
@@ -64,8 +64,8 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             address = f"dask:{json.loads(file.read_text())['address']}"
             for _ in range(600):
                 try:
-                    with crew(address) as hands:
-                        if hands and hands.size == 2:
+                    with open_executor(address) as executor:
+                        if executor and executor.size == 2:
                             break
                 except UsageError:
                     time.sleep(0.1)
@@ -78,9 +78,11 @@ def spec(request: pytest.FixtureRequest) -> str:
     return name if name.isdigit() else str(request.getfixturevalue(name))
 
 
-async def graded(cache: Cache, hands: Crew | None) -> tuple[list[dict[str, Score]], list[object]]:
+async def graded(
+    cache: Cache, executor: Executor | None
+) -> tuple[list[dict[str, Score]], list[object]]:
     """Scores against several targets, and the partition of all answers."""
-    grader = Grader(MathEqual(timeout=1), cache, crew=hands)
+    grader = Grader(MathEqual(timeout=1), cache, executor=executor)
     texts = [rf"so \boxed{{{answer}}}" for answer in ANSWERS]
     scores = []
     for target in ("0.5", "x + 1", "2,1"):
@@ -94,8 +96,8 @@ async def test_grading_elsewhere_is_grading_here(spec: str, tmp_path: Path) -> N
     with Cache(tmp_path / "here.sqlite") as cache:
         here = await graded(cache, None)
     with Cache(tmp_path / "there.sqlite") as cache:
-        with crew(spec) as hands:
-            there = await graded(cache, hands)
+        with open_executor(spec) as executor:
+            there = await graded(cache, executor)
         assert await graded(cache, None) == here
     assert there == here
     late = here[0][0][rf"so \boxed{{{TOWER}}}"]
@@ -114,13 +116,13 @@ def values() -> Values:
 def test_resampling_elsewhere_is_resampling_here(spec: str) -> None:
     here, there = values(), values()
     pairs = [(a, b) for a in here.columns for b in here.columns if a != b]
-    with crew(spec) as hands:
-        there.resample(((a, there.columns[b]) for a, b in pairs), hands)
+    with open_executor(spec) as executor:
+        there.resample(((a, there.columns[b]) for a, b in pairs), executor)
         assert len(there.known) == 6
-        assert hands
-        assert hands.map(math.sqrt, [4.0, 9.0, 16.0]) == [2, 3, 4]
+        assert executor
+        assert executor.map(math.sqrt, [4.0, 9.0, 16.0]) == [2, 3, 4]
         with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
-            hands.map(math.sqrt, [4.0, -1.0])
+            executor.map(math.sqrt, [4.0, -1.0])
     assert [there.difference(*pair) for pair in pairs] == [here.difference(*pair) for pair in pairs]
     assert there.difference(*pairs[0], level=0.5) == here.difference(*pairs[0], level=0.5)
 
@@ -129,8 +131,8 @@ async def test_versions_that_differ_are_not_believed(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = Sample(Question("q", (), "?"), "1")
-    with crew(2) as hands:
-        grader = Grader(MathEqual(), cache, crew=hands)
+    with open_executor(2) as executor:
+        grader = Grader(MathEqual(), cache, executor=executor)
         assert (await grader.scores(sample, [r"\boxed{1}"], NOBODY))[r"\boxed{1}"].value == 1
         monkeypatch.setattr("cat_bench.scorers.math_equal._VERSION", "0")
         with pytest.raises(CatBenchError, match=r"grades with math_equal 1.*math_equal 0"):
@@ -149,20 +151,23 @@ async def test_versions_that_differ_are_not_believed(
     ],
 )
 def test_what_cannot_be_reached(spec: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message), crew(spec):
+    with pytest.raises(UsageError, match=message), open_executor(spec):
         pass
 
 
 @pytest.mark.parametrize(("spec", "module"), [("dask:x:1", "distributed"), ("ray:x:1", "ray")])
 def test_a_package_that_is_missing(spec: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UsageError, match=r"not installed.*pip install 'cat-bench\["), crew(spec):
+    with (
+        pytest.raises(UsageError, match=r"not installed.*pip install 'cat-bench\["),
+        open_executor(spec),
+    ):
         pass
 
 
 def test_nobody_else_is_asked_by_default() -> None:
-    with crew(None) as hands:
-        assert hands is None
+    with open_executor(None) as executor:
+        assert executor is None
 
 
 @pytest.fixture

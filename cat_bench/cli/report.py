@@ -45,12 +45,12 @@ def report(
     """Write the tables and figures into the folder RUN; print the main table."""
     from cat_bench import report as reports
     from cat_bench.costs import read_prices
-    from cat_bench.parallel import crew
+    from cat_bench.parallel import open_executor
     from cat_bench.report.compute import Rates
 
     rates = Rates(parameters, read_prices(prices) if prices else None)
-    with crew(parallel) as hands:
-        written = reports.write(folder, reference=reference, rates=rates, hands=hands)
+    with open_executor(parallel) as executor:
+        written = reports.write(folder, reference=reference, rates=rates, executor=executor)
     if html:
         from cat_bench.report.webpage import write_page
 

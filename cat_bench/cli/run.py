@@ -14,7 +14,7 @@ from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
 from cat_bench.flow import Gate
-from cat_bench.parallel import crew
+from cat_bench.parallel import open_executor
 from cat_bench.session import Outcome
 from cat_bench.session import run as run_session
 from cat_bench.types import JSON
@@ -64,8 +64,8 @@ def _report(config: RunConfig, outcome: Outcome) -> None:
     """Write the run's tables, figures and checklists, and print what a terminal shows of them."""
     from cat_bench import claims, report
 
-    with crew(config.parallel) as hands:
-        report.write(outcome.folder, hands=hands)
+    with open_executor(config.parallel) as executor:
+        report.write(outcome.folder, executor=executor)
     click.echo(report.in_short(outcome.folder))
     for name in claims.applicable(outcome.folder):
         listed = claims.read(name)

@@ -47,7 +47,7 @@ class _Again:
 
 
 async def check(board: Path, *, parallel: str | None = None) -> AsyncIterator[Finding]:
-    """One finding per row, in the order of the file; `parallel` as in `parallel.crew`.
+    """One finding per row, in the order of the file; `parallel` as in `open_executor`.
 
     Raises DataError where it is none.
     """

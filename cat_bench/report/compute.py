@@ -18,7 +18,7 @@ import pandas as pd
 
 from cat_bench.costs import ROLES, Price, flops, price_of
 from cat_bench.intervals import Difference, Interval, quotient
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.report.cells import (
     cell,
     interval,
@@ -102,7 +102,7 @@ def compute(
     *,
     reference: str | None = None,
     rates: Rates | None = None,
-    hands: Crew | None = None,
+    executor: Executor | None = None,
 ) -> pd.DataFrame:
     """One row per method × n with `COMPUTE_COLUMNS`, further n included where they are free.
 
@@ -116,8 +116,8 @@ def compute(
       that, with interval, p and how many questions would settle it; empty where the reference's
       curve does not reach. `shared_...`: the same at equal `shared_tokens`.
 
-    `hands` do the resampling. Raises DataError, UnknownName, and UsageError where a model has no
-    price.
+    `executor` does the resampling. Raises DataError, UnknownName, and UsageError where a model has
+    no price.
     """
     record = read_record(folder)
     values, totals = read_values(folder, beyond=True)
@@ -129,7 +129,7 @@ def compute(
     kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
     order = {name: index for index, name in enumerate(kinds)}
     compared = [k for k in values.columns if k[0] != base and kinds.get(k[0]) != FRAME]
-    values.resample(_matches(compared, curves, table), hands)
+    values.resample(_matches(compared, curves, table), executor)
     rows = []
     for key in sorted(values.columns, key=lambda k: (order.get(k[0], len(order)), k)):
         method, n = key

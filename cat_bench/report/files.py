@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import UsageError
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.report.compute import Rates, compute, render_compute
 from cat_bench.report.forensics import diversity, forensics
 from cat_bench.report.forensics_text import render_forensics
@@ -48,25 +48,25 @@ def write(
     *,
     reference: str | None = None,
     rates: Rates | None = None,
-    hands: Crew | None = None,
+    executor: Executor | None = None,
 ) -> list[Path]:
-    """Write the files into the run's folder, and say where they are; `hands` do the resampling.
+    """Write a run's files and return their paths; `executor` does the resampling.
 
     Raises DataError where the folder is not a run, UsageError where it cannot be written or a model
     has no price, UnknownName for a `reference` that the run lacks.
     """
-    contents = dict(_contents(folder, reference, rates, hands))
+    contents = dict(_contents(folder, reference, rates, executor))
     return [place(folder / name, data) for name, data in contents.items()]
 
 
 def _contents(
-    folder: Path, reference: str | None, rates: Rates | None, hands: Crew | None
+    folder: Path, reference: str | None, rates: Rates | None, executor: Executor | None
 ) -> Iterator[tuple[str, bytes]]:
     from cat_bench.report import charts
     from cat_bench.report.figures import curve
 
-    record, summary = read_record(folder), summarise(folder, reference=reference, hands=hands)
-    costed = compute(folder, reference=reference, rates=rates, hands=hands)
+    record, summary = read_record(folder), summarise(folder, reference=reference, executor=executor)
+    costed = compute(folder, reference=reference, rates=rates, executor=executor)
     parts = breakdown(folder)
     divided, drafts = groups(folder), forensics(folder)
     more = list(blocks(record, summary, parts, run=folder))

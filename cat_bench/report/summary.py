@@ -15,7 +15,7 @@ import pandas as pd
 from cat_bench.costs import COSTS
 from cat_bench.errors import UnknownName
 from cat_bench.intervals import Difference, holm
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.report.rubric import breakdown, extended
 from cat_bench.report.values import Key, Totals, Values, read_values
 from cat_bench.results import read_record
@@ -64,11 +64,11 @@ _TEXTS = ["task", "model", "method", "reference", "kind", "flag", "reason"]
 
 
 def summarise(
-    folder: Path, *, reference: str | None = None, hands: Crew | None = None
+    folder: Path, *, reference: str | None = None, executor: Executor | None = None
 ) -> pd.DataFrame:
     """One row per method × n of the run, with `COLUMNS`.
 
-    `reference` names what the others are compared with, as METHOD or METHOD@N. `hands` do the
+    `reference` names what the others are compared with, as METHOD or METHOD@N. `executor` does the
     resampling. Raises DataError, UnknownName where the run has no such method.
 
     - `score`, `se`, `ci_low`, `ci_high`: the mean over `questions`, its standard error and 95 %
@@ -95,7 +95,7 @@ def summarise(
     totals = _shown(read)
     base = reference_of(reference, values)
     methods = _methods(record, values)
-    values.resample(_pairs(methods, values, base=base), hands)
+    values.resample(_pairs(methods, values, base=base), executor)
     out = [row for method in methods for row in _rows(method, values, totals, base=base)]
     _correct(out)
     head = {"task": record["config"]["task"], "model": record["config"]["model"]}

@@ -25,7 +25,7 @@ from cat_bench.intervals import (
     paired_difference,
     quotient,
 )
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.results import read_record
 from cat_bench.streaming import score_parts
 from cat_bench.types import JSON, FloatArray
@@ -87,13 +87,13 @@ class Values:
         known = self.known.get(_name(pair)) if level == LEVEL else None
         return known or _resampled(pair, level=level)
 
-    def resample(self, pairs: Iterable[tuple[Key, FloatArray]], hands: Crew | None) -> None:
+    def resample(self, pairs: Iterable[tuple[Key, FloatArray]], executor: Executor | None) -> None:
         """Work out a set of differences elsewhere, together; `against` finds them."""
-        if hands is None:
+        if executor is None:
             return
         wanted = {_name(pair): pair for pair in (self._pair(*each) for each in pairs)}
         left = {name: pair for name, pair in wanted.items() if name not in self.known}
-        self.known.update(zip(left, hands.map(_resampled, list(left.values())), strict=True))
+        self.known.update(zip(left, executor.map(_resampled, list(left.values())), strict=True))
 
     def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
         """How far `of` goes from the floor to the ceiling, over the questions that have all."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeAlias, cast, runtime_checkable
 
 from cat_bench.errors import CatBenchError
-from cat_bench.parallel import Crew
+from cat_bench.parallel import Executor
 from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score
 
 
@@ -46,11 +46,11 @@ _Outcome: TypeAlias = tuple[str, JSON | _Broken]
 
 
 class Elsewhere:
-    """`scorer`, its work done by a crew."""
+    """`scorer`, its work done in other processes by an executor."""
 
-    def __init__(self, scorer: Portable, crew: Crew) -> None:
+    def __init__(self, scorer: Portable, executor: Executor) -> None:
         self._scorer = scorer.apart()
-        self._crew = crew
+        self._executor = executor
 
     @property
     def version(self) -> str:
@@ -73,10 +73,10 @@ class Elsewhere:
         return [None if answer is None else next(labels) for answer in answers]
 
     async def _done(self, work: _Work) -> JSON:
-        version, outcome = await self._crew.ask(graded, work)
+        version, outcome = await self._executor.ask(graded, work)
         if version != self.version:
             raise CatBenchError(
-                f"a process of {self._crew.name} grades with {version}, this one with "
+                f"a process of {self._executor.name} grades with {version}, this one with "
                 f"{self.version}: install the same versions on both sides."
             )
         if isinstance(outcome, _Broken):

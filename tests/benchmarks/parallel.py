@@ -28,7 +28,7 @@ from typing import Any, cast
 
 from tabulate import tabulate
 
-from cat_bench.parallel import crew
+from cat_bench.parallel import open_executor
 from cat_bench.scorers.elsewhere import Elsewhere
 from cat_bench.scorers.math_equal import MathEqual
 from cat_bench.types import AnswerScorer, Context, Question, Sample
@@ -65,11 +65,11 @@ def one(way: str, spec: str | None, questions: int, rollouts: int) -> dict[str, 
     """One way, in this process."""
     work = list(samples(questions + 2, rollouts))
     begun = time.perf_counter()
-    with crew(spec) as hands:
+    with open_executor(spec) as executor:
         scorer = MathEqual(workers=int(way[-1]))
 
         async def both() -> tuple[float, float, float]:
-            used: AnswerScorer = Elsewhere(scorer, hands) if hands else scorer
+            used: AnswerScorer = Elsewhere(scorer, executor) if executor else scorer
             await score(used, work[questions:])
             started = time.perf_counter()
             total = await score(used, work[:questions])
