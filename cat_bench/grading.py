@@ -10,7 +10,7 @@ from hashlib import sha256
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.parallel import Executor
-from cat_bench.scorers.elsewhere import Elsewhere, Portable
+from cat_bench.scorers.remote import Portable, RemoteScorer
 from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
 
 
@@ -36,9 +36,11 @@ class Grader:
         self.version = scorer.version
         self.graded = bool(getattr(scorer, "graded", False))
         self._identity = f"{_named(scorer)} {self.version}" + (f" {_digest(asks)}" if asks else "")
-        away = Elsewhere(scorer, executor) if executor and isinstance(scorer, Portable) else None
-        self._active: Scorer = away or scorer
-        self.answers = away or (scorer if isinstance(scorer, AnswerScorer) else None)
+        remote = (
+            RemoteScorer(scorer, executor) if executor and isinstance(scorer, Portable) else None
+        )
+        self._active: Scorer = remote or scorer
+        self.answers = remote or (scorer if isinstance(scorer, AnswerScorer) else None)
         self._cache = cache
         self._remembers = remembers
         self._recalls = recalls

@@ -71,7 +71,7 @@ class Draw:
         return {MAJORITY: led, MINORITY: somebody * (1 - led), NOBODY: (not somebody) * (1 - led)}
 
     @property
-    def apart(self) -> float:
+    def for_worker(self) -> float:
         """How far this is another answer than the majority's: 0, 1, or part of it where tied."""
         leaders = self.leaders
         return 1 - (self.cluster in leaders) / len(leaders) if leaders else 0.0

@@ -83,8 +83,8 @@ class MathEqual:
         labels = await self._relation.partition(given)
         return [None if answer is None else labels.get(answer) for answer in answers]
 
-    def apart(self) -> MathEqual:
-        """The same with one grading process: one of many processes has it so."""
+    def for_worker(self) -> MathEqual:
+        """The same scorer with a single grading process, for one of many processes."""
         return replace(self, workers=1)
 
     async def _grade(self, gold: str, answer: str | None) -> Score:

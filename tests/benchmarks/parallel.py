@@ -29,8 +29,8 @@ from typing import Any, cast
 from tabulate import tabulate
 
 from cat_bench.parallel import open_executor
-from cat_bench.scorers.elsewhere import Elsewhere
 from cat_bench.scorers.math_equal import MathEqual
+from cat_bench.scorers.remote import RemoteScorer
 from cat_bench.types import AnswerScorer, Context, Question, Sample
 
 BIN = Path(sys.executable).parent
@@ -69,7 +69,7 @@ def one(way: str, spec: str | None, questions: int, rollouts: int) -> dict[str, 
         scorer = MathEqual(workers=int(way[-1]))
 
         async def both() -> tuple[float, float, float]:
-            used: AnswerScorer = Elsewhere(scorer, executor) if executor else scorer
+            used: AnswerScorer = RemoteScorer(scorer, executor) if executor else scorer
             await score(used, work[questions:])
             started = time.perf_counter()
             total = await score(used, work[:questions])

@@ -1,7 +1,7 @@
-"""A scorer that works in other processes, word for word as it would here.
+"""A scorer whose work is done in other processes, with the results that this one would give.
 
-Each of those processes keeps a grading worker of its own, and so the hard end of every expression
-that overruns. Its version names the libraries that decide; where they differ, nothing is believed.
+Each process keeps a grading worker of its own, which is killed when an expression overruns. The
+scorer's version names the libraries that decide verdicts; a process with another version is refused.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score
 
 @runtime_checkable
 class Portable(AnswerScorer, Protocol):
-    """An answer scorer that asks no model and can be pickled: it may work anywhere."""
+    """An answer scorer that asks no model and can be pickled, so that any process can run it."""
 
-    def apart(self) -> Self:
-        """The scorer as one of many processes has it: it takes no more than one core."""
+    def for_worker(self) -> Self:
+        """The same scorer for one of many processes: it uses at most one core."""
         ...
 
 
@@ -36,7 +36,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
-    """Why there is no result; `ours`: because of a CatBenchError."""
+    """Why there is no result; `ours`: the error was a CatBenchError."""
 
     message: str
     ours: bool
@@ -45,11 +45,11 @@ class _Broken:
 _Outcome: TypeAlias = tuple[str, JSON | _Broken]
 
 
-class Elsewhere:
-    """`scorer`, its work done in other processes by an executor."""
+class RemoteScorer:
+    """`scorer`, run in other processes by `executor`."""
 
     def __init__(self, scorer: Portable, executor: Executor) -> None:
-        self._scorer = scorer.apart()
+        self._scorer = scorer.for_worker()
         self._executor = executor
 
     @property
@@ -58,7 +58,7 @@ class Elsewhere:
         return self._scorer.version
 
     def answer(self, text: str) -> str | None:
-        """The final answer that is read from a text, here and now."""
+        """The final answer that is read from a text; done in this process."""
         return self._scorer.answer(text)
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
@@ -85,7 +85,7 @@ class Elsewhere:
 
 
 def graded(batch: Sequence[_Work]) -> list[_Outcome]:
-    """In the other process: what becomes of each."""
+    """The outcome of each piece of work; called in the other process."""
     return asyncio.run(_all(batch))
 
 
@@ -98,8 +98,8 @@ async def _one(work: _Work) -> _Outcome:
     try:
         if work.sample is None:
             return scorer.version, await scorer.clusters(work.texts)
-        nobody = cast(Context, None)  # what is portable asks nobody
-        return scorer.version, await scorer.score(work.sample, work.texts, nobody)
+        no_context = cast(Context, None)  # a portable scorer asks no model
+        return scorer.version, await scorer.score(work.sample, work.texts, no_context)
     except CatBenchError as error:
         return scorer.version, _Broken(str(error), ours=True)
     except Exception as error:  # noqa: BLE001 - a scorer's bug is these texts' reason
