@@ -71,14 +71,14 @@ class Draw:
         return {MAJORITY: led, MINORITY: somebody * (1 - led), NOBODY: (not somebody) * (1 - led)}
 
     @property
-    def for_worker(self) -> float:
+    def disagreement(self) -> float:
         """How far this is another answer than the majority's: 0, 1, or part of it where tied."""
         leaders = self.leaders
         return 1 - (self.cluster in leaders) / len(leaders) if leaders else 0.0
 
     @property
     def led(self) -> float:
-        """The majority's score where it is not this answer, times `apart`."""
+        """The majority's score where it is not this answer, times `disagreement`."""
         others = [leader for leader in self.leaders if leader != self.cluster]
         return sum(map(self._worth, others)) / max(len(self.leaders), 1)
 
@@ -196,11 +196,11 @@ def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
         yield f"{case}, right", _share(draws, right, always)
         if case == NOBODY:
             yield "recovers", _share(draws, right, shares)
-    apart = [draw.apart for draw in draws]
-    yield "disagrees", _share(draws, apart, always)
-    there = [draw.apart * draw.right for draw in draws]
-    yield "disagrees: right", _share(draws, there, apart)
-    yield "disagrees: majority right", _share(draws, [draw.led for draw in draws], apart)
+    differs = [draw.disagreement for draw in draws]
+    yield "disagrees", _share(draws, differs, always)
+    there = [draw.disagreement * draw.right for draw in draws]
+    yield "disagrees: right", _share(draws, there, differs)
+    yield "disagrees: majority right", _share(draws, [draw.led for draw in draws], differs)
     given = [float(any(draw.follows(k) for k in range(len(draw.drafts)))) for draw in draws]
     answers = [float(draw.answered) for draw in draws]
     yield "copies a text", _share(draws, [float(draw.copies_text) for draw in draws], always)

@@ -1,7 +1,7 @@
 """A scorer whose work is done in other processes, with the results that this one would give.
 
 Each process keeps a grading worker of its own, which is killed when an expression overruns. The
-scorer's version names the libraries that decide verdicts; a process with another version is refused.
+scorer's version names the libraries that decide verdicts: a process of another version is refused.
 """
 
 from __future__ import annotations
