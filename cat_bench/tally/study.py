@@ -1,4 +1,4 @@
-"""What training on estimates brings the bundled model: ``python -m cat_bench.tally.study``.
+"""What training on estimates brings a bundled model: ``python -m cat_bench.tally.study``.
 
 Each recipe with several seeds, one `cat-bench train` after another (or side by side), measured
 before and after on fresh problems whose seed is the digest of the initial weights. A training that
@@ -19,7 +19,7 @@ from cat_bench.tally.problems import problem_rows
 from cat_bench.tally.study_lines import Training
 from cat_bench.tally.study_summary import summary
 
-RECIPES = "cat-rl,ttrl,scrl,gold,sft"
+RECIPES = {"tally": "cat-rl,ttrl,scrl,gold,sft", "counsel": "cat-rl-rubric,judge,gold"}
 SEEDS = "1,2,3"
 STEPS = 60
 QUESTIONS = 500
@@ -28,15 +28,17 @@ POOL = 5000
 
 
 @click.command()
-@click.option("--recipes", default=RECIPES, show_default=True)
+@click.option("--task", type=click.Choice(list(RECIPES)), default="tally", show_default=True)
+@click.option("--recipes", help="By commas; the first is what others are held to.  [the task's]")
 @click.option("--seeds", default=SEEDS, show_default=True)
 @click.option("--steps", default=STEPS, show_default=True)
 @click.option("--questions", default=QUESTIONS, show_default=True, help="Measured on.")
-@click.option("--level", type=int, help="Train on problems with so many boxed piles alone, 0 to 4.")
+@click.option("--level", type=int, help="Train on tally's problems of this level alone, 0 to 4.")
 @click.option("--side-by-side", default=1, show_default=True, help="Trainings at once.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the summary goes.")
 def main(
-    recipes: str,
+    task: str,
+    recipes: str | None,
     seeds: str,
     steps: int,
     questions: int,
@@ -48,11 +50,15 @@ def main(
 
     What is measured on is the same whatever was trained on.
     """
-    folder = results_root().parent / ("training" if level is None else f"training-level-{level}")
+    if level is not None and task != "tally":
+        raise click.UsageError("--level is about tally's problems.")
+    kind = "" if task == "tally" else f"-{task}"
+    kind += "" if level is None else f"-level-{level}"
+    folder = results_root().parent / f"training{kind}"
     trainings = [
-        Training(name, int(seed), folder / f"{name}-{seed}")
+        Training(name, int(seed), folder / f"{name}-{seed}", task)
         for seed in seeds.split(",")
-        for name in recipes.split(",")
+        for name in (recipes or RECIPES[task]).split(",")
     ]
     with ThreadPoolExecutor(side_by_side) as pool:
         under_way = [pool.submit(_train, each, steps, questions, level) for each in trainings]
@@ -72,7 +78,7 @@ def _train(training: Training, steps: int, questions: int, level: int | None) ->
     if training.done:
         return f"{name}: there already"
     training.folder.mkdir(parents=True, exist_ok=True)
-    command = ["train", "tally", "--recipe", training.recipe, "--seed", str(training.seed)]
+    command = ["train", training.task, "--recipe", training.recipe, "--seed", str(training.seed)]
     command += ["--steps", str(steps), "--questions", str(questions), "--out", str(training.folder)]
     if level is not None:
         data = training.folder / f"level-{level}.jsonl"

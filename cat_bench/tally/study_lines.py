@@ -33,6 +33,7 @@ class Training:
     recipe: str
     seed: int
     folder: Path
+    task: str = "tally"
 
     @property
     def done(self) -> bool:
@@ -58,7 +59,7 @@ class Training:
 
     @property
     def until(self) -> int | None:
-        """The first step by which `GOOD` of the rollouts in training are right (running mean)."""
+        """The first step by which rollouts in training score `GOOD` (running mean)."""
         known = {r["step"]: r["rollout_accuracy"] for r in self.steps if "rollout_accuracy" in r}
         if not known:
             return None
@@ -77,8 +78,9 @@ class Line:
 
     `gain` is one rollout after training less one before, `least` and `most` the seeds' own gains;
     `behind` is one rollout less the initial policy's synthesis of 8, `apart` less that of the first
-    recipe. `until` is the seeds' mean step by which `GOOD` of the rollouts in training are right,
-    None where not all get there. `first` and `last` hold shares at both ends of the training.
+    recipe. `majority` is None for what cannot be voted on. `until` is the seeds' mean step by which
+    rollouts in training score `GOOD`, None where not all get there. `first` and `last` hold shares
+    at both ends of the training.
     """
 
     recipe: str
@@ -90,7 +92,7 @@ class Line:
     behind: Difference
     apart: Difference
     greedy: float
-    majority: float
+    majority: float | None
     cat: float
     tokens: float
     until: float | None
@@ -105,10 +107,11 @@ class Line:
         gains = [float((seed - before).mean()) for seed in seeds]
         mean = averaged(group)
         untils = [step for each in group if (step := each.until)]
-        others = {
-            method: fmean(float(each.values("after", method).mean()) for each in group)
-            for method in ("greedy", "majority", "cat")
-        }
+        voted = "majority" in group[0].told["outcome"]["after"]
+
+        def over_seeds(method: str) -> float:
+            return fmean(float(each.values("after", method).mean()) for each in group)
+
         return cls(
             recipe=group[0].recipe,
             seeds=len(group),
@@ -118,7 +121,9 @@ class Line:
             most=max(gains),
             behind=paired_difference(mean, teacher),
             apart=paired_difference(mean, base),
-            **others,
+            greedy=over_seeds("greedy"),
+            majority=over_seeds("majority") if voted else None,
+            cat=over_seeds("cat"),
             tokens=fmean(each.told["outcome"]["after"]["single"]["tokens"] for each in group),
             until=fmean(untils) if len(untils) == len(group) else None,
             first=_shares(group, slice(EDGE)),

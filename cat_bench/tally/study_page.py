@@ -9,13 +9,13 @@ from cat_bench.tally.study_lines import EDGE, GOOD, Line
 from cat_bench.types import JSON
 
 PAGE = """\
-# Training the bundled model on estimates
+# Training the bundled model `{task}` on estimates
 
 `make train` makes this folder: every recipe with several seeds, trained on fresh problems
 {trained}, and measured on {questions} others of every level (seeded by the digest
 of the initial weights, and of the split that is never trained on).
 
-Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}, majority@8 {majority:.1f}, and the
+Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}{majority}, and the
 initial policy's synthesis of 8 rollouts, the teacher, {cat:.1f}. One generation takes {one:.0f}
 tokens a problem, synthesis at 8 + 1 takes {nine:.0f}.
 
@@ -34,7 +34,7 @@ In training:
 
 "At first" and "at last" are means over {edge} steps, of references those that there are; `sft` has
 one set of references, made before.
-The last column is the step by which {good:.0f} % of the rollouts in training are right (mean of 7).
+The last column is the step by which rollouts in training score {good:.0f} % (mean of 7 steps).
 `steps.csv` has every step, `summary.csv` every figure.
 {missing}
 The model is a test subject made for the harness; it says nothing about real models. Made with
@@ -54,12 +54,17 @@ def page(
 ) -> str:
     """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
     versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
+    majority = (
+        f", majority@8 {_percent(before['majority']['score'])}" if "majority" in before else ""
+    )
     return PAGE.format(
+        task=told["session"]["task"],
         after=_table(_after(line, lines[0].recipe) for line in lines),
         during=_table(_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
         questions=told["exam"]["questions"],
-        **{name: 100 * before[name]["score"] for name in ("single", "majority", "greedy", "cat")},
+        **{name: 100 * before[name]["score"] for name in ("single", "greedy", "cat")},
+        majority=majority,
         one=before["single"]["tokens"],
         nine=before["cat"]["tokens"],
         edge=EDGE,
@@ -97,9 +102,11 @@ def _during(line: Line) -> dict[str, str]:
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
-    return tabulate(
-        [dict(row) for row in rows], headers="keys", tablefmt="pipe", disable_numparse=True
-    )
+    """Columns that are empty in every row are left out."""
+    listed = list(rows)
+    told = [name for name in listed[0] if any(row[name] for row in listed)]
+    kept = [{name: row[name] for name in told} for row in listed]
+    return tabulate(kept, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
 def _percent(value: float | None) -> str:
