@@ -68,8 +68,8 @@ class Bench:
 
     def run(self, samples: Iterable[Sample]) -> AsyncIterator[tuple[list[Row], list[RolloutRow]]]:
         """Each question's rows, in the order of `samples`."""
-        elsewhere = self.roles.policy.model.elsewhere
-        return in_order(self._question, samples, window=self.window, idle=lambda: len(elsewhere))
+        awaited = self.roles.policy.model.awaited
+        return in_order(self._question, samples, window=self.window, idle=lambda: len(awaited))
 
     async def _question(self, sample: Sample) -> tuple[list[Row], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)

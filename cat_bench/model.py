@@ -98,7 +98,7 @@ class Model:
         self._seed = seed
         self._label = label
         self._served = served
-        self.elsewhere: set[str] = set()
+        self.awaited: set[str] = set()
         """The keys of calls that another process makes and this one waits for."""
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
 
@@ -212,10 +212,10 @@ class Model:
                 self._count_cached(found)
                 results.update(found)
             elif not await self._claimed(call, missing, produce, into=results):
-                self.elsewhere.add(call.key)
+                self.awaited.add(call.key)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, POLL_MOST_S)
-        self.elsewhere.discard(call.key)
+        self.awaited.discard(call.key)
         ordered = Drawn({slot: results[slot] for slot in slots})
         ordered.fresh = results.fresh
         return ordered
@@ -236,7 +236,7 @@ class Model:
             for place in places:
                 del self._under_way[place]
             mark.set_result(None)
-        return bool(claim.mine) or not claim.elsewhere
+        return bool(claim.mine) or not claim.others
 
     async def _make(
         self, call: Call, mine: Sequence[int], produce: Produce, *, into: Drawn

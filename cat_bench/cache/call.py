@@ -79,7 +79,7 @@ class Claim:
     """Stored already, permanent failures included."""
     mine: frozenset[int]
     """Leased to this claim: sample them, then store or release them."""
-    elsewhere: frozenset[int]
+    others: frozenset[int]
     """Leased to another claim, of this process or another: ask again later."""
 
 

@@ -2,8 +2,8 @@
 
 `held` mirrors this process's leases: it changes only once a batch is committed. When a batch
 fails, what it wanted to free counts as free here, and its leases in the database, which this owner
-keeps renewing, can be claimed again by this process alone. The lease of a place that is stored is
-moot, as whoever claims looks for results: such leases are freed together, a little later.
+keeps renewing, can be claimed again by this process alone. Once a place is stored its lease is
+idle, because every claim looks for results first: idle leases are freed together, a little later.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, Row, insert_calls, results_at
 from cat_bench.cache.worker import Job
 
-MOOT = 512
-"""Leases of stored places that are kept, at most, to be freed together: one by one, each would cost
-a page written."""
+IDLE_MOST = 512
+"""Most idle leases that are kept to be freed together: freeing each alone would write a page."""
 
 Open: TypeAlias = Callable[[], AbstractContextManager[sa.Connection]]
 
@@ -42,13 +41,13 @@ class ClaimJob(Job):
     places: Sequence[Place]
     found: dict[Place, Result] = field(default_factory=dict)
     mine: list[Place] = field(default_factory=list)
-    elsewhere: set[Place] = field(default_factory=set)
-    """What others hold, as far as that was looked up."""
+    others: set[Place] = field(default_factory=set)
+    """Places that other claims hold, as far as that was looked up."""
 
     @property
     def wanted(self) -> set[Place]:
-        """What may be free."""
-        return {place for place in self.places if place not in self.found} - self.elsewhere
+        """Places that may be free."""
+        return {place for place in self.places if place not in self.found} - self.others
 
 
 @dataclass(slots=True, eq=False)
@@ -78,8 +77,8 @@ class RememberJob(Job):
 class Writer:
     """Does batches of jobs, each in one transaction that `begin` opens; `read` opens one to read.
 
-    What is claimed and stored already is read first, so that a run from the cache writes nothing;
-    once others were met, so is what they hold, so that waiting for them writes nothing either.
+    Stored results are read first, so that a run from the cache writes nothing. Once another process
+    was met, its leases are read as well, so that waiting for it writes nothing either.
     """
 
     def __init__(self, read: Open, begin: Open, *, lease_s: float) -> None:
@@ -87,21 +86,21 @@ class Writer:
         self._begin = begin
         self._lease_s = lease_s
         self._owner = f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
-        self._buried = False
-        self._crowded = False
+        self._freed_dead = False
+        self._contended = False
         self._held: set[Place] = set()
-        self._moot: set[Place] = set()
+        self._idle: set[Place] = set()
         self._renew_at = 0.0
 
     def write(self, batch: Sequence[Job]) -> None:
-        """Claims come first, so that no release overtakes the claim that it was queued after."""
+        """Do a batch, claims first: a release must not overtake the claim it was queued after."""
         claims = [job for job in batch if isinstance(job, ClaimJob)]
         stores = [job for job in batch if isinstance(job, StoreJob)]
         ended = [job.places for job in batch if isinstance(job, StoreJob | ReleaseJob)]
         try:
             self._look(claims)
             due = bool(self._held) and time.monotonic() >= self._renew_at
-            tidy = due or len(self._moot) >= MOOT or (not batch and bool(self._moot))
+            tidy = due or len(self._idle) >= IDLE_MOST or (not batch and bool(self._idle))
             open_claims = [job for job in claims if job.wanted]
             if not tidy and not open_claims and len(claims) == len(batch):
                 return
@@ -112,23 +111,23 @@ class Writer:
                 _keep(connection, stores)
                 remembered = [r for j in batch if isinstance(j, RememberJob) for r in j.rows]
                 schema.insert(connection, schema.derived, remembered)
-                moot = {place for job in stores for place in job.rows}
-                self._free(connection, {place for group in ended for place in group} - moot)
-                moot |= self._moot - taken
+                idle = {place for job in stores for place in job.rows}
+                self._free(connection, {place for group in ended for place in group} - idle)
+                idle |= self._idle - taken
                 if tidy:
-                    self._free(connection, moot)
+                    self._free(connection, idle)
             self._held |= taken
-            self._moot = set() if tidy else moot
+            self._idle = set() if tidy else idle
         finally:
             self._held.difference_update(*ended)
 
     def close(self) -> None:
         """Free every lease of this process."""
-        if self._held or self._moot:
+        if self._held or self._idle:
             with self._begin() as connection:
                 connection.execute(sa.delete(schema.leases).where(_OWNED), {"me": self._owner})
             self._held.clear()
-            self._moot.clear()
+            self._idle.clear()
 
     def _look(self, jobs: Sequence[ClaimJob]) -> None:
         """Fill in what is stored already."""
@@ -138,20 +137,20 @@ class Writer:
             found = results_at(connection, {place for job in jobs for place in job.places})
             for job in jobs:
                 job.found = {place: found[place] for place in job.places if place in found}
-            if self._crowded and (open_places := {p for job in jobs for p in job.wanted}):
+            if self._contended and (open_places := {p for job in jobs for p in job.wanted}):
                 asked: Row = {"places": json.dumps([*open_places]), "me": self._owner}
                 asked["now"] = opening.clock(connection)
                 taken = {(key, slot) for key, slot in connection.execute(_THEIRS, asked)}
                 for job in jobs:
-                    job.elsewhere = job.wanted & taken
+                    job.others = job.wanted & taken
 
     def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
-        """Lease before looking: whatever another process stored until then is seen."""
+        """Lease first, then look for results: whatever another process stored by then is seen."""
         wanted = {place: job for job in reversed(jobs) for place in job.wanted}
         if not wanted:
             return set()
-        if not self._buried:
-            self._bury(connection)
+        if not self._freed_dead:
+            self._free_dead(connection)
         taken = self._lease(connection, sorted(wanted.keys() - self._held))
         found = results_at(connection, wanted)
         self._free(connection, taken & found.keys())
@@ -161,12 +160,12 @@ class Writer:
             wanted[place].mine.append(place)
         return taken - found.keys()
 
-    def _bury(self, connection: sa.Connection) -> None:
-        """Free what processes of this machine held when they were killed, once."""
+    def _free_dead(self, connection: sa.Connection) -> None:
+        """Free the leases of killed processes of this machine; done once."""
         owners = connection.scalars(sa.select(_lease.owner).distinct())
-        gone = [owner for owner in owners if _gone(owner)]
-        connection.execute(sa.delete(schema.leases).where(_lease.owner.in_(gone)))
-        self._buried = True
+        dead = [owner for owner in owners if _is_dead(owner)]
+        connection.execute(sa.delete(schema.leases).where(_lease.owner.in_(dead)))
+        self._freed_dead = True
 
     def _lease(self, connection: sa.Connection, places: Sequence[Place]) -> set[Place]:
         """Lease what no other process holds; returns what is now ours."""
@@ -179,7 +178,7 @@ class Writer:
         rows = [{"key": key, "slot": slot, **lease} for key, slot in places]
         if schema.lease(connection, rows, now):
             return set(places)
-        self._crowded = True
+        self._contended = True
         ours = {"places": json.dumps(places), "me": self._owner}
         return {(key, slot) for key, slot in connection.execute(_OURS, ours)}
 
@@ -195,8 +194,8 @@ class Writer:
             schema.many(connection, _FREE, rows)
 
 
-def _gone(owner: str) -> bool:
-    """Whether an owner was a process of this machine, and is no more."""
+def _is_dead(owner: str) -> bool:
+    """Whether an owner was a process of this machine that has ended."""
     host, pid, _ = owner.split("/")
     if host != _machine():
         return False
@@ -211,7 +210,7 @@ def _gone(owner: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """Where a process number means something: names of hosts repeat, and containers count anew."""
+    """This machine and process namespace: host names repeat, containers number processes anew."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"

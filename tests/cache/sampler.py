@@ -16,7 +16,7 @@ from cat_bench.types import Reply
 
 
 async def fill(cache: Cache, call: Call, slots: range, slot_s: float) -> None:
-    """Do as a model does: claim, sample, store; ask again for what is elsewhere."""
+    """Do as a model does: claim, sample, store; ask again for what others hold."""
     while True:
         claim = await cache.claim(call, slots)
         for slot in claim.mine:
@@ -26,7 +26,7 @@ async def fill(cache: Cache, call: Call, slots: range, slot_s: float) -> None:
             reply = stored[slot]
             assert isinstance(reply, Reply)
             say("stored", call.label, slot, reply.text)
-        if not claim.elsewhere:
+        if not claim.others:
             return
         await asyncio.sleep(0.02)
 

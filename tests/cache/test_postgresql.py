@@ -89,7 +89,7 @@ async def test_a_clock_that_is_wrong_takes_no_lease(
     async with Cache(database) as first, Cache(database) as second:
         assert (await first.claim(CALL, [0])).mine == {0}
         monkeypatch.setattr(time, "time", lambda: 1e10)
-        assert (await second.claim(CALL, [0])).elsewhere == {0}
+        assert (await second.claim(CALL, [0])).others == {0}
 
 
 async def test_batches_that_cross_do_not_block_each_other(database: str) -> None:

@@ -31,7 +31,7 @@ async def test_what_is_stored_is_found_by_others_and_later(cache: Cache, locatio
 async def test_a_slot_is_leased_to_one_claim_at_a_time(cache: Cache) -> None:
     claims = await asyncio.gather(*(cache.claim(CALL, range(8)) for _ in range(20)))
     assert sorted(slot for claim in claims for slot in claim.mine) == list(range(8))
-    assert all(claim.mine | claim.elsewhere == set(range(8)) for claim in claims)
+    assert all(claim.mine | claim.others == set(range(8)) for claim in claims)
 
 
 async def test_a_released_slot_is_free_again(cache: Cache, location: str) -> None:
@@ -92,7 +92,7 @@ async def test_the_leases_of_the_living_are_renewed(location: str) -> None:
     async with Cache(location, lease_s=0.6) as alive, Cache(location) as other:
         await alive.claim(CALL, [0])
         await asyncio.sleep(1.2)
-        assert (await other.claim(CALL, [0])).elsewhere == {0}
+        assert (await other.claim(CALL, [0])).others == {0}
 
 
 async def test_an_expired_lease_is_taken_over(location: str) -> None:
