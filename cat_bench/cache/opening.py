@@ -21,7 +21,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.errors import CacheError
+from cat_bench.errors import CacheError, nearest
 
 SCHEMA_VERSION = 2
 BUSY_S = 30.0
@@ -33,19 +33,16 @@ CONNECT_S = 15
 SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
 """The write locks: of batches of calls, which are short, and of all else."""
 _SECRET = ("password", "sslpassword")
+_SHAPE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//")
+"""What is meant as a URL; a file of such a name has to be called `./NAME`."""
 
 
 def resolve(location: str | Path | None) -> sa.URL:
     """The database that is meant: a URL or a file; None: CAT_BENCH_CACHE, else the default file."""
     named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
-    if isinstance(named, str) and "://" in named:
-        try:
-            url = sa.make_url(named)
-        except (sa.exc.ArgumentError, ValueError) as error:
-            shape = "write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-            raise CacheError(f"{_veiled(named)!r} is no database URL: {shape}") from error
-        plain = url.drivername in {"postgresql", "postgres"}
-        return url.set(drivername="postgresql+psycopg") if plain else url
+    if isinstance(named, str) and _URL.search(named):
+        return _url(named)
     return sa.URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
 
 
@@ -99,6 +96,26 @@ def translated(url: sa.URL) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise CacheError(f"cache {shown(url)}: {_explained(cause)}") from error
+
+
+def _url(named: str) -> sa.URL:
+    """A text that looks like a URL as one; raises CacheError, and shows no password."""
+    try:
+        url = sa.make_url(named)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise CacheError(f"{_veiled(named)!r} is no database URL: write it as {_SHAPE}") from error
+    kind, _, driver = url.drivername.lower().partition("+")
+    if kind not in {"sqlite", "postgresql", "postgres"}:
+        hint = nearest(kind, ["sqlite", "postgresql"])
+        problem = f"no cache is kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
+        raise CacheError(f"cache {shown(url)}: {problem}")
+    if kind == "sqlite":
+        if url.database in {None, "", ":memory:"}:
+            raise CacheError(f"{named!r} names no file, and a cache is one: name it")
+        return url
+    if "@" in (url.host or ""):
+        raise CacheError(f"{_veiled(named)!r} has two @: write one in a password as %40")
+    return url.set(drivername=f"postgresql+{driver or 'psycopg'}")
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -172,7 +189,7 @@ def _index_models(connection: sa.Connection) -> None:
 
 def _veiled(text: str) -> str:
     """A text that is no URL, without what could be a password in it."""
-    hidden = re.sub(r"//.*@", "//…@", text, flags=re.DOTALL)
+    hidden = re.sub(r"(:/*|//).*@", r"\1…@", text, flags=re.DOTALL)
     return re.sub(r"(password=)[^&]*", r"\1…", hidden)
 
 

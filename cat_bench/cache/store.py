@@ -44,7 +44,7 @@ class _Recall(Job):
 
 
 class Cache:
-    """A cache in a SQLite file, or in any database that SQLAlchemy reaches by URL.
+    """A cache in a SQLite file or a PostgreSQL database.
 
     `location` is a path or a URL (`sqlite:///…`, `postgresql://…`); None: the environment's
     CAT_BENCH_CACHE, else `./.cat_bench/cache.sqlite`. Opening makes what is missing, the folder

@@ -112,9 +112,43 @@ def test_urls_and_the_environment_name_a_cache(
         assert (tmp_path / ".cat_bench" / "cache.sqlite").is_file()
 
 
-@pytest.mark.parametrize("url", ["nosuch://host/db", "postgresql+nosuch://host/db", "://"])
-def test_a_url_that_nothing_serves_is_refused(url: str) -> None:
-    assert url.split("://")[0] in refusal(url)
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (
+            "postgress://me:hunter2@host/db",
+            "kept in 'postgress'. Did you mean 'postgresql'?",
+        ),
+        ("mysql://me:hunter2@host/db", "mysql://me:***@host/db: no cache is kept in"),
+        ("postgresql+nosuch://host/db", "postgresql+nosuch://host/db"),
+        ("postgresql:/me:hunter2@host/db", "write it as postgresql://USER"),
+        ("postgresql//me:hunter2@host/db", "is no database URL"),
+        ("://", "is no database URL"),
+        ("postgresql://me:hunter2@p@host/db", "has two @: write one in a password as %40"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_a_url_that_names_no_cache_is_refused(
+    url: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refusal(url)
+    assert problem in said
+    assert "hunter2" not in said
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_scheme_of_a_url_may_be_written_in_capitals() -> None:
+    assert "refused" in refusal("POSTGRES://me:hunter2@127.0.0.1:9/db")
+
+
+def test_a_file_may_have_a_colon_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Cache("./a:b.sqlite"):
+        assert (tmp_path / "a:b.sqlite").is_file()
 
 
 def test_a_password_is_never_shown() -> None:
