@@ -22,7 +22,7 @@ from cat_bench.cache.pools import pool_metadata, pool_rows
 from cat_bench.datasets import Data, digest, file_digest, rows
 from cat_bench.errors import ConfigError, DataError, UnknownName
 from cat_bench.prompts import Prompts
-from cat_bench.registry import build, is_file, known
+from cat_bench.registry import beside, build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
 from cat_bench.validation import INLINE, read_yaml, split_inline, validated
 
@@ -144,7 +144,7 @@ def task(
             role: validated(Sampling, values, source=f"{path}: sampling.{role}")
             for role, values in content.sampling.items()
         },
-        methods=tuple(_beside(path.parent, name) for name in content.methods),
+        methods=tuple(beside(path.parent, name) for name in content.methods),
         data=content.data.model_dump(exclude_none=True),
     )
 
@@ -160,13 +160,6 @@ def _task_file(spec: str) -> Path:
     if path.is_dir():
         raise ConfigError(path, "", "is a folder without a task.yaml: it is no task.")
     raise UnknownName("task", spec, [*task_names(), *known("task")])
-
-
-def _beside(folder: Path, spec: str) -> str:
-    """A method as a task's YAML names it: a file is the one beside that YAML."""
-    name, brace, params = spec.partition("{")
-    is_path = is_file(name) or Path(name).suffix in {".yaml", ".yml"}
-    return f"{folder / name}{brace}{params}" if is_path else spec
 
 
 def method(spec: str) -> Method:
@@ -201,7 +194,9 @@ def _method(
     source: str | Path,
 ) -> Method:
     params = {**content.params, **inline}
-    aggregator = build("aggregator", content.aggregator, params, base=base, source=source)
+    written = {k: beside(base, v) if isinstance(v, str) else v for k, v in content.params.items()}
+    chosen, given = beside(base, content.aggregator), {**written, **inline}
+    aggregator = build("aggregator", chosen, given, source=source)
     if not callable(getattr(aggregator, "aggregate", None)):
         raise ConfigError(source, "aggregator", f"{content.aggregator} has no method `aggregate`.")
     budgets = content.budgets or getattr(aggregator, "budgets", None)
@@ -214,14 +209,14 @@ def _method(
         budgets=None if budgets is None else tuple(budgets),
         summary=content.summary or (type(aggregator).__doc__ or "").strip().partition("\n")[0],
         citation=content.citation,
-        sha256=_own_files([content.aggregator, *params.values()], base),
+        sha256=_own_files([chosen, *given.values()]),
     )
 
 
-def _own_files(named: Iterable[JSON], base: Path) -> str | None:
+def _own_files(named: Iterable[JSON]) -> str | None:
     """One digest of the files among what is named; an edited file is another method."""
     specs = (INLINE.fullmatch(name) for name in named if isinstance(name, str))
-    paths = [base / s["name"].rpartition(":")[0] for s in specs if s and is_file(s["name"].strip())]
+    paths = [Path(s["name"].rpartition(":")[0]) for s in specs if s and is_file(s["name"].strip())]
     digests = [file_digest(path) for path in paths if path.is_file()]
     return sha256("".join(digests).encode()).hexdigest() if digests else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
@@ -23,6 +24,9 @@ from cat_bench.types import JSON
 from cat_bench.validation import validated
 
 Kind: TypeAlias = Literal["aggregator", "signal", "scorer", "reward", "backend", "task"]
+
+_FILES = re.compile(r"""(^\s*|=\s*['"]?)([^{}=,'"]+\.(?:py:|py$|ya?ml(?=['"},\s]|$)))""")
+"""The files that a spec names, as what is run or as a parameter's value."""
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "aggregator": {
@@ -92,6 +96,11 @@ def known(kind: Kind) -> dict[str, str]:
 def is_file(spec: str) -> bool:
     """Whether a name is of the form `file.py:Class`, or forgets the class."""
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
+
+
+def beside(folder: Path, spec: str) -> str:
+    """A spec as a YAML in `folder` writes it: the files that it names are relative to that YAML."""
+    return _FILES.sub(lambda found: f"{found[1]}{folder / found[2]}", spec)
 
 
 def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:

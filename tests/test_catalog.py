@@ -207,6 +207,34 @@ def test_a_method_of_the_users_own(tmp_path: Path) -> None:
     assert (method.name, method.summary, method.budgets) == ("Own", "Takes all.", None)
 
 
+SIGNAL = """
+class Own:
+    reads = "self"
+    async def scores(self, question, rollouts, ctx): return [1.0 for _ in rollouts]
+"""
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_files_in_a_yaml_are_the_ones_beside_it(
+    elsewhere: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my methods"
+    folder.mkdir()
+    (folder / "steps.py").write_text(SIGNAL)
+    (folder / "mine.yaml").write_text("summary: x\naggregator: vote\nwith: {by: './steps.py:Own'}")
+    write(
+        folder, methods=["best_of_n{by=./steps.py:Own}", "./mine.yaml", "vote{by='steps.py:Own'}"]
+    )
+    monkeypatch.chdir(tmp_path if elsewhere else folder)
+    mine = catalog.method("my methods/mine.yaml" if elsewhere else "mine.yaml")
+    assert (mine.name, mine.params) == ("mine", {"by": "./steps.py:Own"})
+    assert mine.sha256
+    task = catalog.task("my methods" if elsewhere else str(folder))
+    for method in (mine, *map(catalog.method, task.methods)):
+        assert method.sha256 == mine.sha256
+        assert "answers" in method.needs or method.spec == "best_of_n"
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

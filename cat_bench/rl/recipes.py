@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from cat_bench.catalog import STRICT, root
 from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.registry import beside
 from cat_bench.types import JSON
 from cat_bench.validation import read_yaml, scalar, validated
 
@@ -83,7 +84,8 @@ def recipe(
     content = validated(RecipeFile, read_yaml(path), source=path)
     base = content
     if content.like:
-        base = validated(RecipeFile, read_yaml(_path(content.like)), source=_path(content.like))
+        other = _path(beside(path.parent, content.like))
+        base = validated(RecipeFile, read_yaml(other), source=other)
     trainer = content.trainer or base.trainer
     settings = content.settings.get(scale) or base.settings.get(scale)
     if trainer is None or settings is None:
@@ -92,7 +94,7 @@ def recipe(
     return Recipe(
         name=path.stem,
         trainer=trainer,
-        reward=reward or content.reward,
+        reward=reward or beside(path.parent, content.reward),
         settings={**settings, **_changed(changes)},
         summary=content.summary,
         citation=content.citation,

@@ -77,3 +77,15 @@ def test_what_is_off_in_a_recipe_is_named(tmp_path: Path, content: str, problem:
 def test_a_change_has_a_value() -> None:
     with pytest.raises(ConfigError, match="KEY=VALUE"):
         recipe("cat-rl", scale="small", changes=["beta"])
+
+
+def test_files_in_a_recipe_are_the_ones_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("summary: other\nlike: cat-rl\nreward: gold\n")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "summary: mine\nlike: other.yaml\ntrainer: grpo\n"
+        "settings: {small: {}}\nreward: './own.py:Own{estimator=./mine.yaml}'\n"
+    )
+    assert recipe(str(mine), scale="small").reward == (
+        f"{tmp_path}/own.py:Own{{estimator={tmp_path}/mine.yaml}}"
+    )
