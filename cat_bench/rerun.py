@@ -14,13 +14,13 @@ from cat_bench.backends import Backend
 from cat_bench.backends.recorded import Recorded
 from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache
-from cat_bench.casting import Stage
 from cat_bench.catalog import method_names
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
 from cat_bench.model import Served
 from cat_bench.registry import is_file, known
 from cat_bench.results import read_record
+from cat_bench.roles import Environment
 from cat_bench.session import opened, run
 from cat_bench.types import JSON, Pool
 from cat_bench.validation import validated
@@ -62,13 +62,13 @@ async def replayed(
     served: Served | None = None,
     parallel: str | None = None,
 ) -> dict[str, JSON]:
-    """Play the run again into the folder `out`; gives the new record. `served`: see `Stage`."""
+    """Play the run again into the folder `out`; gives the new record. `served`: see `Environment`."""
     config = configuration(record, model=model).model_copy(
         update={"out": out, "parallel": parallel}
     )
     backend = None if model else _Stored(record).backend
-    stage = Stage(cache=cache, backend=backend, served=served, fetches=True)
-    await run(config, stage=stage)
+    environment = Environment(cache=cache, backend=backend, served=served, fetches=True)
+    await run(config, environment=environment)
     return read_record(out)
 
 
@@ -97,8 +97,8 @@ async def pools(
     only: str | None = None,
 ) -> AsyncGenerator[Pool, None]:
     """The run's pools, or one question's, in its order; `data` as for `configuration`."""
-    stage = Stage(cache=cache, backend=_Stored(record).backend, fetches=True)
-    async with opened(configuration(record, data=data), stage=stage) as ready:
+    environment = Environment(cache=cache, backend=_Stored(record).backend, fetches=True)
+    async with opened(configuration(record, data=data), environment=environment) as ready:
         policy = ready.bench.roles.policy
         for sample in ready.samples():
             if only in (None, sample.question.id):

@@ -25,7 +25,6 @@ from cat_bench.backends.replay import Replay
 from cat_bench.bench import Bench, Census
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
-from cat_bench.casting import Company, Stage, check_pool
 from cat_bench.catalog import Method, Task
 from cat_bench.config import RunConfig
 from cat_bench.context import Roles, unnamed
@@ -38,6 +37,7 @@ from cat_bench.parallel import open_executor
 from cat_bench.record import PoolDigest, Survey, digest, findings, invocation, plan_record
 from cat_bench.registry import known
 from cat_bench.results import RunWriter
+from cat_bench.roles import Environment, OpenModels, check_pool
 from cat_bench.scorers.rubric import judging
 from cat_bench.types import JSON, AnswerScorer, Capability, Need, Question, Sample
 
@@ -114,23 +114,25 @@ async def opened(
     gate: Gate | None = None,
     planning: bool = False,
     ordering: bool = False,
-    stage: Stage | None = None,
+    environment: Environment | None = None,
 ) -> AsyncIterator[Opened]:
     """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
 
     Unless it is `ordering` itself, nothing of it may be on order. Raises UsageError where a name, a
     file or a number is off.
     """
-    gate, stage = gate or Gate(), stage or Stage()
+    gate, environment = gate or Gate(), environment or Environment()
     async with AsyncExitStack() as held:
-        cache = await held.enter_async_context(Cache(stage.cache))
-        fetch = stage.fetches or not config.offline
+        cache = await held.enter_async_context(Cache(environment.cache))
+        fetch = environment.fetches or not config.offline
         task = catalog.task(config.task, data=config.data, cache=cache, fetch=fetch)
         methods = _methods(config, task)
         judged = _judged(config, task)
-        company = Company(config, cache, stage=stage, gate=gate, planning=planning)
-        held.push_async_callback(company.close)
-        roles = company.roles(task)
+        open_models = OpenModels(
+            config, cache, environment=environment, gate=gate, planning=planning
+        )
+        held.push_async_callback(open_models.close)
+        roles = open_models.roles(task)
         if isinstance(policy := roles.policy.model.backend, Replay):
             task = replace(task, exchangeable=policy.exchangeable)
         settings = _settings(config, roles)
@@ -153,13 +155,13 @@ async def opened(
             cache,
             asks=[asks, config.label] if asks else None,
             remembers=not planning,
-            recalls=not (judged and stage.served),
+            recalls=not (judged and environment.served),
             executor=executor,
         )
         census = Census(unavailable=_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
-        ready = Opened(bench, survey, record, company.meters, samples, cache, config.label)
+        ready = Opened(bench, survey, record, open_models.meters, samples, cache, config.label)
         if not (planning or ordering or config.offline):
             ready.check_orders()
         yield ready
@@ -171,14 +173,14 @@ async def run(
     command: Sequence[str] = (),
     watch: Watch | None = None,
     gate: Gate | None = None,
-    stage: Stage | None = None,
+    environment: Environment | None = None,
 ) -> Outcome:
     """Run one task as configured and put the run in place; a closed `gate` ends it early, whole.
 
     Raises UsageError before anything is paid for.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    async with opened(config, gate=gate, stage=stage) as ready:
+    async with opened(config, gate=gate, environment=environment) as ready:
         bench, meters = ready.bench, ready.meters
         folder = config.out or folder_of(bench.task, config, ready.record)
         if watch:

@@ -16,10 +16,10 @@ from cat_bench.backends.opening import open_backend
 from cat_bench.batches.service import TAG, named, openai_only, prefix, service
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import Order, ended, open_orders, sent
-from cat_bench.casting import Stage
 from cat_bench.config import RunConfig
 from cat_bench.errors import UnknownName
 from cat_bench.model import Result, seed_of
+from cat_bench.roles import Environment
 from cat_bench.session import Opened, opened
 from cat_bench.types import JSON, Failure, Reply, Usage
 
@@ -127,8 +127,8 @@ async def _found(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | Non
 async def _stored(cache: Cache, order: Order, found: Collected) -> None:
     """Put what the batch's files hold into the cache."""
     config = RunConfig.model_validate(order.config)
-    stage = Stage(cache=cache.url.render_as_string(hide_password=False))
-    async with opened(config, planning=True, stage=stage) as ready:
+    environment = Environment(cache=cache.url.render_as_string(hide_password=False))
+    async with opened(config, planning=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
         calls = {prefix(call.key): call for call in _calls(ready)}
         async with service(backend) as client:

@@ -15,10 +15,10 @@ from cat_bench.backends.openai import OpenAI
 from cat_bench.batches.service import PATH, TAG, line_name, openai_only, service
 from cat_bench.cache import Call
 from cat_bench.cache.orders import Order, ended, made, on_order, sent
-from cat_bench.casting import Stage
 from cat_bench.config import RunConfig
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.model import OUT_OF_REACH, seed_of
+from cat_bench.roles import Environment
 from cat_bench.session import Opened, opened
 from cat_bench.types import Failure
 
@@ -43,7 +43,7 @@ class _File:
 async def submit(
     config: RunConfig,
     *,
-    stage: Stage | None = None,
+    environment: Environment | None = None,
     requests: int = REQUESTS,
     size: int = BYTES,
 ) -> list[Order]:
@@ -55,7 +55,7 @@ async def submit(
     """
     if "api_key" in config.model:
         raise UsageError("an order is noted beside the cache: give the key by OPENAI_API_KEY.")
-    async with opened(config, ordering=True, stage=stage) as ready:
+    async with opened(config, ordering=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
         taken = on_order(ready.cache)
         await _tried(ready, taken)

@@ -1,4 +1,4 @@
-"""Who plays what in a run: each model is opened once, whatever parts it has."""
+"""Which model plays which role in a run; a model is opened once, whatever roles it plays."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from cat_bench.validation import validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """Where a run plays: in which cache, with what behind a model's name, and who is told.
+class Environment:
+    """What surrounds a run but is no part of its configuration.
 
-    `served` is told of every cached result that an offline run reads, verdicts included. `fetches`:
-    data may be fetched though no model may be called.
+    `cache` is the cache to use, `backend` opens a model by name. `served` is called with every cached
+    result that an offline run reads, verdicts included. `fetches`: data may be downloaded although
+    no model may be called.
     """
 
     cache: str | Path | None = None
@@ -37,11 +38,17 @@ class Stage:
     fetches: bool = False
 
 
-class Company:
-    """The models of a run; one that is named twice is opened once."""
+class OpenModels:
+    """The models of a run, opened when they are first named; one named twice is opened once."""
 
     def __init__(
-        self, config: RunConfig, cache: Cache, *, stage: Stage, gate: Gate, planning: bool
+        self,
+        config: RunConfig,
+        cache: Cache,
+        *,
+        environment: Environment,
+        gate: Gate,
+        planning: bool,
     ) -> None:
         self._config = config
         self._cache = cache
@@ -51,7 +58,7 @@ class Company:
             money=config.budget_cost,
             prices=read_prices(config.prices) if config.prices else None,
         )
-        self._backend = stage.backend or partial(open_backend, base_url=config.base_url)
+        self._backend = environment.backend or partial(open_backend, base_url=config.base_url)
         self._model = partial(
             Model,
             cache=cache,
@@ -62,7 +69,7 @@ class Company:
             planning=planning,
             seed=config.seed,
             label=config.label,
-            served=stage.served,
+            served=environment.served,
         )
         self._models: dict[str, Model] = {}
 
@@ -72,7 +79,7 @@ class Company:
         return {spec: model.meter for spec, model in self._models.items()}
 
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
-        """The model `spec` in a part, with the task's sampling parameters where none are given."""
+        """The model `spec` in a role, with the task's sampling parameters where none are given."""
         parameters = self._config.sampling.get(name, {})
         given = validated(Sampling, parameters, source=f"sampling.{name}")
         return Role(self._opened(spec), given.over(task.sampling.get(name, Sampling())))
@@ -89,9 +96,10 @@ class Company:
             await model.close()
 
     def roles(self, task: Task) -> Roles:
-        """Who plays what: what nobody is named for, the policy plays, if it is a live model.
+        """The model of each role; the policy also plays those that no model is named for.
 
-        Nobody embeds unless somebody is named: a model that chats is none that embeds.
+        A replayed pool plays no other role. There is no embedder unless one is named: chat models
+        give no embeddings.
         """
         config = self._config
         policy = self._role(task, "policy", config.model)
