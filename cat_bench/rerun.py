@@ -62,7 +62,7 @@ async def replayed(
     served: Served | None = None,
     parallel: str | None = None,
 ) -> dict[str, JSON]:
-    """Play the run again into the folder `out`; gives the new record. `served`: see `Environment`."""
+    """Play the run again into the folder `out`; its new record. `served`: see `Environment`."""
     config = configuration(record, model=model).model_copy(
         update={"out": out, "parallel": parallel}
     )

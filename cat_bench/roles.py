@@ -27,9 +27,9 @@ from cat_bench.validation import validated
 class Environment:
     """What surrounds a run but is no part of its configuration.
 
-    `cache` is the cache to use, `backend` opens a model by name. `served` is called with every cached
-    result that an offline run reads, verdicts included. `fetches`: data may be downloaded although
-    no model may be called.
+    `cache` is the cache to use, `backend` opens a model by name. `served` is called with every
+    cached result that an offline run reads, verdicts included. `fetches`: data may be downloaded
+    although no model may be called.
     """
 
     cache: str | Path | None = None
