@@ -21,8 +21,8 @@ from cat_bench.errors import NotAvailable, is_bug
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.flow import in_order
 from cat_bench.grading import Grader
+from cat_bench.pool_checks import PoolChecks
 from cat_bench.results import RolloutRow, Row
-from cat_bench.suspicion import Suspicion
 from cat_bench.types import Pool, Sample
 
 REASONS = 1_000
@@ -46,7 +46,7 @@ class Census:
     bugs: Counter[str] = field(default_factory=Counter)
     """Estimates that are missing for a method's own bug, by method."""
     unavailable: dict[str, str] = field(default_factory=dict)
-    suspicion: Suspicion = field(default_factory=Suspicion)
+    pool_checks: PoolChecks = field(default_factory=PoolChecks)
 
     @property
     def complete(self) -> bool:
@@ -87,7 +87,7 @@ class Bench:
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
         if not isinstance(policy.model.backend, Replay):
             sampling = policy.sampling.over(policy.model.backend.sampling)
-            self.census.suspicion.look(pool, temperature=sampling.temperature)
+            self.census.pool_checks.look(pool, temperature=sampling.temperature)
         ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)
         scores, labels = await asyncio.gather(
             self.grader.scores(sample, [r.text for r in pool.rollouts], ctx), self._partition(pool)

@@ -132,7 +132,7 @@ def findings(
         "rollouts": dict(census.rollouts),
         "failed_rows": census.failed_rows,
         "refused_rows": census.refused_rows,
-        "warnings": list(census.suspicion.warnings()),
+        "warnings": list(census.pool_checks.warnings()),
         "pool_digest": str(pool),
         "versions": _versions(),
     }

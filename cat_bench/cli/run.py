@@ -103,7 +103,7 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
     if gate.closed:
         lines.append(f"Stopped early: {gate.closed.message}.")
     census = outcome.census
-    lines += [f"Warning: {warning}." for warning in census.suspicion.warnings()]
+    lines += [f"Warning: {warning}." for warning in census.pool_checks.warnings()]
     if (refused := census.rollouts["refused"]) or census.refused_rows:
         lines.append(
             f"Refused, kept and not asked again: {refused:,} rollouts;"

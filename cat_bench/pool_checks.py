@@ -1,4 +1,4 @@
-"""What makes pools suspect, seen as they pass: no diversity, or a server that changed."""
+"""Warnings about a run's pools: no diversity, or a server that changed while it sampled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from cat_bench.types import Pool
 
 ENOUGH = 8
-"""Rollouts, beyond the first of each question, from which their being the same says something."""
+"""Rollouts beyond the first of each question, from which identical texts mean something."""
 
 
 @dataclass(slots=True)
-class Suspicion:
+class PoolChecks:
     """Compares the rollouts of each pool with one another, over all pools of a run."""
 
     pools: int = 0
@@ -34,7 +34,7 @@ class Suspicion:
             self.served = self.served or tuple(served)
 
     def warnings(self) -> Iterator[str]:
-        """What a user should know, a sentence each."""
+        """One sentence for each thing that a user should know."""
         if self.spare >= ENOUGH and self.alike == self.pools:
             yield (
                 "all rollouts of a question are the same text, for every question, although the "
