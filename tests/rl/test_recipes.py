@@ -80,12 +80,11 @@ def test_a_change_has_a_value() -> None:
 
 
 def test_files_in_a_recipe_are_the_ones_beside_it(tmp_path: Path) -> None:
-    (tmp_path / "other.yaml").write_text("summary: other\nlike: cat-rl\nreward: gold\n")
+    (tmp_path / "other.yaml").write_text(
+        "summary: other\ntrainer: grpo\nreward: gold\nsettings: {small: {max_steps: 7}}\n"
+    )
     mine = tmp_path / "mine.yaml"
-    mine.write_text(
-        "summary: mine\nlike: other.yaml\ntrainer: grpo\n"
-        "settings: {small: {}}\nreward: './own.py:Own{estimator=./mine.yaml}'\n"
-    )
-    assert recipe(str(mine), scale="small").reward == (
-        f"{tmp_path}/own.py:Own{{estimator={tmp_path}/mine.yaml}}"
-    )
+    mine.write_text("summary: x\nlike: other.yaml\nreward: './own.py:R{estimator=./m.yaml}'\n")
+    found = recipe(str(mine), scale="small")
+    assert found.reward == f"{tmp_path}/own.py:R{{estimator={tmp_path}/m.yaml}}"
+    assert found.steps == 7
