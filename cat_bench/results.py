@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from cat_bench.drafts import sweep
 from cat_bench.errors import DataError, UsageError
+from cat_bench.files import remove_stale_drafts
 from cat_bench.types import JSON, Sample
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class RunWriter:
             self._draft.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
-        sweep(place)
+        remove_stale_drafts(place)
         self._scores = _Table(self._draft / "scores.parquet", Row)
         self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
         self._questions = _Table(self._draft / "questions.parquet", QuestionRow)

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from cat_bench.drafts import STALE_S
+from cat_bench.files import STALE_S
 from cat_bench.results import RunWriter
 
 

@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all, and what killed processes left of such writing.
+
+A file or folder is written under the hidden name `.NAME.PID` and renamed into its place, so that
+nobody ever reads half of one.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cat_bench.errors import UsageError
+
+STALE_S = 24 * 3600
+"""Seconds without a change after which a draft belongs to no running process."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """The draft to write in place of `path`; renamed to it at the end, removed on an error.
+
+    Makes the folder where it is missing. Raises UsageError where the file cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> Path:
+    """Write a whole file and return its path; raises as `atomic` does."""
+    with atomic(path) as draft:
+        draft.write_bytes(data)
+    return path
+
+
+def remove_stale_drafts(folder: Path) -> None:
+    """Remove what killed processes left of writing `folder`, once that is in place.
+
+    Whether a process of another machine is alive cannot be asked: only old drafts are removed.
+    """
+    for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        pid = draft.name.removeprefix(f".{folder.name}.").removesuffix(".old")
+        if not pid.isdigit() or _alive(int(pid)) or not folder.exists():
+            continue
+        if time.time() - max(f.stat().st_mtime for f in (draft, *draft.glob("*"))) > STALE_S:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
