@@ -25,6 +25,7 @@ from cat_bench.report.cells import cell, pipe, records
 from cat_bench.report.compute import equal_tokens
 from cat_bench.report.files import place
 from cat_bench.report.forensics import NOBODY, forensics
+from cat_bench.report.rounding import measured, percent
 from cat_bench.report.values import Values, read_values
 from cat_bench.results import read_record
 from cat_bench.validation import read_yaml, validated
@@ -235,8 +236,8 @@ class _Run:
         rate, other = figures["disagrees"], figures["disagrees: majority right"]
         asked = questions_needed(found.mean - claim.least, found.se, rate.n)
         yield _Part(
-            f"another answer on {_percent(rate)}; right there {_percent(found)}, the majority "
-            f"{100 * other.mean:.1f} %",
+            f"another answer on {_share(rate)}; right there {_share(found)}, the majority "
+            f"{percent(other.mean)} %",
             *(found.mean, found.low, found.high, claim.least),
             needed=asked,
             questions=rate.n,
@@ -249,8 +250,8 @@ class _Run:
             return
         found = figures[f"{NOBODY}, right"]
         low = found.low if found.mean > 0 else 0.0
-        words = f"{_percent(found)} of draws, of those without a right rollout "
-        words += f"{100 * figures['recovers'].mean:.1f} %"
+        words = f"{_share(found)} of draws, of those without a right rollout "
+        words += f"{percent(figures['recovers'].mean)} %"
         yield _Part(words, found.mean, low, found.high, questions=found.n)
 
     def _equal(self, claim: Claim) -> Iterator[_Part | str]:
@@ -332,8 +333,7 @@ def _summed(empty: Finding, parts: Sequence[_Part]) -> Finding:
 
 
 def _difference(words: str, found: Difference) -> _Part:
-    mean, low, high = (round(100 * x, 1) + 0.0 for x in (found.mean, found.low, found.high))
-    shown = f"{mean:+.1f}" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
+    shown = measured(found.mean, found.low, found.high, sign="+")
     return _Part(
         f"{shown} points {words}",
         *(found.mean, found.low, found.high),
@@ -342,8 +342,8 @@ def _difference(words: str, found: Difference) -> _Part:
     )
 
 
-def _percent(found: Interval) -> str:
-    return f"{100 * found.mean:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+def _share(found: Interval) -> str:
+    return f"{percent(found.mean)} % [{percent(found.low)}, {percent(found.high)}]"
 
 
 def _with_more(finding: Finding) -> str:

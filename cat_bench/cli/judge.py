@@ -117,8 +117,6 @@ def _row(name: str, part: Mapping[str, JSON]) -> Mapping[str, JSON]:
 
 
 def _figure(figure: list[float | None]) -> str:
-    value, low, high = figure
-    if value is None or value != value:
-        return "-"
-    known = low is not None and low == low and high is not None
-    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if known else "")
+    from cat_bench.report.rounding import measured
+
+    return measured(*figure, scale=1, digits=3) or "-"

@@ -13,6 +13,7 @@ from cat_bench.backends.opening import BUNDLED, bundled
 from cat_bench.cli.options import PATH
 from cat_bench.cli.output import print_record, print_rows
 from cat_bench.config import RunConfig
+from cat_bench.report.rounding import percent, whole
 from cat_bench.rl.measure import Exam
 from cat_bench.rl.recipes import Recipe, recipe
 from cat_bench.rl.rows import write_verl
@@ -84,19 +85,18 @@ def train(
 def _rows(outcome: JSON) -> list[dict[str, JSON]]:
     """What was measured, one line for each method before and after."""
 
-    def percent(row: JSON, *names: str) -> str:
-        known = [row[name] for name in names]
-        return "" if None in known else " to ".join(f"{100 * value:.1f}" for value in known)
+    def shares(row: JSON, *names: str) -> str:
+        return " to ".join(filter(None, (percent(row[name]) for name in names)))
 
     return [
         {
             "policy": when,
             "method": method,
-            "score, %": percent(row, "score"),
-            "95 %": percent(row, "ci_low", "ci_high"),
-            "less one rollout before, points": percent(row, "diff"),
-            "95 % of that": percent(row, "diff_low", "diff_high"),
-            "tokens": round(row["tokens"]),
+            "score, %": shares(row, "score"),
+            "95 %": shares(row, "ci_low", "ci_high"),
+            "less one rollout before, points": shares(row, "diff"),
+            "95 % of that": shares(row, "diff_low", "diff_high"),
+            "tokens": whole(row["tokens"]),
         }
         for when in ("before", "after")
         for method, row in outcome[when].items()

@@ -22,6 +22,7 @@ from cat_bench.cache import canonical
 from cat_bench.catalog import root
 from cat_bench.errors import DataError
 from cat_bench.report import summarise
+from cat_bench.report.rounding import fixed, measured
 from cat_bench.results import read_record
 from cat_bench.types import JSON
 
@@ -129,9 +130,9 @@ def render(rows: Sequence[Row]) -> str:
                 "model": row["model"],
                 "method": row["method"],
                 "n": f"{row['n']} of {row['pool_size']}",
-                "score, %": f"{_percent(row['score'])}{_span(row['ci_low'], row['ci_high'])}",
+                "score, %": _measured(row, "score", "ci"),
                 "difference, points": _difference(row),
-                "tokens": f"{float(row['tokens']):,.0f}" if row["tokens"] else "",
+                "tokens": fixed(float(row["tokens"]), 0) if row["tokens"] else "",
                 **({"judge": f"{row['judge']} ({row['judge_audit']})"} if row["judge"] else {}),
             }
             for row in _records(group)
@@ -189,11 +190,9 @@ def _other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) ->
 
 def _audit(asked: str, folder: Path) -> str:
     """What is known of the judge that is asked in this way."""
-    found = [
-        f"macro-F1 {record['judge_and_people']['macro_f1'][0]:.3f} on {record['labels']['file']}"
-        for record in find(asked, folder)
-    ]
-    return "; ".join(found) or "not audited"
+    audits = find(asked, folder)
+    agreed = ((a["judge_and_people"]["macro_f1"][0], a["labels"]["file"]) for a in audits)
+    return "; ".join(f"macro-F1 {fixed(f1, 3)} on {on}" for f1, on in agreed) or "not audited"
 
 
 def _code(record: Mapping[str, JSON]) -> str:
@@ -219,19 +218,15 @@ def _read(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
-def _percent(share: str) -> str:
-    return f"{100 * float(share):.1f}"
-
-
-def _span(low: str, high: str) -> str:
-    return f" [{_percent(low)}, {_percent(high)}]" if low and high else ""
+def _measured(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") -> str:
+    three = (row[column] for column in (name, f"{ends}_low", f"{ends}_high"))
+    return measured(*(float(cell) if cell else None for cell in three), sign=sign)
 
 
 def _difference(row: Mapping[str, JSON]) -> str:
     if not row["diff"]:
         return ""
-    span = _span(row["diff_low"], row["diff_high"])
-    return f"{100 * float(row['diff']):+.1f}{span} vs {row['reference']}"
+    return f"{_measured(row, 'diff', 'diff', sign='+')} vs {row['reference']}"
 
 
 def _markdown(text: str) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cat_bench.errors import UsageError
-from cat_bench.report.cells import cell, p_value, pipe, questions
+from cat_bench.report.cells import cell, pipe, questions
 from cat_bench.report.files import place
+from cat_bench.report.rounding import fixed, measured, p_value, percent
 from cat_bench.types import JSON
 
 _SHARES = {
@@ -89,15 +90,14 @@ def answer(record: Mapping[str, JSON]) -> str:
     shares = found["by"] == "reward_accuracy"
     scale, digits = (100, 1) if shares else (1, 2)
     name, unit = ("reward accuracy", " %") if shares else ("rank correlation", "")
-    first = f"{asked} {cell(found['first'])}: {name} {found['value'] * scale:.{digits}f}{unit}"
+    first = f"{asked} {cell(found['first'])}: {name} {fixed(scale * found['value'], digits)}{unit}"
     if "second" not in found:
         return f"{first}, with nothing to compare it to."
     second, n = cell(found["second"]), found["n"]
     if n < FEWEST:
         return f"{first}; {n} questions are too few to compare it with {second}."
-    ends = [round(found[key] * scale, digits) + 0.0 for key in ("mean", "low", "high")]
-    mean, low, high = (f"{end:+.{digits}f}" for end in ends)
-    gap = f"{mean} [{low}, {high}]" + (" points" if shares else "")
+    ends = (found[name] for name in ("mean", "low", "high"))
+    gap = measured(*ends, scale=scale, digits=digits, sign="+") + (" points" if shares else "")
     sure = "" if found["low"] > 0 else "; these questions do not tell them apart"
     return f"{first}, {gap} above {second} (paired, {n:,} questions, {_p(found['p'])}){sure}."
 
@@ -112,8 +112,8 @@ def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
         columns["rank correlation"] = [_correlation(row) for row in rows]
     columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
     columns |= {
-        "calls": [_count(row["calls"], 1) for row in rows],
-        "tokens": [_count(row["tokens"], 0) for row in rows],
+        "calls": [fixed(row["calls"]) for row in rows],
+        "tokens": [fixed(row["tokens"], 0) for row in rows],
     }
     return pipe(columns, left=("estimator", "reward"))
 
@@ -123,8 +123,8 @@ def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
         "estimator": [cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
         "rank correlation": [_correlation(row) for row in rows],
-        "criteria": [_count(row["criteria"], 1) for row in rows],
-        **{title: [_number(row[name], 100) for row in rows] for name, title in _RUBRICS.items()},
+        "criteria": [fixed(row["criteria"]) for row in rows],
+        **{title: [percent(row[name]) for row in rows] for name, title in _RUBRICS.items()},
     }
     return pipe(columns, left=("estimator", "reward"))
 
@@ -152,31 +152,17 @@ def _reward(row: Mapping[str, JSON]) -> str:
 
 
 def _share(row: Mapping[str, JSON], name: str) -> str:
-    return _with_interval(row, name, scale=100, digits=1)
+    return measured(*_ends(row, name))
 
 
 def _correlation(row: Mapping[str, JSON]) -> str:
-    return _with_interval(row, "rank_correlation", scale=1, digits=2)
+    return measured(*_ends(row, "rank_correlation"), scale=1, digits=2)
 
 
-def _with_interval(row: Mapping[str, JSON], name: str, *, scale: float, digits: int) -> str:
-    mean, low, high = (row[name + end] for end in ("", "_low", "_high"))
-    if mean is None:
-        return ""
-    shown = f"{mean * scale:.{digits}f}"
-    return (
-        shown if low is None else f"{shown} [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
-    )
+def _ends(row: Mapping[str, JSON], name: str) -> Iterator[float | None]:
+    return (row[name + end] for end in ("", "_low", "_high"))
 
 
 def _p(value: float) -> str:
     shown = p_value(value)
     return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
-
-
-def _number(value: float | None, scale: float) -> str:
-    return "" if value is None else f"{value * scale:.{1 if scale == 100 else 2}f}"
-
-
-def _count(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:,.{digits}f}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isnan
 
 import pandas as pd
 
+from cat_bench.report.rounding import measured, percent
 from cat_bench.report.summary import ORACLE, SINGLE, WORST
 from cat_bench.types import JSON
 
@@ -39,36 +39,15 @@ def questions(record: Mapping[str, JSON]) -> str:
     return f"{count:,} question" + ("" if count == 1 else "s")
 
 
-def percent(share: float) -> str:
-    """A share in percent."""
-    return "" if isnan(share) else f"{100 * share:.1f}"
-
-
 def interval(row: Mapping[str, JSON], name: str = "ci") -> str:
     """The interval in the fields NAME_low and NAME_high, in percent."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "" if isnan(low) else f"[{percent(low)}, {percent(high)}]"
+    low, high = percent(row[f"{name}_low"]), percent(row[f"{name}_high"])
+    return low and f"[{low}, {high}]"
 
 
 def points(row: Mapping[str, JSON], name: str) -> str:
     """The difference in the field NAME with its interval, in points."""
-    # Adding 0.0 turns a rounded -0.0 into 0.0.
-    mean, low, high = (round(100 * row[name + end], 1) + 0.0 for end in ("", "_low", "_high"))
-    if isnan(mean):
-        return ""
-    return f"{mean:+.1f}" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
-
-
-def whole(count: float) -> str:
-    """A count without decimals."""
-    return "" if isnan(count) else f"{count:,.0f}"
-
-
-def p_value(p: float) -> str:
-    """A p value to three digits."""
-    if isnan(p):
-        return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return measured(*(row[name + end] for end in ("", "_low", "_high")), sign="+")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, JSON]]:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.intervals import holm
-from cat_bench.report.cells import cell, interval, p_value, percent, pipe, points, records, whole
+from cat_bench.report.cells import cell, interval, pipe, points, records
+from cat_bench.report.rounding import p_value, percent, whole
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
 from cat_bench.report.values import Key, Values, read_values
 from cat_bench.results import read_record
@@ -80,7 +81,7 @@ def render_compare(table: pd.DataFrame) -> str:
         "95 % interval": [interval(row) for row in rows],
         "difference, points": [points(row, "diff") or "reference" for row in rows],
         "p (Holm)": [p_value(row["p_holm"]) for row in rows],
-        "pairs": ["" if pd.isna(row["pairs"]) else f"{row['pairs']:,.0f}" for row in rows],
+        "pairs": [whole(row["pairs"]) for row in rows],
         "tokens": [whole(row["tokens"]) for row in rows],
     }
     notes = (

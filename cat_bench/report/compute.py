@@ -19,16 +19,8 @@ import pandas as pd
 from cat_bench.costs import ROLES, Price, flops, price_of
 from cat_bench.intervals import Difference, Interval, quotient
 from cat_bench.parallel import Executor
-from cat_bench.report.cells import (
-    cell,
-    interval,
-    label,
-    p_value,
-    percent,
-    pipe,
-    points,
-    records,
-)
+from cat_bench.report.cells import cell, interval, label, pipe, points, records
+from cat_bench.report.rounding import fixed, p_value, percent, whole
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
 from cat_bench.report.values import Key, Values, read_values
 from cat_bench.results import read_record
@@ -309,7 +301,7 @@ def _closed(row: Mapping[str, JSON]) -> str:
 def _amount(value: float) -> str:
     if isnan(value):
         return "unknown"
-    return f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:.3g}"
+    return whole(value) if 1 <= value < 1e6 else f"{value:.3g}"
 
 
 def _opponent(row: Mapping[str, JSON]) -> str:
@@ -317,7 +309,7 @@ def _opponent(row: Mapping[str, JSON]) -> str:
         return ""
     if isnan(row["matched_n"]):
         return _outside(row)
-    return f"{percent(row['matched_score'])} (n = {row['matched_n']:.1f})"
+    return f"{percent(row['matched_score'])} (n = {fixed(row['matched_n'])})"
 
 
 def _shared(row: Mapping[str, JSON]) -> str:

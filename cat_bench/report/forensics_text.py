@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.intervals import Interval
-from cat_bench.report.cells import cell, label, percent, pipe, records
+from cat_bench.report.cells import cell, label, pipe, records
 from cat_bench.report.forensics import CASES
+from cat_bench.report.rounding import fixed, measured, percent
 from cat_bench.streaming import score_parts
 from cat_bench.types import JSON
 
@@ -81,16 +82,12 @@ def _figure(rows: pd.DataFrame, key: str) -> str:
     if key not in rows.index:
         return ""
     found: JSON = rows.loc[key]
-    if pd.isna(found["value"]):
-        return ""
-    sign = "+" if key.endswith("bias") else ""
-    value, low, high = (round(100 * found[x], 1) + 0.0 for x in ("value", "ci_low", "ci_high"))
-    known = "" if pd.isna(low) else f" [{low:{sign}.1f}, {high:{sign}.1f}]"
-    return f"{value:{sign}.1f}{known}"
+    three = (found[name] for name in ("value", "ci_low", "ci_high"))
+    return measured(*three, sign="+" if key.endswith("bias") else "")
 
 
 def _diversity(pool: Mapping[str, Interval]) -> str:
-    figures = ", ".join(f"{name} {found.mean:.2f}" for name, found in pool.items())
+    figures = ", ".join(f"{name} {fixed(found.mean, 2)}" for name, found in pool.items())
     return f"Diversity of the pool, mean over questions: {figures} (bits)."
 
 
@@ -107,8 +104,8 @@ def _accounts(summary: pd.DataFrame) -> str:
         "abstained, %": [percent(row["abstained"]) for row in rows],
         "draws failed": [f"{row['failed']}" for row in rows],
         "questions unscored": [f"{row['unscored']}" for row in rows],
-        "replies cut off per use": [f"{row['truncated']:.2f}" for row in rows],
-        "replies empty per use": [f"{row['empty']:.2f}" for row in rows],
+        "replies cut off per use": [fixed(row["truncated"], 2) for row in rows],
+        "replies empty per use": [fixed(row["empty"], 2) for row in rows],
     }
     return pipe(columns, left=("method",))
 

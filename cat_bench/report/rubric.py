@@ -14,6 +14,7 @@ import pandas as pd
 
 from cat_bench.audit.judge import find
 from cat_bench.intervals import bootstrap_error, mean_interval
+from cat_bench.report.rounding import measured, percent
 from cat_bench.report.values import KEY, Values
 from cat_bench.scorers.rubric import LENGTH_ADJUSTED
 from cat_bench.streaming import score_parts
@@ -107,12 +108,7 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
 
 
 def _figure(figure: Sequence[float | None], *, signed: bool = False) -> str:
-    value, low, high = figure
-    if value is None:
-        return "undefined"
-    sign = "+" if signed else ""
-    known = low is not None and high is not None
-    return f"{value:{sign}.3f}" + (f" [{low:{sign}.3f}, {high:{sign}.3f}]" if known else "")
+    return measured(*figure, scale=1, digits=3, sign="+" if signed else "") or "undefined"
 
 
 def _by_part(table: pd.DataFrame, parts: pd.DataFrame) -> str:
@@ -129,16 +125,12 @@ def _by_part(table: pd.DataFrame, parts: pd.DataFrame) -> str:
     names += [LENGTH_ADJUSTED] if LENGTH_ADJUSTED in examples else []
     rows = [
         [str(name).replace("|", "\\|"), str(examples[name])]
-        + [_percent(cells.get((name, *key))) for key in shown]
+        + [percent(cells.get((name, *key))) for key in shown]
         for name in names
     ]
     heads = ["", "examples", *(f"{method} @ {n}" for method, n in shown)]
     align = ("left", *("right" for _ in heads[1:]))
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None or np.isnan(share) else f"{100 * share:.1f}"
 
 
 def _key(key: JSON) -> dict[str, JSON]:

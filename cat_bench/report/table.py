@@ -7,22 +7,11 @@ and how the intervals are made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isnan
 
 import pandas as pd
 
-from cat_bench.report.cells import (
-    cell,
-    interval,
-    label,
-    p_value,
-    percent,
-    pipe,
-    points,
-    questions,
-    records,
-    whole,
-)
+from cat_bench.report.cells import cell, interval, label, pipe, points, questions, records
+from cat_bench.report.rounding import fixed, p_value, percent, whole
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
 from cat_bench.types import JSON
 
@@ -136,7 +125,7 @@ def _main(ranked: pd.DataFrame, record: Mapping[str, JSON], reference: str | Non
         "score ± SE, %": [_score(row) for row in rows],
         "95 % interval": [interval(row) for row in rows],
         **compared,
-        "calls": [f"{row['calls']:,.1f}" for row in rows],
+        "calls": [fixed(row["calls"]) for row in rows],
         "tokens": [whole(row["prompt_tokens"] + row["completion_tokens"]) for row in rows],
         "notes": [_remarks(row, record["questions"]) for row in rows],
     }
@@ -242,7 +231,8 @@ def _remarks(row: Mapping[str, JSON], questions: int) -> str:
 
 
 def _score(row: Mapping[str, JSON]) -> str:
-    return percent(row["score"]) + ("" if isnan(row["se"]) else f" ± {100 * row['se']:.1f}")
+    error = percent(row["se"])
+    return percent(row["score"]) + (error and f" ± {error}")
 
 
 def _difference(row: Mapping[str, JSON], name: str, *, base: str) -> str:

@@ -125,7 +125,7 @@ def _index(
     """What the page shows at once: the table, the curves, the list of questions."""
     config, task = record["config"], record["task"]
     keys = sorted(values.columns, key=str)
-    columns = [[_number(value) for value in values.columns[key]] for key in keys]
+    columns = [[_number(value) for value in values.columns[key].round(4)] for key in keys]
     scored = dict(zip(values.questions, zip(*columns, strict=True), strict=True))
     nothing = [None] * len(keys)
     return {
@@ -195,7 +195,7 @@ def _lines(target: JSON) -> Sequence[Mapping[str, JSON]]:
 def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     """A method's estimate: what it picked with which weight, or what it wrote, from which slots."""
     weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda each: -each[0])
-    picks = [[int(slot), round(float(weight), 4)] for weight, slot in weighed if weight > 0]
+    picks = [[int(slot), _number(weight)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
     known = _plain(row, _ROW)
     text = known.get("text")
@@ -223,8 +223,8 @@ def _value(value: JSON) -> JSON:
 
 
 def _number(value: float) -> float | int | None:
-    """Four digits are more than a page shows."""
-    number = float(value)
+    """What the page rounds as the table does is not rounded before."""
+    number = round(float(value), 12)
     if not isfinite(number):
         return None
-    return int(number) if number.is_integer() else round(number, 4)
+    return int(number) if number.is_integer() else number

@@ -122,9 +122,9 @@ class Curves {
     const step = this.bands.checked ? 3 : 1;
     const said = index === null || index === undefined ? [] : names.flatMap((name, k) => {
       const value = plot.data[1 + k * step][index];
-      return value === null ? [] : [`${name} ${value.toFixed(1)}`];
+      return value === null ? [] : [`${name} ${fixed(value)}`];
     });
     const unit = this.axis.value === "tokens" ? "tokens" : "n";
-    this.tip.textContent = said.length ? `${unit} = ${xs[index] === NONE ? 0 : Math.round(xs[index])}: ${said.join(" · ")} %` : "";
+    this.tip.textContent = said.length ? `${unit} = ${xs[index] === NONE ? 0 : fixed(xs[index], 0)}: ${said.join(" · ")} %` : "";
   }
 }

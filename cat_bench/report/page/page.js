@@ -12,9 +12,9 @@ const COLUMNS = [
   ["score, %", (row) => row.score, (row) => percent(row.score)],
   ["95 % interval", (row) => row.ci_low, (row) => row.ci_low === undefined ? "" : `[${percent(row.ci_low)}, ${percent(row.ci_high)}]`],
   ["difference, points", (row) => row.diff, difference],
-  ["p (Holm)", (row) => row.p_holm, (row) => row.p_holm === undefined ? "" : row.p_holm < 0.001 ? "<0.001" : row.p_holm.toFixed(3)],
-  ["calls", (row) => row.calls, (row) => row.calls === undefined ? "" : row.calls.toFixed(1)],
-  ["tokens", tokensOf, (row) => tokensOf(row) === undefined ? "" : Math.round(tokensOf(row)).toLocaleString("en")],
+  ["p (Holm)", (row) => row.p_holm, (row) => row.p_holm === undefined ? "" : row.p_holm < 0.001 ? "<0.001" : fixed(row.p_holm, 3)],
+  ["calls", (row) => row.calls, (row) => row.calls === undefined ? "" : fixed(row.calls)],
+  ["tokens", tokensOf, (row) => tokensOf(row) === undefined ? "" : fixed(tokensOf(row), 0)],
   ["notes", (row) => remarks(row), remarks],
 ];
 

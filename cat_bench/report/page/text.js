@@ -52,5 +52,11 @@ async function unpacked(id) {
   return JSON.parse(await new Response(stream).text());
 }
 
-const percent = (share, digits = 1) => share === undefined || share === null ? "" : (100 * share).toFixed(digits);
-const signed = (share) => (share > 0 ? "+" : share < 0 ? "−" : "") + Math.abs(100 * share).toFixed(1);
+/* A number with so many decimals, a half away from zero: what report/rounding.py says it is. */
+function fixed(value, digits = 1) {
+  const scale = 10 ** digits, size = Math.round(Number((Math.abs(value) * scale).toFixed(9 - digits))) / scale;
+  return (value < 0 && size ? "−" : "") + size.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+const percent = (share, digits = 1) => share === undefined || share === null ? "" : fixed(100 * share, digits);
+const signed = (share) => percent(share).replace(/^(?!−)/, "+");
