@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cat_bench import catalog
 from cat_bench.errors import UnknownName
+from cat_bench.files import write_atomic
 from cat_bench.intervals import Difference, Interval, equivalence_needed, questions_needed
 from cat_bench.report.cells import cell, pipe, records
 from cat_bench.report.compute import equal_tokens
-from cat_bench.report.files import place
 from cat_bench.report.forensics import NOBODY, forensics
 from cat_bench.report.rounding import measured, percent
 from cat_bench.report.values import Values, read_values
@@ -169,8 +169,8 @@ def write(folder: Path, claims: Claims) -> list[Finding]:
     head = {"title": claims.title, "source": claims.source, "method": claims.method}
     entries = {**head, "findings": [asdict(finding) for finding in findings]}
     text = json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    place(folder / "claims.json", text.encode())
-    place(folder / "claims.md", render(claims, findings).encode())
+    write_atomic(folder / "claims.json", text.encode())
+    write_atomic(folder / "claims.md", render(claims, findings).encode())
     return findings
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from asyncio import gather
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from cat_bench.cache import Cache
 from cat_bench.config import RunConfig
 from cat_bench.context import QuestionContext, Role, Roles
 from cat_bench.errors import DataError, UsageError
+from cat_bench.files import write_atomic
 from cat_bench.model import Model
 from cat_bench.record import digest
 from cat_bench.scorers.rubric import Verdict, judging, verdict
@@ -105,18 +105,11 @@ def pairs(rows: Iterable[tuple[Labelled, bool]]) -> list[Pair]:
     return [Pair(met, label, row.example) for row, met in rows for label in row.labels]
 
 
-def keep(record: Mapping[str, JSON], *, folder: Path | None = None) -> Path:
+def keep(record: Mapping[str, JSON]) -> Path:
     """Write an audit to where reports look for it; a later one on the same labels replaces it."""
-    folder = folder or results_root() / "audits"
     name = f"{record['judging']['digest'][:12]}-{record['labels']['sha256'][:8]}.json"
-    draft = folder / f".{name}.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        draft.write_text(text + "\n", encoding="utf-8")
-        return draft.replace(folder / name)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    return write_atomic(results_root() / "audits" / name, f"{text}\n".encode())
 
 
 def find(asked: str, run: Path) -> list[dict[str, JSON]]:

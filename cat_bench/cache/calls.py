@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import key_of
 from cat_bench.cache.codec import Stored, pack_text, unpack_text
-from cat_bench.cache.files import ABOUT, about, written
+from cat_bench.cache.files import ABOUT, about
 from cat_bench.cache.rows import Place, model_column
 from cat_bench.cache.store import Cache
 from cat_bench.errors import DataError
+from cat_bench.files import atomic
 from cat_bench.types import JSON
 
 Row = dict[str, JSON]
@@ -54,7 +55,7 @@ def export_calls(
     own = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
     kinds = pa.schema([(name, own.get(name, pa.binary())) for name in COLUMNS])
     whole, count = sha256(), 0
-    with written(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
+    with atomic(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
         for start in range(0, len(order), _PAGE):
             rows = list(_rows(cache, order[start : start + _PAGE]))
             whole.update("".join(map(_line, rows)).encode())

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import canonical
 from cat_bench.cache.codec import unpack
-from cat_bench.cache.files import ABOUT, POOL_FORMAT, written
+from cat_bench.cache.files import ABOUT, POOL_FORMAT
 from cat_bench.cache.pools import pool_metadata, stored_rows
 from cat_bench.cache.responses import columns_of
 from cat_bench.cache.rows import results_of_call
 from cat_bench.cache.store import Cache
 from cat_bench.cache.upkeep import groups
 from cat_bench.errors import UsageError
+from cat_bench.files import atomic
 from cat_bench.types import JSON, Pool, Sample
 
 Row = dict[str, JSON]
@@ -131,7 +132,7 @@ def _said(messages: JSON) -> str:
 
 
 def _write(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
-    with written(file) as draft:
+    with atomic(file) as draft:
         if file.suffix == ".parquet":
             return _write_parquet(draft, rows, said)
         if said is None and file.name.endswith((".jsonl", ".jsonl.gz")):

@@ -1,31 +1,17 @@
-"""Published files: whole or not there, and saying in their metadata what they are."""
+"""What a published file says of itself: a run's record and a format, in the Parquet metadata."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from cat_bench.errors import DataError, UsageError
+from cat_bench.errors import DataError
 from cat_bench.types import JSON
 
 ABOUT = "cat_bench"
 """The key of what a published Parquet file says of itself."""
 POOL_FORMAT = "cat_bench pool 1"
-
-
-@contextmanager
-def written(file: Path) -> Iterator[Path]:
-    """Where to write: under another name first, so that a file is whole or not there."""
-    draft = file.with_name(f".partial-{file.name}")
-    try:
-        yield draft
-        draft.replace(file)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written ({error.strerror}); check the path") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def about(file: Path) -> Mapping[str, JSON]:

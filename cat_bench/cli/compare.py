@@ -25,12 +25,12 @@ def compare(
 
     Pairs are made by question, so the runs must have asked the same ones.
     """
+    from cat_bench.files import write_atomic
     from cat_bench.report.compare import compare as compared
     from cat_bench.report.compare import render_compare
-    from cat_bench.report.files import place
 
     table = compared(folders, reference=reference)
     if table_file:
-        place(table_file, table.to_csv(index=False, lineterminator="\n").encode())
+        write_atomic(table_file, table.to_csv(index=False, lineterminator="\n").encode())
         click.echo(f"wrote {table_file}", err=True)
     click.echo(table.to_json(orient="records", indent=2) if as_json else render_compare(table))

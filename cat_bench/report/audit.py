@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cat_bench.errors import UsageError
+from cat_bench.files import write_atomic
 from cat_bench.report.cells import cell, pipe, questions
-from cat_bench.report.files import place
 from cat_bench.report.rounding import fixed, measured, p_value, percent
 from cat_bench.types import JSON
 
@@ -41,10 +40,6 @@ FEWEST = 30
 
 def write(folder: Path, record: Mapping[str, JSON]) -> list[Path]:
     """Write the three files and say where they are; raises UsageError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
     table = io.StringIO()
     rows = record["rewards"]
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
@@ -57,7 +52,7 @@ def write(folder: Path, record: Mapping[str, JSON]) -> list[Path]:
         "audit.json": whole + "\n",
     }
     return [
-        place(folder / name, text.encode("utf-8", "backslashreplace"))
+        write_atomic(folder / name, text.encode("utf-8", "backslashreplace"))
         for name, text in contents.items()
     ]
 

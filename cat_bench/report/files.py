@@ -3,19 +3,17 @@
 `table` compares the methods, `compute` holds them against their costs, `forensics` looks at
 synthesis and at what went wrong; `groups.csv` and `breakdown.csv` score by what the data say of a
 question and by parts of a score, where there are any. `curve`, `compute`, `forest` and `by-FIELD`
-(a level, a subject, a rubric's theme or axis) are figures, as PNG and SVG. Each file is written
-beside its place and renamed into it: a reader never meets half of one.
+(a level, a subject, a rubric's theme or axis) are figures, as PNG and SVG.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cat_bench.errors import UsageError
+from cat_bench.files import write_atomic
 from cat_bench.parallel import Executor
 from cat_bench.report.compute import Rates, compute, render_compute
 from cat_bench.report.forensics import diversity, forensics
@@ -56,7 +54,7 @@ def write(
     has no price, UnknownName for a `reference` that the run lacks.
     """
     contents = dict(_contents(folder, reference, rates, executor))
-    return [place(folder / name, data) for name, data in contents.items()]
+    return [write_atomic(folder / name, data) for name, data in contents.items()]
 
 
 def _contents(
@@ -99,15 +97,3 @@ def _contents(
 
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-def place(path: Path, data: bytes) -> Path:
-    """Put a file in place, whole; raises UsageError where it cannot be written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        return draft.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        draft.unlink(missing_ok=True)

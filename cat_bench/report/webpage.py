@@ -23,7 +23,8 @@ from typing import TextIO
 import pandas as pd
 
 from cat_bench.catalog import task as named_task
-from cat_bench.errors import CatBenchError, UsageError
+from cat_bench.errors import CatBenchError
+from cat_bench.files import atomic
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, frames, records, transcripts
@@ -55,15 +56,9 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
     Raises DataError where the folder is no run, UsageError where it cannot be written.
     """
     place = folder / "page.html"
-    draft = folder / ".page.html.draft"
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            asyncio.run(_write(file, folder, reference, data))
-        return draft.replace(place)
-    except OSError as error:
-        raise UsageError(f"{place} cannot be written: {error.strerror}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with atomic(place) as draft, draft.open("w", encoding="utf-8") as file:
+        asyncio.run(_write(file, folder, reference, data))
+    return place
 
 
 async def _write(file: TextIO, folder: Path, reference: str | None, data: Path | None) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cat_bench.backends.hf.loading import libraries, quiet
 from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError, UsageError, nearest
-from cat_bench.report.files import place
+from cat_bench.files import write_atomic
 from cat_bench.rewards import reward
 from cat_bench.rl.measure import Exam, measure, outcome
 from cat_bench.rl.policy import Policy, weights
@@ -140,7 +140,7 @@ def _figure(plan: Plan) -> None:
 
     rows = read(plan.out / "metrics.jsonl")
     for kind, data in curves(rows, name=f"{plan.session.task} · {plan.recipe.name}").items():
-        place(plan.out / f"curves.{kind}", data)
+        write_atomic(plan.out / f"curves.{kind}", data)
 
 
 def _model(plan: Plan) -> Path:
@@ -248,4 +248,4 @@ def _versions() -> dict[str, str | None]:
 
 
 def _written(path: Path, content: Mapping[str, JSON]) -> None:
-    place(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())

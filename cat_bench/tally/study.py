@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from cat_bench.report.files import place
+from cat_bench.files import write_atomic
 from cat_bench.session import results_root
 from cat_bench.tally.check import write_rows
 from cat_bench.tally.problems import problem_rows
@@ -65,8 +65,7 @@ def main(
         for done in as_completed(under_way):
             click.echo(done.result(), err=True)
             for name, data in summary(trainings, level=level).items():
-                (out or folder).mkdir(parents=True, exist_ok=True)
-                place((out or folder) / name, data)
+                write_atomic((out or folder) / name, data)
     failed = [each.folder for each in trainings if not each.done]
     click.echo((out or folder) / "README.md")
     sys.exit(f"incomplete: {', '.join(map(str, failed))}" if failed else 0)
