@@ -24,11 +24,10 @@ STALE_S = 24 * 3600
 def atomic(path: Path) -> Iterator[Path]:
     """The draft to write in place of `path`; renamed to it at the end, removed on an error.
 
-    Makes the folder where it is missing. Raises UsageError where the file cannot be written.
+    Raises UsageError where the file cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
         draft.replace(path)
     except OSError as error:
@@ -39,8 +38,12 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> Path:
-    """Write a whole file and return its path; raises as `atomic` does."""
+    """Write a whole file, its folder made where it is missing, and return its path.
+
+    Raises UsageError where it cannot be written.
+    """
     with atomic(path) as draft:
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(data)
     return path
 
@@ -59,9 +62,10 @@ def remove_stale_drafts(folder: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    with suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
     return True
