@@ -6,14 +6,14 @@ each, under the identity that its calls are keyed by.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cat_bench.backends import Backend
 from cat_bench.backends.recorded import Recorded
 from cat_bench.backends.replay import Replay
-from cat_bench.cache import Cache
+from cat_bench.cache import Cache, Places
 from cat_bench.catalog import method_names
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
@@ -25,7 +25,6 @@ from cat_bench.session import opened, run
 from cat_bench.types import JSON, Pool
 from cat_bench.validation import validated
 
-Place = tuple[str, int]
 _NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge", "embedder": "embedder"}
 
 
@@ -72,21 +71,17 @@ async def replayed(
     return read_record(out)
 
 
-async def touched(record: Mapping[str, JSON], *, cache: str | Path | None = None) -> set[Place]:
-    """Every place in the cache that the run reads: rollouts, syntheses and verdicts alike.
+async def touched(
+    record: Mapping[str, JSON], places: Places, *, cache: str | Path | None = None
+) -> None:
+    """Note every place in the cache that the run reads: rollouts, syntheses, verdicts alike.
 
     Raises UsageError where this cache does not hold what the run read.
     """
-    places: set[Place] = set()
-
-    def served(key: str, slots: Collection[int]) -> None:
-        places.update((key, slot) for slot in slots)
-
     with TemporaryDirectory() as folder:
-        again = await replayed(record, Path(folder, "run"), cache=cache, served=served)
+        again = await replayed(record, Path(folder, "run"), cache=cache, served=places.add)
     if again["pool_digest"] != record["pool_digest"]:
         raise UsageError("this cache does not hold the run's rollouts: name the one that does.")
-    return places
 
 
 async def pools(

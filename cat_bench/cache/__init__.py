@@ -5,6 +5,7 @@ from cat_bench.cache.calls import Calls, export_calls, import_calls
 from cat_bench.cache.copying import Copied, copy
 from cat_bench.cache.export import export_pool, export_rollouts, publish_pools
 from cat_bench.cache.files import about
+from cat_bench.cache.places import Places
 from cat_bench.cache.pools import (
     PoolMetadata,
     PoolRow,
@@ -25,6 +26,7 @@ __all__ = [
     "Flaw",
     "Holding",
     "Info",
+    "Places",
     "PoolMetadata",
     "PoolRow",
     "Pruned",

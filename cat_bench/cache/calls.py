@@ -8,9 +8,10 @@ Reading derives every key and every digest anew: a file that was tampered with i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -42,22 +43,23 @@ class Calls:
 
 
 def export_calls(
-    cache: Cache, file: Path, places: Collection[Place], *, run: Mapping[str, JSON]
+    cache: Cache, file: Path, places: Iterable[Place], *, run: Mapping[str, JSON]
 ) -> Calls:
-    """Write the results at these places; `run` is the record of the run that touched them.
+    """Write the results at these places, which come in order, each once.
 
-    Raises UsageError where the file cannot be written or a place holds nothing.
+    `run` is the record of the run that touched them. Raises UsageError where the file cannot be
+    written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    order = sorted(places)
+    left = iter(places)
     own = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
     kinds = pa.schema([(name, own.get(name, pa.binary())) for name in COLUMNS])
     whole, count = sha256(), 0
     with atomic(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
-        for start in range(0, len(order), _PAGE):
-            rows = list(_rows(cache, order[start : start + _PAGE]))
+        while page := list(islice(left, _PAGE)):
+            rows = list(_rows(cache, page))
             whole.update("".join(map(_line, rows)).encode())
             count += len(rows)
             writer.write_table(pa.Table.from_pylist(rows, schema=kinds))
@@ -90,7 +92,7 @@ def import_calls(cache: Cache, file: Path) -> Calls:
 
 
 def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
-    """Each result with its call's document, which stands at the call's first result alone."""
+    """Each result; a call's document stands at the first of its results here alone."""
     calls, results = schema.calls.c, schema.results.c
     keys = sorted({key for key, _ in places})
     wanted = set(places)

@@ -9,7 +9,7 @@ from os.path import relpath
 from pathlib import Path
 
 from cat_bench import rerun
-from cat_bench.cache import Cache, Calls, export_calls, publish_pools
+from cat_bench.cache import Cache, Calls, Places, export_calls, publish_pools
 from cat_bench.errors import UsageError
 from cat_bench.leaderboard.rows import OWN, append, read, rows_of
 from cat_bench.results import read_record
@@ -69,9 +69,10 @@ async def publish_calls(
 ) -> Calls:
     """Write every cached call that the run reads. Raises UsageError where the cache lacks some."""
     _folder(file)
-    places = await rerun.touched(record, cache=cache)
-    with Cache(cache) as opened:
-        return export_calls(opened, file, places, run=_said(record))
+    with Places() as places:
+        await rerun.touched(record, places, cache=cache)
+        with Cache(cache) as opened:
+            return export_calls(opened, file, places, run=_said(record))
 
 
 def upload(file: Path, repository: str) -> str:

@@ -1,0 +1,34 @@
+"""A set of places that lies on disk: noted in any order and however often, read in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from cat_bench.cache.rows import Place
+
+
+class Places:
+    """Where results are, as many as there may be; for one thread, in a `with` statement."""
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect("", isolation_level=None)  # of its own, gone with it
+        self._file.execute("CREATE TABLE places (key TEXT, slot INTEGER)")
+        self._file.execute("BEGIN")
+
+    def add(self, key: str, slots: Iterable[int]) -> None:
+        """Note these slots of a call."""
+        self._file.executemany("INSERT INTO places VALUES (?, ?)", [(key, s) for s in slots])
+
+    def __iter__(self) -> Iterator[Place]:
+        """Each place once, by key and slot; sorted on disk."""
+        yield from self._file.execute(
+            "SELECT key, slot FROM places GROUP BY key, slot ORDER BY key, slot"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
