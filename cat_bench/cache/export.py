@@ -136,14 +136,14 @@ def _write(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = No
         if file.suffix == ".parquet":
             return _write_parquet(draft, rows, said)
         if said is None and file.name.endswith((".jsonl", ".jsonl.gz")):
-            return _write_jsonl(draft, rows)
+            return _write_jsonl(draft, rows, packed=file.suffix == ".gz")
         kinds = ".parquet, .jsonl or .jsonl.gz" if said is None else ".parquet"
         raise UsageError(f"{file}: name a {kinds} file")
 
 
-def _write_jsonl(file: Path, rows: Iterator[Row]) -> int:
+def _write_jsonl(file: Path, rows: Iterator[Row], *, packed: bool) -> int:
     count = 0
-    with gzip.open(file, "wt") if file.suffix == ".gz" else file.open("w") as lines:
+    with gzip.open(file, "wt") if packed else file.open("w") as lines:
         for row in rows:
             lines.write(json.dumps(row) + "\n")
             count += 1
