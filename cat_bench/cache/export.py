@@ -134,7 +134,7 @@ def _said(messages: JSON) -> str:
 def _write(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
     with atomic(file) as draft:
         if file.suffix == ".parquet":
-            return _write_parquet(draft, rows, said)
+            return _write_parquet(file, draft, rows, said)
         if said is None and file.name.endswith((".jsonl", ".jsonl.gz")):
             return _write_jsonl(draft, rows, packed=file.suffix == ".gz")
         kinds = ".parquet, .jsonl or .jsonl.gz" if said is None else ".parquet"
@@ -150,15 +150,17 @@ def _write_jsonl(file: Path, rows: Iterator[Row], *, packed: bool) -> int:
     return count
 
 
-def _write_parquet(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
-    """Parquet wants every column's type beforehand: rows are laid down in parts, then joined."""
+def _write_parquet(
+    file: Path, draft: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None
+) -> int:
+    """Parquet needs every column's type beforehand: rows are written in parts, then joined."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     about = None if said is None else {ABOUT: json.dumps(dict(said), sort_keys=True)}
     count, parts = 0, list[Path]()
     try:
-        with TemporaryDirectory(dir=file.parent, prefix=f"{file.name}.") as folder:
+        with TemporaryDirectory(dir=draft.parent, prefix=f"{draft.name}.") as folder:
             kinds = []
             while held := list(islice(rows, _PART)):
                 table, count = _table(held), count + len(held)
@@ -167,7 +169,7 @@ def _write_parquet(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | N
                 kinds.append(table.schema)
             whole = pa.unify_schemas(kinds or [pa.schema([])], promote_options="permissive")
             kind = whole.with_metadata(about)
-            with pq.ParquetWriter(file, kind, compression="zstd") as writer:
+            with pq.ParquetWriter(draft, kind, compression="zstd") as writer:
                 for part in parts:
                     writer.write_table(_fitted(pq.read_table(part), kind))
     except (pa.ArrowException, ValueError, TypeError) as error:
