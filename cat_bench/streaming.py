@@ -39,7 +39,7 @@ def by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFra
             yield str(question), rows
 
 
-class Beside:
+class RowsByQuestion:
     """Questions' rows that are asked for in about the order in which the table has them."""
 
     def __init__(self, parts: Iterator[pd.DataFrame]) -> None:

@@ -13,7 +13,7 @@ from cat_bench.report import summarise, write
 from cat_bench.report.forensics import diversity, forensics
 from cat_bench.report.values import read_values
 from cat_bench.results import Row, RunWriter, read_scores
-from cat_bench.streaming import Beside, score_parts
+from cat_bench.streaming import RowsByQuestion, score_parts
 from tests.conftest import TOY, Workshop
 
 
@@ -53,7 +53,7 @@ def test_a_table_whose_questions_are_scattered_is_one_part(
 
 def test_rows_are_found_beside_the_questions(tmp_path: Path) -> None:
     folder = run_of(tmp_path / "run", "aabc")
-    rows = Beside(score_parts(folder, columns=["question", "n"]))
+    rows = RowsByQuestion(score_parts(folder, columns=["question", "n"]))
     found = [rows.of(name) for name in "cabd"]
     assert [None if each is None else each["n"].tolist() for each in found] == [
         [3],

@@ -21,7 +21,7 @@ import pandas as pd
 
 from cat_bench.intervals import Interval, mean_interval, ratio_interval
 from cat_bench.report.cells import records
-from cat_bench.streaming import Beside, by_question, rollout_parts, score_parts
+from cat_bench.streaming import RowsByQuestion, by_question, rollout_parts, score_parts
 from cat_bench.types import JSON
 
 MAJORITY, MINORITY, NOBODY = "majority right", "right answer in the minority", "nobody right"
@@ -127,7 +127,7 @@ def forensics(folder: Path) -> pd.DataFrame:
 
 def read_draws(folder: Path) -> dict[tuple[str, int], list[Draw]]:
     """Every method's syntheses by n, those that can be judged; raises DataError."""
-    pools = Beside(rollout_parts(folder, columns=_ROLLOUTS))
+    pools = RowsByQuestion(rollout_parts(folder, columns=_ROLLOUTS))
     found: dict[tuple[str, int], list[Draw]] = {}
     for question, rows in by_question(map(_written, score_parts(folder, columns=_SCORES))):
         drafts = _drafts(pools.of(question))

@@ -25,7 +25,7 @@ from cat_bench.results import (
     read_rollouts,
     read_scores,
 )
-from cat_bench.streaming import Beside, rollout_parts, score_parts
+from cat_bench.streaming import RowsByQuestion, rollout_parts, score_parts
 from cat_bench.types import JSON, Pool, Reply
 
 _ROWS = [field.name for field in fields(Row)]
@@ -98,7 +98,7 @@ async def transcripts(
     else:
         scores = iter([read_scores(folder, question=only)])
         pools = iter([read_rollouts(folder, question=only)])
-    rows, rollouts = Beside(_shown(scores, folder, record)), Beside(pools)
+    rows, rollouts = RowsByQuestion(_shown(scores, folder, record)), RowsByQuestion(pools)
     texts = _Texts(record, data, only)
     asked = read_questions(folder)
     try:
