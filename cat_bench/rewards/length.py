@@ -11,17 +11,21 @@ from cat_bench.errors import NotAvailable
 from cat_bench.types import Rollout
 
 
-def curbed(
-    values: Sequence[float | None], rollouts: Sequence[Rollout], *, limit: int | None, off: float
+def length_penalised(
+    values: Sequence[float | None],
+    rollouts: Sequence[Rollout],
+    *,
+    limit: int | None,
+    penalty: float,
 ) -> list[float | None]:
-    """The rewards, less `off` where a response has more than `limit` tokens; None: no limit.
+    """The rewards, less `penalty` where a response has more than `limit` tokens; None: no limit.
 
     Hidden reasoning is no part of a response. Raises NotAvailable where tokens are not known.
     """
     if limit is None:
         return list(values)
     long = [_tokens(rollout) > limit for rollout in rollouts]
-    return [v if v is None else v - off * over for v, over in zip(values, long, strict=True)]
+    return [v if v is None else v - penalty * over for v, over in zip(values, long, strict=True)]
 
 
 def _tokens(rollout: Rollout) -> int:

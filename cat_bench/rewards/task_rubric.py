@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from cat_bench.errors import NotAvailable
 from cat_bench.rewards.gold import Gold
-from cat_bench.rewards.length import curbed
+from cat_bench.rewards.length import length_penalised
 from cat_bench.scorers.rubric import Target
 from cat_bench.types import GroupContext, Marks, Need, Rollout, Sample
 
@@ -41,5 +41,7 @@ class TaskRubric:
         except ValidationError:
             raise NotAvailable("the task's targets are no rubrics") from None
         marks = await Gold().rewards(sample, rollouts, ctx)
-        values = curbed(marks.values, rollouts, limit=self.length_limit, off=self.length_penalty)
+        values = length_penalised(
+            marks.values, rollouts, limit=self.length_limit, penalty=self.length_penalty
+        )
         return Marks(values, notes=marks.notes)
