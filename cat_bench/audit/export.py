@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from cat_bench.audit.groups import Labelled
+from cat_bench.audit.groups import RewardedGroup
 from cat_bench.catalog import Task
 from cat_bench.errors import UsageError
 from cat_bench.types import JSON, AnswerScorer
@@ -31,9 +31,9 @@ def check(path: Path) -> None:
         raise UsageError(f"--export {path}: there is no folder {path.parent}.")
 
 
-def rows(groups: Sequence[Labelled], task: Task, *, shape: Shape) -> Iterator[dict[str, JSON]]:
+def rows(groups: Sequence[RewardedGroup], task: Task, *, shape: Shape) -> Iterator[dict[str, JSON]]:
     """One row per question, in the order of the dataset."""
-    firsts: dict[str, Labelled] = {}
+    firsts: dict[str, RewardedGroup] = {}
     for group in groups:
         firsts.setdefault(group.sample.question.id, group)
     for index, group in enumerate(firsts.values()):
@@ -52,11 +52,11 @@ def write(path: Path, found: Sequence[dict[str, JSON]], *, shape: Shape) -> None
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _trl(group: Labelled) -> dict[str, JSON]:
+def _trl(group: RewardedGroup) -> dict[str, JSON]:
     return {"prompt": [dict(m) for m in group.sample.question.messages], **_labels(group)}
 
 
-def _verl(group: Labelled, task: Task, index: int) -> dict[str, JSON]:
+def _verl(group: RewardedGroup, task: Task, index: int) -> dict[str, JSON]:
     reference, scorer = group.rewarded.reference or "", task.scorer
     answers = isinstance(scorer, AnswerScorer)
     truth = (scorer.answer(reference) or "") if isinstance(scorer, AnswerScorer) else reference
@@ -69,7 +69,7 @@ def _verl(group: Labelled, task: Task, index: int) -> dict[str, JSON]:
     }
 
 
-def _labels(group: Labelled) -> dict[str, JSON]:
+def _labels(group: RewardedGroup) -> dict[str, JSON]:
     rubric = group.rewarded.notes.get("rubric")
     return {
         "question_id": group.sample.question.id,

@@ -26,7 +26,7 @@ from cat_bench.types import Rollout, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class RewardedGroup:
     """One group under one reward, and what is found of it; its rollouts lack numbers per token."""
 
     sample: Sample
@@ -54,7 +54,9 @@ class Auditor:
             if reason := missing(each.needs, self.bench.task, self.bench.roles):
                 self.unavailable[each.name] = reason
 
-    async def question(self, sample: Sample) -> tuple[list[RolloutRow], dict[str, list[Labelled]]]:
+    async def question(
+        self, sample: Sample
+    ) -> tuple[list[RolloutRow], dict[str, list[RewardedGroup]]]:
         """The question's rollouts, and its groups by the candidate's name."""
         evaluation = await self.bench.evaluation(sample)
         by_slot = {r.slot: r for r in evaluation.rollouts}
@@ -71,13 +73,15 @@ class Auditor:
         names = [each.name for each in self.listed]
         return rows, {name: [each[name] for each in found if name in each] for name in names}
 
-    async def _group(self, evaluation: Evaluation, group: Sequence[Rollout]) -> dict[str, Labelled]:
+    async def _group(
+        self, evaluation: Evaluation, group: Sequence[Rollout]
+    ) -> dict[str, RewardedGroup]:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
         able = [each for each in self.listed if each.name not in self.unavailable]
         made = await asyncio.gather(*(self._made(each, evaluation, group, memory) for each in able))
         light = [_light(rollout) for rollout in group]
         return {
-            each.name: Labelled(
+            each.name: RewardedGroup(
                 evaluation.sample, light, one, await self._held(one, evaluation, group)
             )
             for each, one in zip(able, made, strict=True)

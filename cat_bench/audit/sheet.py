@@ -16,7 +16,7 @@ from math import isnan
 from pathlib import Path
 
 from cat_bench.audit.candidates import Candidate
-from cat_bench.audit.groups import Auditor, Labelled
+from cat_bench.audit.groups import Auditor, RewardedGroup
 from cat_bench.audit.rewards import Audited, accuracy, apart, figures, rank_correlation
 from cat_bench.catalog import Task
 from cat_bench.config import RunConfig
@@ -35,7 +35,7 @@ class Sheet:
     task: Task
     folder: Path
     record: Mapping[str, JSON]
-    groups: Mapping[str, Sequence[Labelled]]
+    groups: Mapping[str, Sequence[RewardedGroup]]
 
     @property
     def complete(self) -> bool:
@@ -71,7 +71,7 @@ async def audit(
         folder = config.out or folder.with_name(f"audit-{folder.name}")
         if watch:
             watch.start(bench.task.name, ready.survey.questions, ready.meters)
-        groups: dict[str, list[Labelled]] = {each.name: [] for each in listed}
+        groups: dict[str, list[RewardedGroup]] = {each.name: [] for each in listed}
         pool = PoolDigest()
         async for rows, found in in_order(auditor.question, ready.samples(), window=bench.window):
             pool.add(rows)
@@ -142,7 +142,7 @@ def _answer(
     return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in difference.items()}}
 
 
-def _reasons(groups: Mapping[str, Sequence[Labelled]]) -> dict[str, JSON]:
+def _reasons(groups: Mapping[str, Sequence[RewardedGroup]]) -> dict[str, JSON]:
     """By candidate, why groups and rollouts are not what was asked for, with counts."""
     found = {}
     for name, own in groups.items():
