@@ -52,7 +52,7 @@ class Server:
                 "machine with a GPU, name its path with {executable=PATH}, or use a server that "
                 "runs elsewhere with {attach=http://HOST:8000/v1}"
             )
-        if self._needs_gpu and not await asyncio.to_thread(_gpu):
+        if self._needs_gpu and not await asyncio.to_thread(_has_gpu):
             raise ModelError(
                 "vLLM was not started because no GPU was found (nvidia-smi lists none): use "
                 "hf:NAME on this machine, or {gpu=any} if this vLLM runs without"
@@ -92,7 +92,7 @@ class Server:
                 if time.monotonic() > deadline:
                     raise ModelError(
                         f"vLLM was not ready within {self._startup_s:g} s; allow more with "
-                        f"{{startup_s=SECONDS}}. {self._last_words()}"
+                        f"{{startup_s=SECONDS}}. {self._log_tail()}"
                     )
                 await asyncio.sleep(0.2)
 
@@ -100,7 +100,7 @@ class Server:
         """Raise ModelError where the process has ended."""
         status = self._process.poll() if self._process else None
         if status is not None:
-            raise ModelError(f"vLLM ended with exit status {status}. {self._last_words()}")
+            raise ModelError(f"vLLM ended with exit status {status}. {self._log_tail()}")
 
     def stop(self) -> None:
         """End it, and wait until it has."""
@@ -109,13 +109,13 @@ class Server:
             process.terminate()
             process.wait()
 
-    def _last_words(self, count: int = 12) -> str:
+    def _log_tail(self) -> str:
         text = self._log.read_text(errors="replace") if self._log else ""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f"Its log, {self._log}, ends: {' | '.join(lines[-count:]) or '(empty)'}"
+        return f"Its log, {self._log}, ends: {' | '.join(lines[-12:]) or '(empty)'}"
 
 
-def _gpu() -> bool:
+def _has_gpu() -> bool:
     if Path("/dev/kfd").exists():  # AMD's
         return True
     if not shutil.which("nvidia-smi"):

@@ -285,7 +285,7 @@ async def test_what_is_missing_is_said_before_anything_starts(
 ) -> None:
     with pytest.raises(ModelError, match=r"executable 'vlm'.*pip install vllm.*attach="):
         await make(executable="vlm").generate(request(1))
-    monkeypatch.setattr("cat_bench.backends.vllm_server._gpu", lambda: False)
+    monkeypatch.setattr("cat_bench.backends.vllm_server._has_gpu", lambda: False)
     with pytest.raises(ModelError, match=r"no GPU.*gpu=any"):
         await make(gpu="required").generate(request(1))
     assert starts(tmp_path) == []
