@@ -43,7 +43,7 @@ from cat_bench.types import JSON, AnswerScorer, Capability, Need, Question, Samp
 
 POOL, BUDGETS = 16, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
-"""Objects between two searches for cycles in a run: a waiting call holds dozens that are none."""
+"""Allocations between two garbage collections of a run: a waiting call alone holds dozens."""
 EXACT_POOL = 1024
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: in all, and for each process that helps where that is more."""
@@ -186,7 +186,7 @@ async def run(
         if watch:
             watch.start(bench.task.name, ready.survey.questions, meters)
         pool = PoolDigest()
-        with seldom_collected(), RunWriter(folder) as writer:
+        with rare_garbage_collection(), RunWriter(folder) as writer:
             async for rows, rollouts in bench.run(writer.noting(ready.samples())):
                 writer.add(rows, rollouts)
                 pool.add(rollouts)
@@ -231,8 +231,8 @@ async def foresee(config: RunConfig) -> Forecast:
 
 
 @contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for cycles seldom, and not in what was imported: a third of a call's CPU otherwise."""
+def rare_garbage_collection() -> Iterator[None]:
+    """Collect garbage rarely, and never what was imported: it took a third of a call's CPU time."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, *before[1:])

@@ -61,11 +61,11 @@ async def cat_bench(url: str, asked: Sequence[str], *, in_flight: int, choices: 
     from cat_bench.cache import Cache
     from cat_bench.flow import Limits
     from cat_bench.model import Model
-    from cat_bench.session import seldom_collected
+    from cat_bench.session import rare_garbage_collection
     from cat_bench.types import Reply, Sampling
 
     limits = Limits(concurrency=in_flight, start=in_flight)
-    with seldom_collected():
+    with rare_garbage_collection():
         async with Cache() as cache:
             backend = OpenAI(MODEL, base_url=url, choices=choices, logprobs=False)
             model = Model(MODEL, backend, cache=cache, limits=limits)
