@@ -54,10 +54,10 @@ class LmEval:
         kind, _, arguments = spec.partition("?")
         self._name = f"lm-eval:{kind}"
         self._lm = _opened(kind, arguments, batch)
-        from cat_bench.backends.lm_eval_calls import Here, Served, is_served
+        from cat_bench.backends.lm_eval_calls import InProcess, OverHttp, is_served
 
         served = is_served(self._lm)
-        self._calls = Served(self._lm, concurrency) if served else Here(self._lm, batch)
+        self._calls = OverHttp(self._lm, concurrency) if served else InProcess(self._lm, batch)
         self._choices = 1 if served else batch
         self._chat = chat and self._calls.takes_chat
         self._sampling = _defaults(self._lm)

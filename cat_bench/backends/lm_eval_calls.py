@@ -1,9 +1,10 @@
 """The two ways in which lm-eval's model classes are called. Imported with lm-eval only.
 
-`Here`: what runs in this process gets batches, through the in-process backend's worker thread, and
-each request again on its own where a batch fails. `Served`: what talks to a server gets single
-requests in threads, by the method below lm-eval's own retry loop: that loop shows a progress bar
-for every call, and groups requests by their parameters, so that each seed would wait for the last.
+`InProcess`: a class that runs in this process gets batches, in the worker thread of the in-process
+backend; where a batch fails, each of its requests is tried alone. `OverHttp`: a class that talks to
+a server gets single requests in threads, by the method below lm-eval's own retry loop, because that
+loop shows a progress bar for every call and groups requests by their parameters, so that each seed
+would wait for the last.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def is_served(lm: Any) -> bool:
 
 
 @dataclass(eq=False, kw_only=True)
-class Ask(Work[Reply]):
+class CompletionRow(Work[Reply]):
     """A completion to write; rows of the same parameters share a batch."""
 
     context: str
@@ -65,7 +66,7 @@ class Ask(Work[Reply]):
 
 
 @dataclass(eq=False, kw_only=True)
-class Weigh(Work[FloatArray]):
+class ScoringRow(Work[FloatArray]):
     """A given text to score."""
 
     context: str
@@ -74,7 +75,7 @@ class Weigh(Work[FloatArray]):
     @property
     def key(self) -> Hashable:
         """All texts share batches."""
-        return Weigh
+        return ScoringRow
 
     @property
     def cost(self) -> int:
@@ -82,7 +83,7 @@ class Weigh(Work[FloatArray]):
         return 1
 
 
-class Here:
+class InProcess:
     """A class that runs in this process, used by one thread in batches of at most `batch`."""
 
     takes_body = False
@@ -100,13 +101,16 @@ class Here:
         self, prompt: str, parameters: Mapping[str, JSON], seeds: Sequence[int]
     ) -> Sequence[Result]:
         """One result per seed, in order."""
-        asks = [Ask(prompt=(), context=prompt, parameters=parameters, seed=seed) for seed in seeds]
+        asks = [
+            CompletionRow(prompt=(), context=prompt, parameters=parameters, seed=seed)
+            for seed in seeds
+        ]
         self._worker.submit(asks)
         return await asyncio.gather(*(asyncio.wrap_future(ask.future) for ask in asks))
 
     async def score(self, prompt: str, text: str) -> FloatArray | Failure:
         """The text's log-probability, divided evenly among its tokens."""
-        row = Weigh(prompt=(), context=prompt, text=text)
+        row = ScoringRow(prompt=(), context=prompt, text=text)
         self._worker.submit([row])
         return await asyncio.wrap_future(row.future)
 
@@ -115,7 +119,7 @@ class Here:
         await asyncio.to_thread(self._worker.close)
 
     def _run(self, rows: Sequence[Work[Any]]) -> None:
-        handle: Any = self._weigh if isinstance(rows[0], Weigh) else self._write
+        handle: Any = self._score_rows if isinstance(rows[0], ScoringRow) else self._write
         try:
             handle(rows)
         except Exception as error:  # noqa: BLE001 - recorded, or met again by the row it is due to
@@ -125,7 +129,7 @@ class Here:
             for row in rows:
                 self._run([row])
 
-    def _write(self, rows: Sequence[Ask]) -> None:
+    def _write(self, rows: Sequence[CompletionRow]) -> None:
         rows = [row for row in rows if self._fits(row, row.parameters["max_gen_toks"])]
         if not rows:
             return
@@ -145,7 +149,7 @@ class Here:
             usage = Usage(self._size(row.context), *written)
             row.settle(Reply(text=answer, reasoning=reasoning, usage=usage, seed=row.seed))
 
-    def _weigh(self, rows: Sequence[Weigh]) -> None:
+    def _score_rows(self, rows: Sequence[ScoringRow]) -> None:
         lm = self._lm
         own = [lm.tok_encode(row.text, add_special_tokens=False) for row in rows]
         fitting = [(r, ids) for r, ids in zip(rows, own, strict=True) if self._fits(r, len(ids))]
@@ -157,8 +161,8 @@ class Here:
         for (row, ids), (total, _) in zip(fitting, scored, strict=True):
             row.settle(_even(total, len(ids)))
 
-    def _fits(self, row: Ask | Weigh, more: int) -> bool:
-        """Whether it does; if not, that is its result: lm-eval would cut the prompt's beginning."""
+    def _fits(self, row: CompletionRow | ScoringRow, more: int) -> bool:
+        """Whether a prompt fits; if not, settle its row as a failure: lm-eval would truncate."""
         limit, size = getattr(self._lm, "max_length", None), self._size(row.context)
         causal = getattr(self._lm, "backend", "causal") == "causal"
         if limit is None or not causal or size + more <= limit:
@@ -172,7 +176,7 @@ class Here:
         return len(encode(text, add_special_tokens=special)) if encode and text else 0
 
 
-class Served:
+class OverHttp:
     """A class that talks to a server, used by up to `concurrency` threads."""
 
     takes_body = True
@@ -214,7 +218,7 @@ class Served:
 
     async def _score(self, prompt: str, text: str) -> FloatArray | Failure:
         run = asyncio.get_running_loop().run_in_executor
-        return await run(self._threads, self._weigh, prompt, text)
+        return await run(self._threads, self._score_rows, prompt, text)
 
     async def close(self) -> None:
         """End the threads; what has not begun is dropped."""
@@ -240,7 +244,7 @@ class Served:
             return replace(result, text=answer, reasoning=reasoning)
         return result
 
-    def _weigh(self, prompt: str, text: str) -> FloatArray | Failure:
+    def _score_rows(self, prompt: str, text: str) -> FloatArray | Failure:
         lm = self._lm
         try:
             before, own = lm.tok_encode(prompt), lm.tok_encode(text)
