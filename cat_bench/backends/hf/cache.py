@@ -1,7 +1,7 @@
 """A key-value cache that is written in place.
 
-transformers' own dynamic layer copies the whole past at every token; with small models on a CPU
-that copy is what a step waits for.
+transformers' own dynamic layer copies the whole past at every token, which dominates the time of a
+step of a small model on a CPU.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ SPARE = 64
 """Tokens of room that a full buffer is given."""
 
 
-class Roomy:
-    """Tensors that grow along the second to last dimension: (rows, heads, tokens, head size)."""
+class Growable:
+    """A tensor (rows, heads, tokens, head size) that grows along its tokens in place."""
 
     def __init__(self, first: torch.Tensor) -> None:
         self._buffer, self._length = first, first.shape[-2]
@@ -40,7 +40,7 @@ class Roomy:
 
 
 class InPlaceLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """transformers' dynamic layer, whose `keys` and `values` are views of roomy buffers."""
+    """transformers' dynamic layer, whose `keys` and `values` are views of growable buffers."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -48,16 +48,16 @@ class InPlaceLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append one step's keys and values; all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._roomy = Roomy(key_states), Roomy(value_states)
+            self._buffers = Growable(key_states), Growable(value_states)
             self.keys, self.values = key_states, value_states
         else:
-            self.keys = self._roomy[0].add(key_states)
-            self.values = self._roomy[1].add(value_states)
+            self.keys = self._buffers[0].add(key_states)
+            self.values = self._buffers[1].add(value_states)
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         """Only these rows, which may repeat."""
-        self.keys, self.values = (roomy.keep(beam_idx) for roomy in self._roomy)
+        self.keys, self.values = (buffer.keep(beam_idx) for buffer in self._buffers)
 
 
 def keep(cache: Cache, rows: torch.Tensor) -> None:
