@@ -218,7 +218,7 @@ class OverHttp:
 
     async def _score(self, prompt: str, text: str) -> FloatArray | Failure:
         run = asyncio.get_running_loop().run_in_executor
-        return await run(self._threads, self._score_rows, prompt, text)
+        return await run(self._threads, self._score_text, prompt, text)
 
     async def close(self) -> None:
         """End the threads; what has not begun is dropped."""
@@ -244,7 +244,7 @@ class OverHttp:
             return replace(result, text=answer, reasoning=reasoning)
         return result
 
-    def _score_rows(self, prompt: str, text: str) -> FloatArray | Failure:
+    def _score_text(self, prompt: str, text: str) -> FloatArray | Failure:
         lm = self._lm
         try:
             before, own = lm.tok_encode(prompt), lm.tok_encode(text)
