@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.signals.tokens import per_token
+from cat_bench.signals.tokens import mean_per_token
 from cat_bench.types import Context, Need, Question, Rollout
 
 
@@ -25,5 +25,4 @@ class Perplexity:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """One mean per rollout."""
-        arrays = (per_token(rollout, "logprobs") for rollout in rollouts)
-        return [float(array.mean()) if array.size else float("nan") for array in arrays]
+        return [mean_per_token(rollout, "logprobs") for rollout in rollouts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Literal, TypeAlias
 
 from cat_bench.errors import NotAvailable
@@ -18,3 +19,9 @@ def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     if array is None:
         raise NotAvailable(f"the pool's rollouts carry no {kind} of their tokens")
     return array
+
+
+def mean_per_token(rollout: Rollout, kind: PerToken) -> float:
+    """The mean over a rollout's tokens, in nats; NaN for an empty one. Raises as `per_token`."""
+    array = per_token(rollout, kind)
+    return float(array.mean()) if array.size else nan
