@@ -23,7 +23,7 @@ from cat_bench.flow import in_order
 from cat_bench.grading import Grader
 from cat_bench.pool_checks import PoolChecks
 from cat_bench.results import RolloutRow, Row
-from cat_bench.types import Pool, Sample
+from cat_bench.types import Sample
 
 REASONS = 1_000
 """Different reasons that are told apart."""
@@ -90,7 +90,8 @@ class Bench:
             self.census.pool_checks.look(pool, temperature=sampling.temperature)
         ctx = QuestionContext(self.roles, self.grader.answers, self.task.prompts, key=question.id)
         scores, labels = await asyncio.gather(
-            self.grader.scores(sample, [r.text for r in pool.rollouts], ctx), self._partition(pool)
+            self.grader.scores(sample, [r.text for r in pool.rollouts], ctx),
+            self.grader.labels(pool.rollouts),
         )
         return Evaluation(
             sample=sample,
@@ -103,14 +104,6 @@ class Bench:
             settings=self.settings,
             scoring=ctx.bill,
         )
-
-    async def _partition(self, pool: Pool) -> dict[int, int | None]:
-        scorer = self.grader.answers
-        if scorer is None:
-            return {r.slot: None for r in pool.rollouts}
-        answers = [scorer.answer(r.text) for r in pool.rollouts]
-        labels = await self.grader.partition(answers)
-        return {r.slot: label for r, label in zip(pool.rollouts, labels, strict=True)}
 
     async def _method(self, method: Method, evaluation: Evaluation) -> list[Row]:
         if method.name in self.census.unavailable:

@@ -275,11 +275,7 @@ class Evaluation:
         if scorer is None:
             return {}
         if not self.known:
-            answers = {r.slot: scorer.answer(r.text) for r in self.rollouts}
-            labels = self.labels.items()
-            self.known.update(
-                {a: k for slot, k in labels if k is not None and (a := answers[slot])}
-            )
+            self.known.update(self.grader.known(self.rollouts, self.labels))
         answer = scorer.answer(text)
         cluster = await self.grader.place(answer, self.known)
         return {"answer": answer, "answer_cluster": cluster}

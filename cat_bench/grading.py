@@ -11,7 +11,7 @@ from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.parallel import Executor
 from cat_bench.scorers.remote import Portable, RemoteScorer
-from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score, Scorer
+from cat_bench.types import JSON, AnswerScorer, Context, Rollout, Sample, Score, Scorer
 
 
 class Grader:
@@ -86,6 +86,22 @@ class Grader:
             await self._remember(space, {key: labels})
         of = dict(zip(distinct, labels, strict=True))
         return [of[answer] if answer else None for answer in answers]
+
+    async def labels(self, rollouts: Sequence[Rollout]) -> dict[int, int | None]:
+        """The cluster of each rollout's answer among these, by slot; None where there is none."""
+        if self.answers is None:
+            return {r.slot: None for r in rollouts}
+        labels = await self.partition([self.answers.answer(r.text) for r in rollouts])
+        return {r.slot: label for r, label in zip(rollouts, labels, strict=True)}
+
+    def known(
+        self, rollouts: Sequence[Rollout], labels: Mapping[int, int | None]
+    ) -> dict[str, int]:
+        """The cluster of each answer that these rollouts give, from their `labels`."""
+        if self.answers is None:
+            return {}
+        answers = ((self.answers.answer(r.text), labels[r.slot]) for r in rollouts)
+        return {answer: label for answer, label in answers if answer and label is not None}
 
     async def place(self, answer: str | None, known: Mapping[str, int]) -> int | None:
         """The cluster that an answer belongs to among those of `known` answers; None for none.

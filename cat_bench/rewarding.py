@@ -81,7 +81,7 @@ async def rewarded(
     every bill, but made once. Raises NotAvailable where the run lacks what the reward needs.
     """
     question, slots = sample.question, [r.slot for r in rollouts]
-    labels, known = await _partition(rollouts, grader)
+    labels = await grader.labels(rollouts)
     ctx = Group(
         roles,
         grader.answers,
@@ -90,7 +90,7 @@ async def rewarded(
         key=f"{question.id}/{sorted(slots)}",
         memory={} if memory is None else memory,
         grader=grader,
-        known=known,
+        known=grader.known(rollouts, labels),
     )
     try:
         if len(set(slots)) < len(slots):
@@ -105,18 +105,6 @@ async def rewarded(
         marks = Marks((), notes={"failed": reason_of(error)})
         values = (None,) * len(rollouts)
     return Rewarded(question.id, values, marks.reference, marks.notes, tuple(ctx.bill))
-
-
-async def _partition(
-    rollouts: Sequence[Rollout], grader: Grader
-) -> tuple[dict[int, int | None], dict[str, int]]:
-    """The cluster of each slot, and of each answer."""
-    if grader.answers is None:
-        return {r.slot: None for r in rollouts}, {}
-    answers = [grader.answers.answer(r.text) for r in rollouts]
-    labels = await grader.partition(answers)
-    known = {a: k for a, k in zip(answers, labels, strict=True) if a and k is not None}
-    return {r.slot: label for r, label in zip(rollouts, labels, strict=True)}, known
 
 
 def _checked(values: Sequence[float | None], size: int) -> tuple[float | None, ...]:
