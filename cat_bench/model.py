@@ -94,7 +94,8 @@ class Model:
         self._flow = Flow(limits, gate=gate)
         self._budget = budget
         self._offline = offline
-        self._planned: set[tuple[str, int]] | None = set() if planning else None
+        self._planned: dict[str, int] | None = {} if planning else None
+        """The slots of each call that were foreseen, a bit each: a run may have a million."""
         self._seed = seed
         self._label = label
         self._served = served
@@ -268,17 +269,15 @@ class Model:
             self._served(call.key, found)
         return {slot: found.get(slot, OFFLINE) for slot in slots}
 
-    async def _foreseen(
-        self, call: Call, slots: Sequence[int], planned: set[tuple[str, int]]
-    ) -> Drawn:
+    async def _foreseen(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:
         """What is stored, and a placeholder for each slot that would have to be made."""
         results = Drawn(await self._cache.lookup(call, slots))
         self._count_cached(results)
         for slot in slots:
             if slot not in results:
                 results[slot] = placeholder(call, slot)
-                if (call.key, slot) not in planned:
-                    planned.add((call.key, slot))
+                if not planned.get(call.key, 0) >> slot & 1:
+                    planned[call.key] = planned.get(call.key, 0) | 1 << slot
                     results.fresh.add(slot)
                     self._count(results[slot])
         return results

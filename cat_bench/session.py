@@ -211,11 +211,15 @@ class Forecast:
     meters: Mapping[str, Meter]
 
 
-async def foresee(config: RunConfig) -> Forecast:
+async def foresee(config: RunConfig, *, watch: Watch | None = None) -> Forecast:
     """Play a run through against placeholder replies; calls no model and stores nothing."""
     async with opened(config, planning=True) as ready:
         purposes = {"rollouts": Counter[str]()}
+        if watch:
+            watch.start(ready.bench.task.name, ready.survey.questions, ready.meters)
         async for rows, _ in ready.bench.run(ready.samples()):
+            if watch:
+                watch.advance()
             for row in rows:
                 if row.method not in FRAMES:
                     spent = purposes.setdefault(row.method, Counter())

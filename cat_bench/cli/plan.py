@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
 from cat_bench.cli.options import configurations, run_options
 from cat_bench.cli.output import print_rows
+from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
 from cat_bench.costs import price_of, read_prices
 from cat_bench.session import Forecast, foresee
@@ -25,14 +26,17 @@ def plan(*, as_json: bool, **options: JSON) -> None:
     so completion tokens and money are upper bounds; a call that two methods share is counted once,
     for the first of them.
     """
-    for config in configurations(**options):
-        show_plan(config, as_json=as_json)
+    show_plan(configurations(**options), as_json=as_json)
 
 
-def show_plan(config: RunConfig, *, as_json: bool) -> None:
-    """Print what one run would take: by what it is for, and by model."""
-    forecast = asyncio.run(foresee(config))
-    rows = [*_purposes(forecast), *_models(forecast, config)]
+def show_plan(configs: Sequence[RunConfig], *, as_json: bool) -> None:
+    """Print what runs would take: by what it is for, and by model."""
+    rows: list[Mapping[str, JSON]] = []
+    for config in configs:
+        with Progress(foreseen=True) as progress:
+            forecast = asyncio.run(foresee(config, watch=progress))
+        of = {"task": config.task} if len(configs) > 1 else {}
+        rows += [of | row for row in (*_purposes(forecast), *_models(forecast, config))]
     if as_json:
         print_rows(rows, as_json=True)
         return
@@ -41,7 +45,7 @@ def show_plan(config: RunConfig, *, as_json: bool) -> None:
     print_rows([row for row in rows if "model" in row], as_json=False)
 
 
-def _purposes(forecast: Forecast) -> list[Mapping[str, JSON]]:
+def _purposes(forecast: Forecast) -> list[dict[str, JSON]]:
     return [
         {
             "for": purpose,
@@ -53,9 +57,9 @@ def _purposes(forecast: Forecast) -> list[Mapping[str, JSON]]:
     ]
 
 
-def _models(forecast: Forecast, config: RunConfig) -> list[Mapping[str, JSON]]:
+def _models(forecast: Forecast, config: RunConfig) -> list[dict[str, JSON]]:
     prices = read_prices(config.prices) if config.prices else None
-    rows: list[Mapping[str, JSON]] = []
+    rows: list[dict[str, JSON]] = []
     for model, meter in forecast.meters.items():
         row = {
             "model": model,

@@ -23,9 +23,13 @@ PLAIN_EVERY_S = 15.0
 
 
 class Progress:
-    """Follows one run: questions done, completions made and cached, tokens per second, ETA."""
+    """Follows one run: questions done, completions made and cached, tokens per second, ETA.
 
-    def __init__(self) -> None:
+    Of a run that is only `foreseen`: what it would make.
+    """
+
+    def __init__(self, *, foreseen: bool = False) -> None:
+        self._foreseen = foreseen
         self._console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -67,6 +71,8 @@ class Progress:
     def _calls(self) -> str:
         made = sum(meter.made for meter in self._meters.values())
         cached = sum(meter.cached for meter in self._meters.values())
+        if self._foreseen:
+            return f"{made:,} to make, {cached:,} cached"
         tokens = sum(meter.usage.completion for meter in self._meters.values())
         rate = tokens / max(time.monotonic() - self._started, 1e-9)
         return f"{made:,} made, {cached:,} cached, {rate:,.0f} tokens/s"

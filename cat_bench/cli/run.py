@@ -39,8 +39,7 @@ def run(*, dry_run: bool, **options: JSON) -> None:
     """
     configs = configurations(**options)
     if dry_run:
-        for config in configs:
-            show_plan(config, as_json=False)
+        show_plan(configs, as_json=False)
         return
     complete = [_run(config) for config in configs]
     if not all(complete):

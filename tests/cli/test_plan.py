@@ -90,6 +90,15 @@ def test_a_dry_run_is_a_plan(own: Workshop) -> None:
     assert own.calls == 0
 
 
+def test_several_tasks_are_one_list(own: Workshop) -> None:
+    options = ("--model", SPEC, "--method", "single", "--limit", "1", "--pool", "2", "--json")
+    status, out, err = own.run("plan", "toy/task.yaml,tally", *options)
+    assert status == 0, err
+    found = [(row["task"], row.get("for") or row["model"]) for row in json.loads(out)]
+    each = ["rollouts", "single", "scoring", SPEC]
+    assert found == [(task, name) for task in ("toy/task.yaml", "tally") for name in each]
+
+
 def test_tokens_and_money_are_the_most_it_can_be(own: Workshop) -> None:
     (own.folder / "prices.yaml").write_text("./own.py:reply: {input: 100, output: 10}\n")
     limits = ("--set", "policy.max_tokens=50", "--set", "anchor.max_tokens=50")

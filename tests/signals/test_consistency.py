@@ -8,7 +8,8 @@ import pytest
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
 from cat_bench.config import RunConfig
-from cat_bench.costs import costs
+from cat_bench.costs import Price, costs
+from cat_bench.report.compute import Rates, compute
 from cat_bench.rerun import replayed
 from cat_bench.results import read_record, read_scores
 from cat_bench.session import foresee, run
@@ -86,6 +87,11 @@ async def test_an_embedder_is_asked_once_for_all_runs(workshop: Workshop) -> Non
     scores = read_scores(outcome.folder)
     assert set(scores["method"]) == {MBR, "oracle"}
     assert scores["failed"].isna().all()
+    prices = {"openai:test-model": Price(1e6, 7.0), "./model.py:reply": Price(0.0, 0.0)}
+    table = compute(outcome.folder, rates=Rates(prices=prices)).set_index("method")
+    # both questions have the same texts: sent once, and paid for by each use
+    assert table.loc[MBR, "money"] == server.stats.prompt_tokens > 0
+    assert table.loc["oracle", "money"] == 0
 
 
 async def test_without_an_embedder_it_is_not_available(workshop: Workshop) -> None:
