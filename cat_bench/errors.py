@@ -91,6 +91,12 @@ class ContextTooLong(CallFailed):
     """The input does not fit the model's context; nothing was truncated."""
 
 
+def one_line(text: object, *, most: int = 300) -> str:
+    """What a library said, as one line of at most `most` characters."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+
+
 _AT_LINE = re.compile(r"\([^()\s]+\.py, line \d+\)$")
 
 

@@ -23,7 +23,7 @@ from itertools import chain, islice
 from logging import ERROR
 from typing import Any, TypeVar
 
-from cat_bench.errors import UsageError
+from cat_bench.errors import UsageError, one_line
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -225,4 +225,4 @@ def _mismatch(spec: str, error: Exception) -> UsageError:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return one_line(error) or type(error).__name__

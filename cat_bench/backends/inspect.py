@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cat_bench.backends import Request, wire
 from cat_bench.backends.content import content
-from cat_bench.errors import ModelError, NotAvailable
+from cat_bench.errors import ModelError, NotAvailable, one_line
 from cat_bench.types import JSON, Capability, Failure, Message, Reply, Sampling
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class Inspect:
         try:
             config = self._inspect.GenerateConfig(**asked)
         except ValueError as error:
-            problem = " ".join(str(error).split())[:300]
-            return Failure("bad_request", f"Inspect refuses this: {problem}", permanent=True)
+            problem = f"Inspect refuses this: {one_line(error)}"
+            return Failure("bad_request", problem, permanent=True)
         own = Transcript()
         init_transcript(own)
         try:

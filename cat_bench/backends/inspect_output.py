@@ -14,6 +14,7 @@ from inspect_ai.model import ChatCompletionChoice, ContentReasoning, ContentText
 
 from cat_bench.backends import wire
 from cat_bench.backends.endpoint import MASKED_KEY
+from cat_bench.errors import one_line
 from cat_bench.types import JSON, Failure, FloatArray, Reply, Usage
 
 FINISH = {"stop": "stop", "max_tokens": "length", "model_length": "length", "unknown": None}
@@ -40,9 +41,11 @@ def _read(choice: ChatCompletionChoice, usage: Usage, *, null: bool) -> Reply | 
     reasoning = "\n".join(t.summary or "" if t.redacted else t.reasoning for t in thoughts) or None
     refused = any(part.refusal for part in parts if isinstance(part, ContentText))
     if refused or stop == "content_filter":
-        return Failure("refused", f"the model or a filter refused: {_short(text)}", permanent=True)
+        return Failure(
+            "refused", f"the model or a filter refused: {one_line(text)}", permanent=True
+        )
     if stop == "model_length" and not usage.completion:
-        return Failure("context", _short(text), permanent=True)
+        return Failure("context", one_line(text), permanent=True)
     cut_off = reasoning is not None and stop == "max_tokens"
     if not text and (null or stop == "unknown") and not cut_off:
         return Failure("null", f"the reply has no content (stop reason: {stop})")
@@ -98,7 +101,7 @@ def failure(error: Exception) -> Failure:
         kind = "connection"
     elif any(isinstance(cause, ValueError) for cause in causes):
         kind = "malformed"
-    return Failure(kind, _short(masked(f"{type(causes[0]).__name__}: {causes[0]}")))
+    return Failure(kind, one_line(masked(f"{type(causes[0]).__name__}: {causes[0]}")))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -119,8 +122,3 @@ def _status(error: BaseException) -> int | None:
 def masked(text: str) -> str:
     """The text in one line, without what looks like an API key."""
     return MASKED_KEY.sub("[key]", " ".join(text.split()))
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 300 else f"{flat[:299]}…"

@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 
 from cat_bench.backends import Request
 from cat_bench.backends.content import content
-from cat_bench.errors import CatBenchError, ModelError, NotAvailable, UnknownName
+from cat_bench.errors import CatBenchError, ModelError, NotAvailable, UnknownName, one_line
 from cat_bench.types import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
 PLACEMENT = frozenset(
@@ -163,7 +163,7 @@ def _opened(kind: str, arguments: str, batch: int) -> Any:
     except CatBenchError:
         raise
     except Exception as error:  # each class has exceptions of its own; all end here
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        problem = one_line(f"{type(error).__name__}: {error}")
         raise ModelError(f"lm-eval cannot open {kind}?{arguments}: {problem}") from error
 
 

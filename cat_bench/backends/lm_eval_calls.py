@@ -33,7 +33,7 @@ from cat_bench.backends.hf.chat import OPEN, split
 from cat_bench.backends.hf.work import Work
 from cat_bench.backends.hf.worker import BatchWorkers
 from cat_bench.backends.scoring import trusted
-from cat_bench.errors import NotAvailable
+from cat_bench.errors import NotAvailable, one_line
 from cat_bench.types import JSON, Failure, FloatArray, Message, Reply, Usage
 
 Result: TypeAlias = Reply | Failure
@@ -260,7 +260,7 @@ class OverHttp:
 
 def failure(error: Exception) -> Failure:
     """What an exception of a model class means for the call."""
-    said = MASKED_KEY.sub("[key]", " ".join(f"{type(error).__name__}: {error}".split()))[:300]
+    said = one_line(MASKED_KEY.sub("[key]", f"{type(error).__name__}: {error}"))
     match error:
         case requests.HTTPError() if error.response is not None:
             answer = error.response

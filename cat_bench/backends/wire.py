@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 
 import numpy as np
 
+from cat_bench.errors import one_line
 from cat_bench.types import JSON, Failure, FloatArray, Message, Reply, Sampling, Usage
 
 OPTIONAL = {
@@ -138,7 +139,7 @@ def _reply(
         return Failure("refused", "a content filter cut the reply off", permanent=True)
     if text is None and message.get("refusal"):
         return Failure(
-            "refused", f"the model refused: {_short(message['refusal'])}", permanent=True
+            "refused", f"the model refused: {one_line(message['refusal'])}", permanent=True
         )
     if text is None and reasoning and finish == "length":
         text = ""
@@ -193,7 +194,7 @@ def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
 def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     """What an answer that is no completion means, and whether asking again could help."""
     message, code = _error(raw)
-    said = f"HTTP {status}: {_short(message)}"
+    said = f"HTTP {status}: {one_line(message)}"
     if status in (401, 402, 403) or code == "insufficient_quota":
         return Failure("auth", f"{said}; check the API key and its account")
     if status == 429:
@@ -232,8 +233,3 @@ def _error(raw: bytes) -> tuple[str, str | None]:
         return str(error), None
     code = error.get("code")
     return str(error.get("message") or error), None if code is None else str(code)
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 300 else f"{flat[:299]}…"

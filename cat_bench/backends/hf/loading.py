@@ -14,7 +14,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cat_bench.errors import ModelError
+from cat_bench.errors import ModelError, one_line
 from cat_bench.types import JSON, Sampling
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def located(path: str, folder: Path) -> str:
 
 def advice(error: Exception, source: str) -> str:
     """An error of transformers in a line, with the next step where it is known."""
-    problem = " ".join(str(error).split())[:300]
+    problem = one_line(error)
     if isinstance(error, OSError) and not Path(source).is_dir():
         return (
             f"no folder of that name, and the Hub did not give it ({problem}). Check the name; "
