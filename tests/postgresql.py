@@ -27,11 +27,25 @@ _FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buf
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server."""
+    """A server, where it is and how it is started."""
 
     host: str
     port: int
     password: str
+    command: Sequence[str | Path]
+    log: Path
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The server's process, until it has shut down; it may be started again."""
+        with self.log.open("a") as log:
+            process = _start(self.command, log)
+        try:
+            _await(self, process)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)  # a fast shutdown
+            process.wait(30)
 
     def url(self, database: str = "postgres", *, password: str | None = None) -> str:
         """Where a database is, as CAT_BENCH_CACHE takes it."""
@@ -58,38 +72,31 @@ def programs() -> Path | None:
 @contextmanager
 def serving(there: Path, *, host: str = "127.0.0.1", fsync: bool = False) -> Iterator[Server]:
     """A server on `host`, its folder deleted in the end; with `fsync` a commit costs what it is."""
+    with installed(there, host=host, fsync=fsync) as server, server.running():
+        yield server
+
+
+@contextmanager
+def installed(there: Path, *, host: str = "127.0.0.1", fsync: bool = False) -> Iterator[Server]:
+    """A server that is ready to be started, its folder deleted in the end."""
     folder = Path(tempfile.mkdtemp(prefix="cat-bench-postgresql-"))
-    data, secret = folder / "data", folder / "password"
+    data, secret, log = folder / "data", folder / "password", folder / "log"
     secret.write_text(secrets.token_hex(8))
-    server = Server(host, _free(host), secret.read_text())
-    _give(folder, secret)
-    settings = [f"listen_addresses={host}", f"port={server.port}"]
+    port = _free(host)
+    settings = [f"listen_addresses={host}", f"port={port}"]
     settings += [f"unix_socket_directories={folder}", *(_FAST[2:] if fsync else _FAST)]
     words = [word for setting in settings for word in ("-c", setting)]
-    made: list[str | Path] = [
-        "-D",
-        data,
-        "-U",
-        USER,
-        f"--pwfile={secret}",
-        "-A",
-        "scram-sha-256",
-        "-N",
-    ]
-    process: subprocess.Popen[bytes] | None = None
+    _give(folder, secret)
+    options = ["-U", USER, f"--pwfile={secret}", "-A", "scram-sha-256", "-N"]
+    options += ["--encoding=UTF8", "--locale=C.UTF-8"]
     try:
-        with (folder / "log").open("w") as log:
-            initdb = _start([there / "initdb", *made, "--encoding=UTF8", "--locale=C.UTF-8"], log)
-            initdb.wait(60)
-            with (data / "pg_hba.conf").open("a") as rules:
-                rules.write("host all all all scram-sha-256\n")
-            process = _start([there / "postgres", "-D", data, *words], log)
-            _await(server, process, folder / "log")
-        yield server
+        with log.open("w") as said:
+            _start([there / "initdb", "-D", data, *options], said).wait(60)
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")
+        command: list[str | Path] = [there / "postgres", "-D", data, *words]
+        yield Server(host, port, secret.read_text(), command, log)
     finally:
-        if process:
-            process.send_signal(signal.SIGINT)  # a fast shutdown
-            process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -116,7 +123,7 @@ def _start(command: Sequence[str | Path], log: IO[str]) -> subprocess.Popen[byte
     )
 
 
-def _await(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await(server: Server, process: subprocess.Popen[bytes]) -> None:
     import psycopg
 
     deadline = time.monotonic() + 30
@@ -126,7 +133,7 @@ def _await(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(log.read_text()) from None
+                raise RuntimeError(server.log.read_text()) from None
         time.sleep(0.05)
 
 

@@ -38,6 +38,10 @@ _URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//")
 """What is meant as a URL; a file of such a name has to be called `./NAME`."""
 
 
+class ServerAway(CacheError):
+    """The database server does not answer now, as while it restarts."""
+
+
 def resolve(location: str | Path | None) -> sa.URL:
     """The database that is meant: a URL or a file; None: CAT_BENCH_CACHE, else the default file."""
     named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
@@ -95,7 +99,8 @@ def translated(url: sa.URL) -> Iterator[None]:
         raise CacheError(f"cache {shown(url)}: {problem}") from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
-        raise CacheError(f"cache {shown(url)}: {_explained(cause)}") from error
+        kind = ServerAway if _is_away(error) else CacheError
+        raise kind(f"cache {shown(url)}: {_explained(cause)}") from error
 
 
 def _url(named: str) -> sa.URL:
@@ -187,6 +192,14 @@ def _index_models(connection: sa.Connection) -> None:
     schema.by_model.create(connection)
 
 
+def _is_away(error: BaseException) -> bool:
+    """Whether an error is about a server or the way to it, not about what was asked."""
+    if not isinstance(error, sa.exc.OperationalError):
+        return False
+    state: str | None = getattr(error.orig, "sqlstate", "")  # SQLite has none at all
+    return state is None or state.startswith(_AWAY)
+
+
 def _veiled(text: str) -> str:
     """A text that is no URL, without what could be a password in it."""
     hidden = re.sub(r"(:/*|//).*@", r"\1…@", text, flags=re.DOTALL)
@@ -205,6 +218,8 @@ _VERSION = sa.select(_meta.value).where(_meta.name == "schema")
 _RISEN = sa.update(schema.meta).where(_meta.name == "schema").values(value=sa.bindparam("to"))
 _MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {1: _index_models}
 """What turns a database of one version into one of the next."""
+_AWAY = ("08", "53300", "57P")
+"""SQLSTATEs: the connection failed, there are too many, the server is stopping or starting."""
 _HINTS = {
     "unable to open": "not a file that can be written; name one by --cache or CAT_BENCH_CACHE",
     "is a directory": "name a file in it",

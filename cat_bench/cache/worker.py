@@ -2,18 +2,21 @@
 
 Jobs queued while a batch is under way make up the next one, so that the cost of a transaction is
 shared by all that wait for it. A job is done only when its batch is: for writes, committed. Jobs
-are batched in the order in which they were queued, also those whose waiter was cancelled.
+are batched in the order in which they were queued, also those whose waiter was cancelled. While the
+database server is away, a batch is tried again and again: whoever waits notices nothing but time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from cat_bench.cache.opening import ServerAway
 from cat_bench.errors import CacheError
 
 GATHER_S = 0.001
@@ -25,6 +28,9 @@ ENOUGH = 256
 """Jobs that share the cost of a transaction well enough to wait no longer."""
 BATCH = 1024
 """Jobs in one batch at most, which keeps transactions short for other processes."""
+AWAY_S = 60.0
+"""How long a database server may be away before what waits for it fails: a restart takes less."""
+RETRY_S = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -42,8 +48,9 @@ _J = TypeVar("_J", bound=Job)
 class Worker(Generic[_J]):
     """Runs `work` on batches of jobs, one batch after another, in a thread of its own.
 
-    With `tick_s`, `work` is called at least that often, if need be with no job; what it then
-    raises is dropped, as nobody waits for it.
+    `work` may be called again with a batch that met ServerAway. With `tick_s`, it is called at
+    least that often, if need be with no job; what it then raises is dropped, as nobody waits for
+    it.
     """
 
     def __init__(
@@ -81,10 +88,22 @@ class Worker(Generic[_J]):
         while (batch := self._next()) is not None:
             error: Exception | None = None
             try:
-                self._work(batch)
+                self._patiently(batch)
             except Exception as caught:  # noqa: BLE001 - raised where the jobs are waited for
                 error = caught
             _settle(batch, error)
+
+    def _patiently(self, batch: Sequence[_J]) -> None:
+        deadline = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return self._work(batch)
+            except ServerAway:
+                if time.monotonic() > deadline:
+                    raise
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closed, RETRY_S):
+                    deadline = 0.0  # nobody waits for long to leave: one last time
 
     def _next(self) -> list[_J] | None:
         """The next batch, empty after `tick_s` without a job; None: closed, and nothing left."""

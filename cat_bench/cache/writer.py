@@ -133,6 +133,8 @@ class Writer:
         """Fill in what is stored already."""
         if not jobs:
             return
+        for job in jobs:
+            job.mine.clear()  # of a first try, while the server was away
         with self._read() as connection:
             found = results_at(connection, {place for job in jobs for place in job.places})
             for job in jobs:

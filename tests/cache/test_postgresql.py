@@ -17,20 +17,32 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cat_bench.cache import Cache, Call, info, schema, verify
+from cat_bench.cache import Cache, Call, Claim, info, schema, verify, worker
 from cat_bench.cache.codec import unpack
+from cat_bench.cache.worker import RETRY_S
 from cat_bench.errors import CacheError
 from cat_bench.results import read_record
 from cat_bench.testing import ChatServer
+from cat_bench.types import Reply
 from tests import postgresql
 from tests.conftest import Workshop
 
 CALL = Call("generate", "model")
-MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 240, 8, 4, 10.0
+MACHINES, QUESTIONS, SLOTS, REQUESTS, LEASE_S = 4, 240, 8, 4, 20.0
 PROGRAM = (
     "from cat_bench.cache import Cache; from cat_bench.cli import main;"
     f"Cache.__init__.__kwdefaults__['lease_s'] = {LEASE_S}; main()"
 )
+
+
+@pytest.fixture
+def restartable(postgres: postgresql.Server) -> Iterator[postgresql.Server]:
+    """A server of its own, which is not running yet."""
+    del postgres  # where there can be none, it says so
+    there = postgresql.programs()
+    assert there is not None
+    with postgresql.installed(there) as server:
+        yield server
 
 
 def refusal(url: str) -> str:
@@ -108,6 +120,43 @@ async def test_batches_that_cross_do_not_block_each_other(database: str) -> None
     async with Cache(database) as first, Cache(database) as second:
         await asyncio.gather(work(first, calls), work(second, calls[::-1]))
         assert info(first).leased == 0
+
+
+async def test_a_server_that_restarts_is_waited_for(restartable: postgresql.Server) -> None:
+    """Also by what is stored meanwhile; and what was under way is neither lost nor taken twice."""
+    with restartable.running():
+        url = restartable.database()
+        cache, other = Cache(url), Cache(url)
+        assert (await cache.claim(CALL, [0])).mine == {0}
+    waiting = asyncio.gather(
+        cache.store(CALL, {0: Reply(text="kept")}),
+        cache.claim(CALL, [1, 2]),
+        other.lookup(CALL, [0]),
+    )
+    done, _ = await asyncio.wait([waiting], timeout=3 * RETRY_S)
+    assert not done
+    with restartable.running():
+        stored, claim, _ = await waiting
+        assert stored == {0: Reply(text="kept")}
+        assert claim.mine == {1, 2}
+        assert await other.claim(CALL, [0, 1]) == Claim(stored, frozenset(), frozenset({1}))
+        await cache.close()
+        await other.close()
+
+
+async def test_a_server_that_stays_away_is_said(
+    restartable: postgresql.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "AWAY_S", 0.0)
+    with restartable.running():
+        cache = Cache(restartable.database())
+        assert (await cache.claim(CALL, [0])).mine == {0}
+    with pytest.raises(CacheError, match=r"refused.*: start the server"):
+        await cache.store(CALL, {0: Reply(text="late")})
+    with restartable.running():
+        assert (await cache.claim(CALL, [0])).mine == {0}
+        assert await cache.store(CALL, {0: Reply(text="kept")}) == {0: Reply(text="kept")}
+        await cache.close()
 
 
 @dataclass(frozen=True, slots=True)
