@@ -13,10 +13,17 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.errors import UnknownName, UsageError
-from cat_bench.intervals import holm
 from cat_bench.report.cells import cell, interval, pipe, points, records
 from cat_bench.report.rounding import p_value, percent, whole
-from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
+from cat_bench.report.summary import (
+    FRAME,
+    MAJORITY,
+    ORACLE,
+    SINGLE,
+    correct,
+    opposed,
+    stands_alone,
+)
 from cat_bench.report.values import Key, Values, read_values
 from cat_bench.results import read_record
 from cat_bench.types import JSON
@@ -34,9 +41,8 @@ def compare(folders: Sequence[Path], *, reference: str | None = None) -> pd.Data
 
     A run goes by its model, or by its folder's name where two runs have one model. `reference` is
     METHOD (of the first run that has it), RUN:METHOD, either with @N; RUN is that name or a number
-    from 1. By default it is the first run's majority, else its single rollout; at each row's n,
-    where the reference has it, else at its largest. `p_holm` corrects over the methods of all runs,
-    each at its largest n.
+    from 1. By default it is the first run's majority, else its single rollout; `summarise` says
+    at which n. `p_holm` corrects over the methods of all runs, each at its largest n.
 
     Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions.
     """
@@ -47,6 +53,7 @@ def compare(folders: Sequence[Path], *, reference: str | None = None) -> pd.Data
     for name, record in runs.items():
         kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
         kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
+        alone = {entry["name"] for entry in record["methods"] if stands_alone(entry)}
         for method in [m for m in kinds if values.budgets(name, m)]:
             for n in values.budgets(name, method):
                 key = (name, method, n)
@@ -60,8 +67,9 @@ def compare(folders: Sequence[Path], *, reference: str | None = None) -> pd.Data
                     **values.mean(key),
                     **costs[key],
                 }
-                rows.append(row | _difference(values, key, base, fixed, kind=kinds[method]))
-    _correct(rows)
+                other = _opponent(values, key, base, fixed, alone=method in alone)
+                rows.append(row | _difference(values, key, other, kind=kinds[method]))
+    correct(rows, by=("run", "method"))
     return pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
 
 
@@ -85,8 +93,8 @@ def render_compare(table: pd.DataFrame) -> str:
         "tokens": [whole(row["tokens"]) for row in rows],
     }
     notes = (
-        f"Differences: less {cell(against.partition('@')[0])}, at the same n where it has it, over "
-        "the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over all "
+        f"Differences: less {cell(against.partition('@')[0])}, at the same n or else its largest, "
+        "over the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over all "
         "methods.",
         *_flags(table),
     )
@@ -167,29 +175,26 @@ def _read_as(text: str, runs: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield runs[int(run) - 1], method
 
 
-def _difference(
-    values: Values, key: Key, base: tuple[str, str], fixed: int | None, *, kind: str
-) -> dict[str, JSON]:
+def _opponent(
+    values: Values, key: Key, base: tuple[str, str], fixed: int | None, *, alone: bool
+) -> Key | None:
+    """The row to compare with; None for the reference's own."""
     budgets = values.budgets(*base)
-    if not budgets:
-        return {}
-    n = fixed if fixed is not None else key[-1] if key[-1] in budgets else max(budgets)
-    other = (*base, n)
-    if other == key or (key[:2] == base and fixed is None):
+    if not budgets or (fixed is None and key[:2] == base):
+        return None
+    n = opposed(base[1], key[-1], budgets, alone=alone) if fixed is None else fixed
+    return None if (*base, n) == key else (*base, n)
+
+
+def _difference(values: Values, key: Key, other: Key | None, *, kind: str) -> dict[str, JSON]:
+    if other is None:
         return {}
     found = values.difference(key, other)
     fields: dict[str, JSON] = {
-        "reference": f"{base[0]}:{base[1]}@{n}",
+        "reference": "{}:{}@{}".format(*other),
         "diff": found.mean,
         "diff_low": found.low,
         "diff_high": found.high,
         "pairs": found.n,
     }
     return fields if kind == FRAME else fields | {"p": found.p, "questions_needed": found.needed}
-
-
-def _correct(rows: list[dict[str, JSON]]) -> None:
-    """Add Holm's correction over the methods of all runs, each at its largest n."""
-    family = list({(row["run"], row["method"]): row for row in rows if "p" in row}.values())
-    for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
-        row["p_holm"] = float(p)

@@ -5,7 +5,7 @@ Rows follow the order of `run.json`, then n; what a value and a difference are, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -97,7 +97,7 @@ def summarise(
     methods = _methods(record, values)
     values.resample(_pairs(methods, values, base=base), executor)
     out = [row for method in methods for row in _rows(method, values, totals, base=base)]
-    _correct(out)
+    correct(out)
     head = {"task": record["config"]["task"], "model": record["config"]["model"]}
     table = pd.DataFrame([{**head, **row} for row in out], columns=list(COLUMNS))
     floats = [name for name in COLUMNS if name not in (*_COUNTS, *_TEXTS)]
@@ -141,7 +141,7 @@ def _methods(record: Mapping[str, JSON], values: Values) -> list[_Method]:
             name,
             FRAME if name in frames else entry.get("kind", "method"),
             entry.get("reason"),
-            alone=len(entry.get("budgets") or ()) == 1,
+            alone=stands_alone(entry),
         )
         for name, entry in listed.items()
     ]
@@ -227,22 +227,32 @@ def _others(
 def _counterpart(
     base: str, method: _Method, n: int, values: Values, *, fixed: int | None = None
 ) -> Key | None:
-    """The row of `base` to compare with: at the same n, else where it is at its best.
-
-    A single rollout is as good at every n, and has the most questions at the smallest.
-    """
+    """The row of `base` to compare with, if there is one beside the row itself."""
     budgets = values.budgets(base)
     if not budgets or (base, n if fixed is None else fixed) == (method.name, n):
         return None
-    if fixed is not None:
-        return base, fixed
-    if base == SINGLE:
-        return base, n if n in budgets else min(budgets)
-    return base, n if n in budgets and not method.alone else max(budgets)
+    return base, opposed(base, n, budgets, alone=method.alone) if fixed is None else fixed
 
 
-def _correct(rows: list[dict[str, JSON]]) -> None:
-    """Add Holm's correction over the methods, each at its largest n."""
-    family = list({row["method"]: row for row in rows if "p" in row}.values())
+def opposed(base: str, n: int, budgets: Sequence[int], *, alone: bool) -> int:
+    """Of a method's `budgets`, the one to compare a row at n with: n, else where it is at its best.
+
+    A row that stands `alone` at an n of its own has no counterpart there. A single rollout is as
+    good at every n, and has the most questions at the smallest.
+    """
+    if n in budgets and (base == SINGLE or not alone):
+        return n
+    return min(budgets) if base == SINGLE else max(budgets)
+
+
+def stands_alone(entry: Mapping[str, JSON]) -> bool:
+    """Whether a method of the record reads a number of rollouts of its own."""
+    return len(entry.get("budgets") or ()) == 1
+
+
+def correct(rows: Iterable[dict[str, JSON]], *, by: Sequence[str] = ("method",)) -> None:
+    """Add Holm's correction over the methods, each at its largest n if it has a p there."""
+    last = {tuple(row[name] for name in by): row for row in rows}
+    family = [row for row in last.values() if "p" in row]
     for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
         row["p_holm"] = float(p)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cat_bench.errors import UnknownName, UsageError
+from cat_bench.report import summarise
 from cat_bench.report.compare import compare, render_compare
 
 if TYPE_CHECKING:
@@ -62,6 +63,21 @@ def test_pairs_are_made_across_runs_by_question(runs: Runs) -> None:
 )
 def test_a_reference_is_named_by_run_and_method(runs: Runs, reference: str, base: str) -> None:
     assert set(compare(two(runs), reference=reference)["reference"].dropna()) == {base}
+
+
+def test_a_row_is_compared_as_in_its_own_runs_table(runs: Runs) -> None:
+    """A method with an n of its own meets the majority at its largest, and stays in the family."""
+    rows = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, [0.0, 0.5, 0.5 * n])),
+        *runs.scores("cat-1", 1, [0.5, 0.25, 1.0]),
+        *runs.scores("greedy", 0, [1.0, 1.0, 0.0]),
+    ]
+    methods = ["majority", runs.method("cat-1", budgets=[1]), runs.method("greedy", budgets=[0])]
+    folder = runs.build(rows, methods, task=TASK)
+    for reference in (None, "majority@2"):
+        table, own = compare([folder], reference=reference), summarise(folder, reference=reference)
+        for name in ("diff", "diff_low", "diff_high", "p", "p_holm"):
+            assert list(table[name].fillna(-1)) == list(own[name].fillna(-1))
 
 
 def test_an_unknown_reference_lists_what_there_is(runs: Runs) -> None:

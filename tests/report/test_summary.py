@@ -143,6 +143,17 @@ def test_holm_covers_the_methods_each_at_its_largest_n(runs: Runs) -> None:
     assert pd.isna(row(table, "oracle", 2)["p_holm"])
 
 
+def test_holm_leaves_out_the_reference_at_its_smaller_budgets(runs: Runs) -> None:
+    rows = [
+        *(r for n in (1, 2) for r in runs.scores("majority", n, [0.0] * 7 + [n / 2])),
+        *(r for n in (1, 2) for r in runs.scores("strong", n, [1.0] * 8)),
+    ]
+    table = summarise(runs.build(rows), reference="majority@2")
+    assert pd.notna(row(table, "majority", 1)["p"])
+    assert pd.isna(row(table, "majority", 1)["p_holm"])
+    assert row(table, "strong", 2)["p_holm"] == row(table, "strong", 2)["p"]
+
+
 def test_questions_of_one_cluster_are_one_unit(runs: Runs) -> None:
     """Two clusters with residual sums 1 and -1: SE = sqrt(2 / 1 * 2) / 4 = 0.5."""
     values = [1.0, 1.0, 0.0, 0.0]
