@@ -25,7 +25,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one completion; `reasoning` is the part of `completion` that was hidden."""
+    """Token counts of one completion; `reasoning` is the hidden part of `completion`."""
 
     prompt: int = 0
     completion: int = 0
@@ -99,8 +99,8 @@ class Failure:
     """A model call that gave nothing. A permanent one is cached; a transient one is tried again.
 
     `kind` is one of `rate_limit`, `server`, `timeout`, `connection`, `malformed` (a body that does
-    not parse), `null` (no content), `context` (the input does not fit), `refused` (by policy),
-    `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
+    not parse), `null` (no content), `context` (the input does not fit), `refused` (by a content
+    policy), `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
     """
 
     kind: str
@@ -110,10 +110,10 @@ class Failure:
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may well succeed a little later."""
+        """Whether the same request may succeed a little later."""
         return not self.permanent and self.kind not in {"auth", "offline", "bad_request"}
 
     @property
     def rate_limited(self) -> bool:
-        """Whether the server asks to be left alone: by a 429, or by a 503 with Retry-After."""
+        """Whether the server asks for a pause: by a 429, or a 503 with Retry-After."""
         return self.kind == "rate_limit" or self.retry_after is not None

@@ -1,8 +1,8 @@
 """Every error that cat_bench raises on purpose, in one tree.
 
     CatBenchError
-    ├── UsageError          the caller's words or files are off; nothing was run (exit status 2)
-    │   ├── UnknownName     a name that nothing answers to, with the nearest ones that do exist
+    ├── UsageError          wrong options, names or files; nothing was run (exit status 2)
+    │   ├── UnknownName     a name that does not exist, with the nearest ones that do
     │   ├── ConfigError     a YAML or parameter that cannot be read: file, field, fix
     │   └── DataError       a data file that cannot be read: file, line, fix
     ├── CacheError          the cache cannot be opened, written or trusted
@@ -33,7 +33,7 @@ class CatBenchError(Exception):
 
 
 class UsageError(CatBenchError):
-    """The caller's words or files are off; nothing was run."""
+    """Options, names or files are wrong; nothing was run."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -91,24 +91,24 @@ class ContextTooLong(CallFailed):
     """The input does not fit the model's context; nothing was truncated."""
 
 
-def one_line(text: object, *, most: int = 300) -> str:
-    """What a library said, as one line of at most `most` characters."""
+def one_line(text: object) -> str:
+    """What a library said, as one line of at most 300 characters."""
     flat = " ".join(str(text).split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return flat if len(flat) <= 300 else f"{flat[:299]}…"
 
 
 _AT_LINE = re.compile(r"\([^()\s]+\.py, line \d+\)$")
 
 
 def is_bug(reason: str) -> bool:
-    """Whether a `reason_of` tells of a plug-in's own bug, which no second try mends."""
+    """Whether a reason from `reason_of` names a bug of a plug-in, which no retry can fix."""
     return _AT_LINE.search(reason) is not None
 
 
 def reason_of(error: Exception) -> str:
-    """Why a plug-in's work failed, for the record; a bug of its own with the line that it is in.
+    """Why a plug-in's work failed, for the record; a bug of its own is named with file and line.
 
-    Raises what no record can hold: NotAvailable, and what ends the run.
+    Re-raises what no record can hold: NotAvailable, and every error that ends the run.
     """
     if isinstance(error, CallFailed):
         return str(error)

@@ -1,10 +1,10 @@
-"""Work in other processes, by joblib: on this machine (loky), on a Dask cluster, on a Ray cluster.
+"""Work in other processes, by joblib: on this machine (loky), a Dask cluster or a Ray cluster.
 
     with open_executor("dask:tcp://scheduler:8786") as executor:
         executor.map(function, items)
 
-Functions travel by name and items by value, so what comes back is what this process would have
-computed; the package must be installed where they go, in the same version. Dask and Ray are
+Functions are sent by name and items by value, so results are those that this process would have
+computed; the package must be installed in the same version on every machine. Dask and Ray are
 imported only when they are named.
 """
 
@@ -31,12 +31,12 @@ Batch = Callable[[Sequence[T]], Sequence[S]]
 """What a process does: a result for each of several items."""
 
 REACH_S = 5.0
-"""How long to wait for an address."""
+"""Seconds to wait for an address to answer."""
 PARTS = 4
-"""Batches per process in a round: the last to finish then keeps the others waiting a little."""
+"""Batches per process in a round, so that the last process to finish delays the others little."""
 LOCAL = ("local", "auto")
 TOKEN = (
-    " A cluster that asks for a token wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN here, too."
+    " For a cluster that asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too."
 )
 
 
@@ -48,7 +48,7 @@ class _Job:
 
 
 class Executor:
-    """`size` processes elsewhere, reached through joblib's `Parallel`. Made by `open_executor`."""
+    """`size` processes reached through joblib's `Parallel`. Made by `open_executor`."""
 
     def __init__(self, name: str, size: int, backend: str, **options: Any) -> None:
         from joblib import Parallel, parallel_config
@@ -71,7 +71,7 @@ class Executor:
         return self._thread.submit(self._map, function, items).result()
 
     async def ask(self, function: Batch[T, S], item: T) -> S:
-        """The result for one item: whatever waits meanwhile shares the way in batches."""
+        """The result for one item; items that wait at the same time are sent in shared batches."""
         job = _Job(function, item, asyncio.get_running_loop().create_future())
         self._queue.append(job)
         if self._rounds is None or self._rounds.done():
@@ -80,12 +80,12 @@ class Executor:
         return answer
 
     def close(self) -> None:
-        """Let the processes go."""
+        """Release the processes."""
         self._thread.submit(self._held.close).result()
         self._thread.shutdown()
 
     async def _work(self) -> None:
-        """Rounds, for as long as something waits."""
+        """Send rounds of batches for as long as jobs wait."""
         while self._queue:
             jobs, self._queue = self._queue, []
             work: Awaitable[list[Any]] = asyncio.get_running_loop().run_in_executor(
@@ -120,7 +120,7 @@ def _packed(jobs: Sequence[_Job]) -> list[tuple[Batch[Any, Any], Any]]:
 
 
 def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
-    """In the other process: the results, items of one function together."""
+    """The results of a batch, items of one function together; called in the other process."""
     answers: list[Any] = [None] * len(work)
     for function in dict.fromkeys(function for function, _ in work):
         places = [place for place, (each, _) in enumerate(work) if each is function]
@@ -132,10 +132,10 @@ def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
 
 @contextmanager
 def open_executor(spec: str | int | None) -> Iterator[Executor | None]:
-    """The processes that `spec` names: N, dask:ADDRESS or ray:ADDRESS; None for this one alone.
+    """The processes that `spec` names: N, dask:ADDRESS or ray:ADDRESS; None: only this process.
 
-    `ray:local` starts Ray here and ends it again. Raises UsageError where the words are off, a
-    package is missing or the address does not answer within `REACH_S` seconds.
+    `ray:local` starts Ray here and stops it at the end. Raises UsageError where the spec is
+    malformed, a package is missing or the address does not answer within `REACH_S` seconds.
     """
     if spec is None:
         yield None
@@ -159,7 +159,7 @@ def _dask(address: str) -> Iterator[Executor]:
     distributed = _imported("dask", "distributed")
     spec = f"--parallel dask:{address}"
     try:
-        _knock(address)
+        _check_reachable(address)
         client = distributed.Client(address, timeout=REACH_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _unreachable(spec, "a Dask scheduler", error) from error
@@ -181,7 +181,7 @@ def _ray(address: str) -> Iterator[Executor]:
     options = {"include_dashboard": False} if address == "local" else {}
     try:
         if address not in LOCAL:
-            _knock(address)
+            _check_reachable(address)
         ray.init(address, log_to_driver=False, logging_level=ERROR, **options)
     except RuntimeError as error:
         raise _mismatch(spec, error) from error
@@ -194,8 +194,8 @@ def _ray(address: str) -> Iterator[Executor]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raise OSError where nothing listens, at once: Ray itself would go on trying for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise OSError at once where nothing listens: Ray itself would keep trying for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     socket.create_connection((host, int(port)), timeout=REACH_S).close()
 

@@ -94,7 +94,7 @@ def known(kind: Kind) -> dict[str, str]:
 
 
 def is_file(spec: str) -> bool:
-    """Whether a name is of the form `file.py:Class`, or forgets the class."""
+    """Whether a name has the form `file.py:Class`, or `file.py` with the class missing."""
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
@@ -106,7 +106,8 @@ def beside(folder: Path, spec: str) -> str:
 def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:
     """The class (or factory) that `spec` names; a file is relative to `base`.
 
-    Raises UnknownName where nothing is called so, ConfigError where its module cannot be imported.
+    Raises UnknownName where no plug-in has the name, ConfigError where its module cannot be
+    imported.
     """
     if is_file(spec):
         if spec.endswith(".py"):

@@ -1,8 +1,8 @@
-"""The records and contracts that everything else speaks in.
+"""The records and plug-in contracts that the whole package uses.
 
 Records are frozen. A `Question` holds no target, so what an aggregator is handed cannot leak gold;
 only scorers (and supervised rewards) see a `Sample`. Plug-in contracts are Protocols: a plug-in
-needs no base class, only the method. The records of a call are in `calls` and known here as well.
+needs no base class, only the method. The records of a call are defined in `calls`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Sample:
     question: Question
     target: JSON
     cluster: str | None = None
-    """What rows that are not independent share (a repeated prompt); None: a cluster of its own."""
+    """A label shared by rows that are not independent (a repeated prompt); None: independent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an aggregator made of the rollouts: weighted picks, or a text of its own, or nothing.
+    """What an aggregator made of the rollouts: weighted picks, a text of its own, or an abstention.
 
     `picks` holds (slot, weight) over all tied rollouts, weights summing to 1, so that the score is
-    the expectation over ties. `fallback` says why this is not what the method set out to do.
+    the expectation over ties. `fallback` says why this is not what the method was meant to return.
     """
 
     picks: tuple[tuple[int, float], ...] = ()
@@ -118,7 +118,7 @@ class Score:
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """Its counterparts on parts of the rubric (a theme, an axis), by name."""
+        """The scores of parts of the rubric (a theme, an axis), by name."""
         parts: Mapping[str, float] = self.details.get("parts", {})
         return parts
 
@@ -171,7 +171,7 @@ class Context(Protocol):
 
     @property
     def embedder(self) -> Lent:
-        """The model that embeds texts; nobody unless one is named."""
+        """The model that embeds texts; none unless one is named."""
         ...
 
     @property
@@ -192,9 +192,9 @@ class Context(Protocol):
         ...
 
     async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
-        """What `work` gives, done once for this question; its calls are on every asker's bill.
+        """The result of `work`, computed once per question; its calls are billed to every caller.
 
-        It must depend on the key alone, which therefore names all that it reads.
+        It must depend on the key alone, so the key names everything that `work` reads.
         """
         ...
 
@@ -260,7 +260,7 @@ class Pairwise(Signal, Protocol):
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> FloatArray:
-        """Shape (n, n): what rollout i says for rollout j, whoever else is there."""
+        """Shape (n, n): entry (i, j) is what rollout i says for rollout j, whatever the others."""
         ...
 
 
@@ -298,10 +298,10 @@ class AnswerScorer(Scorer, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A group's rewards in the rollouts' order (None: unscored), and what there is to tell of them.
+    """A group's rewards in the rollouts' order (None: unscored), with notes about them.
 
-    `reference` is the text that they were held against. `notes` may hold `abstained`, `fallback`,
-    `unscored` (place in the group → reason), `rubric` (its criteria) and whatever else matters.
+    `reference` is the text that rollouts were compared with. `notes` may hold `abstained`,
+    `fallback`, `unscored` (place in the group → reason), `rubric` (its criteria) and further facts.
     """
 
     values: Sequence[float | None]
@@ -310,29 +310,29 @@ class Marks:
 
 
 class GroupContext(Context, Protocol):
-    """What a reward may use beyond that: the task's word on the texts of a group, and on others."""
+    """What a reward may use: a `Context`, and the task's answers and scores for its group."""
 
     async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
-        """One text for each that is the same where the answer is; without one, the rollout's."""
+        """A key per rollout, equal where answers are equivalent; its text where it has none."""
 
     async def place(self, text: str) -> int | None:
-        """The cluster among the group's that a text's answer belongs to; None: none of them."""
+        """The cluster of the group that a text's answer belongs to; None: to none of them."""
 
     async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:
-        """The task's own scores: for those who have the sample."""
+        """The task's own scores, for a reward that was given the sample."""
 
 
 class Reward(Protocol):
     """Give each rollout of a group a reward without seeing the target.
 
-    Optional attributes: `needs: frozenset[Need]`, as an aggregator's, and `positive: float`, from
-    where on a reward says that a rollout is right (0.5 unless it is given).
+    Optional attributes: `needs: frozenset[Need]`, as an aggregator's, and `positive: float`, the
+    least reward that says that a rollout is right (0.5 unless given).
     """
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks | Sequence[float | None]:
-        """One reward per rollout, in order; None where there is none to be had."""
+        """One reward per rollout, in order; None where there is none."""
 
 
 @runtime_checkable
@@ -341,9 +341,9 @@ class SupervisedReward(Protocol):
 
     @property
     def supervised(self) -> Literal[True]:
-        """What tells it from a `Reward`."""
+        """What distinguishes it from a `Reward`."""
 
     async def rewards(
         self, sample: Sample, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks | Sequence[float | None]:
-        """One reward per rollout, in order; None where there is none to be had."""
+        """One reward per rollout, in order; None where there is none."""

@@ -1,4 +1,4 @@
-"""Outside text into typed records: strict, and an error names the file, the field and the fix."""
+"""Text from outside as typed records: strict; an error names the file, the field and the fix."""
 
 from __future__ import annotations
 

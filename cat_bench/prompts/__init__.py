@@ -1,8 +1,7 @@
 """Prompt texts: jinja2 templates in plain files, a task's own before the general ones here.
 
-A text that a model wrote is quoted with the filter `inside("tag")`, which disarms that tag within
-it: nothing a rollout says can close the delimiters it stands between. Values are never evaluated
-as templates.
+A text that a model wrote is quoted with the filter `inside("tag")`, which escapes that tag within
+it, so that no rollout can close the delimiters around it. Values are never evaluated as templates.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from cat_bench.types import JSON
 
 GENERAL = Path(__file__).parent
 _UNSEEN = r"\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
-"""White space and what is printed as nothing."""
+"""White space and invisible characters."""
 
 
 class Prompts:
@@ -72,5 +71,5 @@ class Prompts:
 
 
 def inside(text: str, tag: str) -> str:
-    """`text` with every opening or closing of `<tag` disarmed, whatever is hidden in between."""
+    """`text` with every opening or closing `<tag` escaped, hidden characters or not."""
     return re.sub(rf"<(?=[{_UNSEEN}/]*{re.escape(tag)})", "&lt;", text, flags=re.IGNORECASE)
