@@ -22,6 +22,8 @@ from cat_bench.validation import read_yaml, scalar, validated
 
 Trainer: TypeAlias = Literal["grpo", "sft"]
 Scale: TypeAlias = Literal["paper", "small"]
+COUNTS = ("num_generations", "per_device_train_batch_size", "max_steps")
+"""Settings without which it is not known how many questions a training reads."""
 
 
 class RecipeFile(BaseModel):
@@ -91,11 +93,16 @@ def recipe(
     if trainer is None or settings is None:
         missing = "trainer" if trainer is None else f"settings.{scale}"
         raise ConfigError(path, missing, "is missing: give it, or `like: RECIPE` that has it.")
+    settings = {**settings, **_changed(changes)}
+    for name in COUNTS:
+        value = settings.get(name)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(path, name, f"should be a whole number from 1 on, not {value!r}.")
     return Recipe(
         name=path.stem,
         trainer=trainer,
         reward=reward or beside(path.parent, content.reward),
-        settings={**settings, **_changed(changes)},
+        settings=settings,
         summary=content.summary,
         citation=content.citation,
     )
@@ -117,13 +124,5 @@ def _changed(changes: Sequence[str]) -> dict[str, JSON]:
         key, equals, value = change.partition("=")
         if not equals:
             raise ConfigError("--set", change, "should be written KEY=VALUE.")
-        values[key.strip()] = _number(scalar(value, source="--set", field=key))
+        values[key.strip()] = scalar(value, source="--set", field=key.strip())
     return values
-
-
-def _number(value: JSON) -> JSON:
-    """YAML takes 1e-4 for a text; it is a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value

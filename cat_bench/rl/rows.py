@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cat_bench.files import atomic
 from cat_bench.types import JSON, Sample
 
 
@@ -26,10 +27,11 @@ def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, 
 
 
 def write_verl(path: Path, samples: Iterable[Sample], *, task: str, split: str) -> int:
-    """Write the rows as Parquet, and say how many."""
+    """Write the rows as Parquet, and say how many; raises UsageError where that cannot be."""
     from datasets import Dataset
 
     rows = [verl_row(s, task=task, split=split, index=k) for k, s in enumerate(samples)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Dataset.from_list(rows).to_parquet(str(path))
+    with atomic(path) as draft:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Dataset.from_list(rows).to_parquet(str(draft))
     return len(rows)

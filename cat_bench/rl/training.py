@@ -15,11 +15,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from cat_bench.backends.hf.loading import libraries, quiet
 from cat_bench.config import RunConfig
@@ -84,6 +86,8 @@ def train(
     with warnings.catch_warnings(), quiet(libraries()[1].utils.logging):
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
+        if plan.exam:
+            asyncio.run(_samples(plan.session.model_copy(update={"data": plan.exam.data})))
         _start(plan)
         with _alone(plan.out):
             told = _trained(plan, source, arguments, samples, tell=tell)
@@ -179,7 +183,6 @@ def _start(plan: Plan) -> None:
                 "command that it was begun with."
             )
         return
-    plan.out.mkdir(parents=True, exist_ok=True)
     _written(path, record)
 
 
@@ -205,12 +208,8 @@ def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
     from trl.trainer.sft_config import SFTConfig
 
     kind = GRPOConfig if plan.recipe.trainer == "grpo" else SFTConfig
-    known = {field.name for field in fields(kind)} - OWN
-    settings = {k: v for k, v in plan.recipe.settings.items() if k in known or k != GROUP}
     source = f"recipe {plan.recipe.name}"
-    for name in settings:
-        if name not in known:
-            raise ConfigError(source, name, f"is no setting of TRL's.{nearest(name, known)}")
+    settings = _typed(plan.recipe.settings, get_type_hints(kind), source=source)
     cuda = torch.cuda.is_available()
     given: dict[str, Any] = {
         "bf16": cuda,
@@ -230,6 +229,25 @@ def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
         return kind(**given)
     except (TypeError, ValueError) as error:
         raise ConfigError(source, "", f"TRL refuses it: {error}") from error
+
+
+def _typed(
+    settings: Mapping[str, JSON], kinds: Mapping[str, Any], *, source: str | Path
+) -> dict[str, JSON]:
+    """The settings as TRL types them: YAML's 1e-4 is a text, and becomes a number."""
+    found = {}
+    for name, value in settings.items():
+        if name in OWN:
+            raise ConfigError(source, name, "is not a recipe's to set: cat-bench does.")
+        if name in kinds:
+            try:
+                found[name] = TypeAdapter(kinds[name]).validate_python(value)
+            except ValidationError as error:
+                problem = error.errors()[0]["msg"]
+                raise ConfigError(source, name, f"{problem}, not {value!r}.") from None
+        elif name != GROUP:
+            raise ConfigError(source, name, f"is no setting of TRL's.{nearest(name, kinds)}")
+    return found
 
 
 def _check_libraries() -> None:

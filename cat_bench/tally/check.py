@@ -14,6 +14,7 @@ import click
 
 from cat_bench import report
 from cat_bench.config import RunConfig
+from cat_bench.files import write_atomic
 from cat_bench.session import results_root, run
 from cat_bench.tally import MODEL
 from cat_bench.tally.problems import Split, problem_rows
@@ -34,10 +35,8 @@ def write_problems(path: Path, *, count: int, seed: int, split: Split = "test") 
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, JSON]]) -> None:
-    """Write the rows of a data file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+    """Write the rows of a data file; raises UsageError where that cannot be."""
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def measure(task: str, data: Path, *, pool: int) -> None:

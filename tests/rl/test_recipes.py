@@ -37,9 +37,9 @@ def test_as_many_questions_as_the_steps_read() -> None:
     assert recipe("sft", scale="small", changes=changes).questions == 3 * 32
 
 
-def test_changes_override_and_1e_4_is_a_number() -> None:
-    found = recipe("ttrl", scale="small", changes=["learning_rate=1e-4", "loss_type=grpo"])
-    assert (found.settings["learning_rate"], found.settings["loss_type"]) == (1e-4, "grpo")
+def test_changes_override() -> None:
+    found = recipe("ttrl", scale="small", changes=["learning_rate=2", "loss_type=grpo"])
+    assert (found.settings["learning_rate"], found.settings["loss_type"]) == (2, "grpo")
 
 
 def test_a_reward_of_ones_own() -> None:
@@ -74,14 +74,24 @@ def test_what_is_off_in_a_recipe_is_named(tmp_path: Path, content: str, problem:
         recipe(str(path), scale="small")
 
 
-def test_a_change_has_a_value() -> None:
-    with pytest.raises(ConfigError, match="KEY=VALUE"):
-        recipe("cat-rl", scale="small", changes=["beta"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("beta", "beta: should be written KEY=VALUE"),
+        ("max_steps=0", "max_steps: should be a whole number from 1 on, not 0"),
+        ("num_generations=x", "num_generations: should be .* not 'x'"),
+        ("per_device_train_batch_size=null", "should be .* not None"),
+    ],
+)
+def test_a_change_has_a_value_that_can_be(change: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        recipe("cat-rl", scale="small", changes=[change])
 
 
 def test_files_in_a_recipe_are_the_ones_beside_it(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(
-        "summary: other\ntrainer: grpo\nreward: gold\nsettings: {small: {max_steps: 7}}\n"
+        "summary: other\ntrainer: grpo\nreward: gold\n"
+        "settings: {small: {max_steps: 7, num_generations: 2, per_device_train_batch_size: 2}}\n"
     )
     mine = tmp_path / "mine.yaml"
     mine.write_text("summary: x\nlike: other.yaml\nreward: './own.py:R{estimator=./m.yaml}'\n")

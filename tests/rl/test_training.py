@@ -8,13 +8,16 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import get_type_hints
 
 import pandas as pd
 import pytest
+from trl.trainer.sft_config import SFTConfig
 
 from cat_bench.results import read_record
 from cat_bench.rl import training
 from cat_bench.rl.journal import read
+from cat_bench.rl.recipes import recipe
 from cat_bench.types import JSON
 from tests.conftest import Workshop
 
@@ -97,6 +100,18 @@ def test_references_are_imitated(workshop: Workshop) -> None:
     assert last["loss"] > 0
 
 
+def test_a_rate_may_be_written_as_yaml_does_not_read_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "summary: mine\ntrainer: sft\nreward: gold\nsettings: {small: {num_generations: 2, "
+        "per_device_train_batch_size: 1, max_steps: 1, learning_rate: 3e-4}}\n"
+    )
+    written = recipe(str(path), scale="small", changes=["weight_decay=1e-2"]).settings
+    typed = training._typed(written, get_type_hints(SFTConfig), source=path)
+    assert (typed["learning_rate"], typed["weight_decay"]) == (3e-4, 1e-2)
+    assert "num_generations" not in typed, "a setting of recipes that SFT has no use for"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["cat-rl", "sft"])
 def test_after_kill_9_the_same_command_goes_on(workshop: Workshop, recipe: str) -> None:
@@ -160,6 +175,12 @@ def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
         (("--recipe", "cat-lr"), "Did you mean 'cat-rl'"),
         (("--set", "learning_rat=1"), "Did you mean 'learning_rate'"),
         (("--set", "num_generations=7"), "TRL refuses it"),
+        (("--set", "beta=abc"), "beta: Input should be a valid number"),
+        (("--set", "seed=3"), "seed: is not a recipe's to set"),
+        (("--exam", "none.jsonl"), "none.jsonl: is no file"),
+        (("--save-every", "0"), "'--save-every': 0 is not in the range"),
+        (("--out", "/proc/one"), "/proc/one/train.jsonl cannot be written"),
+        (("--verl-rows", "/proc/rows.parquet"), "/proc/rows.parquet cannot be written"),
         (("--reward", "equivalence{estimator=catt}"), "no method 'catt'"),
         (("--model", "openai:gpt"), "cannot be trained here"),
     ],
@@ -167,7 +188,7 @@ def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
 def test_a_slip_is_answered_before_anything_is_made(
     workshop: Workshop, options: tuple[str, ...], problem: str
 ) -> None:
-    status, _, err = workshop.run("train", "tally", *options, "--out", "one", "--steps", "1")
+    status, _, err = workshop.run("train", "tally", "--out", "one", "--steps", "1", *options)
     assert status == 2
     assert problem in err
     assert not Path("one/plan.json").exists()
