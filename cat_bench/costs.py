@@ -1,8 +1,7 @@
 """What a method costs: completions, tokens, FLOPs, money.
 
-Figures are those of one stand-alone use on one question, scoring apart: n rollouts and the calls on
-one bill, whether the cache had them or not. What was really `spent` now, by whoever asked first, is
-kept beside them.
+Figures are for one stand-alone use on one question, scoring excluded: n rollouts and the calls on
+one bill, whether or not the cache had them. What this run really `spent` is kept beside them.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ BY_ROLE = tuple(f"{role}_{part}" for role in ROLES for part in PARTS)
 SPENT = ("spent_calls", "spent_prompt_tokens", "spent_completion_tokens")
 ENDS = ("truncated", "refused", "empty", "missing")
 NOTHING = frozenset({"refused", "missing"})
-"""Ends of calls that gave no reply."""
+"""How a call ends that gave no reply."""
 COSTS = (*TOTALS, *BY_ROLE, *SPENT, *ENDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One call on a bill: the role asked, what it used, how it ended, whether it was made now."""
+    """One call on a bill: the role asked, its tokens, how it ended, whether it was made now."""
 
     role: str
     usage: Usage = field(default_factory=Usage)
@@ -43,11 +42,11 @@ class Charge:
     end: str | None = None
     """One of `ENDS`; None for a reply that is whole."""
     once: str | None = None
-    """What one use pays for once, however often it is on the bill: an embedded text."""
+    """A key: calls that share it are paid for once per use (the embedding of one text)."""
 
     @classmethod
     def of(cls, role: str, result: Reply | Failure, *, fresh: bool = False) -> Charge:
-        """The charge of one call's result; one that failed used nothing that anybody counts."""
+        """The charge of one call's result; a failed call has no token counts."""
         if isinstance(result, Failure):
             return cls(role, end="refused" if result.kind == "refused" else "missing")
         cut = "truncated" if result.finish == "length" else None
@@ -88,7 +87,7 @@ def costs(n: int, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[str
 
 
 def spent(bill: Sequence[Charge]) -> dict[str, int]:
-    """The `calls`, `prompt_tokens` and `completion_tokens` of a bill that were made now."""
+    """The `calls`, `prompt_tokens` and `completion_tokens` on a bill that were made by this run."""
     fresh = [charge.usage for charge in bill if charge.fresh]
     usage = sum(fresh, Usage())
     return {
@@ -99,7 +98,7 @@ def spent(bill: Sequence[Charge]) -> dict[str, int]:
 
 
 def _each_once(bill: Sequence[Charge]) -> list[Charge]:
-    """The bill with what is paid for once on it once: as made now, if it was."""
+    """The bill with one charge for each `once` key: the one made now, if there is one."""
     kept: dict[object, Charge] = {}
     for charge in bill:
         key = object() if charge.once is None else charge.once
@@ -152,7 +151,7 @@ def flops(usage: Usage, parameters: float) -> float:
 class Budget:
     """What a run may spend, in tokens and in money; past either, `stop` is called with the reason.
 
-    What is in flight at that moment is still paid for.
+    Calls that are in flight at that moment are still paid for.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Dataset rows at a pinned revision.
 
-A file is found in a fixed order (given by the caller, in the folder CAT_BENCH_DATA, bundled, from
-the Hub), held against its checksum, and read as a stream: memory does not grow with its rows. The
-first row that is broken, lacks a field or repeats an id stops the reading with its line.
+A file is looked for in a fixed order (given by the caller, in the folder CAT_BENCH_DATA, bundled,
+on the Hub), compared with its checksum, and read as a stream: memory does not grow with its rows.
+The first row that is broken, lacks a field or repeats an id stops the reading with its line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Fields(BaseModel):
-    """Which column of the file is what; a row has a problem's text or a conversation."""
+    """Which column of the file holds what; a row has a problem's text or a conversation."""
 
     model_config = _STRICT
 
@@ -37,9 +37,9 @@ class Fields(BaseModel):
     answer: str = "answer"
     """The target: a gold answer or a rubric."""
     tags: str | None = None
-    """A list of words that a row's results are broken down by; it goes with the target."""
+    """Words by which a row's results are broken down; they go with the target."""
     meta: list[str] = []
-    """What goes along with the question; never the target."""
+    """Columns that go with the question; never the target."""
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -63,7 +63,8 @@ class Data(BaseModel):
     """The file's name in the folder CAT_BENCH_DATA, or in a folder given instead."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     where: dict[str, str | int | bool] = {}
-    """Only the rows whose column is, or holds, this value; void in a file without the column."""
+    """Only the rows whose column equals or contains this value; ignored where there is no such
+    column."""
     fields: Fields
 
     @model_validator(mode="after")
@@ -79,7 +80,7 @@ class Data(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """The file that was read, its digest, and what there is to remark about it."""
+    """The file that was read, its digest, and a remark about it, if any."""
 
     path: Path
     sha256: str
@@ -91,9 +92,9 @@ def rows(
 ) -> Iterator[Row]:
     """The rows as `{id, problem or messages, answer, tags, meta}`, in the file's order.
 
-    A conversation without an id is called by a digest of its messages; where an id repeats with
+    A conversation without an id is named by a digest of its messages; where an id repeats with
     another target, the later one gets the target's digest appended. `base` is the folder of the
-    YAML; `override` a file or folder to read instead. Raises DataError, for the file itself before
+    YAML; `override` a file or folder to read instead. Raises DataError; for the file itself, before
     the first row is asked for.
     """
     path = locate(data, base=base, override=override, fetch=fetch).path

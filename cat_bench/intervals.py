@@ -24,8 +24,9 @@ from cat_bench.types import FloatArray
 Clusters = Sequence[str | None]
 
 _FEW = 100
-_RARE = 10
-_NEAR = 0.1
+"""Independent questions below which an interval is flagged."""
+_RARE, _NEAR = 10, 0.1
+"""A mean is flagged within `_RARE` questions and `_NEAR` of 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def questions_needed(mean: float, se: float, n: int, *, power: float = 0.8) -> i
     """How many questions would tell a `mean` from 0, at 5 % two-sided, with this power.
 
     `se` is its standard error over `n` questions; the true mean is taken to be the measured one,
-    and the questions to come like those that were asked. None where that is no number.
+    and further questions to be like those asked. None where that is undefined.
     """
     if isnan(se) or not mean:
         return None

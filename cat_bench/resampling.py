@@ -1,6 +1,7 @@
 """How far a mean could be by chance: the bootstrap over units, and random flips of their signs.
 
-A unit is a question, or a cluster of them. The same input gives the same output; memory is bounded.
+A unit is a question, or a cluster of dependent questions. The same input gives the same output;
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from scipy.special import bdtr, ndtr, ndtri
 from cat_bench.types import FloatArray
 
 _CHUNK = 2**18
+"""Random numbers that are in memory at once."""
 _MANY = 5_000
-"""Units from which those of one value are drawn together: the same law, and far fewer draws."""
+"""Number of units from which those of equal value are drawn together: the same distribution, with
+far fewer draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is independent: sums of values and numbers of questions per cluster, shapes (G,)."""
+    """Independent units: sums of values and numbers of questions per unit, shapes (G,)."""
 
     sums: FloatArray
     sizes: FloatArray
 
     @property
     def mean(self) -> float:
-        """Over questions."""
+        """The mean over questions."""
         return float(self.sums.sum() / self.sizes.sum())
 
     @property
@@ -44,7 +47,7 @@ class Units:
 def bca(
     units: Units, *, level: float, resamples: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """BCa interval of the mean; the percentile interval where its correction is undefined."""
+    """BCa interval of the mean (Efron 1987); the percentile interval where that is undefined."""
     groups, rounding = len(units.sums), rounding_of(units.sums)
     if groups < 2:
         return nan, nan
@@ -65,9 +68,9 @@ def bca(
 
 
 def bootstrap_means(units: Units, resamples: int, *, rng: np.random.Generator) -> FloatArray:
-    """Means over `resamples` draws of units with replacement, a bounded number at a time.
+    """Means of `resamples` samples of units with replacement, a bounded number at a time.
 
-    A draw of units without any size has no mean and is left out.
+    A sample that holds no question has no mean and is left out.
     """
     groups = len(units.sums)
     if groups >= _MANY and (units.sizes == 1).all():
@@ -97,7 +100,7 @@ def _in_chunks(draw: Callable[[int], FloatArray], count: int, *, width: int) -> 
 
 
 def sign_flip(sums: FloatArray, *, resamples: int, rng: np.random.Generator) -> float:
-    """Two-sided p of the total under independent sign flips, itself counted among them."""
+    """Two-sided p value of the total under independent sign flips; the data count as one flip."""
     rounding = rounding_of(sums)
     moved = sums[np.abs(sums) > rounding]
     sizes = np.abs(moved)
@@ -140,5 +143,5 @@ def _random_flips(sizes: FloatArray, resamples: int, *, rng: np.random.Generator
 
 
 def rounding_of(values: FloatArray) -> float:
-    """Differences below this are rounding residue of numbers of this size."""
+    """The difference below which numbers of this size are equal up to rounding."""
     return 1e-12 * float(np.abs(values).max(initial=0))
