@@ -220,11 +220,13 @@ _MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {1: _index_models}
 """What turns a database of one version into one of the next."""
 _AWAY = ("08", "53300", "57P")
 """SQLSTATEs: the connection failed, there are too many, the server is stopping or starting."""
+_DAMAGED = "it is damaged; restore a copy, or move it away and start anew"
 _HINTS = {
     "unable to open": "not a file that can be written; name one by --cache or CAT_BENCH_CACHE",
     "is a directory": "name a file in it",
     "not a database": "move it away, or name another file",
-    "malformed": "it is damaged; restore a copy, or move it away and start anew",
+    "malformed": _DAMAGED,
+    "decode": _DAMAGED,
     "readonly": "make it writable, or name another file",
     "disk is full": "free some space and run again; what was stored is kept",
     "disk I/O": "look at the disk and its quota, then run again; what was stored is kept",

@@ -196,7 +196,7 @@ def _flaws(
         for row in connection.execution_options(yield_per=256).execute(select):
             if problem := wrong(row):
                 slot = f" slot {row.slot}" if hasattr(row, "slot") else ""
-                yield Flaw(table, row.key + slot, problem)
+                yield Flaw(table, f"{row.key}{slot}", problem)
 
 
 def _wrong_call(row: Any) -> str | None:
@@ -235,4 +235,6 @@ _WRONG: Mapping[str, Callable[[Any], str | None]] = {
     "results": _wrong_result,
     "derived": _wrong_derived,
 }
-_STRUCTURE = sa.text("SELECT quick_check AS key FROM pragma_quick_check").columns(key=sa.Text)
+_STRUCTURE = sa.text("SELECT integrity_check AS key FROM pragma_integrity_check").columns(
+    key=sa.Text
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
 from cat_bench.cache import Cache, Call, import_pool, info, pool_names, prune, verify
-from cat_bench.errors import UnknownName, UsageError
+from cat_bench.errors import CacheError, UnknownName, UsageError
 from cat_bench.types import Reply
 
 CALL = Call("generate", {"name": "big", "revision": "1"})
@@ -70,6 +71,7 @@ async def test_a_sound_cache_has_no_flaw(cache: Cache) -> None:
         ),
         ("UPDATE calls SET document = x'78'", "calls", "cannot be read"),
         ("UPDATE results SET body = 'text'", "results", "cannot be read"),
+        ("UPDATE results SET key = x'00' WHERE rowid = 1", "results", "differs from its digest"),
         ("UPDATE calls SET model = '\"other\"' WHERE kind = 'logprob'", "calls", "model is not"),
         ("DELETE FROM calls WHERE kind = 'generate'", "results", "belongs to no known call"),
         ("DELETE FROM calls WHERE kind = 'imported'", "pool_questions", "rollouts are gone"),
@@ -94,6 +96,31 @@ async def test_a_flipped_byte_in_the_file_is_found(cache: Cache, tmp_path: Path)
     with Cache(file) as again:
         [flaw] = verify(again)
     assert (flaw.table, flaw.key) == ("results", f"{CALL.key} slot 1")
+
+
+async def test_pages_that_are_damaged_anywhere_are_said(cache: Cache, tmp_path: Path) -> None:
+    """Either the cache cannot be opened and read to its end, or what is wrong is listed."""
+    for number in range(200):
+        call = Call("generate", {"name": "big"}, label=str(number))
+        await cache.store(call, {0: Reply(text=f"{number} " * 30)})
+    await cache.close()
+    data, rng, flawed = (tmp_path / "cache.sqlite").read_bytes(), Random(0), 0
+    pages = [data[at : at + 4096] for at in range(0, len(data), 4096)]
+    unreadable: list[str] = []
+    for number, whole in enumerate(pages):
+        others = [page for page in pages if page != whole]
+        for page in (bytes(4096), rng.randbytes(4096), rng.choice(others)):
+            file = tmp_path / f"damaged{flawed + len(unreadable)}.sqlite"
+            file.write_bytes(b"".join([*pages[:number], page, *pages[number + 1 :]]))
+            try:
+                with Cache(file) as damaged:
+                    assert list(verify(damaged)), (number, page[:20])
+                    flawed += 1
+            except CacheError as error:
+                unreadable.append(str(error))
+    assert flawed
+    assert unreadable
+    assert [said for said in unreadable if "damaged" not in said and "no cache" not in said] == []
 
 
 async def test_a_dry_prune_deletes_nothing(cache: Cache) -> None:
