@@ -26,9 +26,9 @@ _AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One model call, up to which of its exchangeable draws (slots) is meant.
+    """One model call, except for which of its exchangeable draws (slots) is meant.
 
-    Raises UsageError where a part has no canonical JSON form (a NaN, a key that is no string).
+    Raises UsageError where a part has no canonical JSON form (a NaN, a key that is not a string).
     """
 
     kind: Kind
@@ -73,7 +73,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who works on which slots of a call. The three parts are disjoint and cover what was asked."""
+    """Who works on which slots of a call; the three parts are disjoint and cover the request."""
 
     done: dict[int, Reply | Failure]
     """Stored already, permanent failures included."""

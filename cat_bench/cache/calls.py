@@ -1,7 +1,7 @@
-"""Cached calls as a file: what a run touched, to be read back into another cache as it was.
+"""Cached calls as a file: everything that a run read, to be imported into another cache unchanged.
 
 A Parquet file has one row per result, its bytes as the cache holds them (decompressed, so that the
-file compresses them better), and in its metadata what it is about and one digest over all results.
+file compresses them better); its metadata hold the run's record and one digest over all results.
 Reading derives every key and every digest anew: a file that was tampered with is refused.
 """
 
@@ -153,7 +153,7 @@ def _line(row: Mapping[str, JSON]) -> str:
 
 
 def _raw(data: bytes) -> bytes:
-    """The text's own bytes: how a cache compresses them is none of the file's business."""
+    """The text's own bytes: how a cache compresses them does not concern the file."""
     return unpack_text(data).encode("utf-8", "surrogatepass")
 
 

@@ -1,8 +1,8 @@
 """Results as bytes: JSON and raw float arrays, never pickle.
 
-Text survives whatever it holds: JSON escapes NUL, and lone surrogates pass through UTF-8 as they
-are, so that the bytes suit any database. Arrays are little-endian float32, those of `measures` in
-base64. Compressing them saves an eighth of their size and costs more time than everything else here
+Every text survives: JSON escapes NUL, and lone surrogates pass through UTF-8 as they are, so that
+the bytes suit any database. Arrays are little-endian float32, those of `measures` in base64.
+Compressing arrays saves an eighth of their size and costs more time than everything else here
 together, so only long texts are compressed (to a third).
 """
 
@@ -29,7 +29,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A result as it lies in the database; an array that is absent is None, not empty."""
+    """A result as it is in the database; an array that is absent is None, not empty."""
 
     body: bytes
     logprobs: bytes | None

@@ -1,9 +1,9 @@
-"""One cache's contents into another, whatever kind of database either is.
+"""Copies the contents of one cache into another, whatever kind of database either is.
 
 Invariants: what the target holds already stays as it is. A row counts as copied when it has been
-read back from the target and its key and digest hold. Rows go a page at a time, each page a
-transaction, a result never without its call, and a pool is there when all of it is: a copy that
-was killed begins again and copies only what is missing.
+read back from the target and its key and digest hold. Rows are copied a page at a time, each page
+in one transaction, a result never without its call, and a pool is visible only when it is complete:
+a copy that was killed starts again and copies only what is missing.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How far a copy is: rows of the source that were seen (`done`) of all (`rows`).
+    """The progress of a copy: rows of the source that were seen (`done`) of all (`rows`).
 
-    `copied` are new in the target; `kept` differ there, and stayed as they were.
+    `copied` are new in the target; `kept` differ there and stayed as they were.
     """
 
     rows: int
@@ -41,10 +41,10 @@ class Copied:
 
 
 def copy(source: Cache, target: Cache) -> Iterator[Copied]:
-    """Copy every result, derived value and pool; yields how far it is after each page.
+    """Copy every result, derived value and pool; yields its progress after each page.
 
-    Raises UsageError where the two are one, or have pools of one name that are not the same;
-    CacheError where a row of the source cannot be trusted or one in the target reads otherwise.
+    Raises UsageError where both are the same cache, or have different pools of the same name;
+    CacheError where a row of the source cannot be trusted or does not read back from the target.
     """
     if source.url == target.url:
         raise UsageError("a cache cannot be copied to itself: name another file or URL")
@@ -68,7 +68,7 @@ def copy(source: Cache, target: Cache) -> Iterator[Copied]:
 
 
 def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
-    """The table's primary keys in their order, each with what tells its row from another."""
+    """The table's primary keys in order, each with what distinguishes its row's content."""
     columns = list(table.primary_key)
     pages = sa.select(*columns, _mark(table)).order_by(*columns).limit(PAGE)
     last: Key | None = None
@@ -83,7 +83,7 @@ def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
 
 
 def _mark(table: sa.Table) -> sa.ColumnElement[Any]:
-    """What tells one row from another that has its key; a call's key says all."""
+    """What distinguishes rows of equal key; a call's key says everything."""
     marks = {"calls": "key", "pool_questions": "row", "pools": "metadata"}  # else its digest
     return table.c[marks.get(table.name, "digest")]
 
@@ -91,7 +91,7 @@ def _mark(table: sa.Table) -> sa.ColumnElement[Any]:
 def _bring(
     source: Cache, target: Cache, table: sa.Table, page: Mapping[Key, object]
 ) -> tuple[int, int]:
-    """See to it that the target has these rows; how many were new, and how many differ there."""
+    """Make sure that the target has these rows; how many were new, and how many differ there."""
     if not page:
         return 0, 0
     there = _marks(target, table, list(page))
@@ -107,7 +107,7 @@ def _bring(
 
 
 def _marks(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, object]:
-    """What tells apart the rows that are there, by primary key."""
+    """What distinguishes the rows that are there, by primary key."""
     wanted = schema.at_rows(table).with_only_columns(*table.primary_key, _mark(table))
     with cache.reading() as connection:
         found = connection.execute(wanted, {"rows": json.dumps(keys)})

@@ -27,11 +27,11 @@ SCHEMA_VERSION = 2
 BUSY_S = 30.0
 """How long to wait for another process that writes."""
 LOG_PAGES = 4096
-"""16 MiB of log before it goes into the file: keys are random, so that pages are written often."""
+"""16 MiB of log before a checkpoint: keys are random, so the same pages are written often."""
 CONNECT_S = 15
 """How long to wait for a database server."""
 SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
-"""The write locks: of batches of calls, which are short, and of all else."""
+"""The two write locks: one for batches of calls, which are short, one for everything else."""
 _SECRET = ("password", "sslpassword")
 _SHAPE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 _URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//")

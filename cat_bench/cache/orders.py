@@ -1,7 +1,7 @@
-"""What is on order elsewhere: slots that a batch endpoint fills, noted beside the cache's results.
+"""Slots that a batch endpoint is filling, recorded beside the cache's results.
 
-A note is written once and never changed; what became of an order is a note of its own, under the
-same tag. An order is open until it is said to have ended: its slots are under way until then.
+A record is written once and never changed; what became of an order is a record of its own, under
+the same tag. An order is open, and its slots are taken, until it is recorded as ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MADE, _SENT, _ENDED = "order made", "order sent", "order ended"
 class Order:
     """`slots` by the key of their call; `config` is the run that they are for.
 
-    `created` is in seconds since 1970; `id` is the server's name for it, once it is known.
+    `created` is in seconds since 1970; `id` is the server's name for the order, once known.
     """
 
     tag: str
@@ -41,19 +41,19 @@ class Order:
 
 
 async def made(cache: Cache, order: Order) -> None:
-    """Note an order, before it is sent."""
+    """Record an order before it is sent."""
     names = ("created", "requests", "config", "slots")
     await _note(cache, _MADE, order.tag, {name: getattr(order, name) for name in names})
 
 
 async def sent(cache: Cache, order: Order, id_: str) -> Order:
-    """Note what the server calls it."""
+    """Record the server's name for an order."""
     await _note(cache, _SENT, order.tag, {"id": id_})
     return replace(order, id=id_)
 
 
 async def ended(cache: Cache, order: Order, status: str) -> None:
-    """Note that nothing more will come of it."""
+    """Record that an order gives nothing more."""
     await _note(cache, _ENDED, order.tag, {"status": status})
 
 

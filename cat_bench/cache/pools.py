@@ -1,9 +1,10 @@
 """Imported pools: rollouts that somebody else sampled, keyed by (pool, question, slot).
 
-An import is all or nothing. A question's responses are dealt to slots in an order that is drawn
-from the pool's seed and recorded, so that slots are exchangeable whatever order the file had; a
-published pool keeps its slots, so that every draw reads what it read before.
-Columns that are not the format's own (`correct`, a solution) are kept for scorers and reports; no
+An import is all or nothing. A question's responses are assigned to slots in an order drawn from the
+pool's seed and recorded, so that slots are exchangeable whatever order the file had; a published
+pool keeps its slots, so that every draw reads what it read before.
+
+Columns that are not part of the format (`correct`, a solution) are kept for scorers and reports; no
 reply carries them, so aggregators cannot see gold.
 """
 
@@ -47,9 +48,9 @@ class PoolMetadata:
     sizes: Mapping[str, int] = field(default_factory=dict)
     scores: tuple[str, ...] = ()
     task: str | None = None
-    """The task whose questions it answers; None: it brings its own."""
+    """The task whose questions it answers; None: its own questions."""
     model: str | None = None
-    """Who wrote the responses, where that is known."""
+    """The model that wrote the responses, where that is known."""
     exchangeable: bool = True
     """Whether the responses are draws of one distribution."""
     scorer: str | None = None
@@ -136,8 +137,8 @@ def pool_rows(cache: Cache, name: str) -> Iterator[PoolRow]:
 def stored_rows(cache: Cache, name: str) -> Iterator[tuple[dict[str, JSON], str]]:
     """A pool's questions as they are stored, each with the key of its rollouts.
 
-    Read a page at a time: a transaction that lasted as long as a run would keep SQLite's log from
-    being folded into its file.
+    Read a page at a time: a transaction as long as a run would keep SQLite from checkpointing its
+    log.
     """
     rows = schema.pool_questions.c
     pool = sa.select(rows.position, rows.row, rows.key).where(rows.pool == name)
@@ -163,7 +164,7 @@ def drop_pool(connection: sa.Connection, name: str) -> None:
 
 
 def deal(seed: int, question: str, count: int) -> list[int]:
-    """Which response each slot gets: an order that only the seed and the question decide."""
+    """Which response each slot gets: an order that depends on the seed and the question alone."""
     return sorted(
         range(count),
         key=lambda index: sha256(
@@ -286,6 +287,6 @@ def _metadata(connection: sa.Connection, name: str) -> PoolMetadata | None:
 
 
 def _origin(pool: PoolMetadata) -> dict[str, JSON]:
-    """What decides whether an import is the same as another."""
+    """What makes two imports the same."""
     counted = {"file", "questions", "responses", "sizes", "scores"}
     return {name: value for name, value in asdict(pool).items() if name not in counted}

@@ -1,4 +1,4 @@
-"""What goes into a row of the cache's tables and what comes out of one."""
+"""Conversion between records and rows of the cache's tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _columns: dict[str, str] = {}
 
 
 def call_row(call: Call) -> Row:
-    """The row of `calls` that says what a key stands for."""
+    """The row of `calls` that says what a key means."""
     return {
         "key": call.key,
         "kind": call.kind,
@@ -56,7 +56,7 @@ def result_row(place: Place, result: Result) -> Row:
 
 
 def derived_row(namespace: str, key: str, value: JSON) -> Row:
-    """The row of `derived` that holds one value; its key is hashed, whatever text it is."""
+    """The row of `derived` for one value; its key is hashed, whatever text it is."""
     hashed, data = key_of(key), pack(value)
     return {
         "namespace": namespace,
@@ -72,7 +72,7 @@ def derived_digest(namespace: str, hashed: str, data: bytes) -> str:
 
 
 def insert_calls(connection: sa.Connection, calls: Mapping[str, Call]) -> None:
-    """Say what these keys stand for, where that is not known yet."""
+    """Store what these keys mean, where that is not known yet."""
     known = set(connection.scalars(_KNOWN, {"keys": _keys(calls)}))
     new = [call_row(call) for key, call in sorted(calls.items()) if key not in known]
     schema.insert(connection, schema.calls, new)

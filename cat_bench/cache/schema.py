@@ -29,7 +29,7 @@ calls = sa.Table(
     sa.Column("document", sa.LargeBinary, nullable=False),
 )
 by_model = sa.Index("calls_by_model", calls.c.kind, calls.c.model)
-"""What a cache holds is told from it: documents are long."""
+"""Summaries of a cache are computed from it: documents are long."""
 results = sa.Table(
     "results",
     tables,
@@ -75,12 +75,12 @@ derived = sa.Table(
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> bool:
-    """Insert what is not there yet; whether every row was new (False also where unknown)."""
+    """Insert rows that are not there yet; True only if all of them are known to be new."""
     return not rows or _all_changed(connection, _inserts[connection.dialect.name, table.name], rows)
 
 
 def lease(connection: sa.Connection, rows: Sequence[dict[str, object]], now: float) -> bool:
-    """Take leases that are free or expired at `now`; whether all were (False also: unknown)."""
+    """Take leases that are free or expired at `now`; True only if all are known to be taken."""
     timed = [{**row, "now": now} for row in rows]
     return _all_changed(connection, _takeovers[connection.dialect.name], timed)
 
@@ -88,9 +88,9 @@ def lease(connection: sa.Connection, rows: Sequence[dict[str, object]], now: flo
 def many(
     connection: sa.Connection, statement: sa.Executable, rows: Sequence[dict[str, object]]
 ) -> int:
-    """Execute for each row, and say how many rows of the table changed (-1: unknown).
+    """Execute for each row; the number of table rows that changed (-1: unknown).
 
-    A driver that takes positions is handed tuples: SQLAlchemy's own handling of parameters costs
+    A driver with positional parameters is given tuples: SQLAlchemy's own parameter handling costs
     more than SQLite does.
     """
     text, names = _compiled(connection.dialect, statement)
@@ -123,7 +123,7 @@ def at_keys(*columns: sa.Column[Any]) -> sa.Select[Any]:
 def at_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Select from the rows at `names`, bound as a JSON list of [namespace, key].
 
-    The namespace comes with each key: as a condition of its own it would tempt SQLite to walk the
+    The namespace comes with each key: as a separate condition it would tempt SQLite to scan the
     whole namespace for every batch.
     """
     return _at("names", ("namespace", "key"), columns)

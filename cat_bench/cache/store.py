@@ -1,10 +1,10 @@
-"""The call cache: every model call's results, by what was asked and which draw it was.
+"""The call cache: every model call's results, by the call and the number of its draw (slot).
 
 Invariants: a result is stored once, the first writer wins, and it never expires. `store` returns
-when the results are durable against the death of the process. A slot is leased to one claim at a
-time, over all processes; a process renews its leases while it lives, and a dead one's expire, so
-that model calls number at most slots + what one dead worker had in flight. Machines that share a
-database server go by its clock, so that their own may differ.
+when the results survive the death of the process. A slot is leased to one claim at a time, over all
+processes; a process renews its leases while it lives, and a dead one's expire, so that model calls
+number at most slots + what one dead worker had in flight. Machines that share a database server use
+its clock, so that their own may differ.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, 
 from cat_bench.types import JSON, Failure
 
 LEASE_S = 30.0
-"""How long a dead process keeps its slots from others."""
+"""Seconds until others may claim the slots of a dead process."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +83,7 @@ class Cache:
         return Claim(done, mine, frozenset(slots).difference(mine, done))
 
     async def store(self, call: Call, results: Mapping[int, Result]) -> dict[int, Result]:
-        """Store results for good and free their leases; returns what counts from now on.
+        """Store results permanently and free their leases; returns the results that are now valid.
 
         Where another process was first, that is its result. A transient failure is not stored: it
         is returned as it is, and its slot is free again.
@@ -99,18 +99,18 @@ class Cache:
         await self._writer.post(ReleaseJob([(call.key, slot) for slot in slots]))
 
     async def recall(self, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
-        """What was remembered under these keys: results derived from texts, such as scores."""
+        """The values remembered under these keys: results derived from texts, such as scores."""
         job = _Recall(namespace, keys)
         await self._reader.post(job)
         return job.found
 
     async def remember(self, namespace: str, values: Mapping[str, JSON]) -> None:
-        """Keep JSON values for good; the first value of a key stays."""
+        """Store JSON values permanently; the first value of a key stays."""
         rows = [derived_row(namespace, key, values[key]) for key in sorted(values)]
         await self._writer.post(RememberJob(rows))
 
     async def close(self) -> None:
-        """Finish what is queued, free this process's leases, and let go of the database."""
+        """Finish what is queued, free this process's leases and close the database."""
         await asyncio.to_thread(self._close)
 
     async def __aenter__(self) -> Self:

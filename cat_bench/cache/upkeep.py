@@ -1,4 +1,4 @@
-"""What a cache holds, whether it can be trusted, and how to drop parts of it."""
+"""What a cache holds, whether it can be trusted, and how to delete parts of it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a prune deletes, or would."""
+    """What a prune deletes, or would delete."""
 
     calls: int
     results: int
@@ -98,7 +98,7 @@ def info(cache: Cache) -> Info:
 def verify(cache: Cache) -> Iterator[Flaw]:
     """Re-derive every key and every content digest; yields what does not hold.
 
-    A file damaged so far that it cannot be read to its end raises CacheError.
+    Raises CacheError for a file so damaged that it cannot be read to its end.
     """
     if cache.url.get_backend_name() == "sqlite":
         yield from _flaws(cache, _STRUCTURE, "file", _wrong_structure)
@@ -182,7 +182,7 @@ def _delete(connection: sa.Connection, kind: str, model: str) -> None:
 
 
 def _compact(cache: Cache) -> None:
-    """Give the space back, unless another process is at work: then later results reuse it."""
+    """Return free space to the disk, unless another process is at work: results reuse it later."""
     if cache.url.get_backend_name() == "sqlite":
         with suppress(CacheError), cache.reading() as connection:
             connection.rollback()

@@ -1,9 +1,8 @@
 """A thread that does the event loop's database work in batches.
 
-Jobs queued while a batch is under way make up the next one, so that the cost of a transaction is
-shared by all that wait for it. A job is done only when its batch is: for writes, committed. Jobs
-are batched in the order in which they were queued, also those whose waiter was cancelled. While the
-database server is away, a batch is tried again and again: whoever waits notices nothing but time.
+Jobs queued while a batch is under way make up the next one, so that they share the cost of a
+transaction. A job is done when its batch is: for writes, committed. Jobs are batched in the order
+in which they were queued, including those whose waiter was cancelled.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from cat_bench.cache.opening import ServerAway
 from cat_bench.errors import CacheError
 
 GATHER_S = 0.001
-"""How long a batch waits for company, for each job of the batch before it."""
+"""Seconds that a batch waits for more jobs, for each job of the previous batch."""
 GATHER_MOST_S = 0.02
-"""How long at most: far less than a model call takes. A killed process loses what was in flight and
-what came in while a batch waited or was written."""
+"""The most seconds to wait: far less than a model call takes. A killed process loses what was in
+flight and what arrived while a batch waited or was written."""
 ENOUGH = 256
-"""Jobs that share the cost of a transaction well enough to wait no longer."""
+"""Jobs from which a batch waits no longer."""
 BATCH = 1024
-"""Jobs in one batch at most, which keeps transactions short for other processes."""
+"""The most jobs in one batch, which keeps transactions short for other processes."""
 AWAY_S = 60.0
 """How long a database server may be away before what waits for it fails: a restart takes less."""
 RETRY_S = 0.5
@@ -46,11 +45,10 @@ _J = TypeVar("_J", bound=Job)
 
 
 class Worker(Generic[_J]):
-    """Runs `work` on batches of jobs, one batch after another, in a thread of its own.
+    """Runs `work` on batches of jobs, one batch after another, in its own thread.
 
-    `work` may be called again with a batch that met ServerAway. With `tick_s`, it is called at
-    least that often, if need be with no job; what it then raises is dropped, as nobody waits for
-    it.
+    With `tick_s`, `work` is called at least that often, without a job if need be; what it raises
+    then is dropped, because nobody waits for it.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""What one batch of jobs does to the database, in one transaction; and who holds which lease.
+"""What one batch of jobs does to the database, in one transaction, and the leases of this process.
 
-`held` mirrors this process's leases: it changes only once a batch is committed. When a batch
-fails, what it wanted to free counts as free here, and its leases in the database, which this owner
-keeps renewing, can be claimed again by this process alone. Once a place is stored its lease is
-idle, because every claim looks for results first: idle leases are freed together, a little later.
+`held` mirrors this process's leases: it changes only once a batch is committed. When a batch fails,
+what it should have freed counts as free here; its leases in the database, which this owner keeps
+renewing, can then be claimed again by this process alone. Once a place is stored its lease is idle,
+because every claim looks for results first: idle leases are freed together, a little later.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ClaimJob(Job):
 
 @dataclass(slots=True, eq=False)
 class StoreJob(Job):
-    """Store these rows, then free the places; `found` is what was there before, and so won."""
+    """Store these rows, then free the places; `found` are earlier results, which won."""
 
     call: Call
     rows: Mapping[Place, Row]
