@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class Consistency:
     """Mean similarity to the other rollouts, at most 1.
 
     By `answer`: 1 where two answers are equivalent. By `rouge`: ROUGE-L's F (Lin 2004) of the
-    texts, case and punctuation aside, from the package rouge-score. By `embedding`: the cosine of
-    the texts' embeddings; an empty text has none, and is like no other.
+    texts, in the words that the package rouge-score sees. By `embedding`: the cosine of the texts'
+    embeddings; an empty text has none, and is like no other.
     """
 
     by: Literal["answer", "rouge", "embedding"] = "answer"
@@ -61,12 +61,28 @@ class Consistency:
 
 
 def _rouge(texts: Sequence[str]) -> FloatArray:
-    scorer = _scorer()
+    words = [_words(text) for text in texts]
     matrix = np.ones((len(texts), len(texts)))
-    for i, one in enumerate(texts):
-        for j, other in enumerate(texts[:i]):
-            matrix[i, j] = matrix[j, i] = scorer.score(one, other)["rougeL"].fmeasure
+    for i, one in enumerate(words):
+        for j, other in enumerate(words[:i]):
+            shared, size = _longest_common(one, other), len(one) + len(other)
+            matrix[i, j] = matrix[j, i] = 2 * shared / size if shared else 0.0
     return matrix
+
+
+def _longest_common(one: Sequence[str], other: Sequence[str]) -> int:
+    """The length of the longest common subsequence, a row of its table held as one integer's bits.
+
+    Crochemore et al. 2001: rouge-score's own table is a list of lists, 20 GB for two long texts.
+    """
+    places: dict[str, int] = {}
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    full = row = (1 << len(one)) - 1
+    for word in other:
+        if hit := row & places.get(word, 0):
+            row = (row + hit | row - hit) & full
+    return len(one) - row.bit_count()
 
 
 async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
@@ -78,9 +94,10 @@ async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
     return matrix
 
 
-def _scorer() -> Any:
+def _words(text: str) -> list[str]:
     try:
-        from rouge_score.rouge_scorer import RougeScorer
+        from rouge_score.tokenize import tokenize
     except ImportError as error:
         raise NotAvailable("ROUGE needs rouge-score: pip install 'cat-bench[rouge]'") from error
-    return RougeScorer(["rougeL"])
+    words: list[str] = tokenize(text, None)
+    return words

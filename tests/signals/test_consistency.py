@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
@@ -14,6 +18,7 @@ from cat_bench.rerun import replayed
 from cat_bench.results import read_record, read_scores
 from cat_bench.session import foresee, run
 from cat_bench.signals import rated, signal
+from cat_bench.signals.consistency import _rouge
 from cat_bench.testing import ChatServer
 from cat_bench.types import JSON, FloatArray, Pairwise
 from tests import toy
@@ -38,6 +43,24 @@ async def test_by_rouge_it_is_the_mean_f_measure(cache: Cache) -> None:
     # Longest common subsequences: "the cat" of 3 and 2 words, nothing of the third.
     found = await numbers("consistency{by=rouge}", ["the cat sat", "The cat!", "zebra"], cache)
     assert found.tolist() == pytest.approx([0.4, 0.4, 0])
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("ab .", max_size=40), min_size=2, max_size=2))
+def test_rouge_is_what_the_package_says(texts: list[str]) -> None:
+    scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rougeL"])
+    expected = scorer.score(*texts)["rougeL"].fmeasure
+    assert _rouge(texts)[0, 1] == pytest.approx(expected)
+
+
+def test_two_long_texts_are_no_table() -> None:
+    pytest.importorskip("rouge_score")
+    words = [f"w{k % 97}" for k in range(60_000)]
+    tracemalloc.start()
+    matrix = _rouge([" ".join(words), " ".join(words[:30_000])])
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
+    assert matrix[0, 1] == pytest.approx(2 * 30 / 90)
 
 
 async def test_the_matrix_is_symmetric_and_shows_each_to_itself(cache: Cache) -> None:
