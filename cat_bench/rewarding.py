@@ -108,7 +108,13 @@ async def rewarded(
 
 
 def _checked(values: Sequence[float | None], size: int) -> tuple[float | None, ...]:
-    """One number per rollout, a NaN being none; raises ValueError for another count."""
+    """One number per rollout, a NaN being none.
+
+    Raises ValueError for another count, and for what is infinite, which no group's mean survives.
+    """
     if len(values) != size:
         raise ValueError(f"{len(values)} rewards for {size} rollouts")
-    return tuple(None if v is None or math.isnan(v) else float(v) for v in values)
+    numbers = [None if value is None else float(value) for value in values]
+    if any(number is not None and math.isinf(number) for number in numbers):
+        raise ValueError(f"rewards {numbers} are not all finite")
+    return tuple(None if number is None or math.isnan(number) else number for number in numbers)

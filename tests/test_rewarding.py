@@ -99,6 +99,9 @@ async def test_a_plug_ins_list_is_taken_and_its_faults_are_recorded(cache: Cache
     assert good.values == (None, 0.25)
     assert short.values == (None, None)
     assert short.notes["failed"].startswith("ValueError: 1 rewards for 2 rollouts")
+    endless = await rewards(Odd((1.0, -math.inf)), "a", "b", cache=cache)
+    assert endless.values == (None, None)
+    assert endless.notes["failed"].startswith("ValueError: rewards [1.0, -inf] are not all finite")
 
 
 async def test_rewards_that_share_a_memory_pay_for_a_reference_once(cache: Cache) -> None:

@@ -133,8 +133,20 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
         yield f"**{cell(name)}**: {common}"
     if groupless := record["groupless"]:
         yield f"{groupless:,} of the questions have too few rollouts for a group and are left out."
-    for flag in dict.fromkeys(row["flag"] for row in rows if row["flag"]):
-        yield f"Intervals of reward accuracy: {flag}."
+    if flags := _flags([row for row in rows if row["reward_accuracy"] is not None]):
+        yield f"Intervals of reward accuracy: {flags}."
+
+
+def _flags(rows: Sequence[Mapping[str, JSON]]) -> str:
+    """What is doubtful about the intervals, and of which rows where not of all."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for flag in filter(None, (row["flag"] or "").split("; ")):
+            names.setdefault(flag, []).append(cell(row["name"]))
+    return "; ".join(
+        flag if len(own) == len(rows) else f"{flag} ({', '.join(own)})"
+        for flag, own in names.items()
+    )
 
 
 def _ranked(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:

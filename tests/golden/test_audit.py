@@ -77,6 +77,10 @@ async def test_the_golden_pool_by_hand(golden: RunConfig) -> None:
     assert {row["calls"] for row in (vote, best, gold)} == {2}
     assert sheet.record["answer"]["first"] == best["name"]
     assert "2 questions are too few" in report.answer(sheet.record)
+    shown = report.render(sheet.record)
+    (doubts,) = (line for line in shown.splitlines() if line.startswith("Intervals of"))
+    assert "fewer than 100 independent questions" in doubts
+    assert f"may not cover ({best['name']}, gold)" in doubts, "of some rows, not of all"
 
 
 async def test_a_question_with_too_few_rollouts_is_left_out_and_counted(golden: RunConfig) -> None:
