@@ -1,6 +1,6 @@
-"""What produces completions: one file per way of reaching a model.
+"""Ways of reaching a model, one file for each.
 
-A backend makes one request and says what came of it, as a `Reply` or a `Failure`; it neither
+A backend makes one request and returns what came of it, as a `Reply` or a `Failure`; it neither
 caches nor limits (`model.py` does both) and it never raises for a call that failed.
 """
 
@@ -27,12 +27,12 @@ class Backend(Protocol):
 
     @property
     def identity(self) -> JSON:
-        """What makes a reply this model's, wherever it is served: name and revision, or digests."""
+        """What identifies the model, wherever it is served: name and revision, or digests."""
         ...
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it gives beyond text."""
+        """What the model gives beyond text."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a backend of the capability `embeddings` has besides."""
+    """What a backend with the capability `embeddings` has in addition."""
 
     async def embed(self, text: str) -> Reply | Failure:
         """A reply without text; its `measures` hold the `embedding`, of any length but 0."""

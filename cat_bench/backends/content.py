@@ -1,4 +1,4 @@
-"""What a setting stands for where it names a local file or folder: the content, not the path."""
+"""The identity of a setting that names a local file or folder: its content, not its path."""
 
 from __future__ import annotations
 

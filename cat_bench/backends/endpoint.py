@@ -1,8 +1,8 @@
-"""One OpenAI-compatible URL: its key, its connections, and the one way to post to it.
+"""One OpenAI-compatible URL: its key, its connections, and the only way to post to it.
 
-The SDK's client costs seven times the CPU of aiohttp's session per request or more, and that half
-as much again as `Post`. The SDK is used off that path, and its environment variables are honoured.
-The key appears in no text that leaves this module, whatever a server quotes.
+The SDK's client takes at least seven times the CPU of aiohttp's session per request, and a session
+half as much again as `Post`. The SDK is used for everything rare, and its environment variables are
+honoured. The key appears in no text that leaves this module, whatever a server quotes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Endpoint:
 
     The URL is `base_url`, else OPENAI_BASE_URL, else OpenAI's own. The key is `api_key`, else
     OPENAI_API_KEY, else the content of the file that CAT_BENCH_OPENAI_KEY_FILE names. Raises
-    ModelError where OpenAI's own endpoint is meant and there is no key, ConfigError for a
-    `base_url` that is none.
+    ModelError where OpenAI's own endpoint is meant and there is no key, ConfigError for a malformed
+    `base_url`.
     """
 
     def __init__(self, base_url: str | None, *, api_key: str | None, timeout: float) -> None:
@@ -54,7 +54,7 @@ class Endpoint:
         self._opened: Post | None = None
 
     async def post(self, path: str, body: Mapping[str, JSON]) -> JSON | Failure:
-        """The parsed answer to one attempt, or what went wrong with it, without the key."""
+        """The parsed answer to one attempt, or how it failed, without the key."""
         try:
             sent = json.dumps(body).encode()
             answered = await self._post().send(f"{self.url}{path}", sent)
@@ -89,7 +89,7 @@ class Endpoint:
         return self._opened
 
     async def _serves(self, model: str) -> str:
-        """What is served here, as advice to somebody who named something else."""
+        """What is served here, as advice to a user who named something else."""
         async with self._lock:
             if model not in self._served:
                 self._served[model] = await self._advice(model)
@@ -108,7 +108,7 @@ class Endpoint:
         return f"; {self.url} serves {', '.join(near)}"
 
     def without_key(self, text: str) -> str:
-        """What may be shown of a text that a server or the client wrote."""
+        """A text that a server or the client wrote, without the key."""
         bare = text.replace(self._key, "[key]") if self._key else text
         return MASKED_KEY.sub("[key]", bare)
 
@@ -129,7 +129,7 @@ def _checked(text: str) -> str:
 
 
 def _key(given: str | None, url: str) -> str | None:
-    """The key, from wherever it was left; None where the endpoint may do without.
+    """The key, wherever it is configured; None where the endpoint may need none.
 
     Raises ModelError where it cannot be read, or is missing for OpenAI itself.
     """

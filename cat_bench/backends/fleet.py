@@ -1,9 +1,9 @@
-"""Several servers of one model behind one way to post: the least busy that is well gets the next.
+"""Several servers of one model behind one way to post: the least busy healthy one gets the next.
 
-Invariants: each server finds its own level (`Pace`); one that fails `STRIKES` times without an
+Invariants: each server has its own concurrency (`Pace`); one that fails `STRIKES` times without an
 answer in between is set aside for a pause that doubles while it lasts, then tried with one request;
-what it had in hand goes to the others at once. A failure is given back where all of them are set
-aside, or after `TRIES` for each of them: then the flow's own retries begin.
+the requests it had in hand go to the others at once. A failure is returned where all servers are
+set aside, or after `TRIES` for each of them: then the flow's own retries begin.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cat_bench.backends.pace import Pace
 from cat_bench.types import JSON, Failure
 
 START, MOST = 64, 4096
-"""Requests in hand of one server at first and at most; the flow bounds all of them together."""
+"""Requests in hand of one server, at first and at most; the flow bounds their sum."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STRIKES, TRIES = 3, 4
 BROKEN = frozenset({"connection", "server"})
@@ -61,7 +61,7 @@ class Fleet:
         return {server.endpoint.url: server.answered for server in self._servers}
 
     async def post(self, path: str, body: Mapping[str, JSON]) -> JSON | Failure:
-        """The parsed answer of whichever server gives one, or the last of their failures."""
+        """The parsed answer of the first server that gives one, or the last of their failures."""
         loop = asyncio.get_running_loop()
         for _ in range(TRIES * len(self._servers)):
             answer = await self._posted(path, body)
@@ -77,7 +77,7 @@ class Fleet:
             await server.endpoint.close()
 
     async def _posted(self, path: str, body: Mapping[str, JSON]) -> JSON | Failure:
-        """One request to one server, which learns from what comes of it."""
+        """One request to one server, whose concurrency changes by its answer."""
         loop = asyncio.get_running_loop()
         server = await self._enter()
         try:
@@ -108,7 +108,7 @@ class Fleet:
             asyncio.get_running_loop().call_later(wait, self._admit)
 
     async def _enter(self) -> _Server:
-        """A server with a place taken in it; where none is well, the one that is due next."""
+        """A server with one more request counted; where all are set aside, the next one due."""
         server = None if self._waiting else self._choice()
         if server is not None:
             server.in_hand += 1

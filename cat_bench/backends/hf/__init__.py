@@ -1,11 +1,11 @@
 """Models that transformers runs in this process, on a GPU or the CPU.
 
-Requests of concurrent callers share batches, which threads of their own run. torch and transformers
-are imported when a model is loaded, not before.
+Requests of concurrent callers share batches, which run in threads of their own. torch and
+transformers are imported when a model is loaded, not before.
 
-Invariants: a completion depends on its request and its seed, not on who shares its batch (up to
-floating point); log-probabilities and entropies are the raw model's at temperature 1; nothing is
-truncated: what does not fit is a `context` failure.
+Invariants: a completion depends on its request and its seed, not on the other rows of its batch (up
+to floating point); log-probabilities and entropies are the raw model's at temperature 1; nothing is
+truncated: input that does not fit is a `context` failure.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class Running:
 class HuggingFace:
     """A causal language model from a local folder or the Hub, until `close()`.
 
-    A folder is read when it is first asked for something that the cache does not have: who the
-    model is and how it samples stand in its files. A model of the Hub is loaded at once.
+    A folder's weights are loaded by the first call that the cache cannot answer: the identity and
+    the sampling defaults are in its files. A model of the Hub is loaded at once.
 
     `device` is torch's name of one (default: cuda where there is one, else cpu), `dtype` torch's
     name of a type (default: the checkpoint's own, on a CPU float32). A batch holds at most `batch`
     rows, and rows times longest prompt and likely completion at most `tokens`: give less where
-    memory is short (a batch that does not fit is halved), more where it is plentiful. `threads`
+    memory is short (a batch that does not fit is halved), more where there is plenty. `threads`
     bounds the CPU threads.
 
     Raises ModelError where the model cannot be loaded.
@@ -127,12 +127,12 @@ class HuggingFace:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Everything there is."""
+        """All of them."""
         return frozenset(get_args(Capability))
 
     @property
     def choices(self) -> int:
-        """A batch full: draws of one prompt are prefilled once."""
+        """A full batch: draws of one prompt are prefilled once."""
         return self._batch
 
     @property
@@ -156,9 +156,9 @@ class HuggingFace:
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Log-probability in nats of each token of `text` as the reply to `messages`.
 
-        The text is tokenised on its own. Of a text that was sampled the tokens may be others than
-        those sampled (tokenizers do not always round-trip); where they are the same, so are the
-        numbers. The chat template's own defaults apply (thinking, say).
+        The text is tokenised on its own. For a sampled text the tokens may differ from the sampled
+        ones (tokenizers do not always round-trip); where they are the same, so are the numbers. The
+        chat template's own defaults apply (thinking, for instance).
         """
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):

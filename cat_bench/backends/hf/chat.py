@@ -1,4 +1,4 @@
-"""Between messages and token ids: prompts, replies, stop strings, thoughts."""
+"""Between messages and token ids: prompts, replies, stop strings, reasoning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPEN, CLOSE = "<think>", "</think>"
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model continues; `thinking`: the template itself has opened a thought."""
+    """What a model continues; `thinking`: the template itself has opened the reasoning."""
 
     ids: tuple[int, ...]
     thinking: bool
@@ -76,7 +76,7 @@ class Chat:
         )
 
     def watch(self, stop: Sequence[str]) -> Watch | None:
-        """A look-out for stop strings; a character is at most four tokens, its bytes."""
+        """A watch for stop strings; a character is at most four tokens, its bytes."""
         if not stop:
             return None
         return Watch(
@@ -85,7 +85,7 @@ class Chat:
         )
 
     def composer(self, prompt: Prompt, stop: Sequence[str]) -> Callable[[Written, int], Reply]:
-        """What makes the reply to a prompt of what was written and its seed."""
+        """A function that makes the reply to `prompt` from the written tokens and the seed."""
 
         def compose(written: Written, seed: int) -> Reply:
             tokens, finish = written.tokens, "stop" if written.ended else "length"
@@ -113,7 +113,7 @@ class Chat:
 
 
 def split(text: str, *, thinking: bool) -> tuple[str | None, str]:
-    """Thought and answer; `thinking`: the text begins inside a thought. An open one has no end."""
+    """Reasoning and answer; `thinking`: the text begins inside reasoning, which may never end."""
     if not thinking and not text.lstrip().startswith(OPEN) and CLOSE not in text:
         return None, text
     thought, _, answer = text.partition(CLOSE)

@@ -1,10 +1,10 @@
-"""Shaping a distribution by a law and drawing from it.
+"""Shaping a next-token distribution and drawing from it.
 
-Penalties change the raw logits first, as vLLM does it; then come temperature, top-k, top-p and
-min-p, in transformers' order and by its own code. A draw inverts the distribution function at one
-uniform number. Gumbel noise would follow the same law, but takes a number per row, step *and*
-vocabulary entry: drawn from a generator per row, that costs more than a small model's step. Here a
-row's number at step t depends on its seed and t alone, and is the same on every device.
+Penalties change the raw logits first, as in vLLM; then come temperature, top-k, top-p and min-p, in
+transformers' order and with its code. A draw inverts the distribution function at one uniform
+number. Gumbel noise would give the same distribution, but takes a number per row, step *and*
+vocabulary entry: drawn from one generator per row, that costs more than a step of a small model.
+Here a row's number at step t depends on its seed and t alone, and is the same on every device.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class History:
             self._prompted[row, torch.tensor(prompt, device=like.device)] = True
 
     def add(self, tokens: torch.Tensor) -> None:
-        """Count one more token per row."""
+        """Count one more token for each row."""
         self._counts[torch.arange(len(tokens), device=tokens.device), tokens] += 1
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Forget all rows but these."""
+        """Drop all rows but these."""
         self._counts, self._prompted = self._counts[rows], self._prompted[rows]
 
     def penalised(self, logits: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ class Uniforms:
         self._device = device
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Forget all rows but these."""
+        """Drop all rows but these."""
         self._generators = [self._generators[row] for row in rows]
 
     def next(self, steps: int) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""Writing many completions at once and scoring given ones: the only code that runs the model.
+"""Sampling many completions at once and scoring given ones: the only code that runs the model.
 
 Invariants: prompts are padded on the left and masked, so a row's numbers are those it would have
-alone, up to floating point; log-probabilities and entropies are the raw model's at temperature 1;
-a row that has ended leaves the batch, so that the rest gets cheaper. What Python does per row, it
-does when a row ends or every few steps, never at every step.
+alone, up to floating point; log-probabilities and entropies are the raw model's at temperature 1; a
+row that has ended leaves the batch, so that the rest becomes cheaper. Work in Python for each row
+is done when the row ends or every few steps, never at every step.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from cat_bench.backends.hf.choosing import History, Uniforms, draw, warpers
 from cat_bench.backends.hf.work import Draw, Passage, Work, Written
 
 CHUNK = 64
-"""Steps for which room and noise are made ahead."""
+"""Steps for which buffers and random numbers are prepared ahead."""
 PULSE = 8
-"""Steps between looks for stop strings and for callers who left."""
+"""Steps between checks for stop strings and for callers who left."""
 LIKELIEST = 20
-"""Tokens that `confidences` looks at: as many as servers give at most."""
+"""Tokens that `confidences` averages over: the most that servers give."""
 PREFILL = 8192
-"""Tokens of a prefill that go through the model at once: bounds memory, fits a CPU's cache, and a
-piece attends to nothing after it."""
+"""Tokens of a prefill that go through the model at once: it bounds memory and fits a CPU's
+cache."""
 SMALL, MOST = 100_000_000, 8
 """Parameters up to which a model on a CPU gets batches side by side, and how many at most."""
 CROWDED = 7 / 8
-"""Share of live rows below which the others are moved out; a move costs about one step."""
+"""Share of live rows below which the others are removed; a removal costs about one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Engine:
         return self.model.device
 
     def run(self, batch: Sequence[Work[Any]]) -> None:
-        """Settle every row of a batch of like work; raises MemoryError where it does not fit."""
+        """Settle every row of a batch of equal `key`; raises MemoryError where it does not fit."""
         if self.threads:
             torch.set_num_threads(self.threads)
         try:
@@ -87,8 +87,8 @@ class Engine:
 def division(model: PreTrainedModel, threads: int | None) -> tuple[int, int | None]:
     """How many batches run side by side, and how many threads each may use.
 
-    A small model's operations are too short to be divided: threads that meet after every one of
-    them stall for a time slice whenever the machine has something else to do.
+    A small model's operations are too short to be divided: threads that synchronise after every one
+    of them wait for a time slice whenever the machine has something else to do.
     """
     if model.device.type != "cpu" or model.num_parameters() > SMALL:
         return 1, threads
@@ -133,10 +133,10 @@ def score(engine: Engine, passages: Sequence[Passage]) -> None:
 
 
 class Decoding:
-    """One batch of draws under one law, from prefill until the last row has ended.
+    """One batch of draws with one distribution law, from prefill until the last row has ended.
 
-    Tensors have a row per draw still in the batch; `_live` tells which of them are still writing.
-    Column t of `_tokens`, `_logprobs`, `_entropies` and each of `_measures` is step t.
+    Tensors have a row per draw still in the batch; `_live` says which of them are still being
+    written. Column t of `_tokens`, `_logprobs`, `_entropies` and each of `_measures` is step t.
     """
 
     def __init__(self, engine: Engine, draws: Sequence[Draw]) -> None:
@@ -159,7 +159,7 @@ class Decoding:
         self._measures = dict.fromkeys(("certainties", "confidences"), self._logprobs)
 
     def run(self) -> None:
-        """Write until every draw is finished or unwanted."""
+        """Write until every draw is finished or cancelled."""
         while True:
             if self._step % CHUNK == 0:
                 self._make_room()
@@ -185,7 +185,7 @@ class Decoding:
         self._positions = done.positions[rows, -1:]
 
     def _make_room(self) -> None:
-        """Noise, room in the mask and columns for the next steps."""
+        """Extend mask and columns, and draw random numbers, for the next steps."""
 
         def wider(old: torch.Tensor) -> torch.Tensor:
             return torch.cat([old, old.new_ones((len(old), CHUNK))], 1)
@@ -229,7 +229,7 @@ class Decoding:
             self._finish(row, ended=bool(ended[row]))
 
     def _look(self) -> None:
-        """Finish the rows that wrote a stop string; let go of those that nobody waits for."""
+        """Finish rows that wrote a stop string; drop those that nobody waits for."""
         for row in self._live.nonzero().flatten().tolist():
             draw, watch = self._draws[row], self._draws[row].watch
             if draw.unwanted:
@@ -257,7 +257,7 @@ class Decoding:
         self._writing -= 1
 
     def _move_out(self) -> None:
-        """Give back the memory of the rows that have left."""
+        """Free the memory of the rows that have ended."""
         rows = self._live.nonzero().flatten()
         kept = rows.tolist()
         self._draws = [self._draws[row] for row in kept]
@@ -273,7 +273,7 @@ class Decoding:
             self._history.keep(rows)
 
     def _advance(self) -> None:
-        """Feed what was chosen; rows that have left stay where they are, within the context."""
+        """Feed the chosen tokens; ended rows keep their position, within the context."""
         if self._history:
             self._history.add(self._chosen)
         self._positions = self._positions + self._live[:, None]

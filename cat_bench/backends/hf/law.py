@@ -1,4 +1,4 @@
-"""The law that a token is drawn from."""
+"""The law that a token is drawn from: temperature, filters and penalties."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Law:
 
     @classmethod
     def of(cls, sampling: Sampling) -> Law:
-        """The law of these parameters; raises ValueError for one that it cannot honour."""
+        """The law of these parameters; raises ValueError for one that is not supported."""
         extra = dict(sampling.extra or {})
         repetition = extra.pop("repetition_penalty", 1.0)
         if extra:
@@ -52,7 +52,7 @@ class Law:
 
     @property
     def penalises(self) -> bool:
-        """Whether what was written before changes the law."""
+        """Whether tokens that were written before change the law."""
         return (self.presence, self.frequency, self.repetition) != (0.0, 0.0, 1.0)
 
 

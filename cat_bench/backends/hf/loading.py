@@ -1,4 +1,4 @@
-"""Opening a checkpoint from a folder or the Hub, and telling which one it is.
+"""Loading a checkpoint from a folder or the Hub, and identifying it.
 
 torch and transformers are imported here and below, never by `import cat_bench.backends`.
 """
@@ -26,7 +26,7 @@ CONTENT = re.compile(
 """Weights, configuration, tokenizer, chat template."""
 NOT_CONTENT = re.compile(r"trainer_state\.json|.*_results\.json")
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-"""What may be a name on the Hub; anything else can only be a folder."""
+"""The form of a name on the Hub; anything else can only be a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def libraries() -> tuple[Any, Any]:
 
 @contextmanager
 def quiet(logging: Any) -> Iterator[None]:
-    """No progress bars of transformers' own; a caller may have one."""
+    """Switch transformers' progress bars off; a caller may show its own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -133,7 +133,7 @@ def advice(error: Exception, source: str) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that make the model what it is.
+    """SHA-256 over names and contents of the files that define the model.
 
     Neither the folder's own name nor what a training run leaves beside the model counts.
     """

@@ -1,4 +1,4 @@
-"""What is asked of the model, as the event loop hands it to the thread that runs the model."""
+"""Requests to the model, as the event loop passes them to the threads that run it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONG = 512
-"""Completion tokens beyond which a draw's room is not planned for: few are that long, and a batch
-that outgrows the memory is halved."""
+"""Completion tokens that a batch is planned for: few completions are longer, and a batch that
+outgrows the memory is halved."""
 LOGITS = 2048
-"""Logits that weigh as much as one token in the cache."""
+"""Logits that take as much memory as one token in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Watch:
 
 @dataclass(eq=False, kw_only=True)
 class Work(Generic[T]):
-    """One row of a batch. The event loop waits on `future`; only the model's thread settles it."""
+    """One row of a batch. The event loop waits on `future`; only the model's threads settle it."""
 
     prompt: Sequence[int]
     future: Future[T | Failure] = field(default_factory=Future)
@@ -60,7 +60,7 @@ class Work(Generic[T]):
     @property
     @abstractmethod
     def cost(self) -> int:
-        """The room it takes, in tokens of the cache."""
+        """The memory it takes, in tokens of the cache."""
 
     @property
     def settled(self) -> bool:
@@ -73,7 +73,7 @@ class Work(Generic[T]):
         return self.dropped or self.future.cancelled()
 
     def settle(self, result: T | Failure) -> None:
-        """Hand the result over, unless there is one or nobody waits."""
+        """Set the result, unless there is one or nobody waits."""
         if not self.settled and self.future.set_running_or_notify_cancel():
             self.future.set_result(result)
 
@@ -93,7 +93,7 @@ class Draw(Work[Reply]):
 
     @property
     def key(self) -> Hashable:
-        """Its law: temperature and filters are one per batch."""
+        """Its law: temperature and filters are the same for a whole batch."""
         return self.law
 
     @property
@@ -102,7 +102,7 @@ class Draw(Work[Reply]):
         return len(self.prompt) + min(self.limit, LONG)
 
     def finish(self, written: Written) -> None:
-        """Make the reply of what was written and hand it over."""
+        """Make the reply from what was written and set it as the result."""
         self.settle(self.compose(written, self.seed))
 
 

@@ -1,7 +1,7 @@
-"""The threads that run a model: they take what is waiting in batches of like rows.
+"""The threads that run a model: they take waiting rows in batches of equal `key`.
 
-Invariants: the event loop never waits for the model; the row that has waited longest is in the
-next batch, with those of the nearest cost; rows times the largest cost of a batch stay within the
+Invariants: the event loop never waits for the model; the row that has waited longest is in the next
+batch, with those of the nearest cost; rows times the largest cost of a batch stay within the
 budget; every row is settled, with a `Failure` if need be, and no failure ends a thread.
 """
 
@@ -17,7 +17,7 @@ from cat_bench.errors import ModelError
 from cat_bench.types import Failure
 
 LINGER = 0.005
-"""Seconds without anything new after which a batch that is not full starts."""
+"""Seconds without a new row after which a batch that is not full starts."""
 CLOSED = Failure("server", "the model was closed before it had finished")
 
 Row: TypeAlias = Work[Any]
@@ -54,7 +54,7 @@ class BatchWorkers:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the threads, within a few steps of what they are doing; what waits is failed."""
+        """End the threads within a few steps; rows that wait are failed."""
         with self._changed:
             self._closed = True
             for row in (*self._waiting, *(r for batch in self._running.values() for r in batch)):
@@ -70,9 +70,9 @@ class BatchWorkers:
             self._attempt(batch)
 
     def _next(self) -> Sequence[Row]:
-        """The next batch, when a full one waits or nothing more has come for a moment.
+        """The next batch, once a full one waits or nothing more has come for a moment.
 
-        Idle threads share what waits. Empty: it is time to end.
+        Idle threads share what waits. Empty: the thread should end.
         """
         me = threading.get_ident()
         with self._changed:
@@ -115,7 +115,7 @@ class BatchWorkers:
 
 
 def picked(waiting: Sequence[Row], *, rows: int, tokens: int) -> list[Row]:
-    """The next batch: the first row and the like ones of nearest cost, as far as the budget goes.
+    """The next batch: the first row and those of equal key and nearest cost, within the budget.
 
     The first row is taken whatever it costs.
     """
