@@ -64,7 +64,11 @@ class Chat:
         return Prompt(ids, text.rstrip().endswith(OPEN))
 
     def ids(self, text: str, *, special: bool = False) -> tuple[int, ...]:
-        """Token ids of a text; `special` adds what the tokenizer puts around any text."""
+        """Token ids of a text; `special` adds what the tokenizer puts around any text.
+
+        A lone surrogate, which no tokenizer encodes, is read as a question mark.
+        """
+        text = text.encode("utf-8", "replace").decode("utf-8")
         return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False).input_ids)
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -1,10 +1,12 @@
-"""Thoughts are told from answers."""
+"""Thoughts are told from answers, and any text has its tokens."""
 
 from __future__ import annotations
 
 import pytest
+from transformers import AutoTokenizer
 
-from cat_bench.backends.hf.chat import split
+from cat_bench.backends.hf.chat import Chat, split
+from cat_bench.tally import MODEL
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,8 @@ from cat_bench.backends.hf.chat import split
 )
 def test_split(text: str, inside: bool, expected: tuple[str | None, str]) -> None:
     assert split(text, thinking=inside) == expected
+
+
+def test_a_lone_surrogate_is_read_as_a_question_mark() -> None:
+    chat = Chat(AutoTokenizer.from_pretrained(MODEL), "tally")
+    assert chat.ids("a \ud800 b\0") == chat.ids("a ? b\0")
