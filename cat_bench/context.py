@@ -1,7 +1,7 @@
-"""What is lent to a plug-in while it works on one question: models, prompts, answers, randomness.
+"""What a plug-in may use while it works on one question: models, prompts, answers, randomness.
 
-Everything asked through a context is cached by the model and billed here, to whoever the context
-was made for; the target is nowhere in it.
+Every call through a context is cached by the model and billed to the user of the context; the
+target is nowhere in it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cat_bench.types import (
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A model in a part (policy, anchor, judge, embedder), with the part's sampling parameters."""
+    """A model in a role (policy, anchor, judge, embedder), with the role's sampling parameters."""
 
     model: Model
     sampling: Sampling = field(default_factory=Sampling)
@@ -43,7 +43,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who plays what in a run; None: nobody does."""
+    """The model of each role in a run; None: no model has it."""
 
     policy: Role
     anchor: Role | None = None
@@ -53,7 +53,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """A role's model as one plug-in sees it: each call lands on `bill`."""
+    """A role's model as one plug-in sees it: each call is added to `bill`."""
 
     name: str
     role: Role
@@ -90,7 +90,7 @@ class Borrowed:
         return logprobs_of(found)
 
     async def embed(self, text: str) -> FloatArray:
-        """The text's embedding, of length 1; one use pays once for a text, often as it may ask."""
+        """The text's embedding, of length 1; one use pays once for the same text."""
         if "embeddings" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} gives no embeddings")
         drawn = await self.role.model.embedded(text)
@@ -107,14 +107,14 @@ class QuestionContext:
 
     roles: Roles
     answers: AnswerScorer | None
-    """The task's notion of an answer; None where it has none."""
+    """The task's scorer as far as it compares answers; None where there are none."""
     prompts: Prompts
     labels: Mapping[int, int | None] = field(default_factory=dict)
     """The pool's partition by answer: slot → cluster."""
     key: str = ""
     bill: list[Charge] = field(default_factory=list)
     memory: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict)
-    """What was done `once`, with its bill; shared by all contexts of the question."""
+    """Results of `once` with their bills; shared by all contexts of the question."""
 
     @property
     def policy(self) -> Borrowed:
@@ -155,9 +155,9 @@ class QuestionContext:
         return [self.labels[rollout.slot] for rollout in rollouts]
 
     async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
-        """What `work` gives, done once for this question; its calls are on every asker's bill.
+        """The result of `work`, computed once per question; its calls are billed to every caller.
 
-        Where it fails, it fails for everybody, and what it had called by then is on the bill too.
+        Where it fails, it fails for every caller, and what it had called by then is billed too.
         """
 
         async def done() -> tuple[T | Exception, list[Charge]]:
@@ -189,7 +189,7 @@ class QuestionContext:
 
 
 def unnamed(role: str) -> str:
-    """Why what needs this role is not available, and what to do."""
+    """Why a plug-in that needs this role is not available, and how to name a model for it."""
     option = "--set embedder=openai:NAME" if role == "embedder" else f"--{role} MODEL"
     return f"no {role} is named: give {option}"
 

@@ -1,7 +1,7 @@
-"""How fast a model is called: a concurrency that finds its level, rate limits, retries, and a gate.
+"""How fast a model is called: adaptive concurrency, rate limits, retries, and a gate.
 
-How the level moves, `Pace` says; nothing new is sent before a server's Retry-After has passed. A
-closed gate lets what is in flight finish and sends nothing more.
+`Pace` says how the concurrency changes; nothing is sent before a server's Retry-After has passed. A
+closed gate lets calls in flight finish and sends nothing more.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from cat_bench.backends.pace import Pace
 from cat_bench.types import Failure, Reply
 
 AHEAD = 512
-"""Items that are begun, at most, in the place of those that wait for another process."""
+"""The most items that are started ahead, in place of those that wait for another process."""
 LOOK_S = 0.5
-"""How often to see how many wait."""
+"""Seconds between counts of the items that wait for another process."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _EVER = nullcontext()
@@ -34,7 +34,7 @@ Send: TypeAlias = Callable[[Request], Awaitable[Sequence[Result]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`concurrency` is the most requests in flight, `start` what it begins with.
+    """`concurrency` is the most requests in flight, `start` the number to begin with.
 
     `retries` come after the first try, with delays (and the `deadline` of one try) in seconds.
     """
@@ -61,7 +61,7 @@ class Gate:
 
 
 class Flow:
-    """The way to one model's server."""
+    """Sends the requests of one model, within its limits."""
 
     def __init__(self, limits: Limits | None = None, *, gate: Gate | None = None) -> None:
         self.limits = limits or Limits()
@@ -73,10 +73,10 @@ class Flow:
         self._tokens = _per_minute(self.limits.tokens_per_minute)
 
     async def tried(self, request: Request, send: Send, *, tokens: int = 0) -> list[Result]:
-        """One result per seed, after bounded retries of what failed for the moment.
+        """One result per seed, after bounded retries of transient failures.
 
         `tokens` is what one try is expected to use, for the token rate. Only the seeds that failed
-        are asked for again.
+        are sent again.
         """
         results = list(await self._sent(request, send, tokens))
         for attempt in range(self.limits.retries):
@@ -90,7 +90,7 @@ class Flow:
         return results
 
     async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
-        """One try, from a place in flight."""
+        """One try, once the concurrency allows it."""
         if self._waiting or self._in_flight >= int(self.pace.level):
             await self._turn()
         else:
@@ -105,7 +105,7 @@ class Flow:
             self._admit()
 
     async def _timed(self, request: Request, send: Send) -> Sequence[Result]:
-        """What comes back within the deadline; the level moves by it."""
+        """What comes back within the deadline; the concurrency changes by it."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -122,7 +122,7 @@ class Flow:
         return _EVER if deadline is None else asyncio.timeout(deadline)
 
     def _learn(self, results: Sequence[Result], *, started: float, now: float) -> None:
-        """Move the level by what came back."""
+        """Change the concurrency by what came back."""
         refused = [r for r in results if isinstance(r, Failure) and r.rate_limited]
         if refused:
             asked = max(failure.retry_after or 0.0 for failure in refused)
@@ -136,7 +136,7 @@ class Flow:
         return random.uniform(0, ceiling)
 
     async def _permitted(self, tokens: int) -> None:
-        """Wait until no rate and no pause is in the way."""
+        """Wait until the rates allow a request and no pause is left."""
         if self._requests:
             await self._requests.acquire()
         if self._tokens:
@@ -175,9 +175,9 @@ async def in_order(
     window: int,
     idle: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[Made]:
-    """What `work` makes of each item, in their order; at most `window` are under way at once.
+    """The results of `work` on each item, in their order; at most `window` are under way at once.
 
-    `idle` says how many of them only wait for another process: up to `AHEAD` more are begun for
+    `idle` says how many of them only wait for another process: up to `AHEAD` more are started for
     those, so that several machines share one pool's work instead of queueing for its first items.
     """
     waiting = iter(items)

@@ -1,4 +1,4 @@
-"""A model: a backend with the cache before it and a flow around it; the only caller of a backend.
+"""A model: a backend behind the cache and a flow; the only caller of a backend.
 
 Invariants: a reply is returned only when it is durable; a slot that the cache holds is never asked
 for again; one slot is asked for once, however many tasks and processes want it at the same time; a
@@ -37,23 +37,23 @@ from cat_bench.types import (
 Result: TypeAlias = Reply | Failure
 Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
 Served: TypeAlias = Callable[[str, Collection[int]], None]
-"""Told of each stored result that an offline model gives out: the call's key and the slots."""
+"""Called with a call's key and slots for each stored result that an offline model returns."""
 
 OFFLINE = Failure("offline", "not in the cache, and this run calls no model")
 
 
 POLL_S, POLL_MOST_S = 0.2, 2.0
-"""How long to leave slots alone that another process fills, at first and in the end."""
+"""Seconds between looks at slots that another process fills, at first and at most."""
 ENOUGH = 8
-"""Failed calls after which a model that never answered is given up, if it is `OUT_OF_REACH`."""
+"""Failed calls after which a model that never answered is given up, if `OUT_OF_REACH`."""
 OUT_OF_REACH = frozenset({"auth", "connection", "bad_request"})
 UNBOUNDED_TOKENS = 1024
-"""What a reply without `max_tokens` is taken to be when a run is planned."""
+"""The assumed length of a reply without `max_tokens` when a run is planned."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Completions that a run made, found in the cache or failed to get, and the made ones' cost."""
+    """Completions of a run: made, found in the cache, failed; and the tokens of those made."""
 
     made: int = 0
     cached: int = 0
@@ -62,7 +62,7 @@ class Meter:
 
 
 class Drawn(dict[int, Result]):
-    """Results by slot; `fresh` are the slots that were made for this very request."""
+    """Results by slot; `fresh` are the slots that were made by this request."""
 
     def __init__(self, results: Mapping[int, Result] | None = None) -> None:
         super().__init__(results or {})
@@ -109,7 +109,7 @@ class Model:
         return self.backend.capabilities
 
     async def rollouts(self, question: Question, count: int, sampling: Sampling) -> Pool:
-        """The question's pool of `count` slots: what the cache has, and the rest sampled now.
+        """The question's pool of `count` slots: from the cache, the rest sampled now.
 
         An imported pool gives what it holds; that it holds no more is no failure.
         """
@@ -187,7 +187,7 @@ class Model:
         await self.backend.close()
 
     async def _measured(self, call: Call, measure: Callable[[], Awaitable[Result]]) -> Drawn:
-        """The result of a call that has one slot: what is measured of a text."""
+        """The result of a call that has one slot: a measurement of a text."""
 
         async def send(_: Request) -> Sequence[Result]:
             return [await measure()]
@@ -200,7 +200,7 @@ class Model:
         return await self._obtain(call, [0], produce)
 
     async def _obtain(self, call: Call, slots: Sequence[int], produce: Produce) -> Drawn:
-        """Each slot's result: from the cache, from whoever is already getting it, or made now."""
+        """Each slot's result: from the cache, from another task that is making it, or made now."""
         if self._planned is not None:
             return await self._foreseen(call, slots, self._planned)
         if self._offline:
@@ -224,7 +224,7 @@ class Model:
     async def _claimed(
         self, call: Call, slots: Sequence[int], produce: Produce, *, into: Drawn
     ) -> bool:
-        """What of `slots` can be had in one round; False: the rest is another process's to make."""
+        """Get what can be had of `slots` in one round; False: another process makes the rest."""
         mark = asyncio.get_running_loop().create_future()
         places = [(call.key, slot) for slot in slots]
         self._under_way.update(dict.fromkeys(places, mark))
@@ -270,7 +270,7 @@ class Model:
         return {slot: found.get(slot, OFFLINE) for slot in slots}
 
     async def _foreseen(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:
-        """What is stored, and a placeholder for each slot that would have to be made."""
+        """Stored results, and a placeholder for each slot that would have to be made."""
         results = Drawn(await self._cache.lookup(call, slots))
         self._count_cached(results)
         for slot in slots:
@@ -318,11 +318,11 @@ def expected(call: Call) -> Usage:
 
 
 def placeholder(call: Call, slot: int) -> Reply:
-    """A reply in the place of one that was not asked for, of the greatest length it could have.
+    """A reply in place of one that was not requested, of the greatest length that it could have.
 
-    It answers and chooses something wherever a prompt asks for a box, and is a verdict where one
-    asks for JSON (in which `\\b` is an escape, so that one text can be both). Another question's
-    reply is another text.
+    It holds a boxed number for prompts that ask for one, and is a verdict for prompts that ask for
+    JSON (in which `\\b` is an escape, so that one text can be both). Different calls have different
+    texts.
     """
     chosen = 1 if call.sampling.get("temperature") == 0 else slot + 1
     scored = np.zeros(len(call.text or "") // 4 + 1)
@@ -337,5 +337,5 @@ def placeholder(call: Call, slot: int) -> Reply:
 
 
 def seed_of(key: str, slot: int, seed: int) -> int:
-    """A slot's seed, fixed by the call, the slot and the run's seed; 31 bits, as servers take."""
+    """A slot's seed, fixed by call, slot and the run's seed; 31 bits, which all servers accept."""
     return int.from_bytes(sha256(f"{key}/{slot}/{seed}".encode()).digest()[:4]) >> 1

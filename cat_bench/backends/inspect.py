@@ -1,8 +1,8 @@
 """Any of Inspect's model providers: Anthropic, Google, Mistral, Bedrock and the rest.
 
-Inspect's cache stays off and it retries nothing itself (a provider's SDK may, twice or so): the
-caller retries. Completions are counted, since some providers return one whatever is asked. Each
-call has a transcript of its own, which is dropped with it: the shared one would grow with the run.
+Inspect's cache stays off and it does not retry (a provider's SDK may, about twice): the caller
+retries. Completions are counted, because some providers return one whatever is asked. Each call has
+a transcript of its own, which is dropped with it: the shared one would grow with the run.
 
 Invariants: a failed call is a `Failure`, never an exception; null content and an error that Inspect
 words as a completion are failures; the API key is in no text that leaves this module.
@@ -74,7 +74,7 @@ class Inspect:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Log-probabilities, until a reply comes without."""
+        """Log-probabilities, until a reply comes without them."""
         return frozenset() if "logprobs" in self._refused else frozenset({"logprobs"})
 
     @property
@@ -88,7 +88,7 @@ class Inspect:
         return Sampling()
 
     async def generate(self, request: Request) -> Sequence[Reply | Failure]:
-        """One result per seed, in order; completions that are left out are asked for at once.
+        """One result per seed, in order; missing completions are requested again at once.
 
         Several seeds share a request that is seeded with the first of them.
         """

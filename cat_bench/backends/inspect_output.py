@@ -21,7 +21,7 @@ FINISH = {"stop": "stop", "max_tokens": "length", "model_length": "length", "unk
 
 
 def read(output: ModelOutput, raw: JSON, seed: int | None) -> list[Reply | Failure]:
-    """Every choice, in order; `raw` is the provider's own answer where Inspect has kept it."""
+    """Every choice, in order; `raw` is the provider's own answer where Inspect kept it."""
     arrays = [_logprobs(choice) for choice in output.choices]
     usages = _usages(output, [None if array is None else len(array) for array in arrays])
     results: list[Reply | Failure] = []

@@ -1,11 +1,11 @@
-"""A process group that never outlives the process that asked for it, however that one ends.
+"""Runs a command so that its process group never outlives the process that asked for it.
 
-`python leash.py PARENT GRACE COMMAND...` runs a command in a session of its own and stands between
-the two processes: it looks five times a second whether its parent is still its parent, and ends
-the whole group when it is not, when it is itself told to stop, or when the command has ended. One
-rule so covers an exception, a signal, `kill -9` and a plain exit. (The kernel's parent death signal
-would reach the command but not *its* children, which hold the GPU's memory, and it fires when the
-thread that started the command ends.) Standard library only: it starts at once.
+`python leash.py PARENT GRACE COMMAND...` runs a command in a new session and supervises it: five
+times a second it checks whether its parent is still its parent, and it ends the whole group when it
+is not, when it is itself told to stop, or when the command has ended. That covers an exception, a
+signal, `kill -9` and a plain exit. (The kernel's parent death signal would reach the command but
+not *its* children, which hold the GPU's memory, and it fires when the thread that started the
+command ends.) Standard library only: it starts at once.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 PERIOD = 0.2
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 def leashed(command: Sequence[str], *, grace: float) -> list[str]:
-    """The command that runs `command` on a leash of this process.
+    """The command that runs `command` under supervision of this process.
 
-    What does not end within `grace` seconds of being asked to is killed.
+    A process that does not end within `grace` seconds of being asked is killed.
     """
     return [sys.executable, "-I", __file__, str(os.getpid()), str(grace), *command]
 
 
 def main(parent: int, grace: float, command: Sequence[str]) -> int:
-    """Run `command` to its end or the parent's; its exit status."""
+    """Run `command` until it or the parent ends; its exit status."""
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _: told.append(received))

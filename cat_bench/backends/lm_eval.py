@@ -1,10 +1,10 @@
 """Any model class that lm-eval registers: `hf`, `vllm`, `sglang`, `local-chat-completions`, …
 
-lm-eval's caches stay off, and its retries: the caller has both. lm-eval gives texts alone, so a
-reply holds no log-probabilities, and for classes that run in this process no finish reason. Token
-counts are the class's own tokenizer's, or what its server reports.
+lm-eval's caches and retries stay off: the caller has both. lm-eval returns texts alone, so a reply
+holds no log-probabilities, and for classes that run in this process no finish reason. Token counts
+are the class's own tokenizer's, or what its server reports.
 
-Invariants: a failed call is a `Failure`, and costs nobody else's; nothing is truncated.
+Invariants: a failed call is a `Failure` and affects no other call; nothing is truncated.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class LmEval:
 
     @property
     def sampling(self) -> Sampling:
-        """What lm-eval would leave out or set in silence: `max_tokens` is the class's own limit.
+        """What lm-eval would leave out or set silently: `max_tokens` is the class's own limit.
 
         That is 256 for most classes; the rest is the checkpoint's generation configuration.
         """
@@ -101,8 +101,8 @@ class LmEval:
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Log-probability in nats of each token of `text` as the reply to `messages`.
 
-        lm-eval gives the sum over the text: it is divided evenly among the tokens, so that sum,
-        mean and number are right and no single value is known.
+        lm-eval gives the sum over the text, which is divided evenly among the tokens: sum, mean and
+        number of tokens are right, single values are not known.
         """
         if not self._calls.scores:
             raise NotAvailable(f"{self._name} cannot score a given text")
@@ -121,7 +121,7 @@ class LmEval:
     def _prompt(
         self, messages: Sequence[Message], thinking: bool | None
     ) -> tuple[Any, dict[str, JSON]]:
-        """What the class takes as a prompt, and parameters that go with it."""
+        """What the class takes as a prompt, and the parameters that go with it."""
         lm, told = self._lm, dict[str, JSON]()
         chat: list[dict[str, Any]] = [dict(message) for message in messages]
         options = getattr(lm, "chat_template_args", None)

@@ -74,7 +74,7 @@ class OpenAI:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What was asked for and has not been refused so far; only a call shows what embeds."""
+        """What was asked for and not refused so far; only a call shows whether a model embeds."""
         logprobs: set[Capability] = {"logprobs"} if self._logprobs else set()
         scoring: set[Capability] = set() if self._unscorable else {"scoring"}
         return frozenset(logprobs - self._refused | scoring | {"embeddings"})
@@ -93,7 +93,7 @@ class OpenAI:
         """One result per seed, in order.
 
         Several seeds share requests of up to `choices` completions, seeded with the first of each;
-        completions that a server leaves out are asked for at once.
+        missing completions are requested again at once.
         """
         seeds, size = request.seeds, self._choices
         if len(seeds) <= size:

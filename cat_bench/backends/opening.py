@@ -1,4 +1,4 @@
-"""From what a user names, `[backend:]name{option=value}`, to the backend that serves it."""
+"""From a model's spec, `[backend:]name{option=value}`, to the backend that serves it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cat_bench.types import Capability
 from cat_bench.validation import split_inline
 
 BUNDLED = ("tally", "counsel")
-"""Models that come along; a task of the same name is theirs."""
+"""Models that come with the package; each is made for the task of the same name."""
 
 
 def bundled(task: str) -> str:
-    """The bundled model that plays a task for which no model is named."""
+    """The bundled model for a task for which no model is named."""
     return task if task in BUNDLED else BUNDLED[0]
 
 

@@ -1,17 +1,17 @@
-"""How many requests one server takes at once: a level that finds itself.
+"""How many requests one server takes at once: a concurrency that adapts itself.
 
-Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one a reply
-until the server first says 429, then by one a round trip; a 429 halves it, at most once a round
-trip.
+Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one per reply
+until the server first answers 429, then by one per round trip; a 429 halves it, at most once per
+round trip.
 """
 
 from __future__ import annotations
 
 
 class Pace:
-    """A level between 1 and `most`, and the moment before which nothing new is to be sent.
+    """A concurrency `level` between 1 and `most`, and the time before which nothing is to be sent.
 
-    All times are in seconds on one clock that never goes back.
+    All times are in seconds on one monotonic clock.
     """
 
     def __init__(self, start: float, most: float) -> None:
@@ -22,12 +22,12 @@ class Pace:
         self._cut_at = float("-inf")
 
     def rise(self) -> None:
-        """A reply came."""
+        """A reply came: raise the level."""
         step = 1 / self.level if self._met_limit else 1.0
         self.level = min(self.level + step, self._most)
 
     def fall(self, *, started: float, now: float, pause: float = 0.0) -> None:
-        """What was sent at `started` was refused, and nothing is welcome for `pause` seconds."""
+        """A request sent at `started` was refused: halve the level, wait for `pause` seconds."""
         self._met_limit = True
         self.paused_until = max(self.paused_until, now + pause)
         if started > self._cut_at:
@@ -35,7 +35,7 @@ class Pace:
             self._cut_at = now
 
     def restart(self, *, now: float, pause: float) -> None:
-        """The server is gone: after `pause` seconds one request shall find out whether for good."""
+        """The server fails: after `pause` seconds, try it with one request."""
         self.level = 1.0
         self._met_limit = False
         self.paused_until = now + pause

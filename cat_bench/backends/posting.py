@@ -1,8 +1,8 @@
 """Posts to a server over aiohttp's connections and parser, without its sessions.
 
-A session builds some twenty objects for each request; they take more CPU than everything else that
-is done here for a rollout. What is the same for every request to a URL is made once instead, and a
-request is one write. The pool of connections, TLS, proxies, name resolution and the reading of
+A session builds some twenty objects per request, which takes more CPU than everything else that is
+done here for a rollout. What is the same for every request to a URL is made once instead, and a
+request is one write. The pool of connections, TLS, proxies, name resolution and the parsing of
 answers stay aiohttp's. A connection on which anything went wrong is closed, never used again.
 """
 
@@ -19,7 +19,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 IDLE_S = 4.0
-"""uvicorn, under vLLM and others, hangs up after 5 idle seconds: be first."""
+"""uvicorn, under vLLM and others, closes a connection after 5 idle seconds: close it first."""
 _UNTIMED = aiohttp.ClientTimeout()
 
 

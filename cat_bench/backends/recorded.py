@@ -1,4 +1,4 @@
-"""A model of which only its stored replies are at hand: it has a name, and answers nothing new."""
+"""A model of which only stored replies are available: it has an identity and answers no call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_THERE = Failure("offline", "only the stored calls of this model are at hand"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The model of this identity, as a run's record names it; its sampling stands in the run's."""
+    """The model of this identity, as a run's record names it; its sampling is in that record."""
 
     identity: JSON
     capabilities: frozenset[Capability] = frozenset(get_args(Capability))

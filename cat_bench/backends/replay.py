@@ -1,4 +1,4 @@
-"""An imported pool in the place of a model: its rollouts are in the cache, it writes no more."""
+"""An imported pool in place of a model: its rollouts are in the cache, and it answers no call."""
 
 from __future__ import annotations
 

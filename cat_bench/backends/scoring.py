@@ -1,8 +1,8 @@
-"""Log-probabilities of a given text from a server: two ways of asking, and a check before trust.
+"""Log-probabilities of a given text from a server: two ways of asking, and a check of the answers.
 
-Plain chat endpoints cannot do it at all. vLLM can (`prompt_logprobs` over a conversation whose last
+Plain chat endpoints cannot give them. vLLM can (`prompt_logprobs` over a conversation whose last
 message is the text), and so can completion endpoints that honour `echo`, given the chat template.
-Some servers answer such requests with zeros or without the prompt: none is believed before it has
+Some servers answer such requests with zeros or without the prompt: none is used before it has
 ranked an English sentence above garbled letters.
 """
 
@@ -98,7 +98,7 @@ def _squeezed(text: str) -> str:
 async def trusted(ways: Mapping[str, Score]) -> Score | Failure | str:
     """The first way that passes the check, or each way's reason where none does.
 
-    A failure that proves nothing about the server's abilities is returned as it is.
+    A failure that says nothing about the server's abilities is returned as it is.
     """
     reasons = []
     for name, score in ways.items():

@@ -1,6 +1,6 @@
 """A model whose replies a function writes: a test double, and a way to run any program as a model.
 
-Nothing is hidden: an exception in the script is a bug in the script, and is raised as it is.
+An exception in the script is a bug in the script, and is raised as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ScoreScript: TypeAlias = Callable[[Sequence[Message], str], Sequence[float] | Fl
 EmbedScript: TypeAlias = Callable[[str], Sequence[float] | FloatArray | Failure]
 
 RECENT = 1000
-"""Requests that are kept to be looked at."""
+"""Requests that are kept for inspection."""
 
 
 class Scripted:

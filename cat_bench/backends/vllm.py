@@ -1,9 +1,9 @@
-"""A vLLM server that is started for a model, talked to, and ended.
+"""A vLLM server that is started for a model, used, and stopped.
 
 Invariants: nothing is started before the first call that the cache cannot answer, and then once,
-whoever calls at the same time; the server ends with this process however that ends (`leash.py`);
-a server that does not start, or dies, stops the run with the end of its log: what it had answered
-is in the cache.
+however many callers there are; the server ends with this process however that ends (`leash.py`); a
+server that does not start, or dies, stops the run with the end of its log: what it had answered is
+in the cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PLACEMENT = frozenset(
         *("enforce_eager", "enable_prefix_caching", "enable_chunked_prefill", "download_dir"),
     }
 )
-"""Options of `vllm serve` that say how a model is run, not which: every other one identifies it."""
+"""Options of `vllm serve` that say how a model is run; all others are part of its identity."""
 
 
 class Vllm:

@@ -1,7 +1,7 @@
-"""One `vllm serve` process: looked for, started, waited for, watched and ended.
+"""One `vllm serve` process: started, waited for, watched and stopped.
 
-It ends with this process however that ends (`leash.py`), and what it wrote last is in the error
-that tells of its end.
+It ends with this process however that ends (`leash.py`), and an error about it quotes the end of
+its log.
 """
 
 from __future__ import annotations

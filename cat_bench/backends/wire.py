@@ -1,9 +1,9 @@
 """The OpenAI protocol as records: a request as a body, a body as replies, an error as a failure.
 
-Pure functions; nothing here opens a socket. What a server says is read strictly: a body of another
-shape is a `malformed` failure, never a guess. Null content is a failure unless the model ran out
-of tokens while it was still thinking: dropping that draw would favour short thoughts, so it is a
-reply with an empty text. An empty text with a finish reason is a reply.
+Pure functions; nothing here opens a socket. Answers are read strictly: a body of another shape is a
+`malformed` failure, never a guess. Null content is a failure unless the model ran out of tokens
+while it was still reasoning: dropping that draw would favour short reasoning, so it is a reply with
+an empty text. An empty text with a finish reason is a reply.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ OPTIONAL = {
     "n": r"['\"`]n['\"`]",
     "seed": r"['\"`]seed['\"`]",
 }
-"""Body fields that a completion can do without, or under another name, with what a server says
-that refuses them."""
+"""Body fields that can be left out or renamed, each with a pattern of the error that refuses it."""
 
 SAME_NAME = (
     *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"),
@@ -81,7 +80,7 @@ def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
 
 
 def parsed(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failure:
-    """The body of an answer, or the failure that it is; routers hide errors inside a 200."""
+    """The body of an answer, or the failure that it reports; routers hide errors inside a 200."""
     if status != 200:
         return failure(status, headers, raw)
     try:
@@ -175,9 +174,9 @@ def _usages(usage: JSON, lengths: Sequence[int | None]) -> list[Usage]:
 
 
 def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
-    """Divide `total` tokens: known lengths stand, the others share the rest evenly.
+    """Divide `total` tokens: known lengths stay, the others share the rest evenly.
 
-    The remainder goes to the first of them. One choice alone has the total.
+    The remainder goes to the first of them. A single choice has the total.
     """
     if total is not None and len(lengths) == 1:
         return [total]
