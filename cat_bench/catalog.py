@@ -249,7 +249,8 @@ def _samples(
         if "tags" in row:
             target = {"rubric": target, "tags": row["tags"]}
         if check and (problem := check(target)):
-            where = override or content.data.local or content.data.file or content.data.hub
+            bundled = content.data.file and base / content.data.file
+            where = override or bundled or content.data.local or content.data.hub
             raise DataError(str(where), f"the row {row['id']!r} {problem}")
         yield Sample(Question(row["id"], (*system, *asked), text, row["meta"]), target, cluster)
 

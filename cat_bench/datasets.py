@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,26 +220,33 @@ def _mapped(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> Ite
             raise DataError(path, f"lacks {', '.join(missing)}; there are {there}", line=line)
         mapped = {name: row[str(column)] for name, column in columns.items()}
         if not (_is_conversation if fields.messages else _is_text)(mapped[asked]):
-            kind = "a list of {role, content}" if fields.messages else "a text"
+            kind = "a list of {role, content}" if fields.messages else "a text that says something"
             raise DataError(path, f"{columns[asked]!r} must be {kind}", line=line)
         mapped["id"] = _name(mapped, seen)
+        if not mapped["id"].strip():
+            raise DataError(path, f"{fields.id!r} must be a number or a text", line=line)
         if mapped["id"] in seen:
             raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
         seen.add(mapped["id"])
-        yield {**mapped, "meta": {name: row[name] for name in fields.meta}}
+        mapped["meta"] = {name: row[name] for name in fields.meta}
+        try:
+            json.dumps(mapped, allow_nan=False, default=str)
+        except ValueError as error:
+            raise DataError(path, "holds NaN or Infinity; write null", line=line) from error
+        yield mapped
 
 
 def _name(mapped: Row, taken: Collection[str]) -> str:
-    """The row's id; of a conversation that has none, or whose id is taken, one by its content."""
+    """The row's id, empty for none; a conversation without one, or with a taken one, is digested."""
     name = mapped["id"]
     if "messages" not in mapped:
-        return str(name)
+        return str(name) if isinstance(name, str | int | float) else ""
     name = digest(mapped["messages"]) if name is None else str(name)
     return f"{name}-{digest(mapped['answer'])}" if name in taken else name
 
 
 def _is_text(value: JSON) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _is_conversation(value: JSON) -> bool:
@@ -259,8 +267,9 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _object(path, number, line)
+                text = line.removeprefix(BOM_UTF8) if number == 1 else line
+                if text.strip():
+                    yield number, _object(path, number, text)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             path, f"cannot be read ({error}); fetch it anew", line=number + 1
@@ -270,8 +279,13 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
 def _object(path: Path, number: int, line: bytes) -> Row:
     try:
         row = json.loads(line.decode())
-    except ValueError as error:
-        raise DataError(path, f"is no JSON ({error}); mend or drop it", line=number) from error
+    except json.JSONDecodeError as error:
+        problem = f"is no JSON ({error.msg}, column {error.colno}); mend or drop it"
+        raise DataError(path, problem, line=number) from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, "is not UTF-8 text; save the file as UTF-8", line=number) from error
+    except RecursionError as error:
+        raise DataError(path, "is nested too deep; mend or drop it", line=number) from error
     if not isinstance(row, dict):
         raise DataError(path, f"is a JSON {type(row).__name__}, not an object", line=number)
     return row

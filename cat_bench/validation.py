@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from reprlib import repr as repr_in_short
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from cat_bench.errors import ConfigError, nearest
@@ -32,6 +34,8 @@ def read_yaml(path: Path) -> dict[str, JSON]:
         raise ConfigError(path, "", f"cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(path, "", "is not UTF-8 text.") from error
+    except RecursionError as error:
+        raise ConfigError(path, "", "is nested too deep.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(path, f"line {line}", f"is not YAML: {error.problem}.") from error
@@ -60,6 +64,29 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         field = ".".join(str(part) for part in first["loc"])
         raise ConfigError(source, field, _problem(first, kind)) from None
+
+
+def keywords(
+    factory: Callable[..., object], values: Mapping[str, JSON], *, source: str | Path
+) -> dict[str, JSON]:
+    """`values` as keyword arguments of `factory`, types checked as far as it annotates them.
+
+    Raises ConfigError as `validated` does.
+    """
+    parameters = signature(factory, eval_str=True).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    fields: dict[str, JSON] = {
+        p.name: (
+            Any if p.annotation is p.empty else p.annotation,
+            ... if p.default is p.empty else p.default,
+        )
+        for p in named
+    }
+    extra: Literal["allow", "forbid"] = "allow" if open_ended else "forbid"
+    config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=())
+    read = validated(create_model("Options", __config__=config, **fields), values, source=source)
+    return {name: getattr(read, name) for name in values}
 
 
 def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
@@ -109,7 +136,7 @@ def _problem(error: ErrorDetails, kind: JSON) -> str:
         case "extra_forbidden":
             *place, name = error["loc"]
             return _unknown(str(name), _known(kind, place))
-    return f"{error['msg']}, not {error['input']!r}."
+    return f"{error['msg']}, not {repr_in_short(error['input'])}."
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -118,6 +118,16 @@ def test_a_bad_task_file(fields: dict[str, JSON], message: str, tmp_path: Path) 
         ({}, '{"id": 1, "problem": "x"}\n', "line 1: lacks 'answer'"),
         ({}, "", "rows.jsonl: holds no row"),
         (
+            {"scorer": "math_equal"},
+            ROWS.replace('"sesame-of-q1"', "null"),
+            r"\d/rows\.jsonl: the row 'q1' has no answer to compare",
+        ),
+        (
+            {"scorer": "math_equal"},
+            ROWS.replace('"sesame-of-q1"', "[1]"),
+            "the row 'q1' has a list for an answer: write it as one text",
+        ),
+        (
             {"data": {"file": "gone.jsonl", "fields": {"problem": "p"}}},
             "",
             "gone.jsonl: is missing",

@@ -97,7 +97,12 @@ def test_conversations_are_checked(tmp_path: Path) -> None:
         ("[1]", "line 3: is a JSON list, not an object"),
         ({"id": "c", "problem": "?", "level": 1}, "line 3: lacks 'answer'; there are 'id', 'prob"),
         ({**ROWS[0], "problem": None, "id": "c"}, "line 3: 'problem' must be a text"),
+        ({**ROWS[0], "problem": " ", "id": "c"}, "line 3: 'problem' must be a text that says"),
         ({**ROWS[1], "id": "7"}, "line 3: repeats the id '7'"),
+        ({**ROWS[1], "id": None}, "line 3: 'id' must be a number or a text"),
+        ({**ROWS[1], "id": ""}, "line 3: 'id' must be a number or a text"),
+        ({**ROWS[1], "id": 8, "answer": float("nan")}, "line 3: holds NaN or Infinity"),
+        ('{"id": ' + "[" * 99_999, "line 3: is nested too deep"),
     ],
 )
 def test_a_broken_line_is_named(line: JSON, problem: str, tmp_path: Path) -> None:
@@ -107,9 +112,16 @@ def test_a_broken_line_is_named(line: JSON, problem: str, tmp_path: Path) -> Non
     assert f"{path}, {problem}" in str(caught.value)
 
 
+def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -> None:
+    path = written(tmp_path, *ROWS)
+    plain = list(rows(data(), base=tmp_path))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert list(rows(data(), base=tmp_path)) == plain
+
+
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b'{"id": "\xff"}\n')
-    with pytest.raises(DataError, match="line 1: is no JSON"):
+    with pytest.raises(DataError, match="line 1: is not UTF-8 text"):
         list(rows(data(), base=tmp_path))
     whole = written(tmp_path, *ROWS, name="rows.jsonl.gz").read_bytes()
     (tmp_path / "rows.jsonl.gz").write_bytes(whole[:-12])

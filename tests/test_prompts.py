@@ -47,7 +47,8 @@ def test_a_tasks_own_text_comes_first(tmp_path: Path) -> None:
     [
         (None, "own.txt: there is no such prompt text"),
         ("{{ nope }}", "own.txt: 'nope' is undefined"),
-        ("{% for %}", "own.txt: "),
+        ("Solve:\n{% for %}", "own.txt: line 2: [^.]+\\.$"),
+        ("{{ 1 / 0 }}", "own.txt: division by zero\\.$"),
         ("{% include 'gone.txt' %}", "gone.txt: there is no such prompt text"),
         ("{{ ''.__class__.__mro__ }}", "own.txt: "),
     ],
@@ -57,6 +58,14 @@ def test_what_is_wrong_with_a_text(content: str | None, message: str, tmp_path: 
         (tmp_path / "own.txt").write_text(content)
     with pytest.raises(ConfigError, match=message):
         Prompts(tmp_path).render("own")
+
+
+def test_an_encoding_is_recognised_or_named(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_bytes(b"\xef\xbb\xbfSolve {{ problem }}")
+    assert Prompts(tmp_path).render("own", problem="it") == "Solve it"
+    (tmp_path / "own.txt").write_bytes(b"R\xe9sous {{ problem }}")
+    with pytest.raises(ConfigError, match=r"own\.txt: is not UTF-8 text\."):
+        Prompts(tmp_path).reads("own")
 
 
 def test_what_a_rollout_says_is_never_a_template() -> None:

@@ -70,6 +70,7 @@ def test_a_field_of_a_type_that_no_yaml_holds_is_an_error() -> None:
         (b"a: [", "line 1: is not YAML"),
         (b"a: 1\nb: : c\n", "line 2: is not YAML"),
         (b"\x00", "is not YAML"),
+        (b"[" * 9_999, "is nested too deep"),
         (b"\xff\xfe\x00a", "is not"),
         (b"- a\n- b\n", "should hold a mapping"),
         (b"", "should hold a mapping"),
@@ -82,6 +83,16 @@ def test_a_file_that_is_no_yaml_mapping(content: bytes, message: str, tmp_path: 
         read_yaml(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_off_is_quoted_in_short(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"summary: [{'x' * 999}, {{a: {[0] * 999}}}]\naggregator: vote\n")
+    with pytest.raises(
+        ConfigError, match="summary: Input should be a valid string, not "
+    ) as caught:
+        validated(MethodFile, read_yaml(path), source=path)
+    assert len(str(caught.value)) < 300 + len(str(path))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

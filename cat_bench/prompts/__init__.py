@@ -7,9 +7,12 @@ it, so that no rollout can close the delimiters around it. Values are never eval
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
+from jinja2.exceptions import TemplateNotFound, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -28,7 +31,7 @@ class Prompts:
         folders = [folder, GENERAL] if folder else [GENERAL]
         self.folder = folder or GENERAL
         self._environment = SandboxedEnvironment(
-            loader=ChoiceLoader([FileSystemLoader(each) for each in folders]),
+            loader=ChoiceLoader([FileSystemLoader(each, "utf-8-sig") for each in folders]),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -39,7 +42,7 @@ class Prompts:
         """The text `name` (without `.txt`) as written; raises ConfigError where there is none."""
         for folder in (self.folder, GENERAL):
             if (path := folder / f"{name}.txt").is_file():
-                return path.read_text(encoding="utf-8")
+                return path.read_text(encoding="utf-8-sig")
         raise ConfigError(self.folder, f"{name}.txt", "there is no such prompt text.")
 
     def render(self, name: str, **values: JSON) -> str:
@@ -47,27 +50,36 @@ class Prompts:
 
         Raises ConfigError where there is no such text or it uses a variable that is not given.
         """
-        try:
+        with self._explained(name):
             return self._environment.get_template(f"{name}.txt").render(**values)
-        except TemplateNotFound as error:
-            raise ConfigError(
-                self.folder, f"{error.name}", "there is no such prompt text."
-            ) from error
-        except TemplateError as error:
-            raise ConfigError(self.folder / f"{name}.txt", "", f"{error.message}.") from error
 
     def reads(self, name: str) -> set[str]:
         """The variables that a text uses itself; raises ConfigError as `render` does."""
-        loader = self._environment.loader
-        try:
+        with self._explained(name):
+            loader = self._environment.loader
             source = loader.get_source(self._environment, f"{name}.txt")[0] if loader else ""
             return find_undeclared_variables(self._environment.parse(source))
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Whatever a text does wrong becomes a ConfigError with its file, and its line if told."""
+        file = self.folder / f"{name}.txt"
+        try:
+            yield
         except TemplateNotFound as error:
             raise ConfigError(
                 self.folder, str(error.name), "there is no such prompt text."
             ) from error
-        except TemplateError as error:
-            raise ConfigError(self.folder / f"{name}.txt", "", f"{error.message}.") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(file, "", "is not UTF-8 text.") from error
+        except TemplateSyntaxError as error:
+            raise ConfigError(file, f"line {error.lineno}", _sentence(error)) from error
+        except Exception as error:
+            raise ConfigError(file, "", _sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).partition(chr(10))[0].rstrip('.')}."
 
 
 def inside(text: str, tag: str) -> str:

@@ -70,6 +70,8 @@ class MathEqual:
 
     def check(self, target: JSON) -> str | None:
         """What is wrong with a target; None where it is an answer."""
+        if isinstance(target, list | dict):
+            return f"has a {type(target).__name__} for an answer: write it as one text"
         return None if target is not None and str(target).strip() else "has no answer to compare"
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
