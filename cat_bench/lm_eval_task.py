@@ -1,8 +1,8 @@
-"""Any generate-until task of lm-eval as a task here: `lm-eval:gsm8k`.
+"""Any generate-until task of lm-eval as a task of this package: `lm-eval:gsm8k`.
 
-Its documents, prompt, few-shot examples, filter and metric are lm-eval's own; what is sampled, and
-how often, is ours. One of its filters reads the answer from a text: texts whose filtered answers
-are the same string give the same answer. Filters that need several responses are for lm-eval.
+Its documents, prompt, few-shot examples, filter and metric are lm-eval's own; rollouts and methods
+are this package's. One of its filters reads the answer from a text: texts whose filtered answers
+are the same string give the same answer. Filters that need several responses cannot be used.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Rules that turn the rollouts of one question into one estimate; one file is one idea."""
+"""Aggregators turn the rollouts of one question into one estimate; one file for each."""

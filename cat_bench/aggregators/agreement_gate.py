@@ -20,7 +20,7 @@ from cat_bench.types import Context, Estimate, Need, Question, Rollout
 class AgreementGate:
     """The vote where the most common answer's share of the rollouts is at least `threshold`.
 
-    Below it, a synthesis with the given parameters. A rollout without an answer agrees with nobody.
+    Below it, a synthesis with the given parameters. A rollout without an answer agrees with none.
     """
 
     threshold: float = 0.5

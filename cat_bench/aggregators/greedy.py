@@ -1,4 +1,4 @@
-"""One answer at temperature 0: what a user gets who samples nothing."""
+"""One answer at temperature 0: the baseline without sampling."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Mixture of agents: layers of models that each write from all that the last layer wrote.
+"""Mixture of agents: layers of models that each write from everything the last layer wrote.
 
-Wang et al. 2024 (arXiv 2406.04692). The rollouts are what the first layer wrote; the models of the
+Wang et al. 2024 (arXiv 2406.04692). The rollouts are the first layer's output; the models of the
 further layers are those that play a role in the run.
 """
 
@@ -17,10 +17,10 @@ from cat_bench.types import Context, Estimate, Need, Question, Rollout
 
 @dataclass(frozen=True)
 class Mixture:
-    """The anchor's response from what the last of `layers` layers of proposers wrote.
+    """The anchor's response to what the last of `layers` layers of proposers wrote.
 
-    Each of the `proposers` writes once a layer, with the question and the whole previous layer in
-    view; a role that stands there twice writes twice.
+    Each of the `proposers` writes once per layer and sees the question and the whole previous
+    layer; a role that is listed twice writes twice.
     """
 
     layers: int = 1

@@ -20,9 +20,9 @@ from cat_bench.types import Context, Estimate, Need, Question, Rollout
 class Pairwise:
     """The winner of a `league` (tied ones share) or a `knockout` among the rollouts.
 
-    A knockout's bracket is drawn at random, the last of an odd number goes on unopposed, and a pair
-    that is drawn (one win each) is settled by lot: all seeded. What a pair comes to is asked once,
-    whatever the subset: two calls.
+    A knockout's bracket is random, the last of an odd number advances without a match, and a drawn
+    pair (one win each) is decided at random: all seeded. Each pair is compared once, in two calls,
+    whatever the subset.
     """
 
     by: Literal["judge", "anchor"] = "judge"

@@ -1,7 +1,8 @@
 """Recursive self-aggregation (RSA; Venkatraman et al. 2025, arXiv 2509.26626).
 
 The rollouts are the first population. In each round every member of the next population is written
-from a few members of the last one, drawn at random without replacement, with the question in view.
+from a few members of the last one, drawn at random without replacement; the prompt shows the
+question.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from cat_bench.types import Context, Estimate, Need, Question, Rollout
 class Select:
     """Show the `by` model the question and every rollout, and pick the one it names.
 
-    A reply that names none is asked for again, `attempts` times in all; then a random rollout
-    stands in, marked as a fallback. One rollout alone is picked without a call. With `check`, a
-    second reading in reverse order guards against a bias for places: two readings that name
-    different rollouts share, marked as a fallback, whose rate is that of the disagreements.
+    A reply that names none is asked for again, `attempts` times in all; then a random rollout is
+    picked, marked as a fallback. One rollout alone is picked without a call. With `check`, a second
+    reading in reverse order guards against a position bias: two readings that name different
+    rollouts share, marked as a fallback, so that the rate of fallbacks is the rate of disagreement.
     """
 
     by: Literal["anchor", "judge"] = "anchor"

@@ -19,7 +19,7 @@ Style: TypeAlias = Literal["math", "free"]
 
 @dataclass(frozen=True, slots=True)
 class Unified:
-    """A response written from drafts; `fallback`: why it is not quite what was asked for."""
+    """A response written from drafts; `fallback`: why it is not what was asked for."""
 
     text: str
     fallback: str | None = None
@@ -31,7 +31,7 @@ class Synthesis:
 
     `question` says whether the anchor sees it (the paper hides it). `style` is the prompt: `math`
     asks for reconciled reasoning and a boxed answer, `free` for one combined response. `inputs`
-    says what of each rollout is shown: all of it, its final answer alone (rollouts without one are
+    says what is shown of each rollout: all of it, its final answer alone (rollouts without one are
     left out; where all are, it abstains), or a summary that the anchor writes of it first.
 
     Drafts that do not fit the context together are synthesised in halves, and the halves' results
@@ -97,7 +97,7 @@ def instructions(
 async def unified(
     prompt: Sequence[Message], model: Lent, *, draw: int = 0, temperature: float | None = None
 ) -> Unified:
-    """The response that the model writes to such a prompt, without what comes before it."""
+    """The model's response to such a prompt, without what precedes the response's header."""
     reply = await model.ask(prompt, draw=draw, temperature=temperature)
     before, header, response = reply.text.rpartition(HEADER)
     if not header and HEADER in prompt[-1]["content"]:

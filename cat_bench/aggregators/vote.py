@@ -1,8 +1,8 @@
 """Majority vote over final answers (self-consistency; Wang et al. 2022, arXiv 2203.11171).
 
-A signal may weight the votes: by its rank with a power it is the Borda vote of Kang et al. 2025
-(arXiv 2502.18581), by its value the confidence-weighted vote of DeepConf (Fu et al. 2025, arXiv
-2508.15260), which also drops the least confident rollouts.
+A signal may weight the votes: its rank to a power gives the Borda vote of Kang et al. 2025 (arXiv
+2502.18581), its value the confidence-weighted vote of DeepConf (Fu et al. 2025, arXiv 2508.15260),
+which also drops the least confident rollouts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cat_bench.signals import rated, signal
 from cat_bench.types import Context, Estimate, FloatArray, Need, Question, Rollout
 
 TIED = 1e-9
-"""Sums of weights that differ by less, relative to the largest, tie: what is left of rounding."""
+"""Sums of weights that differ by less, relative to the largest, are tied: rounding."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Vote:
     """Pick from the cluster of equivalent answers with the most votes.
 
     Without `by`, each rollout has one vote. With it, only the `keep` share with the highest numbers
-    by that signal votes, ties at the edge included, and a NaN never. What a vote weighs is said by
-    `weight`: `rank`, its place from below among the voters (ties share the mean of their places) to
-    the `power`; `softmax`, the exponential of its number over `temperature`; `value`, the number
-    itself, a negative one counting 0.
+    by that signal votes, ties at the edge included, and a NaN never. `weight` says what a vote
+    counts: `rank`, its rank from below among the voters (ties share the mean rank) to the `power`;
+    `softmax`, the exponential of its number over `temperature`; `value`, the number itself,
+    negative ones as 0.
 
     Tied clusters share evenly, and a cluster's mass spreads evenly over its members. A rollout
     without an answer casts no vote; where nobody votes, it abstains.
@@ -78,7 +78,7 @@ class Vote:
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
     ) -> FloatArray | None:
-        """The exact law of the plain vote over random n-subsets, shape (budgets, pool); else None.
+        """Exact probabilities of the plain vote, shape (budgets, pool); None for weighted votes.
 
         Sums of weights have no closed form.
         """

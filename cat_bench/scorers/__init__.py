@@ -1,1 +1,1 @@
-"""Verdicts on texts against a target; one file is one notion of right."""
+"""Scorers: verdicts on texts against a target; one file for each."""

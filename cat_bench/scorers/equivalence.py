@@ -1,8 +1,8 @@
-"""One notion of "same answer" for vote, reward and score.
+"""The one notion of "same answer" for vote, reward and score.
 
-The relation is symmetric, but not transitive (10 = 10 % = 0.1), and a partition of many answers is
-made so that neither their order nor their number of copies can change it. What can be decided
-without algebra is decided here and now; the rest goes to workers, each distinct pair once.
+The relation is symmetric, but not transitive (10 = 10 % = 0.1), so answers are partitioned in a way
+that neither their order nor their number of copies can change. What needs no algebra is decided in
+this process; the rest goes to workers, each distinct pair once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _replies: dict[tuple[object, ...], JSON | Undecided] = {}
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """The relation, with the seconds that one question to a worker may take."""
+    """The relation, with the seconds that one request to a worker may take."""
 
     timeout: float
     workers: int | None = None

@@ -28,7 +28,7 @@ from cat_bench.scorers.plain import PERCENT
 from cat_bench.types import JSON
 
 _MEMORY = 4 << 30
-"""Bytes of address space that one worker may take: a tower of powers must not eat the machine."""
+"""Bytes of address space that one worker may take, against expressions such as towers of powers."""
 
 _REMEMBERED = 1 << 12
 _NO_VALUE = (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError)
@@ -102,7 +102,7 @@ def form(answer: str) -> Form:
 
 @lru_cache(_REMEMBERED)
 def _parsed(answer: str) -> list[Any]:
-    """math-verify's readings, best first; the percent sign is read here, where it trips over it."""
+    """math-verify's readings, best first; the percent sign is read here, where it misreads it."""
     from latex2sympy2_extended.latex2sympy2 import convert_to_pct
     from math_verify import LatexExtractionConfig, parse
 
@@ -140,7 +140,7 @@ def _points(elements: Iterable[Any]) -> tuple[complex, ...] | None:
 
 
 def _apart(first: complex, second: complex) -> bool:
-    """Further apart than math-verify's rounding could bridge; false where either is no number."""
+    """Further apart than math-verify's rounding allows; false where either is not a number."""
     return abs(first - second) > 1e-5 + 1e-9 * max(abs(first), abs(second))
 
 
@@ -155,7 +155,7 @@ SERVED: dict[str, Callable[..., object]] = {
 
 
 def serve() -> None:
-    """Answer ``[timeout, function, *answers]`` lines until the input ends; die of an overrun."""
+    """Answer ``[timeout, function, *answers]`` lines until the input ends; die on a timeout."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not pass for a reply
     _limit_memory()

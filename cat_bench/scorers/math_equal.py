@@ -1,7 +1,7 @@
 """Score a final answer by mathematical equality with the target (math-verify).
 
-The answer is the last box of a text, or the last match of `pattern`. Grading that ran out of time
-or broke leaves a text unscored; a text without an answer is wrong.
+The answer is the last box of a text, or the last match of `pattern`. A text whose grading timed out
+or failed is unscored; a text without an answer is wrong.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class MathEqual:
         return await gather(*(self._grade(gold, self.answer(text)) for text in texts))
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
-        """Labels 0, 1, ... that do not depend on order; None for an answer that says nothing."""
+        """Labels 0, 1, ... that do not depend on order; None for an empty answer."""
         given = {answer for answer in answers if answer and tidy(answer)}
         labels = await self._relation.partition(given)
         return [None if answer is None else labels.get(answer) for answer in answers]
@@ -98,7 +98,7 @@ class MathEqual:
         return Score(float(same), details={"answer": answer})
 
     def _read(self, answer: str) -> str:
-        """The answer with parentheses around a bare list whose order counts."""
+        """The answer, in parentheses if it is a bare list whose order counts."""
         return f"({answer})" if self.ordered and _BARE_LIST.fullmatch(answer) else answer
 
     @cached_property

@@ -1,7 +1,7 @@
 r"""Answers that need no algebra: a number, a percentage, or a list of numbers.
 
-Most answers are of this kind, and exact rational arithmetic decides them in microseconds without
-a parser. The rules are math-verify's, less its accidents: two exact numbers are equal when they
+Most answers are of this kind, and exact rational arithmetic decides them in microseconds without a
+parser. The rules are math-verify's, without its accidents: two exact numbers are equal when they
 are the same number; where one has a decimal point, both are rounded to `PLACES`; a percentage is
 equal to the number before its sign and to that number over 100; a bare list has no order, but
 (unlike a set) it has a length; a list in parentheses has both.
@@ -61,7 +61,7 @@ class Plain:
     def equals(self, other: Plain) -> bool | None:
         """Whether two plain answers are the same; symmetric, but (percentages) not transitive.
 
-        None where that takes algebra after all: a list with an order against one without.
+        None where that needs algebra: a list with an order against one without.
         """
         if self.ordered != other.ordered:
             return None

@@ -1,9 +1,9 @@
 """Score free-form answers by a rubric: a judge says of each criterion whether an answer meets it.
 
 An example's score is the points of the criteria met, negative ones included, over the sum of the
-positive points, not clipped (HealthBench: Arora et al. 2025, arXiv 2505.08775). A verdict that
-cannot be had leaves the answer unscored: counting it as not met would raise examples with negative
-criteria. The judge sees neither points nor tags.
+positive points, not clipped (HealthBench: Arora et al. 2025, arXiv 2505.08775). An answer without a
+verdict on every criterion is unscored: counting a missing verdict as not met would raise examples
+with negative criteria. The judge sees neither points nor tags.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Verdict(BaseModel):
 
 
 class Criterion(BaseModel):
-    """One line of a rubric; fields that are not known here are passed over."""
+    """One line of a rubric; other fields are ignored."""
 
     criterion: str
     points: Annotated[float, Field(allow_inf_nan=False)]
@@ -64,7 +64,7 @@ class Rubric:
     """The share of a rubric's positive points that an answer earns; may be negative.
 
     A malformed verdict is asked for again, `attempts` times in all. With a `penalty`, a second
-    score is kept that takes it off for every 500 characters above 2000, and adds it below.
+    score is kept that subtracts it for every 500 characters above 2000, and adds it below.
     """
 
     penalty: float | None = None
@@ -88,9 +88,9 @@ class Rubric:
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> list[Score]:
         """One score per text.
 
-        `details` holds `met`, the verdicts in the rubric's order, and `parts`: the score by tag.
-        A tag of the example has the example's score; one of criteria the score on those alone,
-        and is left out where none of them is positive. A text that says nothing scores 0 unasked.
+        `details` holds `met`, the verdicts in the rubric's order, and `parts`: the score by tag. A
+        tag of the example has the example's score; a tag of criteria has the score on those alone,
+        and is left out where none of them is positive. An empty text scores 0 without a call.
         """
         target = Target.model_validate(sample.target)
         grades = (self._grade(target, sample.question.text, text, ctx) for text in texts)
@@ -147,7 +147,7 @@ async def verdict(
 async def ruling(
     prompt: Sequence[Message], judge: Lent, *, attempts: int = ATTEMPTS
 ) -> Verdict | Undecided:
-    """The judge's verdict on what a prompt asks; a reply that is none is asked for again."""
+    """The judge's verdict on what a prompt asks; a malformed reply is asked for again."""
     for attempt in range(attempts):
         try:
             reply = await judge.ask(prompt, draw=attempt)
@@ -173,7 +173,7 @@ def read_reply(kind: type[Form], text: str) -> Form | None:
 
 
 def judging(judge: Role, prompts: Prompts) -> Mapping[str, JSON]:
-    """What verdicts depend on beside the text: who judges, how it is sampled, what it is asked."""
+    """What verdicts depend on besides the text: the judge, its sampling and its prompt."""
     backend = judge.model.backend
     return {
         "model": backend.identity,

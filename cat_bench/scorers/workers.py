@@ -1,9 +1,9 @@
-"""Grading processes that the kernel kills when a request overruns.
+"""Grading processes that the kernel kills when a request takes too long.
 
 Each worker runs `cat_bench.scorers.grading` as a program and answers JSON lines. It sets an alarm
-before each request and leaves the alarm's signal at its default action, so an overrun ends the
-process whatever it is computing, even if this process is gone by then. A request therefore costs
-its own timeout at most, and its own worker; the next request starts a new one.
+before each request and leaves the alarm's signal at its default action, so a timeout ends the
+process whatever it is computing, even if this process is gone by then. A request therefore costs at
+most its own timeout and its own worker; the next request starts a new one.
 
 Workers start on first use, share nothing with this process (no fork, no re-import of its main
 module, no terminal signals) and end with it.
@@ -33,7 +33,7 @@ _ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A request that came to no result, and why."""
+    """A request without a result, and why."""
 
     reason: str
 
@@ -104,7 +104,7 @@ class _Worker:
             )
 
     def ask(self, request: str) -> JSON | None:
-        """The reply to one request; None if the worker died of it, or had died before."""
+        """The reply to one request; None if the worker died of it, or was dead already."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(request + "\n")
@@ -114,7 +114,7 @@ class _Worker:
         return self._read()
 
     def end(self) -> int:
-        """Make sure that it is gone; its exit status, negative for a signal."""
+        """Kill it; its exit status, negative for a signal."""
         self.process.kill()
         self.process.communicate()
         return self.process.returncode

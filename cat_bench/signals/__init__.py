@@ -1,4 +1,4 @@
-"""Numbers that rank rollouts, higher is better; one file is one idea."""
+"""Numbers that rank rollouts, higher is better; one file for each signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cat_bench.validation import split_inline
 
 @lru_cache
 def signal(spec: str) -> Signal:
-    """The signal that `spec` names, `NAME{field=value,...}`, else the imported score so called.
+    """The signal that `spec` names, `NAME{field=value,...}`, else the imported score of that name.
 
     A name is a registered one or `./file.py:Class`. Whether a pool really carries an imported score
     is checked when the method's needs are.
@@ -32,8 +32,8 @@ async def rated(
 ) -> FloatArray:
     """Each rollout's number by the signal `by`, shape (rollouts,); NaN where there is none.
 
-    What the signal says of a rollout or of a pair is found out once for the question, so that
-    further subsets of the pool take no calls.
+    A number of one rollout or one pair is computed once per question, so that further subsets of
+    the pool cost no calls.
     """
     chosen = signal(by)
     if chosen.reads == "self":
@@ -75,7 +75,7 @@ async def paired(
 
 
 def from_others(matrix: FloatArray) -> FloatArray:
-    """What the others say of each, shape (n,): a column's mean without diagonal and NaN.
+    """The mean of each column without diagonal and NaN, shape (n,): what the others say of each.
 
     NaN where no other says anything, and 0 for a rollout that is alone.
     """

@@ -1,4 +1,4 @@
-"""Confidence along a rollout, and where it sinks (DeepConf; Fu et al. 2025, arXiv 2508.15260).
+"""Confidence along a rollout, and where it drops (DeepConf; Fu et al. 2025, arXiv 2508.15260).
 
 A token's confidence is minus the mean log-probability of the likeliest tokens (here 20); a group's
 is the mean over a sliding window of tokens. Section 3.1 of the paper names the four figures: the
@@ -19,7 +19,7 @@ from cat_bench.signals.tokens import per_token
 from cat_bench.types import Context, FloatArray, Need, Question, Rollout
 
 BOTTOM = 0.1
-"""The share of groups that `bottom` looks at."""
+"""The share of groups that `bottom` averages over."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Confidence:
     """One figure of a rollout's confidences, in nats; NaN for an empty rollout.
 
     `window` is in tokens (the paper's 2048 suits long reasoning); a shorter rollout is one group.
-    `of` names another number per token for models that give no confidences, a variant of ours: the
-    chosen tokens' log-probabilities, or entropies (turned round, so that higher is surer).
+    `of` names another number per token for models that give no confidences, a variant that is not
+    in the paper: the chosen tokens' log-probabilities, or their entropies with the sign reversed.
     """
 
     part: Literal["mean", "lowest", "bottom", "tail"] = "bottom"

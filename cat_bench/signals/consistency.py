@@ -28,9 +28,9 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 class Consistency:
     """Mean similarity to the other rollouts, at most 1.
 
-    By `answer`: 1 where two answers are equivalent. By `rouge`: ROUGE-L's F (Lin 2004) of the
-    texts, in the words that the package rouge-score sees. By `embedding`: the cosine of the texts'
-    embeddings; an empty text has none, and is like no other.
+    By `answer`: 1 where two answers are equivalent. By `rouge`: the F measure of ROUGE-L (Lin 2004)
+    of the texts, without case and punctuation, by the package rouge-score. By `embedding`: the
+    cosine of the texts' embeddings; an empty text has none, and is similar to no other.
     """
 
     by: Literal["answer", "rouge", "embedding"] = "answer"

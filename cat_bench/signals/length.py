@@ -1,4 +1,4 @@
-"""Length in tokens: the cheapest signal, and a check on every other one."""
+"""Length in tokens: the cheapest signal, and a baseline for every other one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cat_bench.types import Context, Question, Rollout
 
 @dataclass(frozen=True)
 class Length:
-    """Completion tokens (characters of a rollout without a count); `shortest` turns the order."""
+    """Completion tokens (characters where they were not counted); `shortest` reverses the order."""
 
     shortest: bool = False
 

@@ -1,9 +1,9 @@
-"""Mutual predictability: how well the other rollouts foretell this one.
+"""Mutual predictability: how well the other rollouts predict this one.
 
 The baseline of Compute as Teacher (arXiv 2509.14234, section 4), after Wen et al. 2025 (arXiv
 2506.10139): condition the policy on the other rollouts in random order and take the mean token
-log-probability of this one. How they are shown is not published; here they stand as drafts under
-the question, and the rollout is scored as the next reply.
+log-probability of this one. How they are shown is not published; here they are drafts under the
+question, and the rollout is scored as the next reply.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from cat_bench.types import Context, FloatArray, Need, Question, Rollout
 class MutualPredictability:
     """Mean log-probability in nats per token, given the others.
 
-    Given `all` of them at once, in seeded random order, it is the paper's: a call per rollout and
-    subset. Given `each` of them in turn, and averaged, it reads pairs: N(N-1) calls serve every
-    subset of N. NaN for an empty rollout, and where the prompt does not fit.
+    With `given="all"`, all others at once in seeded random order, as in the paper: a call per
+    rollout and subset. With `given="each"`, each other rollout in turn, averaged: it reads pairs,
+    so N(N-1) calls serve every subset of N. NaN for an empty rollout, and where the prompt does not
+    fit.
     """
 
     given: Literal["all", "each"] = "all"

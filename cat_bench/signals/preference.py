@@ -1,7 +1,7 @@
 """Preference: how often a model prefers a rollout to each of the others, shown two at a time.
 
-A league's average win rate (Chen et al. 2024, arXiv 2411.19477). Models favour what stands first or
-second (Zheng et al. 2023, arXiv 2306.05685), so that each pair is shown in both orders.
+A league's average win rate (Chen et al. 2024, arXiv 2411.19477). Models favour one of the two
+positions (Zheng et al. 2023, arXiv 2306.05685), so each pair is shown in both orders.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cat_bench.types import Context, FloatArray, Need, Question, Rollout
 
 @dataclass(frozen=True)
 class Preference:
-    """The share of comparisons won, from 0 to 1; half a win each where `attempts` replies say none.
+    """The share of comparisons won, 0 to 1; a draw where no reply of `attempts` names a winner.
 
-    Two calls a pair, whatever the subset.
+    Two calls per pair, whatever the subset.
     """
 
     by: Literal["judge", "anchor"] = "judge"

@@ -1,8 +1,8 @@
-"""Self-certainty: how far the model's next-token laws were from uniform (Kang et al. 2025).
+"""Self-certainty: the distance of the next-token distributions from uniform (Kang et al. 2025).
 
-arXiv 2502.18581: -(1/(nV)) Σ_i Σ_j log(V p(j | x, y_<i)), the mean over tokens of
-KL(uniform || p). It needs the mean log-probability over the whole vocabulary, which neither the
-chosen tokens' log-probabilities nor the entropies determine: a backend has to give `certainties`.
+arXiv 2502.18581: -(1/(nV)) Σ_i Σ_j log(V p(j | x, y_<i)), the mean over tokens of KL(uniform || p).
+It needs the mean log-probability over the whole vocabulary, which neither the chosen tokens'
+log-probabilities nor the entropies determine: the backend must give `certainties`.
 """
 
 from __future__ import annotations
