@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cat_bench.report.cells import FRAMES, plain, questions
@@ -35,6 +36,7 @@ _STYLE: JSON = {
 EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 WIDTH = 6.5  # inches
 _LONGEST, _TITLE = 30, 62  # characters beside and above the axes
+_LEGEND_LINE = 0.172  # inches
 
 
 def drawn(draw: Callable[[], Figure]) -> dict[str, bytes]:
@@ -61,14 +63,33 @@ def title(record: Mapping[str, JSON]) -> str:
 
 
 def cut(text: str) -> str:
-    """The text, short enough to stand beside the axes."""
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    """The text, short enough to stand beside the axes: without its middle, as ends differ."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def shown(name: str) -> str:
     """A method's name in a legend; the floor and the ceiling say what they are."""
     short = cut(plain(name))
     return f"{short} ({FRAMES[name]})" if name in FRAMES else short
+
+
+def legend(figure: Figure, handles: Mapping[str, JSON]) -> None:
+    """Names and their handles from top to bottom beside the axes; a figure too low is raised."""
+    if not handles:
+        return
+    figure.set_figheight(max(figure.get_figheight(), _LEGEND_LINE * (len(handles) + 1)))
+    placed = figure.legend(
+        list(handles.values()), list(handles), loc="outside right upper", frameon=False
+    )
+    for text in placed.get_texts():
+        text.set_parse_math(False)
+
+
+def nothing(axes: Axes, why: str) -> None:
+    """Say why there is nothing to see, where axes would stand without a scale."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center")
 
 
 def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:

@@ -12,13 +12,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, shown, title
-from cat_bench.report.cells import plain
+from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, legend, nothing, shown, title
+from cat_bench.report.cells import plain, records
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST
 from cat_bench.types import JSON
 
 _BARS = 5
+_MARKER = 3.2  # half of a marker's or a small figure's height, points
 ALPHA = 0.05
 
 
@@ -80,35 +81,64 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel("tokens per question, prompt and completion (small figures: n)")
+    axes.set_xlabel("tokens per question, prompt and completion\n(small figures: n)")
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)
-    _number(axes, [rows for _, rows in groups if len(rows) > 1])
-    _legend(figure, axes, order={shown(str(m)): float(r["score"].iloc[-1]) for m, r in groups})
     axes.set_title(title(record), loc="left", parse_math=False)
+    last = {shown(str(name)): float(rows["score"].iloc[-1]) for name, rows in groups}
+    handles = _handles(axes)
+    legend(figure, {k: handles[k] for k in sorted(handles, key=lambda k: -last.get(k, 0.0))})
+    figure.draw_without_rendering()  # the layout: from here on places are where they will be
+    _number(axes, points, [name for name, rows in groups if len(rows) > 1])
     return figure
 
 
-def _number(axes: Axes, groups: Sequence[pd.DataFrame]) -> None:
-    """Write n at each point, above or below it, where no other figure stands."""
-    taken: list[tuple[float, float]] = []
-    for rows in groups:
-        for n, tokens, score in zip(rows["n"], rows["tokens"], 100 * rows["score"], strict=True):
-            x, y = axes.transData.transform((tokens, score)) * 72 / axes.figure.dpi
-            places = (y + up for up in (6.0, -11.0))
-            free = (p for p in places if all(abs(x - a) > 9 or abs(p - b) > 7 for a, b in taken))
-            if (place := next(free, None)) is None:
-                continue
-            taken.append((x, place))
-            above: JSON = {"xytext": (0, place - y), "textcoords": "offset points"}
-            axes.annotate(f"{n}", (tokens, score), ha="center", fontsize=6.5, color="0.3", **above)
+def _number(axes: Axes, points: pd.DataFrame, names: Sequence[JSON]) -> None:
+    """Write n once around each place of these methods, where no marker or other figure stands."""
+    where = points[["tokens", "score"]].to_numpy(float) * (1, 100)
+    places = axes.transData.transform(where) * 72 / axes.figure.dpi
+    taken = [(x, y, _MARKER) for x, y in places]
+    told = set()
+    ground: JSON = {"boxstyle": "square,pad=0.05", "facecolor": "white", "alpha": 0.7, "lw": 0}
+    for row, data, (x, y) in zip(records(points), where.tolist(), places, strict=True):
+        same = (row["n"], round(x / _MARKER), round(y / _MARKER))
+        if row["method"] not in names or same in told:
+            continue
+        half = 2.1 * len(str(row["n"]))
+        free = (
+            (right, up)
+            for right, up in ((0.0, 8.0), (0.0, -8.0), (4.0 + half, 0.0), (-4.0 - half, 0.0))
+            if all(
+                abs(x + right - a) > half + wide or abs(y + up - b) > 2 * _MARKER
+                for a, b, wide in taken
+            )
+        )
+        if (beside := next(free, None)) is None:
+            continue
+        told.add(same)
+        taken.append((x + beside[0], y + beside[1], half))
+        axes.annotate(
+            f"{row['n']}",
+            data,
+            beside,
+            textcoords="offset points",
+            ha="center",
+            va="center_baseline",
+            fontsize=6.5,
+            color="0.3",
+            bbox=ground,
+        )
 
 
 def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
     rows = last[last["diff"].notna() & (last["method"] != ORACLE)].sort_values("diff")
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.3 * max(len(rows), 2)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.3 * max(len(rows), 2)), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_title(title(record), loc="left", parse_math=False)
+    if rows.empty:
+        nothing(axes, "no method to compare with the reference")
+        return figure
     axes.axvline(0, color="0.4", linewidth=1)
     places = np.arange(len(rows))
     middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
@@ -130,13 +160,11 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.set_yticks(places, names)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
-    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(visible=False, axis="y")
-    bases = sorted(set(rows["reference"].dropna()), key=len)
-    against = cut(plain(bases[0])) if bases else "the reference"
-    axes.set_xlabel(f"score less that of {against}, points (95 % interval; hollow: not settled)")
+    against = cut(plain(min(rows["reference"], key=len)))
+    axes.set_xlabel(f"score less that of {against}, points\n(95 % interval; hollow: not settled)")
     axes.xaxis.label.set_parse_math(False)
-    axes.set_title(title(record), loc="left", parse_math=False)
     return figure
 
 
@@ -163,7 +191,7 @@ def _bars(
             np.arange(len(labels)) + (index - (len(names) - 1) / 2) * width,
             score,
             width * 0.92,
-            yerr=np.maximum(np.nan_to_num([score - low, high - score]), 0),
+            yerr=np.maximum([score - low, high - score], 0),
             color=look[name].colour,
             hatch=look[name].hatch,
             edgecolor="white",
@@ -175,19 +203,18 @@ def _bars(
         for line in (*caps, *reaches):  # a dark bar would hide its own interval
             line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
     asked = last.groupby("group")["questions"].max()
-    ticks = [f"{cut(plain(label))}\n({asked[label]})" for label in labels]
     long = max(map(len, labels), default=0) * len(labels) > 60
-    axes.set_xticks(range(len(labels)), ticks, rotation=35 if long else 0)
-    for text in axes.get_xticklabels():
-        text.set_parse_math(False)
-        text.set_horizontalalignment("right" if long else "center")
+    between = " " if long else "\n"
+    ticks = [f"{cut(plain(label))}{between}({asked[label]})" for label in labels]
+    slanted: JSON = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    axes.set_xticks(range(len(labels)), ticks, parse_math=False, **slanted)
     axes.set_xlabel(f"{cut(plain(field))} ({what})")
     axes.set_ylabel("score, % (with 95 % interval)")
     shares = last[last["method"].isin(names)][["score", "ci_high"]].to_numpy(float)
     top = 100 * float(np.nan_to_num(shares).max(initial=0))
     axes.set_ylim(0, min(102, 1.08 * top) if top > 0 else 102)
     axes.grid(visible=False, axis="x")
-    _legend(figure, axes)
+    legend(figure, _handles(axes))
     axes.set_title(title(record), loc="left", parse_math=False)
     return figure
 
@@ -204,14 +231,7 @@ def _chosen(last: pd.DataFrame) -> Sequence[str]:
     return [*first, *rest[: _BARS - len(first)]]
 
 
-def _legend(figure: Figure, axes: Axes, order: Mapping[str, float] | None = None) -> None:
-    """A legend beside the axes; the names in `order` follow their lines down."""
-    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    if not handles:
-        return
-    names = sorted(handles, key=lambda name: -(order or {}).get(name, 0.0))
-    legend = figure.legend(
-        [handles[name] for name in names], names, loc="outside right upper", frameon=False
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+def _handles(axes: Axes) -> dict[str, JSON]:
+    """What a legend shows, by name, in the order it was drawn."""
+    handles, names = axes.get_legend_handles_labels()
+    return dict(zip(names, handles, strict=True))

@@ -14,12 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from cat_bench.report.canvas import EDGE, WIDTH, drawn, shown, title
+from cat_bench.report.canvas import EDGE, WIDTH, drawn, legend, nothing, shown, title
 from cat_bench.report.palette import Look, looks
 from cat_bench.report.summary import FRAME
 from cat_bench.types import JSON, FloatArray
-
-_HEIGHT, _LEGEND_LINE = 3.9, 0.172  # inches
 
 
 def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -28,23 +26,17 @@ def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]
 
 
 def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
-    height = max(_HEIGHT, _LEGEND_LINE * (scored["method"].nunique() + 1))
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_title(title(record), loc="left", parse_math=False)
+    if scored.empty:
+        nothing(axes, "no method has a score")
+        return figure
     last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
     artists = _lines(axes, scored, looks(record, last))
     names = sorted(artists, key=lambda name: last[name], reverse=True)
-    if names:
-        legend = figure.legend(
-            [artists[name] for name in names],
-            [shown(name) for name in names],
-            loc="outside right upper",
-            frameon=False,
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+    legend(figure, {shown(name): artists[name] for name in names})
     _axis(axes, sorted({int(n) for n in scored["n"] if n > 0}))
-    axes.set_title(title(record), loc="left", parse_math=False)
     return figure
 
 

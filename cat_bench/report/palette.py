@@ -15,8 +15,9 @@ from cat_bench.types import JSON
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX<>hp8"
-DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (3, 1, 1, 1))
-HATCHES = ("///", "...", "xxx", "\\\\\\", "+++", "|||", "ooo")
+DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (3, 1, 1, 1), (1, 1.3))
+HATCHES = ("///", "...", "xxx", "\\\\\\", "+++", "|||", "---", "")
+"""One more than colours, so that two methods of one colour are hatched differently."""
 _GREY = "#737373"
 
 
@@ -58,6 +59,15 @@ def looks(record: Mapping[str, JSON], names: Iterable[str]) -> dict[str, Look]:
     everything = dict.fromkeys([*listed, *map(str, names)])
     own = (name for name in everything if name not in _FRAMES)
     return _FRAMES | {name: _look(place) for place, name in enumerate(own)}
+
+
+def series(place: int) -> Look:
+    """The look of a line in a figure that is not of methods: dashes change with colours."""
+    return Look(
+        COLOURS[place % len(COLOURS)],
+        MARKERS[place % len(MARKERS)],
+        DASHES[place % len(DASHES)],
+    )
 
 
 def _look(place: int) -> Look:

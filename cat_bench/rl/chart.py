@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cat_bench.report.canvas import WIDTH, drawn
-from cat_bench.report.palette import COLOURS, DASHES, MARKERS, Look
+from cat_bench.report.palette import series
 from cat_bench.types import JSON, FloatArray
 
 SHARES = {
@@ -54,7 +54,7 @@ def _line(axes: Axes, rows: Sequence[Mapping[str, JSON]], key: str, label: str, 
     known = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
     if known:
         steps, values = np.array(known, dtype=float).T
-        look = Look(COLOURS[index % 7], MARKERS[index % 12], DASHES[index % 3])
+        look = series(index)
         axes.plot(steps, smoothed(values), label=label, color=look.colour, linestyle=look.line)
 
 

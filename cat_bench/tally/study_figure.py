@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cat_bench.report.canvas import WIDTH, drawn
-from cat_bench.report.palette import COLOURS, DASHES, MARKERS, Look
-from cat_bench.rl.chart import smoothed
+from cat_bench.report.palette import Look, series
+from cat_bench.rl.chart import SMOOTH, smoothed
 from cat_bench.tally.study_lines import Line, Training
 from cat_bench.types import JSON
 
@@ -20,27 +20,45 @@ SHARES = {
 
 
 def figure(
-    groups: Mapping[str, Sequence[Training]], lines: Sequence[Line], before: Mapping[str, JSON]
+    groups: Mapping[str, Sequence[Training]],
+    lines: Sequence[Line],
+    before: Mapping[str, JSON],
+    *,
+    level: int | None = None,
 ) -> dict[str, bytes]:
-    """As "png" and "svg"; `before` holds the initial policy's scores by method."""
-    return drawn(lambda: _figure(groups, lines, before))
+    """As "png" and "svg"; `before` holds the initial policy's scores by method.
+
+    `level`: that of all problems trained on.
+    """
+    return drawn(lambda: _figure(groups, lines, before, level))
 
 
 def _figure(
-    groups: Mapping[str, Sequence[Training]], lines: Sequence[Line], before: Mapping[str, JSON]
+    groups: Mapping[str, Sequence[Training]],
+    lines: Sequence[Line],
+    before: Mapping[str, JSON],
+    level: int | None,
 ) -> Figure:
-    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
+    told = next(iter(groups.values()))[0].told
+    trained = "trained by each recipe" + ("" if level is None else f" on level {level} alone")
+    model, asked = told["session"]["model"], told["exam"]["questions"]
+    name = f"{told['session']['task']} · {model}, {trained} · {asked:,} questions"
+    figure.suptitle(name, x=0.01, ha="left", size=9)
     grid = figure.add_gridspec(2, len(SHARES))
-    _scores(figure.add_subplot(grid[0, :]), groups, lines, before)
+    scores = figure.add_subplot(grid[0, :])
+    _scores(scores, groups, lines, before)
     for place, (name, label) in enumerate(SHARES.items()):
         axes = figure.add_subplot(grid[1, place])
         for index, (recipe, group) in enumerate(groups.items()):
-            _over_steps(axes, group, name, recipe, _look(index))
-        axes.set_ylim(0, 1.02)
+            _over_steps(axes, group, name, recipe, series(index))
+        axes.set_ylim(0, 102)
         axes.set_title(label, loc="left")
         axes.set_xlabel("step")
-        if place == 0 and axes.lines:
-            axes.legend(frameon=False)
+        if place == 0:
+            axes.set_ylabel(f"%, mean of {SMOOTH} steps")
+            handles = [*scores.get_legend_handles_labels()[0], *axes.lines]
+            figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
@@ -58,13 +76,13 @@ def _scores(
                 [100 * (line.gain.mean - line.gain.low)],
                 [100 * (line.gain.high - line.gain.mean)],
             ],
-            fmt=_look(place).marker,
-            color=_look(place).colour,
+            fmt=series(place).marker,
+            color=series(place).colour,
             capsize=2.5,
         )
         for each in groups[line.recipe]:
             score = 100 * float(each.values("after", "single").mean())
-            axes.plot(score, place + 0.28, "|", color=_look(place).colour, markersize=7)
+            axes.plot(score, place + 0.28, "|", color=series(place).colour, markersize=7)
     for method, style, label in (
         ("single", "-", "initial policy"),
         ("cat", "--", "its synthesis of 8"),
@@ -73,7 +91,6 @@ def _scores(
     axes.set_yticks(range(len(lines)), [line.recipe for line in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlabel("mean@1 after training, % (95 % interval of the gain; ticks: single seeds)")
-    axes.legend(frameon=False, loc="best")
 
 
 def _over_steps(axes: Axes, group: Sequence[Training], name: str, label: str, look: Look) -> None:
@@ -85,12 +102,8 @@ def _over_steps(axes: Axes, group: Sequence[Training], name: str, label: str, lo
         mean = pd.concat(known, axis=1).mean(axis=1).sort_index()
         axes.plot(
             mean.index,
-            smoothed(mean.to_numpy(float)),
+            100 * smoothed(mean.to_numpy(float)),
             color=look.colour,
             linestyle=look.line,
             label=label,
         )
-
-
-def _look(index: int) -> Look:
-    return Look(COLOURS[index % 7], MARKERS[index % 12], DASHES[index % 3])

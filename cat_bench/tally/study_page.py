@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tabulate import tabulate
 
 from cat_bench.intervals import Difference
+from cat_bench.report.rounding import measured, percent, whole
 from cat_bench.tally.study_lines import EDGE, GOOD, Line
 from cat_bench.types import JSON
 
@@ -15,9 +16,9 @@ PAGE = """\
 {trained}, and measured on {questions} others of every level (seeded by the digest
 of the initial weights, and of the split that is never trained on).
 
-Before training: mean@1 {single:.1f} %, greedy {greedy:.1f}{majority}, and the
-initial policy's synthesis of 8 rollouts, the teacher, {cat:.1f}. One generation takes {one:.0f}
-tokens a problem, synthesis at 8 + 1 takes {nine:.0f}.
+Before training: mean@1 {single} %, greedy {greedy}{majority}, and the
+initial policy's synthesis of 8 rollouts, the teacher, {cat}. One generation takes {one}
+tokens a problem, synthesis at 8 + 1 takes {nine}.
 
 ![mean@1 after training, and shares over steps](training.svg)
 
@@ -34,7 +35,7 @@ In training:
 
 "At first" and "at last" are means over {edge} steps, of references those that there are; `sft` has
 one set of references, made before.
-The last column is the step by which rollouts in training score {good:.0f} % (mean of 7 steps).
+The last column is the step by which rollouts in training score {good} % (mean of 7 steps).
 `steps.csv` has every step, `summary.csv` every figure.
 {missing}
 The model is a test subject made for the harness; it says nothing about real models. Made with
@@ -55,7 +56,7 @@ def page(
     """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
     versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
     majority = (
-        f", majority@8 {_percent(before['majority']['score'])}" if "majority" in before else ""
+        f", majority@8 {percent(before['majority']['score'])}" if "majority" in before else ""
     )
     return PAGE.format(
         task=told["session"]["task"],
@@ -63,12 +64,12 @@ def page(
         during=_table(_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
         questions=told["exam"]["questions"],
-        **{name: 100 * before[name]["score"] for name in ("single", "greedy", "cat")},
+        **{name: percent(before[name]["score"]) for name in ("single", "greedy", "cat")},
         majority=majority,
-        one=before["single"]["tokens"],
-        nine=before["cat"]["tokens"],
+        one=whole(before["single"]["tokens"]),
+        nine=whole(before["cat"]["tokens"]),
         edge=EDGE,
-        good=100 * GOOD,
+        good=whole(100 * GOOD),
         missing=f"\nMissing: {', '.join(missing)}.\n" if missing else "",
         versions=", ".join(versions),
     )
@@ -77,27 +78,27 @@ def page(
 def _after(line: Line, base: str) -> dict[str, str]:
     return {
         "recipe": line.recipe,
-        "mean@1, %": _percent(line.after),
+        "mean@1, %": percent(line.after),
         "gain, points": _points(line.gain),
-        "single seeds": f"{100 * line.least:+.1f} to {100 * line.most:+.1f} ({line.seeds})",
+        "single seeds": " to ".join(_gains(line)) + f" ({line.seeds})",
         "less the teacher": _points(line.behind),
         f"less {base}": "" if line.recipe == base else _points(line.apart),
-        "greedy": _percent(line.greedy),
-        "majority@8": _percent(line.majority),
-        "cat@8": _percent(line.cat),
-        "tokens": f"{line.tokens:.0f}",
+        "greedy": percent(line.greedy),
+        "majority@8": percent(line.majority),
+        "cat@8": percent(line.cat),
+        "tokens": whole(line.tokens),
     }
 
 
 def _during(line: Line) -> dict[str, str]:
     return {
         "recipe": line.recipe,
-        "with a reference at first, %": _percent(line.first["referenced"]),
-        "references right at first": _percent(line.first["reference_accuracy"]),
-        "at last": _percent(line.last["reference_accuracy"]),
-        "rewards right at first": _percent(line.first["reward_accuracy"]),
-        "at last ": _percent(line.last["reward_accuracy"]),
-        f"steps to {100 * GOOD:.0f} %": "" if line.until is None else f"{line.until:.0f}",
+        "with a reference at first, %": percent(line.first["referenced"]),
+        "references right at first": percent(line.first["reference_accuracy"]),
+        "at last": percent(line.last["reference_accuracy"]),
+        "rewards right at first": percent(line.first["reward_accuracy"]),
+        "at last ": percent(line.last["reward_accuracy"]),
+        f"steps to {whole(100 * GOOD)} %": whole(line.until),
     }
 
 
@@ -109,9 +110,9 @@ def _table(rows: Iterable[Mapping[str, str]]) -> str:
     return tabulate(kept, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _gains(line: Line) -> Iterable[str]:
+    return (measured(gain, sign="+") for gain in (line.least, line.most))
 
 
 def _points(found: Difference) -> str:
-    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return measured(found.mean, found.low, found.high, sign="+")

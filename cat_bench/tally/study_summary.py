@@ -30,7 +30,7 @@ def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[
     )
     before: Mapping[str, JSON] = done[0].told["outcome"]["before"]
     missing = [f"{each.recipe} (seed {each.seed})" for each in trainings if not each.done]
-    drawn = figure(groups, lines, before)
+    drawn = figure(groups, lines, before, level=level)
     return {
         "summary.csv": _csv(pd.json_normalize([asdict(line) for line in lines], sep="_")),
         "steps.csv": _csv(steps.round(4)),

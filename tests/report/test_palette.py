@@ -8,7 +8,7 @@ from cat_bench.report.charts import bars, compute_chart, forest
 from cat_bench.report.compute import compute
 from cat_bench.report.figures import curve
 from cat_bench.report.groups import groups
-from cat_bench.report.palette import COLOURS, MARKERS, looks
+from cat_bench.report.palette import COLOURS, MARKERS, looks, series
 from cat_bench.report.summary import summarise
 from cat_bench.results import read_record
 from cat_bench.types import Question, Sample
@@ -26,8 +26,14 @@ def record(*names: str) -> dict[str, list[dict[str, str]]]:
 def test_as_many_methods_as_colours_and_dashes_are_told_apart() -> None:
     found = looks(record(*NAMES), [])
     assert len({(found[name].colour, found[name].dash) for name in NAMES}) == len(NAMES)
+    assert len({(found[name].colour, found[name].hatch) for name in NAMES}) == len(NAMES)
     first = [found[name] for name in NAMES[: len(COLOURS)]]
     assert len({look.hatch for look in first}) == len({look.marker for look in first}) == 7
+
+
+def test_a_few_lines_differ_in_colour_and_dash() -> None:
+    few = [series(place) for place in range(4)]
+    assert len({look.colour for look in few}) == len({look.dash for look in few}) == 4
 
 
 def test_a_look_hangs_on_the_run_and_not_on_what_a_figure_shows() -> None:

@@ -35,5 +35,8 @@ def test_a_short_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (tmp_path / "out" / "README.md").read_text()
     assert "| ttrl " in page
     assert "Missing" not in page
+    figure = (tmp_path / "out" / "training.svg").read_text()
+    for text in ("tally · tally, trained by each recipe · 12 questions", "%, mean of 7 steps"):
+        assert text in figure
     again = CliRunner().invoke(main, options)
     assert "ttrl, seed 1: there already" in again.output
