@@ -33,6 +33,14 @@ def label(row: Mapping[str, JSON]) -> str:
     return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
 
 
+def facts(record: Mapping[str, JSON]) -> list[str]:
+    """What a run asked of whom, in words."""
+    config = record["config"]
+    named = ("anchor", "judge", "embedder")
+    roles = [f"{role} {config[role]}" for role in named if config.get(role)]
+    return [questions(record), f"{config['pool']} rollouts each", *roles]
+
+
 def questions(record: Mapping[str, JSON]) -> str:
     """How many questions the run asked, in words."""
     count = record["questions"]
