@@ -1,7 +1,7 @@
 """The one loop: each question's rollouts, every method's estimates, their scores.
 
 Questions stream: a question is aggregated as soon as its own rollouts are there, at most `window`
-of them are in memory, and rows come out in the order of the dataset. What fails is a row that says
+of them are in memory, and rows come out in the order of the dataset. A failure is a row that says
 why; the loop goes on.
 """
 
@@ -26,31 +26,31 @@ from cat_bench.results import RolloutRow, Row
 from cat_bench.types import Sample
 
 REASONS = 1_000
-"""Different reasons that are told apart."""
+"""The most different reasons that are counted separately."""
 
 
 @dataclass(slots=True)
 class Census:
-    """What a run met, counted; `unavailable` holds each method that could not run, and why."""
+    """What happened in a run, counted; `unavailable`: why each unavailable method could not run."""
 
     questions: int = 0
     dropped: Counter[int] = field(default_factory=Counter)
     rollouts: Counter[str] = field(default_factory=Counter)
     failed_rows: int = 0
     refused_rows: int = 0
-    """Estimates that a refusal stands in the way of."""
+    """Estimates that a refusal prevented."""
     scoring: Counter[str] = field(default_factory=Counter)
-    """Calls and tokens that were really spent on grading."""
+    """Calls and tokens that were spent on grading by this run."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why rollouts and estimates are missing."""
     bugs: Counter[str] = field(default_factory=Counter)
-    """Estimates that are missing for a method's own bug, by method."""
+    """Estimates that are missing because of a bug of the method, by method."""
     unavailable: dict[str, str] = field(default_factory=dict)
     pool_checks: PoolChecks = field(default_factory=PoolChecks)
 
     @property
     def complete(self) -> bool:
-        """Whether everything that can be had is there: a refusal is an answer, and is kept."""
+        """Whether nothing is missing that a re-run could get; a refusal is kept as an answer."""
         return not (self.failed_rows or self.rollouts["failed"])
 
 
@@ -115,7 +115,7 @@ class Bench:
             return []
 
     def count(self, rows: Sequence[Row], rollouts: Sequence[RolloutRow]) -> None:
-        """Take one question's rows into the census."""
+        """Add one question's rows to the census."""
         census = self.census
         census.questions += 1
         refused_rows = sum(map(_refused, rows))

@@ -2,7 +2,7 @@
 
 The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is
 not in it may be a path to such a file of the user's own, or `./file.py:Class`; `pool:NAME` is the
-task that an imported pool brings along, `lm-eval:NAME` one of lm-eval's.
+task that an imported pool defines, `lm-eval:NAME` one of lm-eval's.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Method:
 
 
 def root() -> Path:
-    """The folder that holds `tasks/`, `baselines/`, `claims/`: in a wheel, inside the package."""
+    """The folder with `tasks/`, `baselines/` and `claims/`: in a wheel, inside the package."""
     packaged = Path(str(files("cat_bench"))) / "_catalog"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent
 
@@ -150,7 +150,7 @@ def task(
 
 
 def _task_file(spec: str) -> Path:
-    """Where the `task.yaml` is: a name is the catalogue's before it is a folder's."""
+    """The path of a task's `task.yaml`; a name in the catalogue precedes a folder of that name."""
     path = Path(spec)
     if path.suffix in {".yaml", ".yml"}:
         return path
@@ -256,12 +256,12 @@ def _samples(
 
 
 def conversation(messages: Sequence[Message]) -> str:
-    """Messages as one text to quote: who speaks, then what is said."""
+    """Messages as one text to quote: each with its role."""
     return "\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in messages)
 
 
 def _pool_task(name: str, cache: Cache) -> Task:
-    """The task that an imported pool brings: its questions, its answers and how to score them."""
+    """The task that an imported pool defines: its questions, its answers and its scorer."""
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"
 

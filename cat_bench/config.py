@@ -1,4 +1,4 @@
-"""A run's configuration, read strictly: what decides its numbers, and how it goes about them."""
+"""A run's configuration, read strictly: what decides its numbers, and how it is carried out."""
 
 from __future__ import annotations
 

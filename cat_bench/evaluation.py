@@ -1,8 +1,8 @@
-"""One method on one question: its estimates at every budget, scored, costed, as rows.
+"""One method on one question: its estimates at every budget, scored, with their costs, as rows.
 
 Where the aggregator has a closed form, a row is the exact expectation over all n-subsets; else
-there is one row per draw of the subset plan. A call that fails, or a plug-in that breaks, is a row
-that says so. Only `NotAvailable` leaves this module: the method is then no row of this run.
+there is one row per draw of the subset plan. A call that fails, or a plug-in that raises, is a row
+that says so. Only `NotAvailable` leaves this module: the method then has no row in this run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ORACLE, WORST = "oracle", "worst"
 FRAMES = {ORACLE: "the best possible pick", WORST: "the worst possible pick"}
 CALLING = frozenset({"anchor", "embedder", "judge", "policy", "scoring"})
 FREE_DRAWS = 70
-"""All subsets of any size of a pool of 8."""
+"""As many draws as a pool of 8 has subsets of any one size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ class Settings:
     """How much is read: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
     `draws` is for methods that call a model for each subset; `free_draws` for those that do not and
-    have no closed form. At the budgets `beyond`, methods are evaluated for which that takes no call
-    and no draw: what more rollouts alone would give.
+    have no closed form. The budgets `beyond` are for methods that need neither a call nor a draw
+    there: what more rollouts alone would give.
     """
 
     budgets: tuple[int, ...]
@@ -80,7 +80,7 @@ class Evaluation:
     known: dict[str, int] = field(default_factory=dict)
     """The cluster of each of the pool's answers, once one was asked for."""
     memory: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict)
-    """What plug-ins did once for this question."""
+    """What plug-ins computed once for this question."""
 
     @property
     def question(self) -> Question:
@@ -155,7 +155,7 @@ class Evaluation:
         return found
 
     async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
-        """By budget up to a quarter of the pool, the value's variance over fresh rollouts."""
+        """The variance of the value over fresh rollouts, by budget up to a quarter of the pool."""
         apart = []
         budgets = [n for n in budgets if 1 <= n <= len(self._quarters[0])]
         for part in self._quarters if budgets else ():
@@ -177,8 +177,8 @@ class Evaluation:
     ) -> list[Row]:
         """One row per budget; what a use costs is measured on the plan's subsets.
 
-        What the probabilities themselves took, the `bill`, was spent for all budgets together and
-        stands in the first row.
+        The `bill` of the probabilities themselves was spent for all budgets together and is charged
+        to the first row.
         """
         expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
         slots = tuple(r.slot for r in self.rollouts)
@@ -202,7 +202,7 @@ class Evaluation:
         return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
     async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[Row]:
-        """One row per subset of the plan; a method that turns out to call gets no free draws."""
+        """One row per subset of the plan; no free draws for a method that turns out to call."""
         order = self.order
         if costly:
             plan = blocks(len(order), n, draws=self.settings.draws)
@@ -239,7 +239,7 @@ class Evaluation:
         return self._row(method.name, n, draw=draw, slots=read, bill=ctx.bill, **outcome)
 
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
-        """The estimate's score, expectation over its picks, as the fields of a row."""
+        """The fields of a row for an estimate: its score is the expectation over its picks."""
         if estimate.abstained:
             names = next((p for s in self.scores.values() if (p := s.parts)), {})
             nothing = {"abstained": 1.0, **_broken_down(dict.fromkeys(names, 0.0))}
@@ -296,13 +296,13 @@ class Evaluation:
 
     @property
     def _quarters(self) -> list[tuple[Rollout, ...]]:
-        """Four disjoint parts of the pool, of one size."""
+        """Four disjoint parts of the pool, of equal size."""
         size = len(self.rollouts) // 4
         return [self.rollouts[k * size : (k + 1) * size] for k in range(4)]
 
     @property
     def order(self) -> list[int]:
-        """The slots that the plan deals out: those with a rollout, and those that may get one."""
+        """The slots that the plan assigns: those with a rollout, and those that may get one."""
         passing = (slot for slot, failure in self.pool.failures.items() if not failure.permanent)
         return sorted([*(r.slot for r in self.rollouts), *passing])
 
@@ -312,7 +312,7 @@ class Evaluation:
 
 
 def _calls_for_each_subset(method: Method) -> bool:
-    """Whether a further subset costs calls; what is said of rollouts or pairs is known by then."""
+    """Whether a further subset costs calls: not where each rollout or pair is asked about once."""
     reads = getattr(method.aggregator, "reads", "subset")
     return bool(method.needs & CALLING) and reads == "subset"
 
@@ -330,7 +330,7 @@ def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
 
 
 def _between(apart: Sequence[FloatArray], budgets: Sequence[int]) -> dict[int, float]:
-    """The variance of the mean of disjoint parts' values; none at an n that a part cannot serve."""
+    """The variance of the mean over disjoint parts; none at an n that a part cannot serve."""
     found = np.var(np.stack(apart), axis=0, ddof=1) / len(apart)
     return {n: float(v) for n, v in zip(budgets, found, strict=True) if not math.isnan(v)}
 

@@ -1,4 +1,4 @@
-"""Scores and partitions, each computed once: the cache holds them under the scorer's version."""
+"""Scores and partitions, each computed once: the cache keeps them under the scorer's version."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cat_bench.types import JSON, AnswerScorer, Context, Rollout, Sample, Score,
 
 
 class Grader:
-    """A scorer with a memory; an unscored verdict is not remembered, so a re-run tries again.
+    """A scorer whose verdicts are cached; an unscored text is not cached, so a re-run tries again.
 
     `asks` says which model decides its scores, and how it is asked, if one does. A grader that does
-    not `remember` reads the memory and adds nothing to it; one that does not `recall` grades anew.
-    An `executor` does the work of a scorer that can leave this process.
+    not `remember` reads the cache and adds nothing to it; one that does not `recall` grades anew.
+    An `executor` runs the scorer in other processes where it can.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Grader:
     async def _verdicts(
         self, sample: Sample, texts: Sequence[str], ctx: Context
     ) -> dict[str, Score]:
-        """The scorer's word on each text; where it breaks, none of them is scored."""
+        """The scorer's verdict on each text; where it raises, none of them is scored."""
         try:
             return dict(zip(texts, await self._active.score(sample, texts, ctx), strict=True))
         except CatBenchError:
@@ -104,9 +104,10 @@ class Grader:
         return {answer: label for answer, label in answers if answer and label is not None}
 
     async def place(self, answer: str | None, known: Mapping[str, int]) -> int | None:
-        """The cluster that an answer belongs to among those of `known` answers; None for none.
+        """The cluster of an answer among those of `known` answers; None where it has none.
 
-        The pool's partition stays as it is: of answers equal to this one, most of them decide.
+        The pool's partition stays as it is: of the known answers that are equal to this one, the
+        most common cluster decides.
         """
         if not answer or answer in known or not known:
             return known.get(answer or "")
@@ -120,7 +121,7 @@ class Grader:
 
 
 def _named(scorer: Scorer) -> str:
-    """The scorer's class and parameters: one version may be several scorers'."""
+    """The scorer's class and parameters: several scorers may have the same version."""
     kind = type(scorer)
     params: dict[str, JSON] = {}
     if is_dataclass(scorer):

@@ -22,7 +22,7 @@ class PoolChecks:
     served: tuple[str, ...] = ()
 
     def look(self, pool: Pool, *, temperature: float | None) -> None:
-        """Take one question's sampled pool into account."""
+        """Include one question's sampled pool."""
         replies = [rollout.reply for rollout in pool.rollouts]
         self.pools += 1
         if temperature != 0:

@@ -1,4 +1,4 @@
-"""What `run.json` says: what decides a run's numbers, what it met, what each invocation cost."""
+"""The content of `run.json`: what decides a run's numbers, what happened, what it cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Survey:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> Survey:
-        """Reads everything, so that a broken row is met before anything is paid for."""
+        """Read everything, so that a broken row is found before anything is paid for."""
         survey, whole = cls(), sha256()
         for sample in samples:
             question = sample.question
@@ -48,7 +48,7 @@ class PoolDigest:
         self._whole = sha256()
 
     def add(self, rollouts: Iterable[RolloutRow]) -> None:
-        """Take in one question's rollouts."""
+        """Include one question's rollouts."""
         for row in rollouts:
             self._whole.update(f"{row.question}/{row.slot}/{row.digest}\n".encode())
 
@@ -114,7 +114,7 @@ def plan_record(
 def findings(
     record: Mapping[str, JSON], census: Census, *, survey: Survey, pool: PoolDigest
 ) -> dict[str, JSON]:
-    """The record, completed with what the run met."""
+    """The record, completed with what happened in the run."""
     methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
     blank: JSON = {"kind": "frame", "params": {}, "budgets": None, "reason": None}
     frames = [

@@ -1,7 +1,7 @@
-"""A run played again from stored calls alone: to see what it touched, and whether it reproduces.
+"""Runs a recorded run again from stored calls alone: to see what it read, and if it reproduces.
 
-Its record says all that is needed. No model is opened: one that answers nothing new stands in for
-each, under the identity that its calls are keyed by.
+The run's record says everything that is needed. No model is opened: each is replaced by a stand-in
+that answers no new call, under the identity by which its calls are keyed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ _NAMED = {"policy": "model", "anchor": "anchor", "judge": "judge", "embedder": "
 def configuration(
     record: Mapping[str, JSON], *, model: str | None = None, data: Path | None = None
 ) -> RunConfig:
-    """What gives this run again, offline; `model` is an imported pool in the policy's place.
+    """The configuration that gives this run again, offline.
 
-    `data` is where the task's rows are, if that is not its own place.
-
-    Then nobody plays the other parts, and methods that call a model are not available. Methods
-    whose file is not here are left out. Raises UsageError where none is left.
+    With `model`, an imported pool replaces the policy; the other roles are then empty, and methods
+    that call a model are not available. `data` is where the task's rows are, if not in their own
+    place. Methods whose file is missing are left out. Raises UsageError where none is left.
     """
     config = record["config"]
     same = ("task", "limit", "shard", "seed", "label", "pool", "draws")
@@ -102,7 +101,7 @@ async def pools(
 
 
 class _Stored:
-    """Stands in for the models of a run, by the names that the run called them."""
+    """Replaces the models of a run, by the names that the run used."""
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         config = record["config"]
@@ -110,7 +109,7 @@ class _Stored:
         self._pool, self._exchangeable = config["pool"], record["task"]["exchangeable"]
 
     def backend(self, name: str, cache: Cache) -> Backend:
-        """The stand-in for the model called `name`."""
+        """The replacement of the model called `name`."""
         identity = self._identities[name]
         if name.startswith("replay:"):
             return Replay(identity["pool"], self._pool, exchangeable=self._exchangeable)

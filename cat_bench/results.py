@@ -1,7 +1,7 @@
 """A run on disk: `run.json`, and `questions`, `rollouts` and `scores` as Parquet tables.
 
-Everything is written beside its final place and renamed into it at the end, so that a folder is
-either a whole run or no run. Rows go to disk as questions finish: memory does not grow with them.
+Everything is written beside its final place and renamed into it at the end, so a folder is either a
+whole run or no run. Rows go to disk as questions finish: memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FIELDS: Mapping[str, type] = {
     "questions": int,
     "invocations": list,
 }
-"""What a `run.json` cannot be read without."""
+"""Fields without which a `run.json` cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Row:
 class RolloutRow:
     """One slot of one question's pool: its answer, cluster and score, or why there is no text.
 
-    `digest` is the SHA-256 of the text (surrogates escaped): what the pool's digest is made of.
+    `digest` is the SHA-256 of the text (surrogates escaped), from which the pool's digest is made.
     `met` holds a judge's verdicts in the order of the rubric, 1 or 0.
     """
 
@@ -122,7 +122,7 @@ class RolloutRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionRow:
-    """One question: the problem as it can be quoted, and as JSON what the data say of it."""
+    """One question: the problem as it can be quoted, and its meta fields as JSON."""
 
     question: str
     text: str
@@ -166,7 +166,7 @@ class RunWriter:
             shutil.rmtree(self._draft, ignore_errors=True)
 
     def noting(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """The samples as they pass by, their questions written down."""
+        """The samples unchanged, each question recorded as it passes."""
         for sample in samples:
             question = sample.question
             meta = json.dumps(dict(question.meta), ensure_ascii=True, default=str)
@@ -204,7 +204,7 @@ class RunWriter:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """This process's turn at `folder`; ends with the process, whatever it dies of."""
+    """An exclusive lock on `folder`; released when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -248,7 +248,7 @@ class _Table:
 
 
 def _utf8(value: JSON) -> JSON:
-    """Text that UTF-8 can hold: a lone surrogate, which a model may write, is spelt out."""
+    """Text that UTF-8 can encode: a lone surrogate, which a model may write, is escaped."""
     if not isinstance(value, str):
         return value
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -293,15 +293,15 @@ def read_record(folder: Path) -> dict[str, JSON]:
 def read_scores(
     folder: Path, *, columns: Sequence[str] | None = None, question: str | None = None
 ) -> pd.DataFrame:
-    """The run's `Row`s, or one question's, of methods that were available to the end.
+    """The run's `Row`s, or one question's, without methods that turned out not to be available.
 
-    A column younger than the run holds its default.
+    A column that the run does not have yet holds its default.
     """
     return available(folder, _read(folder / "scores.parquet", Row, columns, question))
 
 
 def available(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Of a run's `Row`s, those of methods that were available to the end."""
+    """A run's `Row`s without those of methods that turned out not to be available."""
     partial = [m["name"] for m in read_record(folder)["methods"] if m.get("reason")]
     return rows[~rows["method"].isin(partial)] if partial and "method" in rows else rows
 
@@ -337,7 +337,7 @@ def _read(
 
 
 def completed(rows: pd.DataFrame, kind: type, wanted: Sequence[str]) -> pd.DataFrame:
-    """These columns of a record's rows; those younger than the rows hold their default."""
+    """These columns of a record's rows; columns that they do not have hold their default."""
     defaults = {field.name: field.default for field in fields(kind)}
     younger: dict[str, JSON] = {
         name: [defaults[name]] * len(rows) for name in wanted if name not in rows.columns

@@ -1,4 +1,4 @@
-"""One group's rewards: the group is partitioned, the reward is asked, what fails is a record.
+"""One group's rewards: the group is partitioned, the reward is computed, a failure is a record.
 
 The group is the pool here: its answers are clustered among themselves, by the task's own equality.
 Only `NotAvailable` leaves `rewarded`: this reward cannot work in this run at all.
@@ -27,9 +27,9 @@ class Rewarded:
     question: str
     values: tuple[float | None, ...]
     reference: str | None
-    """The text that the rollouts were held against."""
+    """The text that rollouts were compared with."""
     notes: Mapping[str, JSON]
-    """What `Marks` tells, or `failed`: why no rollout is scored."""
+    """The notes of `Marks`, or `failed`: why no rollout is scored."""
     bill: tuple[Charge, ...]
 
 
@@ -42,9 +42,9 @@ class Group(QuestionContext):
     """The cluster of each of the group's answers."""
 
     async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
-        """The first spelling of a rollout's answer in the group's cluster; without one, its text.
+        """The first spelling of the answer in a rollout's cluster; without an answer, its text.
 
-        A text is marked as one, lest it pass for an answer.
+        Texts are marked as such, so that none can be taken for an answer.
         """
         spelt: dict[int, str] = {}
         for answer in sorted(self.known, reverse=True):
@@ -56,11 +56,11 @@ class Group(QuestionContext):
         ]
 
     async def place(self, text: str) -> int | None:
-        """The cluster among the group's that a text's answer belongs to; None: none of them."""
+        """The cluster of the group that a text's answer belongs to; None: to none of them."""
         return await self.grader.place(self.answer(text), self.known)
 
     async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:
-        """The task's own scores, remembered as any run's."""
+        """The task's own scores, cached as in any run."""
         scores = await self.grader.scores(sample, texts, self)
         return [scores[text] for text in texts]
 
@@ -75,10 +75,10 @@ async def rewarded(
     prompts: Prompts,
     memory: dict[Hashable, asyncio.Future[Any]] | None = None,
 ) -> Rewarded:
-    """The rewards of a group, and what they took; rollouts have a slot of their own each.
+    """The rewards of a group, and the calls they took; each rollout has a slot of its own.
 
-    Several rewards of one question share a `memory`: what one reference or rubric cost is then on
-    every bill, but made once. Raises NotAvailable where the run lacks what the reward needs.
+    Several rewards of one question share a `memory`: the calls of one reference or rubric are then
+    on every bill, but made once. Raises NotAvailable where the run lacks what the reward needs.
     """
     question, slots = sample.question, [r.slot for r in rollouts]
     labels = await grader.labels(rollouts)

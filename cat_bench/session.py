@@ -51,7 +51,7 @@ PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
 class Watch(Protocol):
-    """Something that follows a run as it goes."""
+    """Follows the progress of a run."""
 
     def start(self, task: str, questions: int, meters: Mapping[str, Meter]) -> None:
         """The run is about to begin; the meters count on."""
@@ -64,7 +64,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished run: where it is, what it met, what it called."""
+    """A finished run: its folder, what happened, what it called."""
 
     folder: Path
     census: Census
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run that is ready to begin: everything named exists, every row of data is readable."""
+    """A run that is ready to start: everything named exists, every row of data is readable."""
 
     bench: Bench
     survey: Survey
@@ -85,7 +85,7 @@ class Opened:
     label: str | None = None
 
     def call(self, question: Question) -> Call:
-        """What the question's rollouts are draws of."""
+        """The call whose draws are the question's rollouts."""
         policy = self.bench.roles.policy
         sampling = policy.sampling.over(policy.model.backend.sampling)
         return Call.generated(
@@ -339,6 +339,6 @@ def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
 
 
 def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
-    """One folder per configuration: the same run again lands where it was."""
+    """The folder of a run: the same configuration always has the same one."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", config.model).strip("-.")
     return results_root() / f"{task.name}-{slug}-{digest(record)[:6]}"

@@ -1,7 +1,7 @@
-"""A run's tables some thousand rows at a time, so that memory does not grow with its questions.
+"""Reads a run's tables in parts, so that memory does not grow with its questions.
 
-Invariants: no question is in two parts, and the parts' rows are the table's, in its order. A file
-that is no longer than one part, or where a question's rows do not stand together, is one part.
+Invariants: no question is split between parts, and the parts together are the table, in its order.
+A file that is no longer than one part, or where a question's rows are not adjacent, is one part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 PART = 50_000
-"""Rows of one part, about."""
+"""Rows of one part, approximately."""
 
 
 def score_parts(folder: Path, *, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -40,14 +40,14 @@ def by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFra
 
 
 class RowsByQuestion:
-    """Questions' rows that are asked for in about the order in which the table has them."""
+    """The rows of single questions, asked for in roughly the order of the table."""
 
     def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
         self._groups = by_question(parts)
         self._held: dict[str, pd.DataFrame] = {}
 
     def of(self, question: str) -> pd.DataFrame | None:
-        """The question's rows, once; None where there are none."""
+        """The question's rows, given once; None where there are none."""
         while question not in self._held:
             found = next(self._groups, None)
             if found is None:
@@ -81,7 +81,7 @@ def _parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFr
 
 
 def _grouped(file: pq.ParquetFile) -> bool:
-    """Whether each question's rows stand together, where that matters."""
+    """Whether each question's rows are adjacent, where that matters."""
     import pyarrow.compute as pc
 
     if file.metadata.num_rows <= PART:

@@ -1,4 +1,4 @@
-"""How far orders are, and what they gave: into the cache's slots, each as if sampled live."""
+"""The state of orders, and their results: stored in the cache's slots as if sampled live."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 OVER = ("completed", "expired", "cancelled", "failed")
 LOST = "lost"
 TOGETHER = 256
-"""Lines whose completions are stored at once."""
+"""Lines whose completions are stored together."""
 LOST_S = 3600.0
-"""How long a batch of a tag may still appear after its order was noted."""
+"""Seconds during which a batch may still appear after its order was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far an order is, as the server says; `lost`: it never got there."""
+    """An order's state on the server; `lost`: it never arrived there."""
 
     order: Order
     status: str
@@ -47,7 +47,7 @@ class State:
 
 @dataclass(slots=True)
 class Collected:
-    """What an order gave: completions stored, their cost, and why others are missing, by kind."""
+    """An order's results: completions stored, their tokens, and why others are missing, by kind."""
 
     order: Order
     status: str
@@ -145,7 +145,7 @@ def _calls(ready: Opened) -> list[Call]:
 
 
 async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[JSON]]:
-    """The file's lines, so many at a time: it may be larger than memory."""
+    """The file's lines in chunks: it may be larger than memory."""
     lines: list[JSON] = []
     async with client.files.with_streaming_response.content(file) as response:
         async for line in response.iter_lines():
@@ -160,7 +160,7 @@ async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[JSON]]:
 async def _line(
     ready: Opened, line: JSON, calls: Mapping[str, Call], found: Collected, seed: int
 ) -> None:
-    """Store one line's completions; a passing failure leaves its slots to be filled again."""
+    """Store one line's completions; the slots of a transient failure stay free."""
     name, slots = named(line["custom_id"])
     call = calls.get(name)
     if call is None:
@@ -177,7 +177,7 @@ async def _line(
 
 
 def _results(line: JSON, slots: list[int], seed: int) -> dict[int, Result]:
-    """What a line says of its slots; of fewer completions than slots, the last have none."""
+    """A line's result for each of its slots; with fewer completions, the last slots have none."""
     response = line.get("response") or {}
     if fault := line.get("error"):
         failure = Failure(fault.get("code") or "server", str(fault.get("message")))

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 TAG = "cat_bench"
-"""The name of the metadata that holds an order's tag."""
+"""The metadata field that holds an order's tag."""
 
 
 def openai_only(backend: Backend) -> OpenAI:
-    """The backend, if it has batches; raises UsageError."""
+    """The backend, if it has a batch API; raises UsageError otherwise."""
     if not isinstance(backend, OpenAI):
         raise UsageError("batches are OpenAI's: give --model openai:NAME.")
     return backend
@@ -45,7 +45,7 @@ def line_name(key: str, slots: list[int]) -> str:
 
 
 def prefix(key: str) -> str:
-    """What names a call in a line."""
+    """The part of a call's key that names it in a line."""
     return key[:24]
 
 

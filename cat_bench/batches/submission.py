@@ -47,10 +47,10 @@ async def submit(
     requests: int = REQUESTS,
     size: int = BYTES,
 ) -> list[Order]:
-    """Send what nobody makes yet; an order for each file of so many `requests` and bytes.
+    """Order what is missing and not on order; one order per file of so many `requests` and bytes.
 
-    One request is made live before, at the full price: what the server refuses shows at once, not
-    tomorrow. Raises UsageError where the model has no batches, ModelError where it cannot be
+    One request is sent live first, at the full price, so that a refusal shows at once and not
+    tomorrow. Raises UsageError where the model has no batch API, ModelError where it cannot be
     reached or refuses.
     """
     if "api_key" in config.model:

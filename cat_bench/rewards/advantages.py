@@ -1,8 +1,8 @@
-"""From a group's rewards to what a policy-gradient step weighs each rollout by.
+"""From a group's rewards to the weight of each rollout in a policy-gradient step.
 
 GRPO (Shao et al. 2024, arXiv 2402.03300, section 4.1): (R - mean) / sd within the group; Dr. GRPO
-(Liu et al. 2025, arXiv 2503.20783): R - mean. The sd is that of the group itself (over n, not
-n - 1), so that a share f of ones has the advantage sqrt((1 - f) / f).
+(Liu et al. 2025, arXiv 2503.20783): R - mean. The sd is that of the group itself (over n, not n -
+1), so that a share f of ones has the advantage sqrt((1 - f) / f).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 Norm: TypeAlias = Literal["grpo", "dr_grpo"]
 SAME = 1e-9
-"""Rewards that differ by less are equal: what is left of rounding."""
+"""Rewards that differ by less are equal: rounding."""
 
 
 def advantages(values: Sequence[float | None], *, norm: Norm = "grpo") -> list[float | None]:

@@ -15,10 +15,10 @@ from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Hold each answer against that of the `estimator`'s reference.
+    """Compare each answer with that of the `estimator`'s reference.
 
-    A reference without an answer rewards nobody, as an abstention; a synthesised one takes its
-    place in the group's own partition, or matches nobody.
+    A reference without an answer rewards no rollout, like an abstention; a synthesised one is
+    placed in the group's own partition, or matches no rollout.
     """
 
     estimator: str = "cat"

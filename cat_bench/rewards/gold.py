@@ -11,7 +11,7 @@ from cat_bench.types import GroupContext, Marks, Rollout, Sample
 
 @dataclass(frozen=True)
 class Gold:
-    """The score as it is; a rollout that cannot be scored has none."""
+    """The score unchanged; a rollout that cannot be scored has none."""
 
     supervised: ClassVar[Literal[True]] = True
 

@@ -1,4 +1,4 @@
-"""Judge match: the judge says of each rollout whether it comes to the same as the reference.
+"""Judge match: the judge says of each rollout whether it is equivalent to the reference.
 
 A baseline of Compute as Teacher (arXiv 2509.14234, section 4): one verdict instead of a rubric.
 """

@@ -1,4 +1,4 @@
-"""A penalty for long responses: Compute as Teacher takes 1 off above 750 tokens on HealthBench.
+"""A penalty for long responses: Compute as Teacher subtracts 1 above 750 tokens on HealthBench.
 
 arXiv 2509.14234, section 4 (training details).
 """

@@ -1,8 +1,9 @@
-"""A reference: the one text that an estimator makes of a group, for rewards to hold rollouts to.
+"""A reference: the one text that an estimator makes of a group, for rewards to compare with.
 
 An estimate may tie several rollouts; a reward needs one text. It is drawn with the estimate's own
-weights by a hash of the question's id and of what each tied rollout says, so that neither the order
-of the group nor anything computed before has a part. `single` is one rollout so drawn.
+weights by a hash of the question's id and of the tied rollouts' answers or texts, so that it
+depends neither on the order of the group nor on anything computed before. `single` is one rollout
+so drawn.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ estimator_named = lru_cache(method)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The text, and what there is to tell of it; None: the estimator abstained, for a reason."""
+    """The text, with notes about it; None where the estimator abstained."""
 
     text: str | None
     notes: Mapping[str, JSON] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
-        """Whether it says nothing that a rollout could be held against."""
+        """Whether it holds nothing that a rollout could be compared with."""
         return not self.text or not self.text.strip()
 
     def rewards_nobody(self, size: int) -> Marks:
-        """What an empty reference leaves of a group of that size."""
+        """The marks that an empty reference gives a group of that size: 0 for each rollout."""
         told = {"abstained": "the reference says nothing", **self.notes}
         return Marks([0.0] * size, self.text, told)
 
@@ -89,10 +90,10 @@ def _summed(weighted: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def drawn(seed: str, weights: Mapping[str, float]) -> str:
-    """One key, each with a chance in proportion to its weight, by the hash of seed and key alone.
+    """One key, drawn with chances in proportion to the weights, by the hash of seed and key alone.
 
-    A race of exponential clocks (Efraimidis and Spirakis 2006): equal weights are plain equal
-    chances, and a key's clock is the same whoever else runs.
+    A race of exponential clocks (Efraimidis and Spirakis 2006): equal weights have equal chances,
+    and a key's clock does not depend on the other keys.
     """
 
     def clock(key: str) -> tuple[float, str]:

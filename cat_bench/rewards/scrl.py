@@ -1,8 +1,7 @@
-"""Selective rewards from the vote: a clear majority is rewarded, rare and unsure answers punished.
+"""Selective rewards from the vote: clear majorities are rewarded, rare uncertain answers punished.
 
-SCRL (arXiv 2603.19880). With 0/1 rewards of which a share f is 1, a positive advantage is
-sqrt((1 - f) / f), so that the weakest majorities push hardest; here they push by their share, or
-not at all.
+SCRL (arXiv 2603.19880). With 0/1 rewards of which a share f is 1, a positive advantage is sqrt((1 -
+f) / f), so that the weakest majorities push hardest; here they push by their share, or not at all.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Scrl:
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
-        """One reward per rollout; the reference is a rollout that has the label."""
+        """One reward per rollout; the reference is a rollout with the label."""
         labels = await ctx.clusters(rollouts)
         means = [_mean_entropy(r) for r in rollouts] if self.entropy else None
         label = self.label(labels)
@@ -75,7 +74,7 @@ class Scrl:
     def values(
         self, labels: Sequence[int | None], entropies: Sequence[float] | None
     ) -> list[float]:
-        """The rewards of rollouts with these clusters and mean entropies, None: leave them out."""
+        """The rewards for these clusters and mean entropies; None: without the entropy terms."""
         votes = Counter(labels)
         known = entropies or [0.0] * len(labels)
         mean = {
@@ -96,7 +95,7 @@ class Scrl:
 
 
 def _mean_entropy(rollout: Rollout) -> float:
-    """Nats per token; a rollout of no token has none to speak of, 0."""
+    """Nats per token; 0 for a rollout without tokens."""
     try:
         entropies = per_token(rollout, "entropies")
     except NotAvailable as error:
