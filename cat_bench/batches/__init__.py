@@ -6,7 +6,7 @@ its tag. While an order is open, no other order and no run pays for its slots to
 not hold the key.
 """
 
-from cat_bench.batches.collection import Collected, State, cancel, collect, states
+from cat_bench.batches.collection import Collected, State, cancel, collect, forget, states
 from cat_bench.batches.submission import submit
 
-__all__ = ["Collected", "State", "cancel", "collect", "states", "submit"]
+__all__ = ["Collected", "State", "cancel", "collect", "forget", "states", "submit"]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from cat_bench.backends import wire
 from cat_bench.backends.opening import open_backend
 from cat_bench.batches.service import TAG, named, openai_only, prefix, service
-from cat_bench.cache import Cache, Call
+from cat_bench.cache import Cache
 from cat_bench.cache.orders import Order, ended, open_orders, sent
 from cat_bench.config import RunConfig
 from cat_bench.errors import UnknownName
 from cat_bench.model import Result, seed_of
 from cat_bench.roles import Environment
 from cat_bench.session import Opened, opened
-from cat_bench.types import JSON, Failure, Reply, Usage
+from cat_bench.types import JSON, Failure, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OVER = ("completed", "expired", "cancelled", "failed")
 LOST = "lost"
+CHANGED = "the task or its sampling has changed since"
 TOGETHER = 256
 """Lines whose completions are stored together."""
 LOST_S = 3600.0
@@ -80,12 +81,19 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
             yield state
             continue
         found = Collected(order, state.status, problem=state.problem)
-        if state.status != LOST:
+        if state.status == LOST:
+            found.missing["never answered"] = order.size
+        else:
             await _stored(cache, order, found)
-        found.missing["never answered"] += order.size - found.stored - found.missing.total()
-        found.missing = +found.missing
         await ended(cache, order, state.status)
         yield found
+
+
+async def forget(cache: Cache, name: str) -> Order:
+    """Give an order up without asking its server. Raises UnknownName."""
+    (order,) = _named(cache, name)
+    await ended(cache, order, "forgotten")
+    return order
 
 
 def _named(cache: Cache, name: str | None) -> list[Order]:
@@ -126,57 +134,78 @@ async def _found(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | Non
 
 async def _stored(cache: Cache, order: Order, found: Collected) -> None:
     """Put what the batch's files hold into the cache."""
+    from openai import NotFoundError
+
     config = RunConfig.model_validate(order.config)
     environment = Environment(cache=cache.url.render_as_string(hide_password=False))
     async with opened(config, planning=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
-        calls = {prefix(call.key): call for call in _calls(ready)}
+        sheet = _Sheet(ready, order, found, config.seed)
         async with service(backend) as client:
             batch = await _found(client, ready.cache, order)
-            for file in (batch.output_file_id, batch.error_file_id) if batch else ():
-                if file:
-                    async for lines in _lines(client, file):
-                        store = (_line(ready, each, calls, found, config.seed) for each in lines)
-                        await asyncio.gather(*store)
+            try:
+                for file in (batch.output_file_id, batch.error_file_id) if batch else ():
+                    if file:
+                        async for lines in _lines(client, file):
+                            await asyncio.gather(*map(sheet.take, lines))
+            except NotFoundError:
+                found.problem = "the server has its files no more"
+        if sheet.unread:
+            found.problem = f"{sheet.unread} of its lines cannot be read"
+    found.missing.update(sheet.missing.values())
 
 
-def _calls(ready: Opened) -> list[Call]:
-    return [ready.call(sample.question) for sample in ready.samples()]
-
-
-async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[JSON]]:
+async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[str]]:
     """The file's lines in chunks: it may be larger than memory."""
-    lines: list[JSON] = []
+    lines: list[str] = []
     async with client.files.with_streaming_response.content(file) as response:
         async for line in response.iter_lines():
             if line:
-                lines.append(json.loads(line))
+                lines.append(line)
             if len(lines) == TOGETHER:
                 yield lines
                 lines = []
     yield lines
 
 
-async def _line(
-    ready: Opened, line: JSON, calls: Mapping[str, Call], found: Collected, seed: int
-) -> None:
-    """Store one line's completions; the slots of a transient failure stay free."""
-    name, slots = named(line["custom_id"])
-    call = calls.get(name)
-    if call is None:
-        found.missing["the task or its sampling has changed since"] += len(slots)
-        return
-    results = _results(line, slots, seed_of(call.key, slots[0], seed))
-    await ready.cache.store(call, results)
-    for result in results.values():
-        if isinstance(result, Reply):
-            found.stored += 1
-            found.usage += result.usage
-        else:
-            found.missing[result.kind] += 1
+class _Sheet:
+    """What is still `missing` of an order and why, as its lines come in, in whatever order."""
+
+    def __init__(self, ready: Opened, order: Order, found: Collected, seed: int) -> None:
+        self._cache, self._found, self._seed = ready.cache, found, seed
+        asked = (ready.call(sample.question) for sample in ready.samples())
+        self._calls = {prefix(call.key): call for call in asked if call.key in order.slots}
+        self._slots = {prefix(key): slots for key, slots in order.slots.items()}
+        self.unread = 0
+        self.missing = {
+            (name, slot): "never answered" if name in self._calls else CHANGED
+            for name, slots in self._slots.items()
+            for slot in slots
+        }
+
+    async def take(self, text: str) -> None:
+        """Store a line's completions; a passing failure leaves its slots to be filled again."""
+        try:
+            line = json.loads(text)
+            name, slots = named(line["custom_id"], self._slots)
+            if (call := self._calls.get(name)) is None:
+                return
+            results = _results(line, slots, seed_of(call.key, slots[0], self._seed))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            self.unread += 1
+            return
+        results = {slot: r for slot, r in results.items() if (name, slot) in self.missing}
+        await self._cache.store(call, results)
+        for slot, result in results.items():
+            if isinstance(result, Failure):
+                if (name, slot) in self.missing:
+                    self.missing[name, slot] = result.kind
+            elif self.missing.pop((name, slot), None):
+                self._found.stored += 1
+                self._found.usage += result.usage
 
 
-def _results(line: JSON, slots: list[int], seed: int) -> dict[int, Result]:
+def _results(line: JSON, slots: Sequence[int], seed: int) -> dict[int, Result]:
     """A line's result for each of its slots; with fewer completions, the last slots have none."""
     response = line.get("response") or {}
     if fault := line.get("error"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 TAG = "cat_bench"
 """The metadata field that holds an order's tag."""
+LONGEST = 64
+"""Characters of a `custom_id`."""
 
 
 def openai_only(backend: Backend) -> OpenAI:
@@ -39,9 +41,10 @@ async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
         raise ModelError(f"{endpoint.url}: {said}") from None
 
 
-def line_name(key: str, slots: list[int]) -> str:
-    """The `custom_id` of a request, of at most 64 characters: which call, and which slots of it."""
-    return f"{prefix(key)}/{'.'.join(map(str, slots))}"
+def line_name(key: str, slots: Sequence[int]) -> str:
+    """The `custom_id` of a request: which call, and which of the slots that are on order of it."""
+    whole = f"{prefix(key)}/{'.'.join(map(str, slots))}"
+    return whole if len(whole) <= LONGEST else f"{prefix(key)}/{slots[0]}+{len(slots)}"
 
 
 def prefix(key: str) -> str:
@@ -49,7 +52,14 @@ def prefix(key: str) -> str:
     return key[:24]
 
 
-def named(line: str) -> tuple[str, list[int]]:
-    """The call's prefix and the slots of a `custom_id`."""
+def named(line: str, ordered: Mapping[str, Sequence[int]]) -> tuple[str, Sequence[int]]:
+    """The call's prefix and the slots of a `custom_id`; `ordered` are all slots by prefix.
+
+    Raises ValueError or KeyError where it names nothing of them.
+    """
     call, _, slots = line.partition("/")
+    first, several, count = slots.partition("+")
+    if several:
+        start = ordered[call].index(int(first))
+        return call, ordered[call][start : start + int(count)]
     return call, [int(slot) for slot in slots.split(".")]

@@ -69,11 +69,15 @@ def collect(order: str | None, *, wait: bool) -> None:
 
 @commands.command()
 @click.argument("order")
-def cancel(order: str) -> None:
-    """Ask the server to stop; `collect` then stores what it did until then."""
+@click.option("--forget", is_flag=True, help="Do not ask: the server is gone, and what it did.")
+def cancel(order: str, *, forget: bool) -> None:
+    """Ask the server to stop, and store what it did until then."""
     from cat_bench import batches
 
     with _cache() as cache:
+        if forget:
+            click.echo(f"{asyncio.run(batches.forget(cache, order)).tag}: forgotten")
+            return
         state = asyncio.run(batches.cancel(cache, order))
         click.echo(f"{state.order.tag}: {state.status}")
         asyncio.run(_collect(cache, order))

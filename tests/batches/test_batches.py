@@ -18,6 +18,7 @@ from cat_bench.config import RunConfig
 from cat_bench.results import read_rollouts
 from cat_bench.session import opened
 from cat_bench.testing import Faults
+from cat_bench.types import JSON
 from tests.conftest import Workshop
 from tests.faults.conftest import Serving, Stand, left_behind
 
@@ -51,6 +52,14 @@ def collected(stand: Stand) -> str:
     while "in_progress" in (said := batch(stand, "collect")):
         time.sleep(0.02)
     return said
+
+
+def completed(stand: Stand) -> dict[str, JSON]:
+    """The only batch, as the server has it once it is done."""
+    (made,) = stand.server.batches.batches.values()
+    while made["status"] != "completed":
+        time.sleep(0.02)
+    return made
 
 
 def run(stand: Stand, name: str) -> tuple[int, pd.DataFrame]:
@@ -116,6 +125,55 @@ def test_lines_that_fail_are_counted_and_made_up_for(stand: Stand) -> None:
     assert "2 missing: refused" in said
     assert " 6 rollouts" in batch(stand, "submit")
     assert "6 rollouts stored" in collected(stand)
+
+
+def test_a_file_that_is_not_what_was_ordered(stand: Stand) -> None:
+    """A line is missing, two are there twice, others cannot be read or are about something else."""
+    stand.server.faults = Faults(schedule=[None, "server_error"])
+    batch(stand, "submit")
+    made = completed(stand)
+    files = stand.server.batches.files
+    (failed,) = files[made["error_file_id"]].splitlines()
+    _, one, two, three, *rest = files[made["output_file_id"]].splitlines()
+    call, _, slots = json.loads(two)["custom_id"].partition("/")
+    odd = [
+        {"custom_id": f"{'0' * 24}/{slots}"},
+        {"custom_id": f"{call}/1000"},
+        {"custom_id": f"{call}/"},
+        {"custom_id": None},
+        {"id": 1},
+        {**json.loads(three), "response": []},
+        {**json.loads(three), "response": {"status_code": 200, "body": None}},
+        {**json.loads(three), "response": None, "error": "overloaded"},
+    ]
+    made_up = [json.dumps(line).encode() for line in odd]
+    ours = [failed, one, one, *made_up, b"{", b"[]", two, three, two, *rest]
+    files[made["output_file_id"]] = b"\n".join(ours)
+    said = collected(stand)
+    assert "42 rollouts stored" in said
+    assert "; 2 missing: server" in said
+    assert "; 2 missing: never answered" in said
+    assert "; 6 of its lines cannot be read" in said
+    assert stand.stored == 2 + 42
+    assert " 2 rollouts" in batch(stand, "submit")
+
+
+def test_an_order_whose_file_is_gone(stand: Stand) -> None:
+    batch(stand, "submit")
+    made = completed(stand)
+    del stand.server.batches.files[made["output_file_id"]]
+    said = collected(stand)
+    assert "completed; the server has its files no more; 0 rollouts stored" in said
+    assert "46 missing: never answered" in said
+
+
+def test_an_order_whose_server_is_gone_can_be_forgotten(stand: Stand) -> None:
+    tag = batch(stand, "submit")[:12]
+    stand.server.batches.batches.clear()
+    status, _, err = stand.workshop.run("batch", "cancel", tag)
+    assert (status, "404" in err) == (1, True)
+    assert batch(stand, "cancel", tag, "--forget") == f"{tag}: forgotten\n"
+    assert run(stand, "after")[0] == 46
 
 
 def test_a_batch_that_fails_as_a_whole(stand: Stand) -> None:
@@ -204,6 +262,17 @@ async def test_files_keep_to_the_limits(stand: Stand) -> None:
     by_size = await batches.submit(config, size=size)
     assert {order.requests for order in by_size[:-1]} <= {2, 3}
     assert all(len(data) <= size for data in list(stand.server.batches.files.values())[3:])
+
+
+def test_many_slots_of_one_request_have_a_short_name(stand: Stand) -> None:
+    run = ("batch", "submit", *stand.arguments("--method", "single", choices=64)[1:])
+    status, out, err = stand.workshop.run(*run, "--pool", "100")
+    assert (status, " 536 rollouts" in out) == (0, True), err
+    (file,) = list(stand.server.batches.files.values())[:1]
+    names = [json.loads(line)["custom_id"] for line in file.splitlines()]
+    assert len(set(names)) == 11
+    assert max(map(len, names)) <= 64
+    assert "536 rollouts stored" in collected(stand)
 
 
 async def test_what_a_live_run_makes_is_not_ordered(stand: Stand) -> None:
