@@ -45,6 +45,7 @@ class TaskFile(BaseModel):
         default_factory=dict
     )
     methods: list[str] = Field(default_factory=list)
+    caveats: list[str] = Field(default_factory=list)
 
 
 class MethodFile(BaseModel):
@@ -73,6 +74,8 @@ class Task:
     data: Mapping[str, JSON] = field(default_factory=dict)
     """Where the rows come from: source, revision, digest."""
     exchangeable: bool = True
+    caveats: tuple[str, ...] = ()
+    """What a reader of its tables must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def root() -> Path:
 
 def task_names() -> list[str]:
     """The catalogue's tasks."""
-    return sorted(path.parent.name for path in (root() / "tasks").glob("*/task.yaml"))
+    return sorted(_task_files())
 
 
 def method_names() -> list[str]:
@@ -146,7 +149,14 @@ def task(
         },
         methods=tuple(beside(path.parent, name) for name in content.methods),
         data=content.data.model_dump(exclude_none=True),
+        caveats=tuple(content.caveats),
     )
+
+
+def _task_files() -> dict[str, Path]:
+    """The catalogue's tasks: `NAME/task.yaml`, or `NAME.yaml` with the rows of another's folder."""
+    paths = (root() / "tasks").glob("*/*.yaml")
+    return {path.parent.name if path.stem == "task" else path.stem: path for path in paths}
 
 
 def _task_file(spec: str) -> Path:
@@ -154,9 +164,9 @@ def _task_file(spec: str) -> Path:
     path = Path(spec)
     if path.suffix in {".yaml", ".yml"}:
         return path
-    for found in (root() / "tasks" / spec / "task.yaml", path / "task.yaml"):
-        if found.is_file():
-            return found
+    found = _task_files().get(spec, path / "task.yaml")
+    if found.is_file():
+        return found
     if path.is_dir():
         raise ConfigError(path, "", "is a folder without a task.yaml: it is no task.")
     raise UnknownName("task", spec, [*task_names(), *known("task")])

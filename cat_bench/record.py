@@ -94,6 +94,7 @@ def plan_record(
             "scorer": task.scorer.version,
             "graded": bool(getattr(task.scorer, "graded", False)),
             "judging": asks and {**asks, "digest": digest(asks)},
+            **({"caveats": list(task.caveats)} if task.caveats else {}),
         },
         "methods": [
             {

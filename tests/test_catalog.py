@@ -54,8 +54,13 @@ def test_every_task_loads(name: str) -> None:
     task = catalog.task(name)
     assert task.name == name
     assert task.summary
-    assert (catalog.root() / "tasks" / name / "README.md").is_file()
+    assert name in (task.prompts.folder / "README.md").read_text()
     assert [catalog.method(each).name for each in task.methods] == list(task.methods)
+
+
+def test_a_tasks_caveats_go_into_its_record(tmp_path: Path) -> None:
+    assert catalog.task(str(write(tmp_path, caveats=["a toy"]))).caveats == ("a toy",)
+    assert "compare whole answers" in " ".join(catalog.task("counsel").caveats)
 
 
 def test_math500_is_the_pinned_file() -> None:

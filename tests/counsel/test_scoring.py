@@ -9,8 +9,8 @@ from cat_bench.backends.scripted import Outcome, Scripted
 from cat_bench.cache import Cache
 from cat_bench.catalog import root, task
 from cat_bench.context import QuestionContext
-from cat_bench.counsel.answers import RASH, Answer, answer, attempt, verdict
-from cat_bench.counsel.journeys import journeys
+from cat_bench.counsel.answers import COMBINED, RASH, Answer, answer, attempt, verdict
+from cat_bench.counsel.journeys import criterion, journeys
 from cat_bench.counsel.scoring import Advice
 from cat_bench.prompts import Prompts
 from cat_bench.scorers.rubric import Rubric
@@ -66,9 +66,28 @@ def test_a_target_that_it_cannot_read_is_refused(rubric: JSON, problem: str) -> 
 
 def test_the_task_has_no_final_answers_and_two_ways_of_scoring() -> None:
     exact = task("counsel")
-    judged = task(str(root() / "tasks" / "counsel" / "counsel-judged.yaml"))
+    judged = task("counsel-judged")
     assert isinstance(exact.scorer, Advice)
     assert isinstance(judged.scorer, Rubric)
     assert not isinstance(exact.scorer, AnswerScorer)
     assert "majority" not in exact.methods
     assert [s.target for s in exact.samples()] == [s.target for s in judged.samples()]
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_judge_of_a_match_checks_one_piece_of_the_reference(end: str) -> None:
+    places = set()
+    for journey in journeys(40, seed=2):
+        reference = answer(COMBINED, [(p.topic, p.right) for p in journey.points])
+        shown = PROMPTS.render("match", response="R", reference=reference + end, conversation="")
+        claim = shown.splitlines()[-1]
+        assert Answer.parse(reference).meets(claim)
+        assert shown == PROMPTS.render("rubric", response="R", criterion=claim)
+        places.add([criterion(p.topic, p.right) for p in journey.points].index(claim))
+    assert places >= {0, 1, 2, 3, 4, 5}, "any place, or nothing is learned of the others"
+
+
+@pytest.mark.parametrize("reference", ["x", "All told:", "a\n\n: "])
+def test_a_reference_in_no_form_is_shown_as_it_is(reference: str) -> None:
+    shown = PROMPTS.render("match", response="R", reference=reference, conversation="")
+    assert shown.startswith("R\nDoes it meet this criterion?\n")
