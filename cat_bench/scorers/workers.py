@@ -1,9 +1,10 @@
 """Grading processes that the kernel kills when a request takes too long.
 
-Each worker runs `cat_bench.scorers.grading` as a program and answers JSON lines. It sets an alarm
-before each request and leaves the alarm's signal at its default action, so a timeout ends the
-process whatever it is computing, even if this process is gone by then. A request therefore costs at
-most its own timeout and its own worker; the next request starts a new one.
+Each worker runs `cat_bench.scorers.grading` as a program and answers JSON lines. It sets a timer of
+its own CPU time before each request, so that how busy the machine is decides nothing, and leaves
+the timer's signal at its default action, so a timeout ends the process whatever it is computing,
+even if this process is gone by then. A request therefore costs at most its own timeout and its own
+worker; the next request starts a new one.
 
 Workers start on first use, share nothing with this process (no fork, no re-import of its main
 module, no terminal signals) and end with it.
@@ -53,7 +54,7 @@ class Workers:
         atexit.register(self.close)
 
     async def ask(self, function: str, *answers: str, timeout: float) -> JSON | Undecided:
-        """What a function of `grading.SERVED` says of these answers within `timeout` seconds.
+        """What a function of `grading.SERVED` says of these answers within `timeout` CPU seconds.
 
         Raises CatBenchError if workers cannot be started at all.
         """
@@ -75,7 +76,7 @@ class Workers:
                 self._idle.put(worker)
                 return reply["result"] if "result" in reply else Undecided(reply["error"])
             status = worker.end()
-            if status == -signal.SIGALRM:
+            if status == -signal.SIGPROF:
                 return Undecided(f"grading took more than {timeout:g} s")
         return Undecided(f"the grading worker died (exit status {status})")
 

@@ -104,7 +104,7 @@ def script(*, timeout: float) -> subprocess.Popen[str]:
 
 
 def wait_until_gone(pid: int) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
