@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from cat_bench.errors import ConfigError, UsageError
 from cat_bench.types import JSON, Failure, Reply, Usage
@@ -107,12 +110,15 @@ def _each_once(bill: Sequence[Charge]) -> list[Charge]:
     return list(kept.values())
 
 
+Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a model's tokens cost, in one currency per million."""
 
-    input: float
-    output: float
+    input: Amount
+    output: Amount
 
     def of(self, usage: Usage) -> float:
         """What this usage costs."""
@@ -133,14 +139,19 @@ def read_prices(path: Path) -> dict[str, Price]:
 
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price:
-    """The price of a model, by its whole name or the part after the backend's.
+    """The price of a model, by its whole name, without its options, or without its backend.
 
     Raises UsageError where there is none.
     """
-    for name in (model, model.partition(":")[2]):
+    bare = model.partition("{")[0]
+    short = bare.partition(":")[2] or bare
+    for name in (model, bare, short):
         if name in prices:
             return prices[name]
-    raise UsageError(f"the price file names no price of {model!r}; it has {', '.join(prices)}.")
+    raise UsageError(
+        f"the price file names no price of {model!r}; it has {', '.join(prices)}: add a line "
+        f"`{short}: {{input: ..., output: ...}}`."
+    )
 
 
 def flops(usage: Usage, parameters: float) -> float:
@@ -172,8 +183,8 @@ class Budget:
         self.spent_money = 0.0
 
     def check(self, model: str) -> None:
-        """Raises UsageError where money is counted and this model has no price."""
-        if self._money is not None:
+        """Raises UsageError where there are prices, and none of this model."""
+        if self._prices:
             price_of(model, self._prices)
 
     def spend(self, model: str, usage: Usage) -> None:

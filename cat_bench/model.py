@@ -46,7 +46,7 @@ POLL_S, POLL_MOST_S = 0.2, 2.0
 """Seconds between looks at slots that another process fills, at first and at most."""
 ENOUGH = 8
 """Failed calls after which a model that never answered is given up, if `OUT_OF_REACH`."""
-OUT_OF_REACH = frozenset({"auth", "connection", "bad_request"})
+OUT_OF_REACH = frozenset({"auth", "connection", "bad_request", "malformed"})
 UNBOUNDED_TOKENS = 1024
 """The assumed length of a reply without `max_tokens` when a run is planned."""
 

@@ -101,11 +101,23 @@ def test_prices_are_per_million(tmp_path: Path) -> None:
     assert mini == Price(0.4, 1.6)
     assert mini.of(Usage(1_000_000, 500_000)) == pytest.approx(0.4 + 0.8)
     assert price_of("openai:own", prices) == Price(1, 2)
+    assert price_of("openai:own{choices=1}", prices) == Price(1, 2)
+    assert price_of("openai:gpt-4.1-mini{base_url=http://h/v1}", prices) == mini
     with pytest.raises(UsageError, match=r"no price of 'openai:gone'; it has gpt-4.1-mini, openai"):
         price_of("openai:gone", prices)
 
 
-@pytest.mark.parametrize("content", ["m: {input: cheap, output: 1}", "m: {input: 1}", "m: 3"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("m: {input: cheap, output: 1}", "m: {input: 1}", "m: 3", "m: {inptu: 1, output: 1}"),
+        *(
+            "m: {input: -1, output: 1}",
+            "m: {input: .nan, output: 1}",
+            "m: {input: 1, output: .inf}",
+        ),
+    ],
+)
 def test_a_price_file_is_read_strictly(content: str, tmp_path: Path) -> None:
     file = tmp_path / "prices.yaml"
     file.write_text(content)
@@ -147,6 +159,11 @@ def test_a_budget_of_money_needs_the_price_of_every_model() -> None:
     with pytest.raises(UsageError, match="no price of 'openai:b'"):
         budget.check("openai:b")
     Budget(print).check("openai:b")
+
+
+def test_a_price_that_is_missing_is_said_though_no_money_is_counted() -> None:
+    with pytest.raises(UsageError, match=r"add a line `b: {input: \.\.\., output"):
+        Budget(print, prices={"a": Price(1, 1)}).check("openai:b{choices=1}")
 
 
 def test_what_is_paid_for_once_stands_once_and_as_made() -> None:

@@ -22,7 +22,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from cat_bench.backends import wire
+from cat_bench.backends import advice, wire
 from cat_bench.backends.posting import Post
 from cat_bench.errors import ConfigError, ModelError
 from cat_bench.types import JSON, Failure
@@ -33,21 +33,32 @@ if TYPE_CHECKING:
 OFFICIAL = "https://api.openai.com/v1"
 KEY_VARIABLE, KEY_FILE_VARIABLE = "OPENAI_API_KEY", "CAT_BENCH_OPENAI_KEY_FILE"
 ACCOUNT_HEADERS = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+POSTED = ("/chat/completions", "/completions", "/embeddings")
 MASKED_KEY = re.compile(r"\b(sk|key)-[\w*-]{4,}")
 
 
 class Endpoint:
     """Where requests go; `timeout` is in seconds per request. Opened by the first `post`.
 
-    The URL is `base_url`, else OPENAI_BASE_URL, else OpenAI's own. The key is `api_key`, else
-    OPENAI_API_KEY, else the content of the file that CAT_BENCH_OPENAI_KEY_FILE names. Raises
-    ModelError where OpenAI's own endpoint is meant and there is no key, ConfigError for a malformed
+    The URL is `base_url`, else OPENAI_BASE_URL, else OpenAI's own. The key is `api_key`, else the
+    value of the environment variable `key_variable` (OPENAI_API_KEY by default), else the content of
+    the file that CAT_BENCH_OPENAI_KEY_FILE names. Raises ModelError where `key_variable` is not set,
+    or where OpenAI's own endpoint is meant and there is no key; ConfigError for a malformed
     `base_url`.
     """
 
-    def __init__(self, base_url: str | None, *, api_key: str | None, timeout: float) -> None:
+    def __init__(
+        self,
+        base_url: str | None,
+        *,
+        api_key: str | None = None,
+        key_variable: str | None = None,
+        timeout: float,
+    ) -> None:
         self.url = _checked(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL)
-        self._key = _key(api_key, self.url)
+        self._key = _key(api_key, key_variable, self.url)
+        self._key_variable = key_variable or f"{KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to its file"
+        self._proxy = _proxy(self.url)
         self._timeout = timeout
         self._lock = asyncio.Lock()
         self._served: dict[str, str] = {}
@@ -60,15 +71,16 @@ class Endpoint:
             answered = await self._post().send(f"{self.url}{path}", sent)
         except TimeoutError:
             return Failure("timeout", f"no answer from {self.url} within {self._timeout:g} s")
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as problem:
-            advice = f"{self.url} cannot be reached; is it served there, and is --base-url right?"
-            return Failure("connection", f"{advice} ({problem})")
         except (aiohttp.ClientError, OSError) as problem:
-            return Failure("connection", f"{type(problem).__name__}: {problem}")
+            return Failure("connection", advice.unreached(self.url, problem, self._proxy))
         answer = wire.parsed(answered.status, answered.headers, answered.body)
         if not isinstance(answer, Failure):
             return answer
-        hint = await self._serves(body["model"]) if answered.status == 404 else ""
+        hint = ""
+        if answered.status == 401 and not self._key:
+            hint = f"; none was sent: set {self._key_variable}"
+        elif answered.status == 404:
+            hint = await self._serves(body["model"])
         return replace(answer, message=self.without_key(answer.message + hint))
 
     def sdk(self) -> AsyncOpenAI:
@@ -85,7 +97,7 @@ class Endpoint:
             for header, variable in ACCOUNT_HEADERS.items():
                 if value := os.environ.get(variable):
                     headers[header] = value
-            self._opened = Post(headers, timeout=self._timeout, proxy=_proxy(self.url))
+            self._opened = Post(headers, timeout=self._timeout, proxy=self._proxy)
         return self._opened
 
     async def _serves(self, model: str) -> str:
@@ -96,16 +108,26 @@ class Endpoint:
             return self._served[model]
 
     async def _advice(self, model: str) -> str:
+        for url in (self.url, f"{self.url}/v1"):
+            if names := await self._models(url):
+                near = get_close_matches(model, names, n=5, cutoff=0.3) or sorted(names)[:5]
+                served = f"{url} serves {', '.join(near)}"
+                return f"; {served}" if url == self.url else f"{self._check(model)}: {served}"
+        return self._check(model)
+
+    def _check(self, model: str) -> str:
+        return f"; check the base URL {self.url} and the model name {model!r}"
+
+    async def _models(self, url: str) -> list[str]:
+        """The names of what is served at a base URL; none where nobody says."""
         from openai import OpenAIError
 
         async with self.sdk() as client:
             try:
-                brief = client.with_options(max_retries=0, timeout=10)
-                names = [served.id async for served in brief.models.list()]
+                brief = client.with_options(base_url=url, max_retries=0, timeout=10)
+                return [served.id async for served in brief.models.list()]
             except (OpenAIError, AttributeError, TypeError, ValueError):
-                return f"; check the base URL {self.url} and the model name {model!r}"
-        near = get_close_matches(model, names, n=5, cutoff=0.3) or sorted(names)[:5]
-        return f"; {self.url} serves {', '.join(near)}"
+                return []
 
     def without_key(self, text: str) -> str:
         """A text that a server or the client wrote, without the key."""
@@ -119,33 +141,38 @@ class Endpoint:
 
 
 def _checked(text: str) -> str:
-    url = URL(text.rstrip("/"))
+    url = _url(text.rstrip("/"))
+    problem = ""
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError("openai", "base_url", f"{text!r} is not like http://localhost:8000/v1")
-    if url.user or url.password:
+        problem = f"{text!r} is not like http://localhost:8000/v1"
+    elif url.user or url.password:
         problem = f"holds a user or password; give a key by {KEY_VARIABLE} instead"
+    elif url.query_string or url.fragment or url.path.endswith(POSTED):
+        problem = f"{text!r} is more than a base URL: end it before {' or '.join(POSTED)}, ? and #"
+    if problem:
         raise ConfigError("openai", "base_url", problem)
     return str(url)
 
 
-def _key(given: str | None, url: str) -> str | None:
+def _key(given: str | None, variable: str | None, url: str) -> str | None:
     """The key, wherever it is configured; None where the endpoint may need none.
 
     Raises ModelError where it cannot be read, or is missing for OpenAI itself.
     """
-    key = given or os.environ.get(KEY_VARIABLE) or _key_in_file()
-    if key:
-        key = key.strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ModelError(
-                "the API key holds characters that no HTTP header can; check its source"
-            )
-    elif URL(url).host == URL(OFFICIAL).host:
+    if variable and not given and not os.environ.get(variable):
+        raise ModelError(f"{variable} is not set, and is said to hold the API key: set it")
+    key = (given or os.environ.get(variable or KEY_VARIABLE) or _key_in_file() or "").strip()
+    if not (key.isascii() and (key + "x").isprintable()):
+        raise ModelError(
+            "the API key holds a line break, or what no HTTP header can hold: check "
+            f"{variable or f'{KEY_VARIABLE} or the file that {KEY_FILE_VARIABLE} names'}"
+        )
+    if not key and URL(url).host == URL(OFFICIAL).host:
         raise ModelError(
             f"there is no API key for {OFFICIAL}: set {KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to "
             "the path of a file that holds it, or name another server with --base-url"
         )
-    return key
+    return key or None
 
 
 def _key_in_file() -> str | None:
@@ -153,18 +180,39 @@ def _key_in_file() -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8")
+        if key := Path(path).read_text(encoding="utf-8").strip():
+            return key
+        cause = "is empty: put the key into it"
     except (OSError, UnicodeDecodeError) as problem:
-        cause = getattr(problem, "strerror", None) or "it is not text"
-        raise ModelError(
-            f"{KEY_FILE_VARIABLE} names {path}, which cannot be read: {cause}"
-        ) from None
+        why = getattr(problem, "strerror", None) or "it is not text"
+        cause = f"cannot be read: {why}"
+    raise ModelError(f"{KEY_FILE_VARIABLE} names {path}, which {cause}")
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this URL; none to this machine itself."""
+    """The proxy that the environment names for this URL; none to this machine itself.
+
+    Raises ModelError for one that is not HTTP's.
+    """
     host, scheme = URL(url).host or "", URL(url).scheme
-    return None if _local(host) or proxy_bypass(host) else getproxies().get(scheme)
+    proxy = None if _local(host) or proxy_bypass(host) else getproxies().get(scheme)
+    if proxy is None:
+        return None
+    named = _url(proxy if "://" in proxy else f"http://{proxy}")
+    if named.scheme not in ("http", "https") or not named.host:
+        raise ModelError(
+            f"{scheme.upper()}_PROXY names no HTTP proxy, such as http://HOST:PORT: mend it, or "
+            f"name {host} in NO_PROXY"
+        )
+    return str(named)
+
+
+def _url(text: str) -> URL:
+    """The empty one where the text is none."""
+    try:
+        return URL(text)
+    except ValueError:
+        return URL()
 
 
 def _local(host: str) -> bool:

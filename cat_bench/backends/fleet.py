@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cat_bench.backends.endpoint import Endpoint
 from cat_bench.backends.pace import Pace
@@ -139,7 +140,11 @@ class Fleet:
 
 
 def reached(
-    base_url: str | Sequence[str] | None, *, api_key: str | None, timeout: float
+    base_url: str | Sequence[str] | None,
+    *,
+    api_key: str | None = None,
+    key_variable: str | None = None,
+    timeout: float,
 ) -> Endpoint | Fleet:
     """What is served at one URL or several (a list, or commas); raises as `Endpoint` does.
 
@@ -148,5 +153,6 @@ def reached(
     given = base_url or os.environ.get("OPENAI_BASE_URL") or ""
     listed = given.split(",") if isinstance(given, str) else given
     urls = dict.fromkeys(url.strip() for url in listed if url.strip())
-    endpoints = [Endpoint(url, api_key=api_key, timeout=timeout) for url in urls or (None,)]
+    one = partial(Endpoint, api_key=api_key, key_variable=key_variable, timeout=timeout)
+    endpoints = [one(url) for url in urls or (None,)]
     return endpoints[0] if len(endpoints) == 1 else Fleet(endpoints)

@@ -16,6 +16,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
+from pydantic import PositiveInt
+
 from cat_bench.backends import Request, wire
 from cat_bench.backends.content import content
 from cat_bench.errors import ModelError, NotAvailable, one_line
@@ -45,10 +47,10 @@ class Inspect:
         self,
         spec: str,
         *,
-        choices: int = 8,
+        choices: PositiveInt = 8,
         logprobs: bool = True,
-        max_connections: int = 256,
-        attempt_timeout: int = 600,
+        max_connections: PositiveInt = 256,
+        attempt_timeout: PositiveInt = 600,
         **arguments: JSON,
     ) -> None:
         self._inspect = _library()
@@ -92,7 +94,7 @@ class Inspect:
 
         Several seeds share a request that is seeded with the first of them.
         """
-        seeds, size = request.seeds, max(1, self._choices)
+        seeds, size = request.seeds, self._choices
         parts = [replace(request, seeds=seeds[i : i + size]) for i in range(0, len(seeds), size)]
         # Tasks, so that each call's transcript stays in a context of its own.
         return [one for part in await asyncio.gather(*map(self._ask, parts)) for one in part]

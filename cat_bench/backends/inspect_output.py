@@ -6,6 +6,7 @@ text: both are failures here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from cat_bench.backends.endpoint import MASKED_KEY
 from cat_bench.errors import one_line
 from cat_bench.types import JSON, Failure, FloatArray, Reply, Usage
 
+_MARKUP = re.compile(r"\[/?(?:bold|italic|blue|red|yellow|green)\]")
 FINISH = {"stop": "stop", "max_tokens": "length", "model_length": "length", "unknown": None}
 
 
@@ -120,5 +122,5 @@ def _status(error: BaseException) -> int | None:
 
 
 def masked(text: str) -> str:
-    """The text in one line, without what looks like an API key."""
-    return MASKED_KEY.sub("[key]", " ".join(text.split()))
+    """The text in one line, without what looks like an API key, and without Inspect's markup."""
+    return MASKED_KEY.sub("[key]", _MARKUP.sub("", " ".join(text.split())))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import TemplateError
+from pydantic import PositiveInt
 
 from cat_bench.backends import Request
 from cat_bench.backends.content import content
@@ -49,7 +50,12 @@ class LmEval:
     """
 
     def __init__(
-        self, spec: str, *, batch: int = 16, concurrency: int = 64, chat: bool = True
+        self,
+        spec: str,
+        *,
+        batch: PositiveInt = 16,
+        concurrency: PositiveInt = 64,
+        chat: bool = True,
     ) -> None:
         kind, _, arguments = spec.partition("?")
         self._name = f"lm-eval:{kind}"

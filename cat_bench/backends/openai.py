@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+from pydantic import PositiveFloat, PositiveInt
 
 from cat_bench.backends import Request, wire
 from cat_bench.backends.endpoint import Endpoint
@@ -31,8 +32,8 @@ class OpenAI:
     it falls to what the server really gives. `logprobs` asks for each token's log-probability,
     until the server refuses. `scoring` enables `logprob`: by vLLM's `prompt_logprobs`, by `echo`
     on the completion endpoint (which needs `render`, the model's chat template), or by whichever
-    works. `sampling` is the model's own default. `base_url` is as in `reached`, `api_key` as in
-    `Endpoint`, whose errors are raised too.
+    works. `sampling` is the model's own default. `base_url` is as in `reached`, `api_key` and
+    `key_variable` as in `Endpoint`, whose errors are raised too.
 
     Raises ConfigError for `echo` without `render`.
     """
@@ -43,8 +44,9 @@ class OpenAI:
         *,
         base_url: str | Sequence[str] | None = None,
         api_key: str | None = None,
-        timeout: float = 600.0,
-        choices: int = 8,
+        key_variable: str | None = None,
+        timeout: PositiveFloat = 600.0,
+        choices: PositiveInt = 8,
         logprobs: bool = True,
         scoring: Scoring | None = None,
         render: Render | None = None,
@@ -54,7 +56,9 @@ class OpenAI:
             problem = "'echo' sends plain text; give the model's chat template as `render`"
             raise ConfigError("openai", "scoring", problem)
         self._model = model
-        self._endpoint = reached(base_url, api_key=api_key, timeout=timeout)
+        self._endpoint = reached(
+            base_url, api_key=api_key, key_variable=key_variable, timeout=timeout
+        )
         self._choices = choices
         self._logprobs = logprobs
         self._sampling = sampling or Sampling()

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import PositiveFloat, PositiveInt
+
 from cat_bench.backends import Request
 from cat_bench.backends.content import content
 from cat_bench.backends.openai import OpenAI
@@ -53,12 +55,12 @@ class Vllm:
         attach: str | None = None,
         host: str = "127.0.0.1",
         port: int | None = None,
-        startup_s: float = 1800.0,
+        startup_s: PositiveFloat = 1800.0,
         executable: str = "vllm",
         gpu: Literal["required", "any"] = "required",
         log: str | None = None,
-        timeout: float = 3600.0,
-        choices: int = 16,
+        timeout: PositiveFloat = 3600.0,
+        choices: PositiveInt = 16,
         **serve: JSON,
     ) -> None:
         if attach and serve:

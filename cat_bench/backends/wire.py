@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 
 import numpy as np
 
+from cat_bench.backends.advice import page
 from cat_bench.errors import one_line
 from cat_bench.types import JSON, Failure, FloatArray, Message, Reply, Sampling, Usage
 
@@ -86,7 +87,9 @@ def parsed(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failur
     try:
         data = json.loads(raw)
     except ValueError as problem:
-        return Failure("malformed", f"the body is not JSON: {problem}")
+        found = page(raw.decode("utf-8", "replace"))
+        why = f"{found}; check the base URL, which mostly ends in /v1" if found else problem
+        return Failure("malformed", f"the body is not JSON: {why}")
     error = data.get("error") if isinstance(data, dict) else None
     if not error:
         return data
@@ -193,7 +196,10 @@ def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
 def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     """What an answer that is no completion means, and whether asking again could help."""
     message, code = _error(raw)
-    said = f"HTTP {status}: {one_line(message)}"
+    shown = page(message)
+    said = f"HTTP {status}: {shown or one_line(message)}"
+    if 300 <= status < 400:
+        said = f"HTTP {status}: moved to {headers.get('Location')}; mend the base URL"
     if status in (401, 402, 403) or code == "insufficient_quota":
         return Failure("auth", f"{said}; check the API key and its account")
     if status == 429:
@@ -204,7 +210,7 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
         return Failure("refused", said, permanent=True)
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
         return Failure("context", said, permanent=True)
-    return Failure("bad_request", said, permanent=status in (400, 422))
+    return Failure("bad_request", said, permanent=status in (400, 422) and not shown)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -53,8 +53,6 @@ async def submit(
     tomorrow. Raises UsageError where the model has no batch API, ModelError where it cannot be
     reached or refuses.
     """
-    if "api_key" in config.model:
-        raise UsageError("an order is noted beside the cache: give the key by OPENAI_API_KEY.")
     async with opened(config, ordering=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
         taken = on_order(ready.cache)

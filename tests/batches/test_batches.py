@@ -227,7 +227,7 @@ def test_a_task_that_changed_keeps_nothing(stand: Stand) -> None:
     ("arguments", "message"),
     [
         (("submit", "toy/task.yaml", "--model", "tally"), "batches are OpenAI's: give --model"),
-        (("submit", "toy/task.yaml", "--model", "openai:m{api_key=x}"), "by OPENAI_API_KEY"),
+        (("submit", "toy/task.yaml", "--model", "openai:m{api_key=x}"), "written to disk"),
         (("cancel", "nothing"), "there is no open order 'nothing'"),
     ],
 )

@@ -17,9 +17,10 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
+from pydantic import PositiveInt
 
 from cat_bench.backends import Request
 from cat_bench.backends.hf.chat import Chat
@@ -86,9 +87,9 @@ class HuggingFace:
         revision: str | None = None,
         device: str | None = None,
         dtype: str = "auto",
-        batch: int = 256,
-        tokens: int = 65536,
-        threads: int | None = None,
+        batch: PositiveInt = 256,
+        tokens: PositiveInt = 65536,
+        threads: PositiveInt | None = None,
     ) -> None:
         self._batch = batch
         self._load = partial(
@@ -210,15 +211,7 @@ class HuggingFace:
         return Failure("context", problem, permanent=True)
 
 
-def tally(**parameters: Any) -> HuggingFace:
-    """The bundled model; takes what `HuggingFace` takes, but no path."""
-    return _bundled("tally", **parameters)
-
-
-def counsel(**parameters: Any) -> HuggingFace:
-    """The bundled model for what has no final answer, as `tally`."""
-    return _bundled("counsel", **parameters)
-
-
-def _bundled(name: str, **parameters: Any) -> HuggingFace:
-    return HuggingFace(str(files("cat_bench") / name / "model"), **parameters)
+tally = partial(HuggingFace, str(files("cat_bench") / "tally" / "model"))
+"""The bundled model; takes what `HuggingFace` takes, but no path."""
+counsel = partial(HuggingFace, str(files("cat_bench") / "counsel" / "model"))
+"""The bundled model for what has no final answer, as `tally`."""

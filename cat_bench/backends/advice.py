@@ -1,0 +1,45 @@
+"""What to put right where a server is not reached, or is none that speaks the protocol."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import aiohttp
+from yarl import URL
+
+from cat_bench.errors import one_line
+
+_BY_PROXY = (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)
+_PAGE = re.compile(r"\s*(<!doctype html|<html)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def unreached(url: str, problem: Exception, proxy: str | None) -> str:
+    """Why a request to `url` got no answer, through the `proxy` if there is one."""
+    said = one_line(problem) or type(problem).__name__
+    if isinstance(problem, aiohttp.ClientHttpProxyError):
+        said = f"HTTP {problem.status}"  # its text holds the proxy's password
+    if proxy and isinstance(problem, _BY_PROXY):
+        advice = (
+            f"the proxy {URL(proxy).with_user(None)}, which the environment names, does not let it "
+            "through: mend HTTP_PROXY or HTTPS_PROXY, or name the server's host in NO_PROXY"
+        )
+    elif isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        advice = "its certificate is not trusted here: set SSL_CERT_FILE to its authority's"
+    elif isinstance(problem, aiohttp.ClientSSLError):
+        advice = f"there is no TLS there; is it http{url.removeprefix('https')}?"
+    elif isinstance(problem, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
+        advice = "is it served there, and is --base-url right?"
+    else:
+        broken = f"{url} broke the connection off ({type(problem).__name__}: {said})"
+        return f"{broken}; if it never answers: http or https?"
+    return f"{url} cannot be reached; {advice} ({said})"
+
+
+def page(text: str) -> str | None:
+    """What a web page is shown as; None for any other text."""
+    if not _PAGE.match(text):
+        return None
+    title = _TITLE.search(text)
+    return f"a web page, {' '.join(unescape(title[1]).split())!r}" if title else "a web page"
