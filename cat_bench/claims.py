@@ -2,8 +2,9 @@
 
 Claims are data, `claims/*.yaml` in the catalogue or a file of one's own. A verdict rests on the
 95 % interval: supported or contradicted where it lies on one side of the threshold, else undecided,
-as over fewer than `FEWEST` questions; then it says how many more would decide (5 % two-sided, power
-80 %) if the figure is what it seems. A claim about methods that the run lacks is not measured.
+as over fewer than `FEWEST` questions, or where p of a difference is `ALPHA` or more; then it says
+how many more would decide (5 % two-sided, power 80 %) if the figure is what it seems. A claim about
+methods that the run lacks is not measured.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Finding:
     more: int | None = None
 
 
-FEWEST = 30
+FEWEST, ALPHA = 30, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,24 @@ class _Part:
     threshold: float = 0.0
     needed: int | None = None
     questions: int = 0
+    p: float = 0.0
+    decided: Verdict | None = None
+    """By another rule."""
 
     @property
     def verdict(self) -> Verdict:
-        if isnan(self.low) or 0 < self.questions < FEWEST:
+        if self.decided:
+            return self.decided
+        if isnan(self.low) or 0 < self.questions < FEWEST or self.p >= ALPHA:
             return "undecided"
         above, below = self.low > self.threshold, self.high < self.threshold
         return "supported" if above else "contradicted" if below else "undecided"
 
     @property
     def more(self) -> int | None:
-        needed = max(self.needed or 0, FEWEST if self.questions else 0)
-        undecided = self.verdict == "undecided" and needed
-        return max(1, needed - self.questions) if undecided else None
+        few = FEWEST if 0 < self.questions < FEWEST else 0
+        needed = max(self.needed or 0, few) if self.verdict == "undecided" else 0
+        return max(1, needed - self.questions) if needed else None
 
 
 def names() -> list[str]:
@@ -150,8 +156,9 @@ def render(claims: Claims, findings: Sequence[Finding]) -> str:
     }
     head = f"# Claims: {cell(claims.title)} ({cell(claims.source)})"
     note = (
-        "Figures with 95 % intervals over questions; a verdict is what the interval says. *More "
-        "questions*: how many would decide if the figure is what it seems (power 80 %)."
+        "Figures with 95 % intervals over questions. A verdict is what the interval says, but "
+        "undecided where p of a difference is 0.05 or more. *More questions*: how many would "
+        "decide if the figure is what it seems (power 80 %)."
     )
     return f"{head}\n\n{pipe(columns, left=tuple(columns))}\n\n{note}\n"
 
@@ -221,11 +228,12 @@ class _Run:
             n: self.values.difference((self.method, n), (self.method, before))
             for before, n in pairwise(budgets)
         }
-        gains = [n for n, step in steps.items() if step.low > 0]
-        helps = f"each step helps up to n = {max(gains)}" if gains else "no single step is settled"
+        gains = [
+            str(n) for n, step in steps.items() if _difference("", step).verdict == "supported"
+        ]
+        helps = f"steps that help: to n = {', '.join(gains)}" if gains else "no step is settled"
         whole = self.values.difference((self.method, budgets[-1]), (self.method, budgets[0]))
-        part = _difference(f"from n = {budgets[0]} to {budgets[-1]}", whole)
-        yield replace(part, words=f"{part.words}; {helps}")
+        yield _difference(f"from n = {budgets[0]} to {budgets[-1]}; {helps}", whole)
 
     def _disagreement(self, claim: Claim) -> Iterator[_Part | str]:
         figures = self._figures()
@@ -260,19 +268,15 @@ class _Run:
             keys = (self.method, self.n), (other, self.n)
             if keys[1] not in self.values.columns:
                 yield f"{other} was not run at n = {self.n}"
-                return
+                continue
             found, narrow = (self.values.difference(*keys, level=level) for level in (0.95, 0.9))
             part = _difference(f"vs {other}, n = {self.n}, margin ±{100 * claim.margin:g}", found)
             seen = found.n >= FEWEST and (found.se > 0 or 3 / found.n < claim.margin)
             within = seen and -claim.margin < narrow.low and narrow.high < claim.margin
             outside = found.low > claim.margin or found.high < -claim.margin
             asked = equivalence_needed(found.mean, found.se, found.n, margin=claim.margin)
-            yield _Equal(
-                *(part.words, part.value, part.low, part.high),
-                needed=asked,
-                questions=found.n,
-                decided="supported" if within else "contradicted" if outside else "undecided",
-            )
+            decided: Verdict = "supported" if within else "contradicted" if outside else "undecided"
+            yield replace(part, needed=asked, decided=decided)
 
     def _equal_tokens(self, claim: Claim) -> Iterator[_Part | str]:
         for other in self._present(claim.against):
@@ -281,7 +285,7 @@ class _Run:
             if not reached:
                 why = f"{other} has no n at the tokens of {self.method} (or they are unknown)"
                 yield f"{why}: enlarge --pool"
-                return
+                continue
             n = max(reached)
             yield _difference(f"vs {other} at the tokens of {self.method}@{n}", reached[n])
 
@@ -299,17 +303,6 @@ class _Run:
     def _absent(self, wanted: Sequence[str]) -> str:
         why = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)
         return "; ".join(why)
-
-
-@dataclass(frozen=True, slots=True)
-class _Equal(_Part):
-    """A figure whose verdict was reached by another rule."""
-
-    decided: Verdict = "undecided"
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.decided
 
 
 _NO_ANSWERS = "no draw whose answers can be compared and are right or wrong"
@@ -339,6 +332,7 @@ def _difference(words: str, found: Difference) -> _Part:
         *(found.mean, found.low, found.high),
         needed=found.needed,
         questions=found.n,
+        p=found.p,
     )
 
 
@@ -347,4 +341,5 @@ def _share(found: Interval) -> str:
 
 
 def _with_more(finding: Finding) -> str:
-    return finding.measured + (f"; {finding.more:,} more questions" if finding.more else "")
+    more = f"; {finding.more:,} more question{'s' * (finding.more > 1)}" if finding.more else ""
+    return finding.measured + more

@@ -40,8 +40,23 @@ class Units:
         groups = len(self.sums)
         if groups < 2:
             return nan
-        residuals = self.sums - self.mean * self.sizes
-        return float(sqrt(groups / (groups - 1) * (residuals @ residuals)) / self.sizes.sum())
+        squares = self._residuals**2
+        return float(sqrt(groups / (groups - 1) * squares.sum()) / self.sizes.sum())
+
+    @property
+    def spread_over(self) -> float:
+        """How many units make the spread: about k where k differ by 1 and the rest by nothing.
+
+        The units over their kurtosis; NaN where all differ by the same.
+        """
+        squares = (
+            np.where(np.abs(self._residuals) > rounding_of(self.sums), self._residuals, 0) ** 2
+        )
+        return float(squares.sum() ** 2 / (squares @ squares)) if squares.any() else nan
+
+    @property
+    def _residuals(self) -> FloatArray:
+        return self.sums - self.mean * self.sizes
 
 
 def bca(

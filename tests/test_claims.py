@@ -12,6 +12,7 @@ import pytest
 from cat_bench import claims
 from cat_bench.claims import Claims, Finding
 from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.intervals import paired_difference, questions_needed
 from cat_bench.results import RolloutRow, Row, RunWriter
 
 MANY = 40
@@ -104,10 +105,37 @@ def test_more_rollouts_and_up_to_where(tmp_path: Path) -> None:
         ("cat", 1): [0.0] * MANY,
         ("cat", 2): [0.5, 1.0] * (MANY // 2),
         ("cat", 4): [1.0, 0.5] * (MANY // 2),
+        ("cat", 8): [2.0, 1.5] * (MANY // 2),
     }
     found = check(run(tmp_path / "run", values), test="more")
     assert found.verdict == "supported"
-    assert "from n = 1 to 4; each step helps up to n = 2" in found.measured
+    assert found.measured.endswith("from n = 1 to 8; steps that help: to n = 2, 8")
+
+
+def test_wins_on_few_questions_are_undecided_though_the_interval_is_above_0(tmp_path: Path) -> None:
+    """Four of 40 won, none lost: p is 2 / 2^4."""
+    values = {("cat", 1): [1.0] * 4 + [0.0] * (MANY - 4), ("single", 1): [0.0] * MANY}
+    found = check(run(tmp_path / "run", values), test="above", against=["single"])
+    assert found.low is not None
+    assert found.low > 0
+    assert found.verdict == "undecided"
+    values[("cat", 1)][:6] = [1.0] * 6
+    found = check(run(tmp_path / "more", values), test="above", against=["single"])
+    assert found.verdict == "supported"
+
+
+def test_equal_says_how_many_more_questions_if_any_number_would_do(tmp_path: Path) -> None:
+    """Beyond the margin, those that would show it; alike, the rule of three: 151 in all."""
+    beyond = {("cat", 2): [0.6, 0.0, 0.0, 0.0] * 10, ("aware", 2): [0.0, 0.45, 0.3, 0.0] * 10}
+    alike = {("cat", 2): [0.5] * MANY, ("aware", 2): [0.5] * MANY}
+    more = [
+        check(run(tmp_path / name, values), test="equal", against=["aware"], margin=0.02).more
+        for name, values in (("beyond", beyond), ("alike", alike))
+    ]
+    found = paired_difference(beyond["cat", 2], beyond["aware", 2])
+    needed = questions_needed(abs(found.mean) - 0.02, found.se, MANY)
+    assert needed is not None
+    assert more == [needed - MANY, 151 - MANY]
 
 
 def test_equal_means_within_the_margin_and_not_merely_undecided(tmp_path: Path) -> None:

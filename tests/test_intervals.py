@@ -22,6 +22,7 @@ from cat_bench.intervals import (
     quotient,
     ratio_interval,
 )
+from cat_bench.resampling import Units, bca
 from cat_bench.types import FloatArray
 
 fractions = st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=40)
@@ -124,7 +125,7 @@ def test_missing_values_and_lengths_are_the_callers_business() -> None:
         mean_interval([0.5, 0.5], clusters=["a"])
 
 
-@pytest.mark.parametrize("questions", [5, 40, 300])
+@pytest.mark.parametrize("questions", [40, 300])
 def test_difference_interval_is_scipys_bca(questions: int) -> None:
     rng = np.random.default_rng(questions)
     a, b = rng.random(questions) ** 4, rng.random(questions)
@@ -138,15 +139,42 @@ def test_difference_interval_is_scipys_bca(questions: int) -> None:
 
 def test_skewed_differences_are_corrected_for_bias_and_skew() -> None:
     d = np.array([0.0, 0.01, 0.02, 0.02, 0.03, 0.05, 0.05, 0.1, 0.2, 1.0])
-    found = paired_difference(d, np.zeros(10), resamples=40_000)
+    rng, units = np.random.default_rng(0), Units(d, np.ones(10))
+    low, high = bca(units, level=0.95, resamples=40_000, rng=rng)
     known, percentile = (
         scipy.stats.bootstrap(
             (d,), np.mean, n_resamples=40_000, method=method, rng=np.random.default_rng(1)
         ).confidence_interval
         for method in ("BCa", "percentile")
     )
-    assert (found.low, found.high) == pytest.approx(tuple(known), abs=0.03 * found.se)
-    assert found.high - percentile.high > 0.5 * found.se
+    assert (low, high) == pytest.approx(tuple(known), abs=0.1 * units.se)
+    assert high - percentile.high > 0.5 * units.se
+
+
+def test_where_few_questions_make_the_difference_the_farther_ends_count() -> None:
+    """Four wins of 100: the spread is over some 4.5 questions, of 20 wins over more than ten."""
+    few, many = (np.repeat([1.0, 0.0], [wins, 100 - wins]) for wins in (4, 20))
+    found = paired_difference(few, np.zeros(100))
+    own = bca(Units(few, np.ones(100)), level=0.95, resamples=9999, rng=np.random.default_rng(0))
+    reach = scipy.stats.t.ppf(0.975, 99) * found.se
+    assert found.low == pytest.approx(0.04 - reach)
+    assert found.high == pytest.approx(own[1], abs=0.011)
+    assert found.high > 0.04 + reach
+    assert found.flag == "few questions make the difference: its interval may not cover"
+    assert paired_difference(many, np.zeros(100)).flag is None
+
+
+@pytest.mark.parametrize(("questions", "torn"), [(30, 0.6), (100, 0.1)])
+def test_the_same_method_twice_is_seldom_told_apart(questions: int, torn: float) -> None:
+    """Most questions are always right; p and the interval err in about 5 % of runs or fewer."""
+    rng = np.random.default_rng(4)
+    told = np.zeros(2)
+    for _ in range(400):
+        ease = np.where(rng.random(questions) < torn, rng.beta(0.5, 0.5, questions), 1)
+        a, b = rng.binomial(4, ease, (2, questions)) / 4
+        found = paired_difference(a, b, resamples=499)
+        told += [found.p < 0.05, found.low > 0 or found.high < 0]
+    assert np.all(told <= 0.08 * 400), told
 
 
 def test_clustered_bootstrap_of_equal_clusters_is_the_bootstrap_of_their_means() -> None:
@@ -235,7 +263,8 @@ def test_few_pairs_are_defined() -> None:
     assert (one.mean, one.p, one.n) == (0.5, 1, 1)
     assert isnan(one.low)
     two = paired_difference([1, 0], [0.5, 0.25])
-    assert (two.low, two.high) == (-0.25, 0.5)
+    reach = scipy.stats.t.ppf(0.975, 1) * two.se
+    assert (two.low, two.high) == pytest.approx((0.125 - reach, 0.125 + reach))
 
 
 def test_one_question_of_many_that_differs() -> None:
@@ -395,6 +424,12 @@ def test_so_many_questions_do_settle_the_difference(effect: float) -> None:
 def test_no_number_of_questions_settles_what_does_not_differ() -> None:
     assert questions_needed(0.0, 0.1, 50) is None
     assert questions_needed(0.2, nan, 1) is None
+
+
+def test_fewer_than_six_questions_settle_nothing() -> None:
+    alike = [paired_difference([1] * n, [0] * n) for n in (3, 5, 6)]
+    assert [found.needed for found in alike] == [6, 6, 6]
+    assert [found.p < 0.05 for found in alike] == [False, False, True]
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 250])

@@ -10,17 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from numpy.typing import NDArray
 
 from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, legend, nothing, shown, title
 from cat_bench.report.cells import plain, records
 from cat_bench.report.palette import looks
-from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST
+from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST, settled
 from cat_bench.types import JSON
 
 _BARS = 5
 _MARKER = 3.2  # half of a marker's or a small figure's height, points
-ALPHA = 0.05
 
 
 def compute_chart(table: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -143,7 +141,7 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     places = np.arange(len(rows))
     middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
     reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
-    settled = _settled(rows)
+    clear = settled(rows).to_numpy(bool)
     look = looks(record, rows["method"])
     for place, name in enumerate(rows["method"]):
         axes.errorbar(
@@ -152,7 +150,7 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
             xerr=reach[:, [place]],
             fmt=look[name].marker,
             color=look[name].colour,
-            markerfacecolor=look[name].colour if settled[place] else "white",
+            markerfacecolor=look[name].colour if clear[place] else "white",
             elinewidth=1.3,
             capsize=2.5,
         )
@@ -166,12 +164,6 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes.set_xlabel(f"score less that of {against}, points\n(95 % interval; hollow: not settled)")
     axes.xaxis.label.set_parse_math(False)
     return figure
-
-
-def _settled(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether the interval leaves out 0 and p (Holm), where there is one, is below 5 %."""
-    outside = (rows["diff_low"] > 0) | (rows["diff_high"] < 0)
-    return (outside & ~(rows["p_holm"] >= ALPHA)).to_numpy(bool)
 
 
 def _bars(

@@ -21,6 +21,7 @@ from cat_bench.report.summary import (
     ORACLE,
     SINGLE,
     correct,
+    joined,
     opposed,
     stands_alone,
 )
@@ -68,7 +69,9 @@ def compare(folders: Sequence[Path], *, reference: str | None = None) -> pd.Data
                     **costs[key],
                 }
                 other = _opponent(values, key, base, fixed, alone=method in alone)
-                rows.append(row | _difference(values, key, other, kind=kinds[method]))
+                compared = _difference(values, key, other, kind=kinds[method])
+                flag = joined(row["flag"], compared.pop("flag", None))
+                rows.append(row | compared | {"flag": flag})
     correct(rows, by=("run", "method"))
     return pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
 
@@ -94,8 +97,8 @@ def render_compare(table: pd.DataFrame) -> str:
     }
     notes = (
         f"Differences: less {cell(against.partition('@')[0])}, at the same n or else its largest, "
-        "over the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over all "
-        "methods.",
+        "over the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over "
+        "all methods.",
         *_flags(table),
     )
     head = f"# {cell(table['task'].iloc[0])}: {table['run'].nunique()} runs"
@@ -197,4 +200,6 @@ def _difference(values: Values, key: Key, other: Key | None, *, kind: str) -> di
         "diff_high": found.high,
         "pairs": found.n,
     }
-    return fields if kind == FRAME else fields | {"p": found.p, "questions_needed": found.needed}
+    if kind == FRAME:
+        return fields
+    return fields | {"p": found.p, "questions_needed": found.needed, "flag": found.flag}

@@ -23,6 +23,7 @@ from cat_bench.types import JSON, FloatArray
 
 MAJORITY, SINGLE, ORACLE, WORST = "majority", "single", "oracle", "worst"
 FRAME = "frame"
+ALPHA = 0.05
 
 COLUMNS = (
     "task",
@@ -164,8 +165,9 @@ def _rows(
         return
     for n in budgets:
         key = (method.name, n)
-        compared = _compared(method, n, values, base=base)
-        yield {**head, "n": n, **values.mean(key), **totals[key], **compared}
+        mean, compared = values.mean(key), _compared(method, n, values, base=base)
+        flag = joined(mean["flag"], compared.pop("flag", None))
+        yield {**head, "n": n, **mean, **totals[key], **compared, "flag": flag}
 
 
 def _pairs(
@@ -209,10 +211,20 @@ def _compared(
         fields |= {field: found.mean, f"{field}_low": found.low, f"{field}_high": found.high}
         fields[p] = nan if method.kind == FRAME else found.p
         if field == "diff" and method.kind != FRAME:
-            fields["questions_needed"] = found.needed
+            fields |= {"questions_needed": found.needed, "flag": found.flag}
     if reference is not None:
         fields["reference"] = base[0] if reference[1] == n else f"{base[0]}@{reference[1]}"
     return fields
+
+
+def settled(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether `diff`'s interval leaves out 0 and p (Holm), where there is one, is below `ALPHA`."""
+    return ((rows["diff_low"] > 0) | (rows["diff_high"] < 0)) & ~(rows["p_holm"] >= ALPHA)
+
+
+def joined(*flags: str | None) -> str | None:
+    """All that is to be said against a row's intervals."""
+    return "; ".join(flag for flag in flags if flag) or None
 
 
 def _others(

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from cat_bench.report.cells import cell, interval, label, pipe, points, questions, records
+from cat_bench.report.cells import cell, facts, interval, label, pipe, points, records
 from cat_bench.report.rounding import fixed, p_value, percent, whole
-from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE
+from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, settled
 from cat_bench.types import JSON
 
 DETAILS = "## How sure a score is"
@@ -35,7 +35,7 @@ _COUNTED = {
 _ALWAYS = (
     "The question is the unit. Intervals: Student's t, or Wilson's where every score is 0 or 1. "
     "Differences: over common questions, BCa bootstrap; p by sign flips, Holm-corrected over the "
-    "methods.",
+    "methods, each at its largest n.",
     "Tied picks count the mean of their scores. Calls and tokens: one stand-alone use per "
     "question, scoring apart.",
 )
@@ -97,10 +97,8 @@ def render(
 
 def _title(record: Mapping[str, JSON]) -> str:
     config = record["config"]
-    named = ("anchor", "judge", "embedder")
-    roles = [f"{role} {cell(config[role])}" for role in named if config.get(role)]
-    facts = [questions(record), f"{config['pool']} rollouts each", *roles]
-    return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{' · '.join(facts)}"
+    said = " · ".join(map(cell, facts(record)))
+    return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{said}"
 
 
 def ranked_last(scored: pd.DataFrame) -> pd.DataFrame:
@@ -205,8 +203,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
 def _power(summary: pd.DataFrame) -> Iterator[str]:
     """For the differences that are not settled, how many questions would do it."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
-    unsettled = last[(last["diff_low"] <= 0) & (last["diff_high"] >= 0)]
-    unsettled = unsettled[unsettled["questions_needed"].notna()]
+    unsettled = last[~settled(last) & last["questions_needed"].notna()]
     if len(unsettled):
         found = ", ".join(
             f"{cell(row['method'])} {row['questions_needed']:,}" for row in records(unsettled)

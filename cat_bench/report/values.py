@@ -8,7 +8,7 @@ that both sides scored. The order in which questions finished leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -120,8 +120,11 @@ class Values:
 
 
 def _resampled(pair: _Pair, *, level: float = LEVEL) -> Difference:
+    """The interval is brought into [-1, 1], where differences of means are."""
     left, right, clusters = pair
-    return paired_difference(left, right, clusters=clusters, level=level)
+    found = paired_difference(left, right, clusters=clusters, level=level)
+    low, high = max(found.low, min(-1.0, found.mean)), min(found.high, max(1.0, found.mean))
+    return replace(found, low=low, high=high)
 
 
 def _name(pair: _Pair) -> tuple[bytes, ...]:

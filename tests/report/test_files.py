@@ -18,7 +18,7 @@ import pytest
 
 from cat_bench.errors import DataError
 from cat_bench.report import markdown, summarise, write
-from cat_bench.report.charts import _settled
+from cat_bench.report.summary import settled
 from cat_bench.results import Row
 from cat_bench.types import Question, Sample
 
@@ -195,4 +195,4 @@ def test_a_dot_is_filled_where_the_interval_and_the_corrected_p_agree() -> None:
             "p_holm": [0.01, 0.06, 0.01, 0.01, float("nan")],
         }
     )
-    assert _settled(rows).tolist() == [True, False, False, True, True]
+    assert settled(rows).tolist() == [True, False, False, True, True]
