@@ -1,1 +1,1 @@
-"""Judges held against people's labels, and against each other."""
+"""Audits: judges against people's labels, and rewards against known scores."""

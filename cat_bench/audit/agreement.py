@@ -1,8 +1,8 @@
-"""How far yes/no verdicts agree: F1 of both classes, Cohen's kappa, bias, with intervals.
+"""How well yes/no verdicts agree: F1 of both classes, Cohen's kappa, bias, with intervals.
 
 A pair is one verdict and one label of the same thing. Pairs of one example are not independent: the
-bootstrap draws whole examples. Figures that are undefined, a class that neither side ever names
-among them, are NaN.
+bootstrap draws whole examples. Undefined figures are NaN, for instance the F1 of a class that
+neither side ever names.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def agreement(pairs: Iterable[Pair], *, seed: int = 0, resamples: int = RESAMPLE
 
 
 def among(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pair]:
-    """Each label beside each other one of the same thing, both ways: what people reach together.
+    """Each label paired with each other one of the same thing, both ways: people's own agreement.
 
     `labels` holds an example and all labels of one thing. Bias is 0 by construction.
     """

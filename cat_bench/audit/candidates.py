@@ -1,4 +1,4 @@
-"""What an audit of rewards compares: each reward with each estimator that it leaves open."""
+"""What an audit of rewards compares: rewards, each with every estimator that it can take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cat_bench.types import Need, Reward, SupervisedReward
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One reward, and the estimator that it holds rollouts against; None: none but its own."""
+    """One reward, and the estimator of its reference; None: the reward needs none."""
 
     estimator: str | None
     spec: str
@@ -19,7 +19,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Both, in words."""
+        """Reward and estimator in words."""
         return f"{self.estimator} with {self.spec}" if self.estimator else self.spec
 
     @property
@@ -29,7 +29,7 @@ class Candidate:
 
     @property
     def positive(self) -> float:
-        """From where on a rollout counts as rewarded."""
+        """The least reward that counts a rollout as rewarded."""
         return float(getattr(self.reward, "positive", POSITIVE))
 
     @property
@@ -39,7 +39,7 @@ class Candidate:
 
 
 def candidates(estimators: Sequence[str], rewards: Sequence[str]) -> list[Candidate]:
-    """Each reward with each estimator that it leaves open, once.
+    """Each reward with each estimator, or alone where it takes none.
 
     Raises UnknownName, ConfigError.
     """

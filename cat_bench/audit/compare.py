@@ -1,4 +1,4 @@
-"""Two judges of the same rollouts: how their verdicts agree, and whether methods rank the same."""
+"""Two judges of the same rollouts: how their verdicts agree, and if methods rank the same."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Groups of a pool with targets, rewarded by every candidate, as training would meet them.
+"""Groups of a pool with known targets, rewarded by every candidate, as in training.
 
-A group is a block of the pool as a run deals it out, partitioned by itself: the calls of a run are
-those of an audit. The target is used for nothing but the truth, and for the controls.
+A group is a block of the pool as a run reads it, partitioned by itself, so an audit makes the same
+calls as a run. The target is used for the true scores and the supervised controls only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cat_bench.types import Rollout, Sample
 
 @dataclass(frozen=True, slots=True)
 class RewardedGroup:
-    """One group under one reward, and what is found of it; its rollouts lack numbers per token."""
+    """One group under one reward, with its audit; the rollouts lack their arrays per token."""
 
     sample: Sample
     rollouts: Sequence[Rollout]
@@ -114,7 +114,7 @@ class Auditor:
     async def _held(
         self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> Audited:
-        """The rewards beside the truth."""
+        """The rewards beside the true scores."""
         notes = found.notes
         pool = [Charge.of("policy", rollout.reply) for rollout in group]
         cost = costs(len(pool), pool=pool, bill=found.bill)
@@ -134,7 +134,7 @@ class Auditor:
         )
 
     async def _label(self, found: Rewarded, evaluation: Evaluation) -> float | None:
-        """The task's score of the reference; what that takes is on the bill of grading."""
+        """The task's score of the reference; calls for it are on the bill of grading."""
         if "abstained" in found.notes:
             return 0.0
         if found.reference is None:
@@ -146,6 +146,6 @@ class Auditor:
 
 
 def _light(rollout: Rollout) -> Rollout:
-    """The rollout without its arrays: an audit keeps every group to its end."""
+    """The rollout without its arrays: an audit keeps every group until its end."""
     bare = replace(rollout.reply, token_logprobs=None, token_entropies=None, measures={})
     return replace(rollout, reply=bare)

@@ -1,7 +1,7 @@
 """People's labels of criteria, in the schema of HealthBench's meta-evaluation.
 
 A row holds a conversation, an answer to it, one criterion and what each annotator said of it. Other
-columns are passed over; a column `annotators` says who they were where they are not physicians.
+columns are ignored; a column `annotators` says who they were where they are not physicians.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Row(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One criterion of one answer, with every annotator's label; rows of one `example` depend."""
+    """A criterion of an answer with all its labels; rows of one `example` are dependent."""
 
     example: str
     conversation: str | None

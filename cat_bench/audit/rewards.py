@@ -1,9 +1,9 @@
 """The audit of rewards before any training: does a reward push the right rollouts?
 
-Everything is measured on groups whose truth is known: the task's own score of each rollout, right
-from 0.5 on. The question is the unit of every interval: a question's groups are averaged, or summed
-in a ratio. Rollouts without a reward or a score are left out and counted; NaN stands for what
-cannot be measured.
+Everything is measured on groups whose true scores are known: the task's own score of each rollout,
+right from 0.5 on. The question is the unit of every interval: a question's groups are averaged, or
+summed in a ratio. Rollouts without a reward or a score are left out and counted; NaN stands for
+what cannot be measured.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ RIGHT = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """One group under one reward: its rewards and the truth, both in the rollouts' order."""
+    """One group under one reward: its rewards and true scores, both in the rollouts' order."""
 
     question: str
     values: Sequence[float | None]
     truth: Sequence[float | None]
     cluster: str | None = None
     label: float | None = None
-    """The task's score of the reference; 0 where the estimator abstained; None: there is none."""
+    """The task's score of the reference; 0 where the estimator abstained; None: there is no
+    reference."""
     abstained: bool = False
     fallback: bool = False
     failed: str | None = None
     proposed: int | None = None
-    """Criteria of the rubric before duplicates went; None where there is no rubric."""
+    """Criteria of the rubric before duplicates were removed; None where there is no rubric."""
     met: Sequence[Sequence[bool]] = ()
     """Verdicts by scored rollout and criterion."""
     calls: float = nan
     tokens: float = nan
-    """Read and written; NaN: not known."""
+    """Prompt and completion tokens; NaN: not known."""
 
     @property
     def pairs(self) -> list[tuple[float, float]]:
@@ -59,7 +60,7 @@ class Audited:
 
 
 Measure: TypeAlias = Callable[[Audited], float | None]
-"""What is found of one group; None: nothing."""
+"""A figure of one group; None where it has none."""
 Side: TypeAlias = tuple[Sequence[Audited], Measure]
 
 
@@ -92,9 +93,9 @@ class Figures:
     criteria: float
     """Different criteria per rubric."""
     duplicates: float
-    """The share of proposed criteria that say what another one says."""
+    """The share of proposed criteria that repeat another one."""
     always_yes: float
-    """The share of criteria that every rollout of their group meets: they tell nothing apart."""
+    """The share of criteria that every rollout of their group meets: they distinguish nothing."""
     always_no: float
     """The share that none of them meets."""
     calls: float
@@ -104,7 +105,7 @@ class Figures:
 
 
 def figures(groups: Sequence[Audited], *, positive: float = POSITIVE) -> Figures:
-    """What these groups say of one reward; a rollout is rewarded from `positive` on."""
+    """The figures of one reward over these groups; a rollout is rewarded from `positive` on."""
     return Figures(
         groups=len(groups),
         abstained=sum(group.abstained for group in groups),
@@ -134,9 +135,9 @@ def misdirected(group: Audited) -> tuple[float, float]:
     """The absolute mass of a group's advantages that has the wrong sign, and all of it.
 
     An advantage is (R - mean) / sd within the group. Its right sign is that of the gold reward's
-    advantage, the truth less the group's mean; where gold has none, because all are equally right,
-    a right rollout should go up and a wrong one down. So in a group without a single right rollout
-    half of any push is wrong. For 0/1 truth this is: right up, wrong down.
+    advantage, the true score less the group's mean; where gold has none, because all are equally
+    right, a right rollout should go up and a wrong one down. So in a group without a single right
+    rollout half of any push is wrong. For 0/1 scores this is: right up, wrong down.
     """
     values, truth = zip(*group.pairs, strict=True) if group.pairs else ((), ())
     gold = advantages(truth)
@@ -154,7 +155,7 @@ def rank_correlation(group: Audited) -> float | None:
 
 
 def apart(first: Side, second: Side) -> Difference:
-    """The paired difference of each side's measure, over the questions for which both have it."""
+    """The paired difference of two measures, over the questions for which both exist."""
     clusters = {group.question: group.cluster for group in first[0]}
     one, other = _by_question(*first), _by_question(*second)
     shared = [question for question in one if question in other]

@@ -1,7 +1,7 @@
 """An audit of rewards from start to record: what was audited, each candidate's figures, the answer.
 
-The answer compares the two best candidates that see no target: by reward accuracy, or, where the
-task's scores are graded, by the rank correlation with them.
+The answer compares the two best candidates that do not see the target: by reward accuracy, or,
+where the task's scores are graded, by the rank correlation with them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sheet:
 
     @property
     def complete(self) -> bool:
-        """Whether every rollout is there and has its reward, where rewards could be had at all."""
+        """Whether every rollout is there and every reward that can be had."""
         lacking = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
         return not (lacking or any(row["unscored"] for row in self.record["rewards"]))
 
@@ -52,7 +52,7 @@ async def audit(
     command: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> Sheet:
-    """Audit the candidates on groups of `group` rollouts; calls what a run of them would call.
+    """Audit the candidates on groups of `group` rollouts; makes the calls that a run of them would.
 
     Raises UsageError before anything is paid for.
     """
@@ -143,7 +143,7 @@ def _answer(
 
 
 def _reasons(groups: Mapping[str, Sequence[RewardedGroup]]) -> dict[str, JSON]:
-    """By candidate, why groups and rollouts are not what was asked for, with counts."""
+    """By candidate, why groups and rollouts are missing or fell back, with counts."""
     found = {}
     for name, own in groups.items():
         notes = [each.rewarded.notes for each in own]

@@ -1,8 +1,8 @@
-"""Recompute a leaderboard's rows from what they name: nothing else is believed.
+"""Recompute a leaderboard's rows from the files that they name: nothing else is trusted.
 
 Rows of methods that call no model are recomputed by replaying the published pool, the others from
-the published calls. A row that names neither, or whose task or files are not here, is said to be
-out of reach, with its reason; a row that comes out otherwise is refused.
+the published calls. A row that names neither, or whose task or files are missing, is out of reach,
+with its reason; a row that comes out differently is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Verdict = Literal["reproduced", "out of reach", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one row; `line` counts from 1, the header included."""
+    """The verdict on one row; `line` counts from 1, the header included."""
 
     line: int
     method: str
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """A run played again: its rows by method and n, or why it could not be played."""
+    """A run that was run again: its rows by method and n, or why it could not be."""
 
     rows: Mapping[tuple[str, ...], Row]
     problem: str = ""
@@ -66,7 +66,7 @@ async def check(board: Path, *, parallel: str | None = None) -> AsyncIterator[Fi
 
 
 def _flaw(row: Row) -> str | None:
-    """What is wrong with a row in itself."""
+    """What is wrong with a row by itself."""
     if row["version"] != VERSION:
         return f"has columns of version {row['version']}, not {VERSION}"
     if sealed(row)["digest"] != row["digest"]:
@@ -125,7 +125,7 @@ def _load(kind: str, file: Path, cache: Path, record: Mapping[str, JSON]) -> str
 
 
 def _difference(row: Row, again: Row) -> str:
-    """What the row says that does not come out; empty where all of it does."""
+    """The first value of the row that does not come out again; empty where all do."""
     for name in ("pool_digest", *_COMPUTED):
         said, found = row[name], again[name]
         if said != found and not (name in NUMBERS and _close(said, found)):

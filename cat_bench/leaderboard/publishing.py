@@ -1,4 +1,4 @@
-"""A run's rows added to a leaderboard, and what they were computed from made public."""
+"""Adds a run's rows to a leaderboard, and publishes what they were computed from."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def upload(file: Path, repository: str) -> str:
 
 
 def _said(record: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The record without what each invocation took."""
+    """The record without its invocations."""
     return {name: value for name, value in record.items() if name != "invocations"}
 
 

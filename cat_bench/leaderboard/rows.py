@@ -1,7 +1,7 @@
-"""The rows of a leaderboard: its columns, a run as rows, and the file that they stand in.
+"""The rows of a leaderboard: its columns, a run as rows, and the file that holds them.
 
 A text that a spreadsheet would take for a formula is written behind an apostrophe, and read without
-it. Every row ends in a digest of the rest of it, so that no digit can be changed unnoticed.
+it. Every row ends in a digest of its other cells, so that no digit can be changed unnoticed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ OWN = (
     *("task", "task_version", "task_digest", "scorer", "model", "revision", "anchor", "judge"),
     *("method", "parameters", "n", "pool_size", "draws", "pool_digest"),
 )
-"""What makes a row another one; two rows that agree in these say the same thing."""
+"""The columns that identify a row: two rows that agree in these make the same statement."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 Row = dict[str, str]
 
@@ -103,7 +103,7 @@ def read(board: Path) -> list[Row]:
 
 
 def append(board: Path, rows: Iterable[Row]) -> None:
-    """Write further rows behind those that are there."""
+    """Append rows to those that are there."""
     board.parent.mkdir(parents=True, exist_ok=True)
     new = not board.exists()
     with board.open("a", encoding="utf-8", newline="") as file:
@@ -189,7 +189,7 @@ def _other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) ->
 
 
 def _audit(asked: str, folder: Path) -> str:
-    """What is known of the judge that is asked in this way."""
+    """The audits of the judge that was asked in this way."""
     audits = find(asked, folder)
     agreed = ((a["judge_and_people"]["macro_f1"][0], a["labels"]["file"]) for a in audits)
     return "; ".join(f"macro-F1 {fixed(f1, 3)} on {on}" for f1, on in agreed) or "not audited"

@@ -1,7 +1,7 @@
-"""What every figure shares: size, type, colours, titles, and how it becomes PNG and SVG.
+"""What all figures share: size, fonts, colours, titles, and their export as PNG and SVG.
 
-Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, no settings of
-the user's, and the same numbers give the same bytes. How a method looks, `palette` says.
+Drawn with Matplotlib's objects and its defaults, on a canvas of its own: no window, none of the
+user's settings, and the same numbers give the same bytes. `palette` says how a method looks.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def cut(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A method's name in a legend; the floor and the ceiling say what they are."""
+    """A method's name in a legend; floor and ceiling are marked as such."""
     short = cut(plain(name))
     return f"{short} ({FRAMES[name]})" if name in FRAMES else short
 

@@ -36,7 +36,7 @@ COMPUTE_COLUMNS = (
 )
 UNSHARED, SHARED = "tokens", "shared_tokens"
 PLAYED = {"policy": "model"}
-"""What a run's configuration calls who plays a role, where that is not the role's own name."""
+"""The name of a role's model in a run's configuration, where it differs from the role's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def compute(
 def _matches(
     keys: Sequence[Key], curves: Mapping[str, Curve], costs: pd.DataFrame
 ) -> Iterator[tuple[Key, FloatArray]]:
-    """What `_matched` compares, for all rows."""
+    """Everything that `_matched` compares, for all rows."""
     for name, curve in curves.items():
         for key in keys:
             if match := curve.at(costs[name][key]):
@@ -230,7 +230,7 @@ def _gap_closed(method: str, n: int, values: Values) -> Interval:
 
 
 def _front(rows: pd.DataFrame) -> list[bool]:
-    """Which rows no other one beats in score and tokens; a single rollout counts once."""
+    """Which rows no other row beats in score and tokens; a single rollout counts once."""
     single = (rows["method"] == SINGLE) & (rows["n"] == 1)
     known = rows["score"].notna() & rows[UNSHARED].notna()
     takes_part = ((rows["kind"] != FRAME) | single) & known

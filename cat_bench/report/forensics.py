@@ -1,10 +1,10 @@
-"""What synthesis does with its drafts: when it is right, whom it follows, what it copies.
+"""What synthesis does with its drafts: when it is right, which drafts it follows, what it copies.
 
-A synthesising method is one with a text of its own. Per draw it is held against the drafts that it
-read: their answers, clustered as in the whole pool, their scores, and the order they came in. A
-question's draws share one vote, and the question is the unit of every interval. Where the vote is
-tied, each tied answer is the majority's in part. None of this is defined where answers cannot be
-compared or scores are graded: such draws are left out, and what remains is counted in `draws`.
+A synthesising method is one with a text of its own. Each draw is compared with the drafts that it
+read: their answers, clustered as in the whole pool, their scores, and their order. A question's
+draws share one vote, and the question is the unit of every interval. Where the vote is tied, each
+tied answer is the majority's in part. None of this is defined where answers cannot be compared or
+scores are graded: such draws are left out, and the remaining ones are counted in `draws`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ROLLOUTS = ("question", "slot", "digest", "cluster", "score", "characters", "fa
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One rollout as the synthesis met it."""
+    """One rollout as the synthesis read it."""
 
     digest: str
     cluster: int | None
@@ -42,7 +42,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One synthesis and the drafts it read, in the order it was handed them."""
+    """One synthesis and the drafts it read, in the order of its prompt."""
 
     question: str
     right: float
@@ -65,14 +65,14 @@ class Draw:
 
     @property
     def cases(self) -> dict[str, float]:
-        """The share of each of `CASES`, summing to 1: whose draft was right."""
+        """The share of each of `CASES`, summing to 1: which drafts were right."""
         led = fmean(map(self._worth, self.leaders)) if self.leaders else 0.0
         somebody = any(draft.score == 1 for draft in self.drafts)
         return {MAJORITY: led, MINORITY: somebody * (1 - led), NOBODY: (not somebody) * (1 - led)}
 
     @property
     def disagreement(self) -> float:
-        """How far this is another answer than the majority's: 0, 1, or part of it where tied."""
+        """How far this answer is not the majority's: 0, 1, or in between where votes tie."""
         leaders = self.leaders
         return 1 - (self.cluster in leaders) / len(leaders) if leaders else 0.0
 
@@ -84,12 +84,12 @@ class Draw:
 
     @property
     def copies_text(self) -> bool:
-        """Word for word one of the drafts."""
+        """Whether it is one of the drafts, word for word."""
         return self.digest in {draft.digest for draft in self.drafts}
 
     @property
     def inflation(self) -> float:
-        """Characters, per character of a mean draft."""
+        """Characters per character of a mean draft."""
         return self.characters / max(fmean(draft.characters for draft in self.drafts), 1)
 
     def _worth(self, cluster: int) -> float:
@@ -214,7 +214,7 @@ def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
 
 
 def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
-    """Whom the synthesis follows among drafts that differ; places are dealt at random."""
+    """Which draft the synthesis follows where drafts differ; their order is random."""
     always = [1.0] * len(torn)
     follows = {
         "first": [float(draw.follows(0)) for draw in torn],

@@ -46,7 +46,7 @@ def render_forensics(
     *,
     folder: Path,
 ) -> str:
-    """The Markdown of `forensics`, the pool's `diversity`, and the accounts of a `summarise`."""
+    """The Markdown of `forensics`, the pool's `diversity`, and the failures in a `summarise`."""
     blocks = [*_synthesis(table, pool), "## What went wrong", _accounts(summary)]
     reasons = "\n".join(f"- {line}" for line in _reasons(folder))
     return "\n\n".join([*blocks, reasons] if reasons else blocks) + "\n"
@@ -92,7 +92,7 @@ def _diversity(pool: Mapping[str, Interval]) -> str:
 
 
 def _accounts(summary: pd.DataFrame) -> str:
-    """Each method at its largest n: what was missing, and the score with fallbacks and without."""
+    """Each method at its largest n: what was missing, and its score if fallbacks counted 0."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
     rows = records(last[last["kind"] == "method"])
     columns = {

@@ -1,7 +1,7 @@
-"""Scores by what the data say of a question: its level, its subject, its theme.
+"""Scores by the questions' meta fields: a level, a subject, a theme.
 
-A field of the questions' `meta` counts where it has a few values that most questions share; every
-method is scored on the questions of each value as on the whole.
+A field is used where it has a few values that most questions share; every method is scored on the
+questions of each value as on the whole.
 """
 
 from __future__ import annotations

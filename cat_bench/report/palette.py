@@ -1,8 +1,8 @@
-"""How a method looks, decided here alone: one colour, marker and dash in every figure and the page.
+"""How a method looks: one colour, marker and dash in every figure and on the page.
 
-By its place among the run's methods, available or not, so that a method looks the same in all that
-is made of a run. Colours are Okabe and Ito's (2008), safe for the colour-blind; markers, dashes and
-hatches tell methods apart in print. What frames them, the floor and the ceiling, is grey.
+It depends on the method's place among the run's methods, available or not, so that a method looks
+the same in everything made of a run. Colours are Okabe and Ito's (2008), safe for the colour-blind;
+markers, dashes and hatches distinguish methods in print. Floor and ceiling are grey.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a report says where a judge scored by rubric: scores by tag, length, and who judged.
+"""What a report adds where a judge scored by rubric: scores by tag, length, and the judge's audit.
 
 A tag's score is a mean over the examples that have it, made as the score itself: draws weighted by
-what could be scored, the mean brought into [0, 1]. No score is computed here that the run lacks.
+what could be scored, the mean clipped to [0, 1]. No score is computed here that the run lacks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
 def extended(
     table: pd.DataFrame, values: Values, parts: pd.DataFrame, *, after: str = "se"
 ) -> pd.DataFrame:
-    """A summary with `COLUMNS` after another: the published error, and the score less its length.
+    """A summary with `COLUMNS` after another: the published error, and the length-adjusted score.
 
     `se_bootstrap` is HealthBench's own: the standard deviation of clipped means over examples drawn
     with replacement, each example on its own.
@@ -72,7 +72,7 @@ def breakdown(folder: Path) -> pd.DataFrame:
 def blocks(
     record: Mapping[str, JSON], table: pd.DataFrame, parts: pd.DataFrame, *, run: Path
 ) -> Iterator[str]:
-    """The Markdown that a run scored in parts, or by a judge, has besides its table."""
+    """The Markdown that a run scored in parts, or by a judge, has in addition to its table."""
     if len(parts):
         yield "## By theme, axis and level, at each method's largest n, %"
         yield _by_part(table, parts)

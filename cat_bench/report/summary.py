@@ -1,6 +1,6 @@
 """The numbers of a run: one row per method × n, each with its interval and its comparisons.
 
-Rows follow the order of `run.json`, then n; what a value and a difference are, `values` says.
+Rows follow the order of `run.json`, then n; `values` defines values and differences.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _Method:
 
 
 def _shown(totals: Totals) -> dict[Key, dict[str, JSON]]:
-    """What a row says beside its score: counts, shares and mean costs over questions."""
+    """A row's fields besides its score: counts, shares and mean costs over questions."""
     shown = ["score_fallback_0", *COSTS, "abstained", "fallback", "lost", "draws"]
     mean, counts = totals.mean, totals.counts
     table = mean[shown].copy()
@@ -133,7 +133,7 @@ def _shown(totals: Totals) -> dict[Key, dict[str, JSON]]:
 
 
 def _methods(record: Mapping[str, JSON], values: Values) -> list[_Method]:
-    """The run's methods in its order, then what only the scores name: the oracle."""
+    """The run's methods in its order, then those that only the scores name: the oracle."""
     listed = {entry["name"]: entry for entry in record["methods"]}
     others = sorted({str(key[0]) for key in values.columns} - set(listed))
     frames = {SINGLE, ORACLE}

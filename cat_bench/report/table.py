@@ -1,4 +1,4 @@
-"""The comparison table for people, in Markdown; scores in percent, differences in points.
+"""The comparison table in Markdown; scores in percent, differences in points.
 
 Everything that could mislead a reader is under the table: what is missing, what was counted as what
 and how the intervals are made.
@@ -201,7 +201,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
 
 
 def _power(summary: pd.DataFrame) -> Iterator[str]:
-    """For the differences that are not settled, how many questions would do it."""
+    """How many questions would settle the differences that are not settled."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
     unsettled = last[~settled(last) & last["questions_needed"].notna()]
     if len(unsettled):

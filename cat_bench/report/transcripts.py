@@ -1,8 +1,7 @@
 """A run question by question, with the texts that its folder does not hold, read from the cache.
 
 Questions come one at a time, in the run's order, so that memory holds one pool. Where the cache
-has not got a rollout, or the task is not here, the rollout has no text, and whoever shows it says
-so.
+lacks a rollout, or the task cannot be loaded, the rollout has no text, and the reader is told so.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ NO_TEXT = "The text is not in the cache that this was made from."
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One question: its `Row`s, and its `RolloutRow`s beside the replies that the cache has."""
+    """One question: its `Row`s, and its `RolloutRow`s with the replies that the cache has."""
 
     question: str
     text: str
@@ -76,7 +75,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a method made of one question; `text` is None where the cache has it no more."""
+    """A method's answer to one question; `text` is None where the cache does not have it."""
 
     score: float | None
     text: str | None
@@ -113,7 +112,7 @@ async def transcripts(
 
 
 def target_of(record: Mapping[str, JSON], question: str) -> JSON:
-    """What the task says is right; None where the task is not here, or has it no more."""
+    """The target of a question; None where the task is missing or lacks the question."""
     with Cache() as cache:
         try:
             samples = catalog.task(record["config"]["task"], cache=cache).samples()
@@ -130,7 +129,7 @@ def records(table: pd.DataFrame | None) -> Iterator[dict[str, JSON]]:
 
 
 def frames(record: Mapping[str, JSON]) -> set[str]:
-    """The names of what frames a table and is no method."""
+    """The names of the rows that frame a table and are no methods."""
     return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
 
 
@@ -164,5 +163,5 @@ class _Texts:
         return {} if self._pool is None else {r.slot: r.reply for r in self._pool.rollouts}
 
     async def close(self) -> None:
-        """Let go of the cache."""
+        """Close the cache."""
         await self._pools.aclose()

@@ -1,8 +1,8 @@
-"""Each question's value at every method and n, and the comparisons that can be made of them.
+"""Each question's value at every method and n, and the comparisons between them.
 
 Invariants: a question's value is the mean of its draws weighted by what could be scored; a question
 without one is unscored, left out of the mean and of pairs. Differences are taken over the questions
-that both sides scored. The order in which questions finished leaves no trace.
+that both sides scored. The order in which questions finished has no effect.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _READ = (
     *COSTS,
 )
 _TOKENS = (*TOTALS[1:], "policy_tokens", "policy_completion_tokens")
-"""What is unknown of a pool that came without token counts."""
+"""Columns that are unknown for a pool without token counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Values:
     questions: tuple[str, ...]
     clusters: tuple[str | None, ...] | None
     known: dict[tuple[bytes, ...], Difference] = field(default_factory=dict, repr=False)
-    """Differences that were worked out together."""
+    """Differences that were computed in other processes."""
 
     @classmethod
     def of(cls, wide: pd.DataFrame, clusters: Mapping[str, JSON]) -> Values:
-        """From a table of questions × keys, and what some of the questions share."""
+        """From a table of questions × keys, and the clusters of questions."""
         wide = wide.sort_index()
         keys: JSON = wide.columns
         columns = dict(zip(keys, wide.to_numpy(float).T, strict=True))
@@ -88,7 +88,7 @@ class Values:
         return known or _resampled(pair, level=level)
 
     def resample(self, pairs: Iterable[tuple[Key, FloatArray]], executor: Executor | None) -> None:
-        """Work out a set of differences elsewhere, together; `against` finds them."""
+        """Compute a set of differences in other processes; `against` finds them."""
         if executor is None:
             return
         wanted = {_name(pair): pair for pair in (self._pair(*each) for each in pairs)}
@@ -102,7 +102,7 @@ class Values:
         return quotient((value - low)[there], (high - low)[there], clusters=self._of(there))
 
     def restricted(self, there: NDArray[np.bool_]) -> Values:
-        """The same of some of the questions."""
+        """The same for some of the questions."""
         columns = {key: column[there] for key, column in self.columns.items()}
         kept = tuple(np.array(self.questions, dtype=object)[there])
         return Values(
@@ -134,9 +134,9 @@ def _name(pair: _Pair) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What `per_question` says, added up over questions: tables of (method, n) × its columns.
+    """The columns of `per_question`, added up over questions: tables of (method, n) × columns.
 
-    `counts` are of what is not missing; `sizes` are the questions.
+    `counts` are the values that are not missing; `sizes` are the questions.
     """
 
     sums: pd.DataFrame
@@ -158,12 +158,12 @@ class Totals:
 
     @property
     def mean(self) -> pd.DataFrame:
-        """Over the questions where there is something to average; NaN where there is none."""
+        """The mean over the questions that have a value; NaN where none has."""
         return self.sums / self.counts
 
 
 def read_values(folder: Path, *, beyond: bool = False) -> tuple[Values, Totals]:
-    """A run's values, and the totals of all else that is known of its questions.
+    """A run's values, and the totals of all other columns over its questions.
 
     `beyond` keeps what was evaluated at more rollouts than the run's methods share. Memory holds a
     number for each question, method and n, and a part of the rows. Raises DataError.

@@ -1,9 +1,9 @@
 """A run as one page that opens from disk: the table, the curves, every question with its rollouts.
 
-Nothing is fetched: style, scripts and data are inside, and a content security policy that knows
-each script by its hash forbids everything else. Data are JSON, compressed, and become text nodes
-alone: nothing that a model wrote is ever markup. A question's rollouts are a chunk of their own
-that is decompressed when it is opened, so a page of 500 × 64 rollouts opens like one of ten.
+Nothing is downloaded: style, scripts and data are inside, and a content security policy that lists
+each script by its hash forbids everything else. Data are JSON, compressed, and only ever become
+text nodes: nothing that a model wrote is interpreted as markup. A question's rollouts are
+decompressed when it is opened, so a page of 500 × 64 rollouts opens as fast as one of ten.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cat_bench.types import JSON, Reply
 SCRIPTS = ("vendor/uplot.min.js", "vendor/katex.min.js", "text.js", "curves.js", "page.js")
 STYLES = ("vendor/uplot.min.css", "page.css")
 HEADLINE = 160
-"""Characters of a question that stand in the list."""
+"""Characters of a question that the list shows."""
 LONGEST = 50_000
 """Characters of one text that the page keeps."""
 PICKS = 8
@@ -77,7 +77,7 @@ async def _write(file: TextIO, folder: Path, reference: str | None, data: Path |
 
 
 def packed(value: JSON) -> str:
-    """JSON, compressed, in letters that no parser stumbles over."""
+    """JSON, compressed, as base64, which every parser leaves alone."""
     raw = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return b64encode(gzip.compress(raw.encode(), 6, mtime=0)).decode()
 
@@ -117,7 +117,7 @@ def _hash(text: str) -> str:
 def _index(
     record: Mapping[str, JSON], summary: pd.DataFrame, questions: pd.DataFrame, values: Values
 ) -> JSON:
-    """What the page shows at once: the table, the curves, the list of questions."""
+    """What the page shows at first: the table, the curves, the list of questions."""
     config, task = record["config"], record["task"]
     keys = sorted(values.columns, key=str)
     columns = [[_number(value) for value in values.columns[key].round(4)] for key in keys]
@@ -188,7 +188,7 @@ def _lines(target: JSON) -> Sequence[Mapping[str, JSON]]:
 
 
 def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
-    """A method's estimate: what it picked with which weight, or what it wrote, from which slots."""
+    """A method's estimate: its picks with weights, or its text, and the slots that it read."""
     weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda each: -each[0])
     picks = [[int(slot), _number(weight)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
