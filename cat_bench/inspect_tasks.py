@@ -1,4 +1,4 @@
-"""Tasks and methods of ours inside Inspect: `inspect eval cat_bench/aggregate -T task=... -T n=8`.
+"""This package's tasks and methods inside Inspect: `inspect eval cat_bench/aggregate -T task=...`.
 
 Inspect's reducers see scores and no texts, so a method that reads n rollouts is a solver that draws
 them itself, from the model that Inspect was given. They go through the cache, under that model's
@@ -42,13 +42,13 @@ from cat_bench.results import Row
 from cat_bench.types import JSON, Message, Sample, Sampling
 
 KEPT = "cat_bench"
-"""Where a sample's state holds what its method came to."""
+"""The metadata field of a sample's state that holds its method's result."""
 _KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
 
 
 @inspect_task
 def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> InspectTask:
-    """A task of ours, each question answered by a method of ours from n rollouts of the model."""
+    """One of the tasks, each question answered by one of the methods from n rollouts."""
     samples = {sample.question.id: sample for sample in catalog.task(task).samples()}
     dataset = MemoryDataset([_translated(sample) for sample in samples.values()], name=task)
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
@@ -87,7 +87,7 @@ def expected() -> Scorer:
 
 
 class Active(Inspect):
-    """The model that Inspect is evaluating; Inspect opened it, and closes it."""
+    """The model that Inspect evaluates; Inspect opened it, and closes it."""
 
     def __init__(self, model: InspectModel) -> None:
         import inspect_ai.model
@@ -100,7 +100,7 @@ class Active(Inspect):
         self._refused = {"logprobs"}
 
     async def close(self) -> None:
-        """Nothing: it is Inspect's."""
+        """Nothing: Inspect closes the model."""
 
 
 async def _answered(

@@ -1,7 +1,7 @@
-"""The command line: one file per command, each parses, calls and prints.
+"""The command line, one file per command: each parses, calls and prints.
 
-Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed or incomplete,
-2 wrong usage, 130 interrupted.
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed or incomplete, 2
+wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def commands() -> None:
 def main() -> None:
     """The entry point: errors become one line and an exit status.
 
-    Arrow takes its memory from the system, and gives it back: its own pool holds on to tens of
+    Arrow allocates from the system, which returns memory: Arrow's own pool would keep tens of
     megabytes for each table that a report reads.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -1,4 +1,4 @@
-"""The options that `run` and `plan` share, and the configurations that they make."""
+"""The options that several commands share, and the configurations made from them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def configurations(
 
 
 def _model(task: str) -> str:
-    """The model of a task for which none is named."""
+    """The model for a task when none is named."""
     if task.startswith("pool:"):
         return f"replay:{task.removeprefix('pool:')}"
     return bundled(task)

@@ -11,7 +11,7 @@ from cat_bench.types import JSON
 
 
 def print_rows(rows: Sequence[Mapping[str, JSON]], *, as_json: bool, empty: str = "none") -> None:
-    """Rows as an aligned table (or one JSON list); `empty` is what is said when there are none."""
+    """Rows as an aligned table (or one JSON list); `empty` is printed where there are none."""
     if as_json:
         click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False, default=str))
     elif not rows:

@@ -53,7 +53,7 @@ class Progress:
         self._bar.stop()
 
     def start(self, task: str, questions: int, meters: Mapping[str, Meter]) -> None:
-        """The run is about to begin; the meters count on."""
+        """The run is about to begin; the meters change as it goes."""
         self._started = self._spoke = time.monotonic()
         self._total, self._meters = questions, meters
         self._task = self._bar.add_task(task, total=questions, calls=self._calls())
@@ -96,7 +96,7 @@ class Counted:
         self._bar.stop()
 
     def at(self, done: int, *, of: int) -> None:
-        """So far `done`, of so many."""
+        """Show that `done` of so many are done."""
         self._bar.update(self._task, completed=done, total=of)
         if not self._console.is_terminal and time.monotonic() - self._spoke > PLAIN_EVERY_S:
             self._spoke = time.monotonic()

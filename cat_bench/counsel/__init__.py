@@ -1,9 +1,9 @@
-"""The second bundled test subject: advice for journeys, where no final answer can be voted on.
+"""The second bundled test model: advice for journeys, where no final answer can be voted on.
 
-A sibling of ``cat_bench.tally`` for what has no boxed answer: the model writes advice, combines
-drafts, proposes criteria from one answer alone, and judges whether an answer meets a criterion; an
-exact parser knows the truth of all of it. ``journeys`` is the task, ``answers`` the law by which
-the policy errs and the grammar, ``scoring`` the task's scorer, ``train`` the recipe.
+Like ``cat_bench.tally``, but for answers without a box: the model writes advice, combines drafts,
+proposes criteria from one answer alone, and judges whether an answer meets a criterion; an exact
+parser can check all of it. ``journeys`` is the task, ``answers`` the grammar and the distribution
+of the policy's errors, ``scoring`` the task's scorer, ``train`` the recipe.
 """
 
 from pathlib import Path

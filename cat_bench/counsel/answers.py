@@ -1,9 +1,9 @@
-"""The grammar of answers, criteria and verdicts, how the policy errs, and what is true of it all.
+"""The grammar of answers, criteria and verdicts; how the policy errs; an exact parser of it all.
 
 An answer opens with the way it was thought up, then gives one line per topic. The likeliest opening
-is a rash one. A rash answer tends to recommend the usual thing where that tempts, so that following
-the likeliest path is systematically wrong there, while all paths together are right. All other
-errors scatter over what else the topic has.
+is a rash one. A rash answer tends to recommend the usual thing where that tempts, so that the
+likeliest path is systematically wrong there, while all paths together are right. All other errors
+scatter over the topic's other things.
 """
 
 import json
@@ -99,7 +99,7 @@ def grade(journey: Journey, read: Answer) -> str:
 
 
 def attempt(journey: Journey, rng: random.Random, *, noise: float = 1.0) -> str:
-    """Write an answer that errs by the law; ``noise`` scales every error's probability."""
+    """Write an answer with random errors; ``noise`` scales every error's probability."""
     rash = rng.random() < _RASH_SHARE
     law = _RASH_LAW if rash else _CAREFUL_LAW
     things = [(p.topic, _thing(p, law[p.kind], noise, rng)) for p in journey.points]

@@ -1,9 +1,9 @@
 """Measure a trained model in all its roles: ``python -m cat_bench.counsel.assess MODEL``.
 
-The recipe's own yardstick, independent of the harness: means over fresh journeys with 95 %
+The recipe's own evaluation, independent of the harness: means over fresh journeys with 95 %
 percentile-bootstrap intervals. An answer's score is the share of its advice that is right. Eight
 drafts are sampled at T = 1, all other replies are greedy; what the model says of a criterion, of an
-answer or of a rubric is held against the exact parser.
+answer or of a rubric is compared with the exact parser.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def answering(panel: Panel) -> dict[str, Scores]:
 
 
 def rewarding(panel: Panel) -> dict[str, Scores]:
-    """Return what is true of the model's rubrics and verdicts, and of the rewards they make.
+    """Return the accuracy of the model's rubrics and verdicts, and of the rewards they make.
 
     ``rubric reward`` is the mean rank correlation of reward and score within a group of drafts,
     over the groups where both vary; the reference is the synthesis of the same drafts.

@@ -58,7 +58,7 @@ class Counsel:
     def attempt(
         self, problem: Journey, rng: random.Random, *, noise: float, to_read: bool = False
     ) -> str:
-        """Return an answer that errs by the law."""
+        """Return an answer with random errors."""
         return attempt(problem, rng, noise=noise)
 
     def exchange(
@@ -87,7 +87,7 @@ class Counsel:
 
 
 def corpus() -> Iterator[str]:
-    """Yield texts from which the tokenizer learns the phrases around those of ``PHRASES``."""
+    """Yield texts to train the tokenizer on: the phrases around those of ``PHRASES``."""
     rng, subject = random.Random("corpus"), Counsel()
     for journey in islice(subject.problems(rng), 500):
         draft = subject.attempt(journey, rng, noise=1.0)

@@ -1,4 +1,4 @@
-"""The figure of a training: how right references and rewards were, and how long completions."""
+"""The figure of a training: the accuracy of references and rewards, and the completions' length."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SHARES = {
 }
 SCALES = {"loss": "loss", "completion_tokens": "tokens a completion", "entropy": "entropy, nats"}
 SMOOTH = 7
-"""Steps that a line's mean is taken over."""
+"""Steps of the running mean."""
 
 
 def curves(rows: Sequence[Mapping[str, JSON]], *, name: str) -> dict[str, bytes]:
-    """The figure as "png" and "svg", of the lines of a journal."""
+    """The figure as "png" and "svg", from the lines of a journal."""
     return drawn(lambda: _figure(rows, name))
 
 
@@ -59,7 +59,7 @@ def _line(axes: Axes, rows: Sequence[Mapping[str, JSON]], key: str, label: str, 
 
 
 def smoothed(values: FloatArray) -> FloatArray:
-    """The running mean over `SMOOTH` steps, over those there are at both ends; shape (steps,)."""
+    """The running mean over `SMOOTH` steps, fewer at both ends; shape (steps,)."""
     window = np.ones(SMOOTH)
     counts = np.convolve(np.ones(len(values)), window)[SMOOTH // 2 :][: len(values)]
     return np.asarray(np.convolve(values, window)[SMOOTH // 2 :][: len(values)] / counts)

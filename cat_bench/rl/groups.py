@@ -1,8 +1,8 @@
 """A reward of this package as TRL's GRPOTrainer wants one: an async function over a batch.
 
-TRL hands over all completions of a process at once. Here they become groups, each group's rollouts
-are rewarded together, and an unscored one is None, which TRL leaves out of the group's mean and
-gives no advantage. Targets are read to log how right references and rewards are, by nothing else.
+TRL passes all completions of a process at once. Here they become groups, each group's rollouts are
+rewarded together, and an unscored one is None, which TRL leaves out of the group's mean and gives
+no advantage. Targets are used only to log the accuracy of references and rewards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Log = Callable[[str, float], None]
 
 
 def groups(questions: Sequence[str], size: int) -> list[range]:
-    """The places of each group in a batch: `size` completions of one question, one after another.
+    """The indices of each group in a batch: `size` consecutive completions of one question.
 
     Raises UsageError where a group is not whole, as when a batch is split across processes.
     """
@@ -86,7 +86,7 @@ class GroupReward:
     async def _judge(
         self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
     ) -> None:
-        """How right references and rewards are, where the task can tell without a judge."""
+        """Log the accuracy of references and rewards, where the task needs no judge for it."""
         known = await asyncio.gather(*map(self._truth, found, texts))
         if references := [score for score, _, _ in known if score is not None]:
             log("reference_accuracy", fmean(references))
@@ -112,7 +112,7 @@ class GroupReward:
 
 
 def _check(found: Sequence[Rewarded]) -> None:
-    """Stop where nothing at all is rewarded: training on would change nothing, and cost."""
+    """Stop where no rollout is rewarded: further training would cost and change nothing."""
     if all(value is None for group in found for value in group.values):
         notes = found[0].notes
         reason = notes.get("failed") or next(iter(notes.get("unscored", {}).values()), "no reason")
@@ -124,7 +124,7 @@ def _check(found: Sequence[Rewarded]) -> None:
 
 
 def _count(found: Sequence[Rewarded], log: Log) -> None:
-    """What a step's rewards cost, and what of them is missing or moves nothing."""
+    """Log what a step's rewards cost, and how many are missing or have no advantage."""
     bills = [charge for group in found for charge in group.bill]
     log("calls", len(bills))
     log("call_tokens", sum(c.usage.prompt + c.usage.completion for c in bills))

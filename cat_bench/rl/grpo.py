@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train `policy` in place on the questions of `samples`, from `checkpoint` on if there is one.
 
-    `config` is the session that lends anchor and judge.
+    `config` is the session that provides anchor and judge.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
     trainer = GRPOTrainer(

@@ -1,7 +1,7 @@
-"""What a training leaves as it goes: one line of JSON a step, and checkpoints to go on from.
+"""What a training writes as it goes: one line of JSON per step, and checkpoints to resume from.
 
-A process may be killed at any moment: a line is written whole or cut at the end of the file, a
-checkpoint is whole once its last file is; what is not whole is dropped when training goes on.
+A process may be killed at any moment: a line is written whole or cut at the end of the file, and a
+checkpoint is whole once its last file is; anything else is dropped when training resumes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = {
     "completions/clipped_ratio": "truncated",
     "mean_token_accuracy": "token_accuracy",
 }
-"""What TRL calls otherwise."""
+"""Names that differ from TRL's."""
 KEPT = frozenset(
     {
         *("loss", "grad_norm", "learning_rate", "entropy", "kl", "reward", "reward_std"),
@@ -41,13 +41,13 @@ KEPT = frozenset(
     }
 )
 _STATE = "trainer_state.json"
-"""What a checkpoint is finished with."""
+"""The last file of a checkpoint."""
 
 
 class Journal(TrainerCallback):
-    """Writes a line for each logged step to `path`; steps after the checkpoint are written anew.
+    """Writes a line for each logged step to `path`; steps after the checkpoint are written again.
 
-    `tell` gets each line as it comes.
+    `tell` is called with each new line.
     """
 
     def __init__(self, path: Path, tell: Tell | None = None) -> None:
@@ -58,7 +58,7 @@ class Journal(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Forget what was logged after the step that training goes on from."""
+        """Drop what was logged after the step from which training resumes."""
         kept = [row for row in read(self._path) if row["step"] <= state.global_step]
         rows = "".join(json.dumps(row) + "\n" for row in kept)
         self._path.write_text(rows, encoding="utf-8")

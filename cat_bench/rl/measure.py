@@ -1,4 +1,4 @@
-"""A policy measured by the harness itself, as any model is: before training, and after."""
+"""A policy measured by the harness, like any model: before training, and after."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FIGURES = ("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
-    """What a policy is asked before and after: `questions` of `data`, else of the task's own rows.
+    """What a policy is measured on: `questions` of `data`, else of the task's own rows.
 
-    `n` rollouts a question; the methods read all of them, and the anchor is the initial model.
+    `n` rollouts per question; the methods read all of them, and the anchor is the initial model.
     """
 
     data: Path | None = None

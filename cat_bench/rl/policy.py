@@ -47,7 +47,7 @@ class Policy:
     ) -> list[Reply]:
         """Each completion as a reply; the id that ends a turn is not part of it.
 
-        `entropies`: with the entropy of every token's law under the model as it is now.
+        `entropies`: with the entropy of every next-token distribution under the model as it is now.
         """
         written = [list(row[:-1] if row and row[-1] in self.ends else row) for row in ids]
         asked = [self.prompt(messages) for messages in prompts]
@@ -75,7 +75,7 @@ class Policy:
     def entropies(
         self, prompts: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
     ) -> list[FloatArray]:
-        """In nats, of the next-token law before each written token, at temperature 1."""
+        """The entropy in nats of the distribution before each written token, at temperature 1."""
         found: list[FloatArray] = []
         for start in range(0, len(prompts), ROWS):
             chosen = slice(start, start + ROWS)

@@ -1,8 +1,8 @@
 """Recipes: what a policy is rewarded with and how it is trained, as YAML in the catalogue.
 
 `recipes/<name>.yaml` names a trainer of TRL's, a reward, and for each scale (`paper`, `small`) the
-trainer's settings under TRL's own names. One recipe may be `like` another: settings and trainer are
-then the other's.
+trainer's settings under TRL's own names. A recipe may be `like` another one, whose settings and
+trainer it then takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A reward in a session of its own: what every trainer's adapter rewards its groups with.
+"""A reward in a session of its own, which every trainer's adapter uses for its groups.
 
 The session is opened on the loop of the first call, so anchor and judge are cached, limited and
 counted as in any run; the anchor is the frozen initial model unless another is named.
@@ -65,7 +65,7 @@ class Rewarder:
         )
 
     async def truths(self, question: str, texts: Sequence[str]) -> list[float | None]:
-        """The task's scores of texts, for the record alone; None where only a judge could tell."""
+        """The task's scores of texts, for logging only; None where only a judge could tell."""
         bench = (await self.opened()).bench
         if "judge" in getattr(bench.grader.scorer, "needs", ()):
             return [None] * len(texts)

@@ -16,7 +16,7 @@ def trl_row(sample: Sample) -> dict[str, JSON]:
 
 
 def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, JSON]:
-    """A row of verl's schema; its ground truth is the target, which no reward of ours reads."""
+    """A row of verl's schema; its ground truth is the target, which no reward here reads."""
     return {
         "data_source": task,
         "prompt": trl_row(sample)["prompt"],
@@ -27,7 +27,7 @@ def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, 
 
 
 def write_verl(path: Path, samples: Iterable[Sample], *, task: str, split: str) -> int:
-    """Write the rows as Parquet, and say how many; raises UsageError where that cannot be."""
+    """Write the rows as Parquet; returns their number."""
     from datasets import Dataset
 
     rows = [verl_row(s, task=task, split=split, index=k) for k, s in enumerate(samples)]

@@ -1,7 +1,7 @@
 """Supervised fine-tuning by TRL on references: what an estimator made of the policy's own groups.
 
-Compute as Teacher calls it CaT-SFT. The initial policy's rollouts and the references come through
-the session, so a second run makes no call.
+Compute as Teacher calls it CaT-SFT. The initial policy's rollouts and the references come from the
+session and its cache, so a second run makes no call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def train(
     callbacks: list[TrainerCallback],
     checkpoint: Path | None,
 ) -> dict[str, JSON]:
-    """Train `policy` in place on the references; how many there are and how many are right.
+    """Train `policy` in place on the references; returns how many there are and their accuracy.
 
     Raises UsageError where the estimator gives none.
     """
@@ -57,7 +57,7 @@ def train(
 async def references(
     recipe: Recipe, samples: Sequence[Sample], *, config: RunConfig
 ) -> tuple[list[dict[str, JSON]], dict[str, JSON]]:
-    """A prompt and a completion for each question with a reference, and what there is to tell."""
+    """A prompt and a completion for each question with a reference, and figures about them."""
     rewarder = Rewarder(recipe.reward, config)
     try:
         found = await asyncio.gather(*(_reference(rewarder, recipe.group, s) for s in samples))

@@ -1,8 +1,8 @@
 """`cat-bench train`: one recipe on one machine, measured before and after, resumable at any moment.
 
 The folder of a training holds `plan.json` (what decides it), `checkpoints/`, `metrics.jsonl` (a
-line a step), `curves.png` and `.svg`, `model/` (the trained policy), `before/` and `after/` (runs
-of the harness) and `train.json` (the whole record). The same command goes on from what is there.
+line per step), `curves.png` and `.svg`, `model/` (the trained policy), `before/` and `after/` (runs
+of the harness) and `train.json` (the whole record). The same command resumes it.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ FORMAT = 1
 TRL = "trl"
 LIBRARIES = ("cat-bench", "trl", "transformers", "torch")
 GROUP = "num_generations"
-"""The one setting that every recipe has, whether its trainer knows it or not."""
+"""The one setting that every recipe has, although the SFT trainer does not know it."""
 OWN = frozenset({"output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"})
-"""Arguments of TRL's that a recipe does not set."""
+"""Arguments of TRL that a recipe cannot set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What decides a training.
 
-    `session` names task, initial model, anchor, judge and the rows to train on; `out` is where it
-    all goes; a checkpoint is written every `save_every` steps.
+    `session` names task, initial model, anchor, judge and the rows to train on; `out` is the folder
+    of all results; a checkpoint is written every `save_every` steps.
     """
 
     recipe: Recipe
@@ -63,7 +63,7 @@ class Plan:
     exam: Exam | None = None
 
     def record(self) -> dict[str, JSON]:
-        """As JSON: what a second command must agree with to go on."""
+        """As JSON: a second command must have the same to resume the training."""
         session = self.session.model_dump(mode="json", exclude_defaults=True)
         return {
             "format": FORMAT,
@@ -77,7 +77,7 @@ class Plan:
 def train(
     plan: Plan, *, tell: Callable[[Mapping[str, JSON]], None] | None = None
 ) -> Mapping[str, JSON]:
-    """Carry out a plan, or go on with it; what `train.json` holds. `tell` gets each step's line.
+    """Carry out a plan, or resume it; the content of `train.json`. `tell` gets each step's line.
 
     Raises UsageError before anything is paid for.
     """
@@ -112,7 +112,7 @@ def _trained(
     *,
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
-    """Train unless that is done; what the trainer has to tell beside its journal."""
+    """Train unless that is done; the trainer's figures besides its journal."""
     from cat_bench.rl import grpo, sft
     from cat_bench.rl.journal import Journal, last_checkpoint
 
@@ -172,7 +172,7 @@ async def _samples(config: RunConfig) -> list[Sample]:
 
 
 def _start(plan: Plan) -> None:
-    """Make the folder, or see that it holds this very plan."""
+    """Make the folder, or check that it holds this plan."""
     path = plan.out / "plan.json"
     record = json.loads(json.dumps(plan.record()))
     if path.is_file():
@@ -188,7 +188,7 @@ def _start(plan: Plan) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """This process's turn at a folder; ends with the process, whatever it dies of."""
+    """An exclusive lock on a folder; released when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

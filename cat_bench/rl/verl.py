@@ -1,19 +1,19 @@
 """A reward of this package as verl wants one: a reward manager of its reward loop (verl 0.9).
 
-verl asks for one rollout at a time, a reward of ours is about a whole group: each caller waits
-until its group is whole, then all get theirs. All rollouts of a group must therefore come to one
-process: set `reward.num_workers=1` (rewards wait on servers, one worker is enough). verl knows no
-missing reward: an unscored rollout gets the mean of its group's scored ones, and so no advantage.
+verl asks for one rollout at a time, while a reward here is about a whole group: each caller waits
+until its group is complete, then all get theirs. All rollouts of a group must therefore come to one
+process: set `reward.num_workers=1` (rewards wait for servers, so one worker is enough). verl has no
+missing rewards: an unscored rollout gets the mean of its group's scored ones, and so no advantage.
 
-Configuration, beside verl's own (`recipes/verl/` has an example):
+Configuration, in addition to verl's own (`recipes/verl/` has an example):
 
     reward.reward_manager: {source: importlib, name: GroupRewards, module: {path: THIS FILE}}
     reward.num_workers: 1
     cat_bench: {reward: "equivalence{estimator=cat}", task: ..., model: ..., base_url: ...}
 
-`cat_bench` holds a reward and the fields of a run's configuration. Rows carry the question's id in
+`cat_bench` holds a reward and the fields of a run's configuration. Rows have the question's id in
 `extra_info.question_id`; one with `extra_info.split` other than `train` comes in a group of
-`val_kwargs.n`. Imported by verl alone, in an environment that has both.
+`val_kwargs.n`. Imported by verl only, in an environment that has both.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from cat_bench.validation import validated
 
 SECTION = "cat_bench"
 PATIENCE_S = 1800.0
-"""How long a rollout waits for the rest of its group, and for its reward."""
+"""Seconds that a rollout waits for the rest of its group, and for its reward."""
 
 
 @dataclass(slots=True)
 class _Gathering:
-    """The rollouts of a group that have come, and what all of them wait for."""
+    """The rollouts of a group that have come so far, and the result that they wait for."""
 
     replies: list[Reply] = field(default_factory=list)
     rewarded: asyncio.Future[Rewarded] = field(
@@ -98,7 +98,7 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         }
 
     async def _settle(self, group: _Gathering, question: str) -> None:
-        """Reward a whole group; a failure is everybody's."""
+        """Reward a whole group; a failure is raised for every rollout."""
         try:
             group.rewarded.set_result(await self._rewarder.group(question, group.replies))
         except Exception as error:

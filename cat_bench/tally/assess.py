@@ -1,9 +1,8 @@
 """Measure a trained model in its three roles: ``python -m cat_bench.tally.assess MODEL``.
 
-The recipe's own yardstick, independent of the harness: means over fresh problems with 95 %
-percentile-bootstrap intervals, and synthesis less majority on the same drafts. A method at a
-budget of n reads the first n of eight drafts; ``T=1`` marks a sampled reply, all others are
-greedy.
+The recipe's own evaluation, independent of the harness: means over fresh problems with 95 %
+percentile-bootstrap intervals, and synthesis less majority on the same drafts. A method at a budget
+of n reads the first n of eight drafts; ``T=1`` marks a sampled reply, all others are greedy.
 """
 
 import argparse
@@ -57,7 +56,7 @@ class Subject:
         *,
         temperature: float,
     ) -> list[str]:
-        """Return one reply per problem, which is shown with its drafts."""
+        """Return one reply per problem, whose message shows the problem's drafts."""
         contents = [
             content(self._prompts, name, task, read)
             for task, read in zip(tasks, drafts, strict=True)

@@ -1,9 +1,9 @@
-"""How the policy errs, and how drafts are reconciled: the laws the model is trained on.
+"""How the policy errs, and how drafts are reconciled: the distributions the model is trained on.
 
-A draft opens with the way it counts, gives one line per part, then the box. The likeliest
-opening is a careless one. A careless count tends to overlook loose items beside boxes, so that
-following the likeliest path is systematically wrong there, while the other paths together are
-right. All other errors scatter widely: two drafts seldom agree on a wrong value.
+A draft opens with its way of counting, gives one line per part, then the box. The likeliest opening
+is a careless one. A careless count tends to overlook loose items beside boxes, so that the
+likeliest path is systematically wrong there, while the other paths together are right. All other
+errors scatter widely: two drafts seldom agree on a wrong value.
 """
 
 import random
@@ -75,7 +75,7 @@ def choice(values: Sequence[int], numbers: Sequence[int]) -> str:
 def attempt(
     problem: Problem, rng: random.Random, *, noise: float = 1.0, box_slip: float = 0.0
 ) -> str:
-    """Write a solution that errs by the law; ``noise`` scales every error's probability.
+    """Write a solution with random errors; ``noise`` scales every error's probability.
 
     With probability ``box_slip`` one boxed value disagrees with its line.
     """

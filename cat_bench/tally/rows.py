@@ -43,7 +43,7 @@ class Counting:
     def attempt(
         self, problem: Problem, rng: random.Random, *, noise: float, to_read: bool = False
     ) -> str:
-        """Return a solution that errs by the law; in one ``to_read`` the box may slip too."""
+        """Return a solution with random errors; in one ``to_read`` the box may be wrong too."""
         return attempt(problem, rng, noise=noise, box_slip=_BOX_SLIPS if to_read else 0.0)
 
     def exchange(
@@ -65,12 +65,12 @@ def task_prompts() -> Prompts:
 
 
 def content(prompts: Prompts, name: str, problem: Problem, drafts: Sequence[str] = ()) -> str:
-    """Render the one user message of a role; a template takes what it needs of the rest."""
+    """Render the one user message of a role; a template uses the variables that it needs."""
     return prompts.render(name, problem=problem.text, question=problem.text, drafts=list(drafts))
 
 
 def corpus(prompts: Prompts, count: int) -> Iterator[str]:
-    """Yield texts from which the tokenizer learns: every phrase, and every two-digit number."""
+    """Yield texts to train the tokenizer on: every phrase, and every two-digit number."""
     rng = random.Random("corpus")
     numbers = [str(number) for number in range(COUNTS[0], COUNTS[1] + 1)]
     openings = [*CAREFUL, CARELESS, AGREED]

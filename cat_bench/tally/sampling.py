@@ -1,4 +1,4 @@
-"""Batched sampling from the model with transformers, for the recipe and its yardstick."""
+"""Batched sampling from the model with transformers, for the recipe and its evaluation."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,8 @@
-"""What training on estimates brings a bundled model: ``python -m cat_bench.tally.study``.
+"""The effect of training on estimates on the bundled model: ``python -m cat_bench.tally.study``.
 
 Each recipe with several seeds, one `cat-bench train` after another (or side by side), measured
-before and after on fresh problems whose seed is the digest of the initial weights. A training that
-is there is not repeated, one that was cut goes on; the summary is written after each.
+before and after on fresh problems whose seed is the digest of the initial weights. A finished
+training is not repeated, an interrupted one is resumed; the summary is written after each.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ SEEDS = "1,2,3"
 STEPS = 60
 QUESTIONS = 500
 POOL = 5000
-"""Problems of which those of one level are taken."""
+"""Problems from which those of one level are taken."""
 
 
 @click.command()

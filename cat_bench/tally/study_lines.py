@@ -1,7 +1,7 @@
 """One training of the study, and the figures of a recipe over its seeds.
 
 A recipe's scores are means over its seeds, question by question; an interval is over questions, for
-these very policies, and beside it stands how far the seeds are apart.
+these policies; the spread of the seeds is given separately.
 """
 
 import json
@@ -47,7 +47,7 @@ class Training:
 
     @cached_property
     def told(self) -> Mapping[str, JSON]:
-        """What it found."""
+        """The record of the training."""
         found: Mapping[str, JSON] = json.loads((self.folder / "train.json").read_text())
         return found
 
@@ -77,10 +77,10 @@ class Line:
     """A recipe's figures over its seeds; scores in [0, 1], each of the trained policy.
 
     `gain` is one rollout after training less one before, `least` and `most` the seeds' own gains;
-    `behind` is one rollout less the initial policy's synthesis of 8, `apart` less that of the first
-    recipe. `majority` is None for what cannot be voted on. `until` is the seeds' mean step by which
-    rollouts in training score `GOOD`, None where not all get there. `first` and `last` hold shares
-    at both ends of the training.
+    `behind` is one rollout less the initial policy's synthesis of 8, `apart` less one rollout of
+    the first recipe. `until` is the seeds' mean step by which `GOOD` of the rollouts in training
+    are right, None where some seed does not reach it. `first` and `last` hold shares at both ends
+    of the training.
     """
 
     recipe: str

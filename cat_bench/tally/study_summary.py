@@ -14,7 +14,7 @@ from cat_bench.types import JSON
 def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[str, bytes]:
     """Each file's name and content; empty before the first training is done.
 
-    `level`: that the problems trained on were of that level alone.
+    `level`: the level of all problems trained on; None: every level.
     """
     done = [each for each in trainings if each.done]
     if not done:

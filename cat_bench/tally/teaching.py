@@ -1,8 +1,8 @@
 """Training rows of any bundled model: rendered prompt, reply, and where the loss is taken.
 
-A subject is what one model is taught: its problems, how its policy errs, and what it should reply
-in each role. Prompts are the task's own templates, rendered into one user message and passed
-through the chat template: what is trained on is exactly what the harness sends.
+A subject is what one model is taught: its problems, how its policy errs, and the right reply in
+each role. Prompts are the task's own templates, rendered into one user message and passed through
+the chat template: training uses exactly what the harness sends.
 """
 
 import random
@@ -35,9 +35,9 @@ class Row:
 class Lesson:
     """What is taught at one moment of the training.
 
-    ``weights`` are the shares of the roles, ``noise`` scales the law of the errors, ``draft_loss``
-    takes the loss on the blind prompt too, and ``real_share`` is how many of the drafts to read are
-    the policy's own.
+    ``weights`` are the shares of the roles, ``noise`` scales the probability of errors,
+    ``draft_loss`` also takes the loss on the prompt of synthesis, and ``real_share`` is the share
+    of drafts to read that the policy itself wrote.
     """
 
     most_parts: int
@@ -65,7 +65,7 @@ class Subject(Protocol[P]):
     def attempt(
         self, problem: P, rng: random.Random, *, noise: float, to_read: bool = False
     ) -> str:
-        """Return an answer that errs by the law; one ``to_read`` may err in its form as well."""
+        """Return an answer with random errors; one ``to_read`` may have errors of form as well."""
         ...
 
     def exchange(

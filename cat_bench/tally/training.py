@@ -40,11 +40,11 @@ _TOKENS_AT_ONCE = 2048
 
 @dataclass(frozen=True, slots=True)
 class Course(Generic[P]):
-    """What one model is taught, when, and in which words; its functions are a module's own.
+    """What one model is taught, when, and with which words; its functions belong to a module.
 
-    ``lesson`` takes the fraction of the steps that is done, ``rows`` is how many a step has,
-    ``phrases`` are texts that become one token each, beside a ``vocabulary`` of learned ones, and
-    ``refills`` the fractions at which the policy's own drafts are sampled anew.
+    ``lesson`` takes the fraction of the steps that is done, ``rows`` is the number of rows per
+    step, ``phrases`` are texts that become one token each, besides a ``vocabulary`` of learned
+    ones, and ``refills`` the fractions at which the policy's own drafts are sampled anew.
     """
 
     subject: Callable[[], Subject[P]]
@@ -58,7 +58,7 @@ class Course(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What determines the model beside its course: everything else is in the code."""
+    """What determines the model besides its course; everything else is in the code."""
 
     out: Path
     steps: int

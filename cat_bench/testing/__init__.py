@@ -1,4 +1,4 @@
-"""What plug-in authors test with: a real server that speaks the OpenAI protocol, with faults.
+"""For authors of plug-ins: a real server that speaks the OpenAI protocol, with injected faults.
 
     async with ChatServer(reply=lambda request: "42") as server:
         backend = OpenAI(server.model, base_url=server.base_url)

@@ -1,8 +1,8 @@
 """The test server's files and batches: /v1/files and /v1/batches, as OpenAI's batch API has them.
 
-A batch is validated, waits, is answered line by line as its completions would be live, faults
-included, and gives an output file and an error file. One that runs out of lines before it is done
-expires: what is answered by then is in its output file, the rest in its error file.
+A batch is validated, waits, is answered line by line like live completions, faults included, and
+gives an output file and an error file. A batch that expires has the lines answered by then in its
+output file and the rest in its error file.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ ENDED = ("completed", "expired", "cancelled", "failed")
 
 @dataclass(slots=True, kw_only=True)
 class Batches:
-    """`delay` is in seconds per batch; after `expires` lines of one the rest expires. A new one is
-    there for `hesitation` seconds before anybody is told so.
+    """`delay` is in seconds per batch; after `expires` lines of a batch the rest of it expires.
 
-    `most` and `largest` are the limits of a file, in requests and bytes.
+    A new batch exists for `hesitation` seconds before the response to its creation. `most` and
+    `largest` are the limits of a file, in requests and bytes.
     """
 
     delay: float = 0.0

@@ -1,6 +1,6 @@
-"""Which request goes wrong, and how: by rate, by schedule, the same under the same seed.
+"""Which request fails, and how: by rate or by schedule, reproducible by seed.
 
-What befalls a request depends only on its number of arrival, never on time or on other requests.
+The fault of a request depends only on its number of arrival, never on time or other requests.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The first requests follow `schedule`; after it, each fault strikes at its rate.
+    """The first requests follow `schedule`; after it, each fault occurs at its rate.
 
-    A `rate_limit` that strikes by rate lasts for `storm` requests.
+    A `rate_limit` that occurs by rate lasts for `storm` requests.
     """
 
     rates: Mapping[Fault, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Faults:
     storm: int = 1
 
     def at(self, number: int) -> Fault | None:
-        """What befalls the request of this number, counted from 0."""
+        """The fault of the request of this number, counted from 0."""
         if number < len(self.schedule):
             return self.schedule[number]
         if not self.rates:

@@ -173,7 +173,7 @@ class ChatServer:
     async def _spoilt(
         self, fault: Fault | None, request: web.BaseRequest
     ) -> web.StreamResponse | None:
-        """What a fault that gives no completion at all does instead."""
+        """The response to a fault that gives no completion at all."""
         match fault:
             case "server_error":
                 return _refusal(503, "the server is overloaded", kind="server_error")
@@ -194,7 +194,7 @@ class ChatServer:
         return None
 
     def _line(self, body: JSON) -> tuple[int, JSON]:
-        """What a line of a batch is answered: a fault that gives no completion is a 500 here."""
+        """The answer to a line of a batch: a fault that gives no completion is a 500 here."""
         number = self.stats.requests
         self.stats.requests += 1
         self.recent.append(body)
