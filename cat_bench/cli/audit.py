@@ -11,7 +11,7 @@ import click
 
 from cat_bench.audit.export import Shape
 from cat_bench.cli.options import PATH, configurations, options_named, parallel_option
-from cat_bench.cli.output import print_record
+from cat_bench.cli.output import json_option, print_record
 from cat_bench.cli.progress import Progress
 from cat_bench.errors import NotAvailable, UsageError
 from cat_bench.types import JSON
@@ -32,7 +32,7 @@ ROLLOUTS = ("task", "model", "pool", "limit", "seed", "anchor", "judge", "base_u
 @click.option(
     "--format", "shape", type=click.Choice(get_args(Shape)), default="trl", show_default=True
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+@json_option
 def audit(
     *,
     estimator: str,

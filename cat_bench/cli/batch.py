@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cat_bench.cli.options import configurations, run_options
-from cat_bench.cli.output import print_rows
+from cat_bench.cli.output import json_option, print_rows
 from cat_bench.types import JSON
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cat_bench.cache import Cache
 
 POLL_S = 30.0
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _order = click.argument("order", required=False)
 
 
@@ -47,7 +46,7 @@ def submit(**options: JSON) -> None:
 
 @commands.command()
 @_order
-@_json
+@json_option
 def status(order: str | None, *, as_json: bool) -> None:
     """How far the open orders are."""
     from cat_bench import batches

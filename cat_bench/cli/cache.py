@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cat_bench.cli.output import print_record, print_rows
+from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.cli.progress import Counted
 from cat_bench.errors import CacheError
 from cat_bench.types import JSON, Sample
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cat_bench.cache import Cache, Copied, PoolMetadata
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(name="cache")
@@ -37,7 +36,7 @@ def commands(context: click.Context, location: str | None) -> None:
 
 
 @commands.command()
-@_json
+@json_option
 @click.pass_obj
 def info(location: str | None, *, as_json: bool) -> None:
     """What the cache holds, by kind and model."""
@@ -64,7 +63,7 @@ def info(location: str | None, *, as_json: bool) -> None:
 
 
 @commands.command()
-@_json
+@json_option
 @click.pass_obj
 def verify(location: str | None, *, as_json: bool) -> None:
     """Derive every key and digest anew; exit status 1 where one does not hold."""

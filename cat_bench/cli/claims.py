@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.output import print_rows
+from cat_bench.cli.output import json_option, print_rows
 
 
 @click.command()
@@ -15,7 +15,7 @@ from cat_bench.cli.output import print_rows
 @click.option(
     "--claims", "name", default="compute-as-teacher", show_default=True, help="Or a YAML."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def claims(folder: Path, name: str, *, as_json: bool) -> None:
     """Hold the run in the folder RUN against a paper's claims; writes claims.md and claims.json."""
     from cat_bench import claims as checks

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cat_bench.cli.output import json_option
+
 PATH = click.Path(path_type=Path)
 
 
@@ -17,7 +19,7 @@ PATH = click.Path(path_type=Path)
     help="Compare with this; RUN is a model, a folder's name or a number from 1.",
 )
 @click.option("--csv", "table_file", type=PATH, help="Also write every row to this CSV.")
-@click.option("--json", "as_json", is_flag=True, help="Print every row as JSON.")
+@json_option
 def compare(
     folders: tuple[Path, ...], reference: str | None, table_file: Path | None, *, as_json: bool
 ) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import configurations
-from cat_bench.cli.output import print_record, print_rows
+from cat_bench.cli.options import PATH, configurations
+from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.types import JSON
 
-_PATH = click.Path(path_type=Path)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _FIGURES = ("macro_f1", "kappa", "bias")
 
 
@@ -23,12 +21,12 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("labels", type=_PATH)
+@click.argument("labels", type=PATH)
 @click.option("--judge", required=True, help="The model to audit: tally, hf:PATH, openai:NAME.")
 @click.option("--task", default="healthbench", show_default=True, help="Whose prompt it is asked.")
 @click.option("--base-url", help="Where openai models are served.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `run`.")
-@_json
+@json_option
 def audit(
     labels: Path,
     judge: str,
@@ -66,9 +64,9 @@ def audit(
 
 
 @commands.command()
-@click.argument("run_a", type=_PATH)
-@click.argument("run_b", type=_PATH)
-@_json
+@click.argument("run_a", type=PATH)
+@click.argument("run_b", type=PATH)
+@json_option
 def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
     """How the judges of two runs over the same rollouts agree, and how they rank the methods."""
     from cat_bench.audit.compare import rank_stability, verdicts_of

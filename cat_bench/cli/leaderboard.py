@@ -8,15 +8,13 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import parallel_option
-from cat_bench.cli.output import print_rows
+from cat_bench.cli.options import PATH, parallel_option
+from cat_bench.cli.output import json_option, print_rows
 from cat_bench.errors import CatBenchError
 
-_PATH = click.Path(path_type=Path)
 _board = click.option(
-    "--board", type=_PATH, default=Path("results", "leaderboard.csv"), show_default=True
+    "--board", type=PATH, default=Path("results", "leaderboard.csv"), show_default=True
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(name="leaderboard")
@@ -25,10 +23,10 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("run", type=_PATH)
+@click.argument("run", type=PATH)
 @_board
-@click.option("--pool", type=_PATH, help="Publish the rollouts as this .parquet file.")
-@click.option("--calls", type=_PATH, help="Publish every cached call that the run reads.")
+@click.option("--pool", type=PATH, help="Publish the rollouts as this .parquet file.")
+@click.option("--calls", type=PATH, help="Publish every cached call that the run reads.")
 @click.option("--hub", metavar="OWNER/NAME", help="Put the pool on the Hub as a dataset, too.")
 def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: str | None) -> None:
     """Append the rows of the folder RUN, and publish what they were computed from."""
@@ -44,7 +42,7 @@ def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: s
 
 @commands.command()
 @_board
-@_json
+@json_option
 @parallel_option
 def check(board: Path, *, as_json: bool, parallel: str | None) -> None:
     """Recompute every row from the pool and the calls it names; exit status 1 where one fails."""
@@ -61,7 +59,7 @@ def check(board: Path, *, as_json: bool, parallel: str | None) -> None:
 
 @commands.command()
 @_board
-@_json
+@json_option
 def render(board: Path, *, as_json: bool) -> None:
     """Print the leaderboard: each method at its largest n, the best first."""
     from cat_bench import leaderboard

@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from cat_bench.cli.output import print_rows
+from cat_bench.cli.output import json_option, print_rows
 from cat_bench.errors import CatBenchError
 from cat_bench.types import JSON
 
@@ -75,7 +75,7 @@ KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {
 
 @click.command(name="list")
 @click.argument("kind", type=click.Choice([*KINDS]))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def listing(kind: str, *, as_json: bool) -> None:
     """List tasks, methods, plugins, pools or runs."""
     print_rows(KINDS[kind](), as_json=as_json, empty=f"There are no {kind} yet.")

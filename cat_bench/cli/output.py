@@ -9,6 +9,8 @@ import click
 
 from cat_bench.types import JSON
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 def print_rows(rows: Sequence[Mapping[str, JSON]], *, as_json: bool, empty: str = "none") -> None:
     """Rows as an aligned table (or one JSON list); `empty` is printed where there are none."""

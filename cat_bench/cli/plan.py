@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from cat_bench.cli.options import configurations, run_options
-from cat_bench.cli.output import print_rows
+from cat_bench.cli.output import json_option, print_rows
 from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
 from cat_bench.costs import price_of, read_prices
@@ -18,7 +18,7 @@ from cat_bench.types import JSON
 
 @click.command()
 @run_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def plan(*, as_json: bool, **options: JSON) -> None:
     """Count the calls, tokens and money that `run` with the same options would take.
 

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import parallel_option
+from cat_bench.cli.options import PATH, parallel_option
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=PATH)
 @click.option("--reference", metavar="METHOD[@N]", help="Compare with this.  [majority, or single]")
 @click.option("--parameters", type=float, help="Of the models, such as 0.6e9: counts FLOPs.")
 @click.option(
     "--prices",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The task's data file, where the run was given one: for --html and --export.",
 )
 @click.option("--html", is_flag=True, help="Write page.html as well: one file, no network.")

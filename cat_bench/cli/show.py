@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cat_bench.cli.output import print_record, print_rows
+from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.errors import UnknownName
 from cat_bench.types import JSON
 
@@ -25,7 +25,7 @@ PICKS = 3
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
 @click.option("--full", is_flag=True, help="Whole texts, of the question's rollouts and methods.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(name: str, question: str | None, *, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""
     from cat_bench import catalog

@@ -11,7 +11,7 @@ import click
 
 from cat_bench.backends.opening import BUNDLED, bundled
 from cat_bench.cli.options import PATH
-from cat_bench.cli.output import print_record, print_rows
+from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.config import RunConfig
 from cat_bench.report.rounding import percent, whole
 from cat_bench.rl.measure import Exam
@@ -44,7 +44,7 @@ QUESTIONS = 500
 @click.option("--out", type=PATH, help="Folder of the training.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Settings of TRL's.")
 @click.option("--verl-rows", type=PATH, help="Only write the questions as verl reads them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def train(
     task: str,
     name: str,
