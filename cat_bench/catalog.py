@@ -182,13 +182,13 @@ def method(spec: str) -> Method:
     if is_file(name):
         label = name.rpartition(":")[2]
         content = MethodFile.model_validate({"summary": "", "aggregator": name})
-        return _method(label, content, inline, base=Path.cwd(), source=name)
+        return _method(label, content, inline, base=Path(), source=name)
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         path = root() / "baselines" / f"{name}.yaml"
         if not path.is_file() and name in known("aggregator"):
             content = MethodFile.model_validate({"summary": "", "aggregator": name})
-            return _method(name, content, inline, base=Path.cwd(), source=f"method {spec!r}")
+            return _method(name, content, inline, base=Path(), source=f"method {spec!r}")
         if not path.is_file():
             raise UnknownName("method", name, [*method_names(), *known("aggregator")])
     content = validated(MethodFile, read_yaml(path), source=path)

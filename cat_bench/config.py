@@ -18,6 +18,8 @@ def _is_part(shard: str) -> str:
     return shard
 
 
+MOST = 100_000
+"""Rollouts of one question, and draws of one method: what is beyond does not fit in memory."""
 Shard: TypeAlias = Annotated[str, AfterValidator(_is_part)]
 """I/K: every K-th question from the I-th on, counted from 1."""
 RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
@@ -39,8 +41,8 @@ class RunConfig(BaseModel):
     embedder: str | None = None
     methods: tuple[str, ...] = ()
     n: tuple[int, ...] = ()
-    pool: int | None = Field(default=None, ge=1)
-    draws: int = Field(default=4, ge=1)
+    pool: int | None = Field(default=None, ge=1, le=MOST)
+    draws: int = Field(default=4, ge=1, le=MOST)
     limit: int | None = Field(default=None, ge=1)
     shard: Shard | None = None
     seed: int = 0

@@ -100,6 +100,8 @@ def is_file(spec: str) -> bool:
 
 def beside(folder: Path, spec: str) -> str:
     """A spec as a YAML in `folder` writes it: the files that it names are relative to that YAML."""
+    if folder == Path():
+        return spec
     return _FILES.sub(lambda found: f"{found[1]}{folder / found[2]}", spec)
 
 
@@ -176,6 +178,6 @@ def _module_at(path: Path) -> ModuleType:
 def _attribute(module: ModuleType, name: str, spec: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
-        names = [key for key, value in vars(module).items() if isinstance(value, type)]
-        raise ConfigError(spec, "", f"has no class {name!r}.{nearest(name, names)}")
+        own = (key for key, value in vars(module).items() if callable(value))
+        raise ConfigError(spec, "", f"has no class or function {name!r}.{nearest(name, own)}")
     return found  # type: ignore[no-any-return]

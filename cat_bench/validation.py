@@ -136,7 +136,7 @@ def _problem(error: ErrorDetails, kind: JSON) -> str:
         case "extra_forbidden":
             *place, name = error["loc"]
             return _unknown(str(name), _known(kind, place))
-    return f"{error['msg']}, not {repr_in_short(error['input'])}."
+    return f"{error['msg'].removeprefix('Value error, ')}, not {repr_in_short(error['input'])}."
 
 
 def _unknown(name: str, known: list[str]) -> str:

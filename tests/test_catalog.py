@@ -95,7 +95,10 @@ def test_a_task_of_the_users_own(tmp_path: Path) -> None:
         ({"drop": ("scorer",)}, "task.yaml: scorer: is missing"),
         ({"scorer": "sesame"}, "task.yaml: scorer: there is no scorer 'sesame'"),
         ({"scorer": "math_equl"}, "Did you mean 'math_equal'"),
-        ({"scorer": "./scorer.py:Sesam"}, "has no class 'Sesam'. Did you mean 'Sesame'"),
+        (
+            {"scorer": "./scorer.py:Sesam"},
+            "has no class or function 'Sesam'. Did you mean 'Sesame'",
+        ),
         ({"scorer": "./gone.py:Sesame"}, "gone.py: there is no such file"),
         ({"scorer": "math_equal", "with": {"patern": "x"}}, "task.yaml: patern: .* 'pattern'"),
         ({"scorer": "./prompt.py:Path"}, "scorer: should have a `version` and a method `score`"),

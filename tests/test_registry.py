@@ -54,9 +54,9 @@ def test_a_class_in_a_file(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "params", "message"),
     [
-        ("{file}:Mien", {}, "has no class 'Mien'. Did you mean 'Mine'"),
-        ("{file}:a_number", {}, "has no class 'a_number'"),
-        ("{file}:", {}, "has no class ''"),
+        ("{file}:Mien", {}, "has no class or function 'Mien'. Did you mean 'Mine'"),
+        ("{file}:a_number", {}, "has no class or function 'a_number'"),
+        ("{file}:", {}, "has no class or function ''"),
         ("{file}", {}, "names no class: write .*mine.py:CLASS"),
         ("{folder}/none.py:Mine", {}, "there is no such file"),
         ("{folder}/broken.py:Mine", {}, "fails on import: ZeroDivisionError"),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from cat_bench.backends.opening import bundled
-from cat_bench.config import RunConfig
+from cat_bench.config import RoleName, RunConfig
 from cat_bench.errors import ConfigError
-from cat_bench.types import JSON
+from cat_bench.types import JSON, Sampling
 from cat_bench.validation import read_yaml, scalar, split_list, validated
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-ROLES = ("policy", "anchor", "judge")
+ROLES = get_args(RoleName)
+PARAMETERS = [parameter.name for parameter in fields(Sampling)]
 PATH = click.Path(path_type=Path)
 OPTIONS = {
     "task": click.argument("task", required=False),
@@ -49,7 +51,11 @@ OPTIONS = {
     ),
     "config": click.option("--config", type=PATH, help="A run.yaml; options override it."),
     "settings": click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of it."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Any field of a run.yaml, such as policy.temperature=0.7; may repeat.",
     ),
 }
 
@@ -98,15 +104,26 @@ def configurations(
     if not tasks:
         raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
     if out := values.pop("out", None):
-        outs = [Path(out)] if len(tasks) == 1 else [Path(out) / name for name in tasks]
+        outs = [Path(out)] if len(tasks) == 1 else _folders(Path(out), tasks)
         each = [{"task": name, "out": out} for name, out in zip(tasks, outs, strict=True)]
     else:
         each = [{"task": name} for name in tasks]
-    source = config or "cat-bench run"
+    source = config or "options"
     return [
         validated(RunConfig, {"model": _model(str(own["task"])), **values, **own}, source=source)
         for own in each
     ]
+
+
+def _folders(out: Path, tasks: Sequence[str]) -> list[Path]:
+    """A folder within `out` for the run of each task, whose name may be a path to anywhere."""
+    folders = [
+        out.joinpath(*(part for part in Path(task).parts if part not in {"/", ".."}))
+        for task in tasks
+    ]
+    if len(set(folders)) < len(folders):
+        raise click.UsageError(f"two of {','.join(tasks)} would be one folder: run one at a time.")
+    return folders
 
 
 def _model(task: str) -> str:
@@ -132,7 +149,11 @@ def _set(values: dict[str, JSON], setting: str) -> None:
         raise ConfigError("--set", setting, "should be written KEY=VALUE.")
     read = scalar(value, source="--set", field=key)
     role, dot, parameter = key.partition(".")
-    if dot and role in ROLES:
+    if dot and role not in ROLES:
+        raise ConfigError("--set", key, f"{role!r} is none of {', '.join(ROLES)}.")
+    if key in PARAMETERS:
+        raise ConfigError("--set", key, f"is a role's: write policy.{setting}.")
+    if dot:
         values.setdefault("sampling", {}).setdefault(role, {})[parameter] = read
     else:
         values[key] = read

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cat_bench.backends.opening import BUNDLED
 from cat_bench.cli.options import PATH, configurations, parallel_option, run_options
 from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress
@@ -54,6 +55,8 @@ def _run(config: RunConfig) -> bool:
     if not config.shard:
         _report(config, outcome)
     click.echo(_summary(outcome, gate), err=True)
+    if config.model in BUNDLED and config.task not in BUNDLED:
+        click.echo(f"Warning: {config.model} knows its own task alone: name a --model.", err=True)
     if gate.closed and gate.closed.kind == INTERRUPTED:
         sys.exit(130)
     return outcome.census.complete

@@ -168,6 +168,13 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--set", "pool"), "--set: pool: should be written KEY=VALUE"),
         ((*TOY, "--set", "poool=3"), "poool: is not a known field. Did you mean 'pool'"),
         ((*TOY, "--set", "policy.temprature=1"), "Did you mean 'temperature'?"),
+        ((*TOY, "--set", "temperature=1"), "is a role's: write policy.temperature=1"),
+        ((*TOY, "--set", "polcy.top_k=1"), "'polcy' is none of policy, anchor, judge"),
+        ((*TOY, "--set", "policy.temperature=-1"), "temperature: Input should be greater than"),
+        ((*TOY, "--set", "policy.max_tokens=0"), "max_tokens: Input should be greater than"),
+        ((*TOY, "--shard", "3/2"), "options: shard: should be I/K, I from 1 to K"),
+        ((*TOY, "--pool", "99999999999"), "options: pool: Input should be less than"),
+        (("run", "a/toy,../a/toy", "--out", "x"), "two of a/toy,../a/toy would be one folder"),
         ((*TOY, "--set", "policy.stop=["), "'[' is not a YAML value"),
         ((*TOY, "--config", "gone.yaml"), "gone.yaml: cannot be read"),
         ((*TOY, "--config", "odd.yaml"), "odd.yaml: n: Input should be a valid tuple"),
@@ -175,7 +182,10 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--data", "broken.jsonl"), "broken.jsonl, line 7: is no JSON"),
         ((*TOY, "--out", "toy"), "toy holds something that is not a run"),
         ((*TOY, "--out", "model.py"), "model.py cannot be written"),
-        (("run", "toy/task.yaml", "--model", "scripted:./model.py:rely"), "has no class 'rely'"),
+        (
+            ("run", "toy/task.yaml", "--model", "scripted:./model.py:rely"),
+            "has no class or function 'rely'. Did you mean 'reply'?",
+        ),
         (("run", "toy/task.yaml", "--model", "scriptd:x"), "there is no model 'scriptd:x'"),
         (("run", "toy/task.yaml", "--model", "replay:gone"), "there is no imported pool 'gone'"),
         (("run", "pool:gone", "--model", "tally"), "there is no imported pool 'gone'"),
@@ -243,6 +253,15 @@ def test_several_tasks_each_have_their_folder(workshop: Workshop) -> None:
     runs = [json.loads(p.read_text()) for p in (workshop.folder / "results").glob("*/run.json")]
     assert sorted(run["task"]["name"] for run in runs) == ["blue", "red"]
     assert workshop.calls == SLOTS
+
+
+def test_the_folders_of_several_tasks_are_all_within_the_one_that_is_named(
+    workshop: Workshop,
+) -> None:
+    paths = f"{workshop.folder}/toy,../{workshop.folder.name}/toy/task.yaml"
+    status, _, err = workshop.run("run", paths, *SMALL[2:], "--method", "single", "--out", "o")
+    assert status == 0, err
+    assert len(list((workshop.folder / "o").rglob("run.json"))) == 2
 
 
 def test_a_bug_in_a_method_is_not_to_be_run_again(workshop: Workshop) -> None:
