@@ -16,7 +16,7 @@ import numpy as np
 
 from cat_bench.costs import Charge
 from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
-from cat_bench.model import Model, embedding_of, logprobs_of
+from cat_bench.model import Drawn, Model, embedding_of, logprobs_of
 from cat_bench.prompts import Prompts
 from cat_bench.types import (
     JSON,
@@ -82,23 +82,21 @@ class Borrowed:
         """Log-probability in nats of each token of `text` as the reply to `messages`."""
         if "scoring" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} cannot score a given text")
-        drawn = await self.role.model.scored(messages, text)
-        if isinstance(found := drawn[0], Failure):
-            self.bill.append(Charge.of(self.name, found))
-            raise failed(found)
-        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh))
-        return logprobs_of(found)
+        return logprobs_of(self._billed(await self.role.model.scored(messages, text)))
 
     async def embed(self, text: str) -> FloatArray:
         """The text's embedding, of length 1; one use pays once for the same text."""
         if "embeddings" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} gives no embeddings")
-        drawn = await self.role.model.embedded(text)
+        return embedding_of(self._billed(await self.role.model.embedded(text), once=text))
+
+    def _billed(self, drawn: Drawn, *, once: str | None = None) -> Reply:
+        """The measurement in slot 0, charged; raises CallFailed where it failed."""
         if isinstance(found := drawn[0], Failure):
             self.bill.append(Charge.of(self.name, found))
             raise failed(found)
-        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh, once=text))
-        return embedding_of(found)
+        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh, once=once))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
