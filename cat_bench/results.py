@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+_BUFFER = 2_000
+"""Rows that are written together."""
 _FIELDS: Mapping[str, type] = {
     "config": dict,
     "config.task": str,
@@ -216,17 +218,16 @@ def _locked(folder: Path) -> Iterator[None]:
 class _Table:
     """Rows of one record type, buffered into row groups of one Parquet file."""
 
-    def __init__(self, path: Path, kind: type, *, buffer: int = 2_000) -> None:
+    def __init__(self, path: Path, kind: type) -> None:
         self._path = path
         self._schema = _schema(kind)
-        self._buffer = buffer
         self._rows: list[Row | RolloutRow | QuestionRow] = []
         self._writer: JSON = None
         self._closed = False
 
     def add(self, rows: Iterable[Row | RolloutRow | QuestionRow]) -> None:
         self._rows.extend(rows)
-        if len(self._rows) >= self._buffer:
+        if len(self._rows) >= _BUFFER:
             self._flush()
 
     def close(self) -> None:

@@ -25,10 +25,8 @@ KINDS = ("theme", "axis", "level")
 _READ = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
 
 
-def extended(
-    table: pd.DataFrame, values: Values, parts: pd.DataFrame, *, after: str = "se"
-) -> pd.DataFrame:
-    """A summary with `COLUMNS` after another: the published error, and the length-adjusted score.
+def extended(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataFrame:
+    """A summary with `COLUMNS` after `se`: the published error, and the length-adjusted score.
 
     `se_bootstrap` is HealthBench's own: the standard deviation of clipped means over examples drawn
     with replacement, each example on its own.
@@ -39,7 +37,7 @@ def extended(
         for column in (values.columns.get(key) for key in keys)
     ]
     adjusted = parts[parts["part"] == LENGTH_ADJUSTED].set_index(KEY)["score"].to_dict()
-    place = list(table.columns).index(after) + 1
+    place = list(table.columns).index("se") + 1
     table = table.copy()
     table.insert(place, COLUMNS[0], errors)
     table.insert(place + 1, COLUMNS[1], [float(adjusted.get(key, np.nan)) for key in keys])
