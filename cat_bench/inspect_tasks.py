@@ -49,23 +49,21 @@ _KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": Cha
 @inspect_task
 def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> InspectTask:
     """One of the tasks, each question answered by one of the methods from n rollouts."""
-    samples = {sample.question.id: sample for sample in catalog.task(task).samples()}
-    dataset = MemoryDataset([_translated(sample) for sample in samples.values()], name=task)
+    dataset = MemoryDataset([_translated(each) for each in catalog.task(task).samples()], name=task)
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
 
 
 @solver
 def aggregated(task: str, method: str, n: int) -> Solver:
     """Draws n rollouts of the model and combines them by the method."""
-    samples = {sample.question.id: sample for sample in catalog.task(task).samples()}
-    chosen = catalog.method(method)
+    found, chosen = catalog.task(task), catalog.method(method)
+    samples = {sample.question.id: sample for sample in found.samples()}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's shape
-        active = get_model()
+        active, sample = get_model(), samples[str(state.sample_id)]
         async with Cache() as cache:
-            found = catalog.task(task, cache=cache)
             model = Model(str(active), Active(active), cache=cache)
-            row, text = await _answered(found, chosen, n, samples[str(state.sample_id)], model)
+            row, text = await _answered(found, chosen, n, sample, model=model, cache=cache)
         state.output = ModelOutput.from_content(str(active), text)
         state.messages.append(state.output.message)
         state.metadata[KEPT] = {"score": row.score, "n": row.n, "reason": row.failed}
@@ -104,7 +102,7 @@ class Active(Inspect):
 
 
 async def _answered(
-    task: Task, method: Method, n: int, sample: Sample, model: Model
+    task: Task, method: Method, n: int, sample: Sample, *, model: Model, cache: Cache
 ) -> tuple[Row, str]:
     """The method's row at its largest n, and the text that it gives or most likely picks."""
 
@@ -112,11 +110,9 @@ async def _answered(
         return Role(model, task.sampling.get(name, Sampling()))
 
     roles = Roles(role("policy"), role("anchor"), role("judge"))
-    async with Cache() as cache:
-        grader = Grader(task.scorer, cache)
-        settings = Settings(budgets=(n,), pool=n, draws=1)
-        bench = Bench(task, [method], roles, grader, settings)
-        [(rows, rollouts)] = [each async for each in bench.run([sample])]
+    settings = Settings(budgets=(n,), pool=n, draws=1)
+    bench = Bench(task, [method], roles, Grader(task.scorer, cache), settings)
+    [(rows, rollouts)] = [each async for each in bench.run([sample])]
     if method.name in bench.census.unavailable:
         raise NotAvailable(f"{method.name}: {bench.census.unavailable[method.name]}")
     row = next((row for row in rows if row.method == method.name), None)
