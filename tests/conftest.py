@@ -66,6 +66,19 @@ async def reply(request, seed):
 '''
 
 
+def called(
+    arguments: Sequence[str | Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of `cat-bench ARGUMENTS` in this process."""
+    monkeypatch.setattr(sys, "argv", ["cat-bench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    printed = capsys.readouterr()
+    return int(caught.value.code or 0), printed.out, printed.err
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """A folder with a task of six questions and a scripted model, and the command line in it."""
@@ -76,11 +89,7 @@ class Workshop:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, stdout and stderr of `cat-bench ARGUMENTS` in this process."""
-        self.monkeypatch.setattr(sys, "argv", ["cat-bench", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = self.capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
+        return called(arguments, self.monkeypatch, self.capsys)
 
     def start(self, *arguments: str, lease_s: float = 30, **extra: str) -> subprocess.Popen[str]:
         """`cat-bench ARGUMENTS` in a process of its own, whose leases outlive it by `lease_s`."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cat_bench.cli import main
+from tests.conftest import called
 
 ROW = {"id": "a", "problem": "1 + 1?", "answer": "2", "responses": ["2", None], "correct": [True]}
 Run = Callable[..., tuple[str, str]]
@@ -30,15 +29,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path, status: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["cat-bench", "cache", *map(str, words)])
-        try:
-            main()
-            ended: object = 0
-        except SystemExit as exit_:
-            ended = exit_.code or 0
-        said = capsys.readouterr()
-        assert ended == status, said.err
-        return said.out, said.err
+        ended, out, err = called(["cache", *words], monkeypatch, capsys)
+        assert ended == status, err
+        return out, err
 
     return run
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cat_bench import catalog
-from cat_bench.cli import main
+from tests.conftest import called
 
 LABELS = catalog.root() / "tasks" / "healthbench-mini" / "labels.jsonl"
 MODELS = """\
@@ -42,15 +41,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path, status: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["cat-bench", *map(str, words)])
-        try:
-            main()
-            ended: object = 0
-        except SystemExit as exit_:
-            ended = exit_.code or 0
-        said = capsys.readouterr()
-        assert ended == status, said.err
-        return said.out, said.err
+        ended, out, err = called(words, monkeypatch, capsys)
+        assert ended == status, err
+        return out, err
 
     return run
 
