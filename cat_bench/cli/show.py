@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cat_bench.cli.options import options_named
 from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.errors import UnknownName
 from cat_bench.types import JSON
@@ -24,15 +25,16 @@ PICKS = 3
 @click.command()
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
+@options_named("data")
 @click.option("--full", is_flag=True, help="Whole texts, of the question's rollouts and methods.")
 @json_option
-def show(name: str, question: str | None, *, full: bool, as_json: bool) -> None:
+def show(name: str, question: str | None, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""
     from cat_bench import catalog
 
     if (Path(name) / "run.json").is_file():
         if question:
-            _show_question(Path(name), question, full=full, as_json=as_json)
+            _show_question(Path(name), question, data=data, full=full, as_json=as_json)
         else:
             _show_run(Path(name), as_json=as_json)
     elif question:
@@ -82,9 +84,11 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
     print_record(read_record(folder), as_json=as_json)
 
 
-def _show_question(folder: Path, name: str, *, full: bool, as_json: bool) -> None:
+def _show_question(
+    folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool
+) -> None:
     """All that is known of one question: its text and target, its rollouts, what became of them."""
-    found, target = asyncio.run(_found(folder, name))
+    found, target = asyncio.run(_found(folder, name, data))
     head = {"question": name, "text": found.text, "target": target, **found.meta}
     if as_json:
         print_record({**head, **_tables(folder, found)}, as_json=True)
@@ -100,19 +104,28 @@ def _show_question(folder: Path, name: str, *, full: bool, as_json: bool) -> Non
             *facts, text = row.values()
             click.echo(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
     if not any(reply for _, reply in found.rollouts):
-        click.echo("\nThe rollouts' texts are not in this cache: set CAT_BENCH_CACHE.", err=True)
+        click.echo(f"\nThe rollouts' texts are not here. {found.problem or _no_texts()}", err=True)
 
 
-async def _found(folder: Path, name: str) -> tuple[Transcript, JSON]:
+def _no_texts() -> str:
+    from cat_bench.cache.opening import resolve, shown
+
+    return (
+        f"The cache {shown(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's, or put "
+        "the run's published calls into this one: cat-bench cache import FILE."
+    )
+
+
+async def _found(folder: Path, name: str, data: Path | None) -> tuple[Transcript, JSON]:
     """The question and its target; raises UnknownName where the run did not ask it."""
-    from cat_bench.report.transcripts import target_of, transcripts
+    from cat_bench.report.transcripts import targets, transcripts
     from cat_bench.results import read_questions, read_record
 
     asked = list(read_questions(folder)["question"])
     if name not in asked:
         raise UnknownName("question of this run", name, asked[:20])
-    (found,) = [each async for each in transcripts(folder, only=name)]
-    return found, target_of(read_record(folder), name)
+    (found,) = [each async for each in transcripts(folder, data=data, only=name)]
+    return found, targets(read_record(folder), data=data).get(name)
 
 
 def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cat_bench import catalog, rerun
@@ -34,13 +35,17 @@ NO_TEXT = "The text is not in the cache that this was made from."
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One question: its `Row`s, and its `RolloutRow`s with the replies that the cache has."""
+    """One question: its `Row`s, and its `RolloutRow`s beside the replies that the cache has.
+
+    `problem` says why no cache could be asked for them.
+    """
 
     question: str
     text: str
     meta: Mapping[str, JSON]
     rows: Sequence[Mapping[str, JSON]]
     rollouts: Sequence[tuple[Mapping[str, JSON], Reply | None]]
+    problem: str = ""
 
     def answers(self) -> dict[str, Answer]:
         """Each method's answer at its largest n; of several draws, the first one's."""
@@ -106,19 +111,19 @@ async def transcripts(
             replies = await texts.of(name)
             held = [(row, replies.get(row["slot"])) for row in records(rollouts.of(name))]
             own = list(records(rows.of(name)))
-            yield Transcript(name, question["text"], question["meta"], own, held)
+            yield Transcript(name, question["text"], question["meta"], own, held, texts.problem)
     finally:
         await texts.close()
 
 
-def target_of(record: Mapping[str, JSON], question: str) -> JSON:
-    """The target of a question; None where the task is missing or lacks the question."""
+def targets(record: Mapping[str, JSON], *, data: Path | None = None) -> dict[str, JSON]:
+    """What the task says is right, by question; none where the task or its data are not here."""
     with Cache() as cache:
         try:
-            samples = catalog.task(record["config"]["task"], cache=cache).samples()
-            return next((s.target for s in samples if s.question.id == question), None)
+            samples = catalog.task(record["config"]["task"], data=data, cache=cache).samples()
+            return {sample.question.id: sample.target for sample in samples}
         except CatBenchError:
-            return None
+            return {}
 
 
 def records(table: pd.DataFrame | None) -> Iterator[dict[str, JSON]]:
@@ -138,10 +143,10 @@ def _shown(
 ) -> Iterator[pd.DataFrame]:
     """Of these rows, the methods' at the run's budgets."""
     values, _ = read_values(folder)
-    shown = pd.MultiIndex.from_tuples(values.columns)
+    shown = {key for key in values.columns if key[0] not in frames(record)}
     for rows in parts:
-        there = pd.MultiIndex.from_frame(rows[["method", "n"]]).isin(shown)
-        yield rows[there & ~rows["method"].isin(frames(record))]
+        keys = zip(rows["method"], rows["n"], strict=True)
+        yield rows[np.array([key in shown for key in keys], dtype=bool)]
 
 
 class _Texts:
@@ -151,14 +156,15 @@ class _Texts:
         self._pools = rerun.pools(record, data=data, only=only)
         self._pool: Pool | None = None
         self._ended = False
+        self.problem = ""
 
     async def of(self, question: str) -> Mapping[int, Reply]:
         """The question's replies by slot; questions are asked for in the run's order."""
         while not self._ended and (self._pool is None or self._pool.question.id != question):
             try:
                 self._pool = await anext(self._pools, None)
-            except CatBenchError:  # the task or the cache is not here: there are no texts
-                self._pool = None
+            except CatBenchError as error:  # the task or the cache is not here: no texts
+                self._pool, self.problem = None, str(error)
             self._ended = self._pool is None
         return {} if self._pool is None else {r.slot: r.reply for r in self._pool.rollouts}
 

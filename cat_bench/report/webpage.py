@@ -22,12 +22,11 @@ from typing import TextIO
 
 import pandas as pd
 
-from cat_bench.catalog import task as named_task
-from cat_bench.errors import CatBenchError
 from cat_bench.files import atomic
+from cat_bench.report.cells import FRAMES, facts
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import summarise
-from cat_bench.report.transcripts import Transcript, frames, records, transcripts
+from cat_bench.report.transcripts import Transcript, frames, records, targets, transcripts
 from cat_bench.report.values import Values, read_values
 from cat_bench.results import read_questions, read_record
 from cat_bench.types import JSON, Reply
@@ -64,13 +63,13 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
 async def _write(file: TextIO, folder: Path, reference: str | None, data: Path | None) -> None:
     """The page in its parts, a question's chunk as soon as it is made."""
     record = read_record(folder)
-    criteria, number = _criteria(record, data), 0
+    known, number = targets(record, data=data), 0
     summary, (values, _) = summarise(folder, reference=reference), read_values(folder)
     index = _index(record, summary, read_questions(folder), values)
     before, after = _frame(record, packed(index)).split("<!--chunks-->")
     file.write(before)
     async for transcript in transcripts(folder, data=data):
-        chunk = packed(_chunk(transcript, criteria.get(transcript.question, [])))
+        chunk = packed(_chunk(transcript, known.get(transcript.question)))
         file.write(f'<script type="text/plain" id="q{number}">{chunk}</script>\n')
         number += 1
     file.write(after)
@@ -118,7 +117,7 @@ def _index(
     record: Mapping[str, JSON], summary: pd.DataFrame, questions: pd.DataFrame, values: Values
 ) -> JSON:
     """What the page shows at first: the table, the curves, the list of questions."""
-    config, task = record["config"], record["task"]
+    config = record["config"]
     keys = sorted(values.columns, key=str)
     columns = [[_number(value) for value in values.columns[key].round(4)] for key in keys]
     scored = dict(zip(values.questions, zip(*columns, strict=True), strict=True))
@@ -126,11 +125,9 @@ def _index(
     return {
         "task": config["task"],
         "model": config["model"],
-        "anchor": config.get("anchor"),
-        "judge": config.get("judge") if task.get("judging") else None,
-        "pool": config["pool"],
-        "graded": bool(task.get("graded")),
-        "frames": sorted(frames(record)),
+        "facts": facts(record),
+        "graded": bool(record["task"].get("graded")),
+        "frames": {name: FRAMES.get(name, "") for name in frames(record) | set(FRAMES)},
         "looks": {
             name: [look.colour, look.dash, look.outline]
             for name, look in looks(record, summary["method"]).items()
@@ -138,18 +135,23 @@ def _index(
         "table": [_plain(row, _TABLE) for row in records(summary)],
         "keys": [list(key) for key in keys],
         "questions": [
-            [row["question"], row["text"][:HEADLINE], scored.get(row["question"], nothing)]
+            [row["question"], _headline(row["text"]), scored.get(row["question"], nothing)]
             for row in records(questions)
         ],
     }
 
 
-def _chunk(transcript: Transcript, criteria: Sequence[JSON]) -> JSON:
-    """One question with all that is known of it."""
+def _headline(text: str) -> str:
+    return text if len(text) <= HEADLINE else f"{text[: HEADLINE - 1].rstrip()}…"
+
+
+def _chunk(transcript: Transcript, target: JSON) -> JSON:
+    """One question with all that is known of it; its target is a rubric or an answer."""
     return {
         "text": transcript.text,
         "meta": transcript.meta,
-        "criteria": criteria,
+        "criteria": _criteria(target),
+        **({"target": str(target)[:LONGEST]} if isinstance(target, str | int | float) else {}),
         "rollouts": [
             {**_plain(row, _ROLLOUT), **(_written(reply) if reply else {})}
             for row, reply in transcript.rollouts
@@ -167,24 +169,13 @@ def _written(reply: Reply) -> dict[str, JSON]:
     }
 
 
-def _criteria(record: Mapping[str, JSON], data: Path | None) -> dict[str, list[JSON]]:
-    """Each question's criteria where a rubric scores, if the task's data are here."""
-    if not record["task"].get("judging"):
-        return {}
-    try:
-        samples = list(named_task(record["config"]["task"], data=data).samples())
-    except CatBenchError:
-        return {}
-    rubrics = ((sample.question.id, sample.target) for sample in samples)
-    return {
-        name: [[line["criterion"], line["points"]] for line in _lines(target)]
-        for name, target in rubrics
-    }
-
-
-def _lines(target: JSON) -> Sequence[Mapping[str, JSON]]:
-    lines: Sequence[Mapping[str, JSON]] = target["rubric"] if isinstance(target, dict) else target
-    return lines
+def _criteria(target: JSON) -> list[JSON]:
+    """A rubric's lines and their points; none where the target is no rubric."""
+    lines = target.get("rubric", ()) if isinstance(target, dict) else target
+    if not isinstance(lines, list | tuple):
+        return []
+    rubric = (line for line in lines if isinstance(line, dict) and "criterion" in line)
+    return [[line["criterion"], line["points"]] for line in rubric]
 
 
 def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -58,7 +58,22 @@ def test_a_long_text_is_cut_unless_it_is_asked_for(workshop: Workshop) -> None:
     (workshop.folder / "cache.sqlite").unlink()
     status, out, err = workshop.run("show", str(folder), "--question", "q1")
     assert (status, out.count("word")) == (0, 0)
-    assert "set CAT_BENCH_CACHE" in err
+    assert f"{workshop.folder / 'cache.sqlite'} lacks them: set CAT_BENCH_CACHE" in err
+    assert "cat-bench cache import FILE" in err
+
+
+def test_rows_given_to_the_run_are_given_to_what_shows_it(workshop: Workshop) -> None:
+    rows = (workshop.folder / "toy" / "rows.jsonl").rename(workshop.folder / "mine.jsonl")
+    given = ("--data", str(rows))
+    status, _, err = workshop.run(*TOY, *given, "--pool", "1", "--n", "1", "--method", "single")
+    assert status == 0, err
+    (folder,) = (workshop.folder / "results").iterdir()
+    status, out, err = workshop.run("show", str(folder), "--question", "q1", *given)
+    assert (status, err) == (0, "")
+    assert ["target", "yes"] in [line.split() for line in out.splitlines()]
+    _, _, err = workshop.run("show", str(folder), "--question", "q1")
+    assert "The rollouts' texts are not here." in err
+    assert "rows.jsonl" in err
 
 
 def test_what_is_not_there(workshop: Workshop) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -17,7 +18,9 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from cat_bench.catalog import root
 from cat_bench.config import RunConfig
+from cat_bench.report import markdown
 from cat_bench.report.palette import looks
+from cat_bench.report.rounding import fixed, measured
 from cat_bench.report.webpage import write_page
 from cat_bench.results import read_record
 from cat_bench.session import run
@@ -243,6 +246,63 @@ def test_every_control_has_a_name(opened: Chrome) -> None:
         assert element.accessible_name, element.get_attribute("outerHTML")
 
 
+def test_the_list_is_one_stop_of_the_tabulator(opened: Chrome) -> None:
+    stops = "return [...document.querySelectorAll('#list [tabindex=\"0\"]')].map(b => b.innerText)"
+    assert opened.execute_script(stops)[0].startswith("q0")
+    _all(opened, "#list button")[0].send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN)
+    assert [text[:2] for text in opened.execute_script(stops)] == ["q2"]
+
+
+def test_a_number_is_rounded_as_in_the_tables(opened: Chrome) -> None:
+    rng = np.random.default_rng(0)
+    ties = [(2 * k + 1) / 2000 for k in range(-60, 60)]
+    noisy = [tie * (1 + 1e-15 * sign) for tie in ties for sign in (-1, 1)]
+    shares = [*ties, *noisy, *rng.uniform(-1, 1, 200).tolist(), 0.0, -1e-9, 34.25]
+    for digits in (0, 1, 3):
+        shown = opened.execute_script(
+            f"return arguments[0].map(share => percent(share, {digits}))", shares
+        )
+        wanted = [fixed(100 * share, digits) for share in shares]
+        assert [text.replace("−", "-") for text in shown] == wanted
+    signed = opened.execute_script("return arguments[0].map(signed)", shares)
+    assert [text.replace("−", "-") for text in signed] == [
+        measured(share, sign="+") for share in shares
+    ]
+
+
+def test_the_table_says_what_the_markdown_says(opened: Chrome, page: Path) -> None:
+    lines = markdown(page.parent).split("## Every method at its largest n\n\n")[1].splitlines()
+    heads, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:6])
+    wanted = {
+        row[0].strip("*").replace("* ", " "): dict(zip(heads, row, strict=True)) for row in rows
+    }
+    shown = {
+        cells[0]: cells[1:]
+        for row in _all(opened, "#table tbody tr")
+        for cells in [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]]
+    }
+    assert shown.keys() == wanted.keys() >= {"cat", "majority", "oracle (ceiling)"}
+    for name, (n, score, span, difference, p, calls, tokens, *_) in shown.items():
+        row = wanted[name]
+        assert [n, span, p, calls, tokens] == [
+            row[head] for head in ("n", "95 % interval", "p (Holm)", "calls", "tokens")
+        ]
+        assert score == row["score ± SE, %"].split(" ±")[0]
+        assert difference.split(" vs ")[0].replace("−", "-") == row["vs majority, points"]
+
+
+def test_what_is_right_stands_beside_the_question(opened: Chrome) -> None:
+    _open(opened, "q2")
+    assert "right answer never" in [line.text for line in _all(opened, "#detail > p")]
+
+
+def test_tokens_have_round_ticks(opened: Chrome) -> None:
+    ticks = opened.execute_script(
+        "return [[42, 553], [3, 4], [12, 18000]].map(([low, high]) => decades(low, high))"
+    )
+    assert ticks == [[50, 100, 200, 500], [], [100, 1000, 10000]]
+
+
 def test_curves_are_switched_off_one_by_one(opened: Chrome) -> None:
     pixels = "return document.querySelector('#plot canvas').toDataURL()"
     before = opened.execute_script(pixels)
@@ -271,6 +331,41 @@ def test_on_a_phone_nothing_hangs_over(opened: Chrome) -> None:
         assert first.size["height"] < 60
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+FAILING = """\
+from cat_bench.calls import Failure
+
+
+def reply(request, seed):
+    return Failure("context", "too long <b>")
+"""
+
+
+def test_a_run_of_failures_alone_has_a_page(
+    browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.py").write_text(FAILING)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
+    config = RunConfig(
+        task="tally",
+        model="scripted:./model.py:reply",
+        methods=("single", "majority"),
+        pool=2,
+        limit=3,
+        out=tmp_path / "run",
+    )
+    asyncio.run(run(config))
+    browser.get(write_page(tmp_path / "run").as_uri())
+    _until(browser, "return document.body.dataset.ready === 'yes'")
+    assert "No method has a score." in _all(browser, "#plot")[0].text
+    _all(browser, "#list button")[1].click()
+    _until(browser, "return document.querySelectorAll('#detail details').length === 2")
+    assert "too long <b>" in _all(browser, "#detail summary")[0].text
+    assert [
+        name for name in ("axis", "budget") if _all(browser, f"#{name}")[0].is_displayed()
+    ] == []
 
 
 JUDGE = """\

@@ -4,6 +4,13 @@
 const NONE = 0.5; // where a method that reads no rollout stands on the logarithmic axis
 const BLACK = "#000000"; // drawn in the page's ink, which is light where the page is dark
 
+/* Round places between two numbers of tokens, as many as there is room for. */
+function decades(low, high) {
+  const steps = high > 100 * low ? [1] : [1, 2, 5], found = [];
+  for (let ten = 10 ** Math.floor(Math.log10(low)); ten <= high; ten *= 10) found.push(...steps.map((step) => step * ten));
+  return found.filter((x) => x >= 0.9 * low && x <= 1.1 * high);
+}
+
 class Curves {
   constructor(table, looks) {
     this.looks = looks;
@@ -17,6 +24,11 @@ class Curves {
     this.place = document.getElementById("plot");
     this.axis = document.getElementById("axis");
     this.bands = document.getElementById("bands");
+    if (!this.methods.size) {
+      this.place.replaceChildren(make("p", { class: "note" }, "No method has a score."));
+      this.axis.closest(".bar").hidden = true;
+      return;
+    }
     this.axis.addEventListener("change", () => this.draw());
     this.bands.addEventListener("change", () => this.draw());
     for (const inks of ["(prefers-color-scheme: dark)", "print"]) matchMedia(inks).addEventListener("change", () => this.draw());
@@ -61,7 +73,7 @@ class Curves {
         for (const [key, value] of Object.entries(shape)) path.setAttribute(key, value);
         line.append(path);
       }
-      const button = make("button", { type: "button", "aria-pressed": "true" }, line, name);
+      const button = make("button", { type: "button", "aria-pressed": "true" }, line, called(name));
       button.addEventListener("click", () => {
         if (!this.shown.delete(name)) this.shown.add(name);
         button.setAttribute("aria-pressed", String(this.shown.has(name)));
@@ -84,6 +96,7 @@ class Curves {
     const css = getComputedStyle(document.documentElement);
     const ink = css.getPropertyValue("--ink").trim(), grid = css.getPropertyValue("--line").trim();
     const data = [xs], series = [{}], bands = [];
+    const faint = Math.round(255 * Math.min(0.15, 0.6 / names.length)).toString(16).padStart(2, "0");
     for (const name of names) {
       const look = this.style(name), { dash } = look;
       const colour = look.colour.startsWith("var") ? ink : look.colour;
@@ -97,14 +110,14 @@ class Curves {
         data.push(values("ci_high"), values("ci_low"));
         const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };
         series.push(edge, { ...edge });
-        bands.push({ series: [data.length - 2, data.length - 1], fill: colour + "26" });
+        bands.push({ series: [data.length - 2, data.length - 1], fill: colour + faint });
       }
     }
     if (this.plot) this.plot.destroy();
     this.place.setAttribute("aria-label", `Score in percent against ${tokens ? "tokens per question" : "rollouts n"}, ${names.length} methods; the same numbers are in the table`);
     const stroke = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
-    const ticks = [...new Set([...this.methods.values()].flat().map((row) => row.n || NONE))].sort((a, b) => a - b);
-    const bare = tokens ? {} : { splits: () => ticks, filter: (_, all) => all, values: (_, all) => all.map((n) => n === NONE ? "0" : String(n)) };
+    const ticks = tokens ? decades(xs[0], xs[xs.length - 1]) : [...new Set([...this.methods.values()].flat().map((row) => row.n || NONE))].sort((a, b) => a - b);
+    const bare = { splits: () => ticks, filter: (_, all) => all, values: (_, all) => all.map((x) => x === NONE ? "0" : fixed(x, 0)) };
     this.plot = new uPlot({
       ...this.size(), series, bands, legend: { show: false },
       scales: { x: { time: false, distr: 3, log: 2, ...(xs.length ? { range: () => [xs[0] * 0.9, xs[xs.length - 1] * 1.1] } : {}) }, y: { range: (_, low, high) => [Math.max(0, Math.floor((low ?? 0) / 5) * 5), Math.min(100, Math.ceil((high ?? 100) / 5) * 5 || 100)] } },

@@ -3,11 +3,10 @@
 
 const PAGE = 200;
 const byId = (id) => document.getElementById(id);
-const FRAMES = { single: " (floor)", oracle: " (ceiling)" };
-let run, keyAt, everywhere;
+let run, keyAt, everywhere, references;
 
 const COLUMNS = [
-  ["method", (row) => row.method, (row) => row.method + (FRAMES[row.method] ?? "")],
+  ["method", (row) => row.method, (row) => called(row.method)],
   ["n", (row) => row.n, (row) => row.n ?? ""],
   ["score, %", (row) => row.score, (row) => percent(row.score)],
   ["95 % interval", (row) => row.ci_low, (row) => row.ci_low === undefined ? "" : `[${percent(row.ci_low)}, ${percent(row.ci_high)}]`],
@@ -18,14 +17,22 @@ const COLUMNS = [
   ["notes", (row) => remarks(row), remarks],
 ];
 
+function called(method) {
+  return run.frames[method] ? `${method} (${run.frames[method]})` : method;
+}
+
 function tokensOf(row) {
   return row.prompt_tokens === undefined ? undefined : row.prompt_tokens + row.completion_tokens;
 }
 
 function difference(row) {
-  if (row.diff === undefined) return "";
+  if (row.diff === undefined) return references.has(row.method) || references.has(`${row.method}@${row.n}`) ? "reference" : "";
   const span = row.diff_low === undefined ? "" : ` [${signed(row.diff_low)}, ${signed(row.diff_high)}]`;
   return `${signed(row.diff)}${span} vs ${row.reference}`;
+}
+
+function flagsOf(row) {
+  return row.flag ? row.flag.split("; ") : [];
 }
 
 function remarks(row) {
@@ -34,7 +41,7 @@ function remarks(row) {
   if (row.unscored) said.push(`${row.unscored} unscored`);
   if (row.abstained > 0) said.push(`abstained ${percent(row.abstained)} %`);
   if (row.fallback > 0) said.push(`fallback ${percent(row.fallback)} %`);
-  if (row.flag && row.flag !== everywhere) said.push(row.flag);
+  said.push(...flagsOf(row).filter((flag) => !everywhere.includes(flag)));
   return said.join("; ");
 }
 
@@ -67,7 +74,8 @@ class Table {
       const order = typeof x === "number" ? x - y : String(x).localeCompare(String(y));
       return descending ? -order : order;
     });
-    const heads = COLUMNS.map(([name], k) => {
+    const columns = COLUMNS.filter(([name, , shown]) => name !== "notes" || rows.some(shown));
+    const heads = columns.map(([name], k) => {
       const button = make("button", { type: "button" }, name);
       button.addEventListener("click", () => {
         this.sorted = { index: k, descending: this.sorted.index === k ? !this.sorted.descending : k > 1 };
@@ -75,10 +83,10 @@ class Table {
       });
       return make("th", { scope: "col", class: k === 8 ? "left" : null, "aria-sort": k === index ? (descending ? "descending" : "ascending") : null }, button);
     });
-    const body = rows.map((row) => make("tr", { class: run.frames.includes(row.method) || row.kind === "frame" ? "frame" : null },
-      ...COLUMNS.map(([, , shown], k) => make(k ? "td" : "th", { scope: k ? null : "row", class: k === 8 ? "note" : null }, String(shown(row))))));
+    const body = rows.map((row) => make("tr", { class: row.method in run.frames ? "frame" : null },
+      ...columns.map(([, , shown], k) => make(k ? "td" : "th", { scope: k ? null : "row", class: k === 8 ? "note" : null }, String(shown(row))))));
     byId("table").replaceChildren(make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
-    byId("table-note").textContent = `${everywhere ? `All rows: ${everywhere}. ` : ""}Floor: a random rollout. Ceiling: the best possible pick. How intervals and differences are made: table.md beside this page.`;
+    byId("table-note").textContent = `${everywhere.length ? `All rows: ${everywhere.join("; ")}. ` : ""}Floor: a random rollout. Ceiling: the best possible pick. How intervals and differences are made: table.md beside this page.`;
     if (focus !== null) byId("table").querySelectorAll("thead button")[focus].focus();
   }
 }
@@ -89,7 +97,7 @@ class Explorer {
     this.list = byId("list");
     this.detail = byId("detail");
     this.limit = PAGE;
-    const methods = [...new Set(run.keys.map(([method]) => method))].filter((name) => !run.frames.includes(name));
+    const methods = [...new Set(run.keys.map(([method]) => method))].filter((name) => !(name in run.frames));
     for (const [id, ...wanted] of [["method-a", "cat"], ["method-b", "majority", "single"]]) {
       this.parts[id].append(...methods.map((name) => new Option(name, name)));
       this.parts[id].value = wanted.find((name) => methods.includes(name)) ?? methods[0];
@@ -97,12 +105,14 @@ class Explorer {
     const budgets = [...new Set(run.keys.map(([, n]) => n))].filter((n) => n > 0).sort((a, b) => a - b);
     this.parts.budget.append(...budgets.map((n) => new Option(String(n), String(n))));
     this.parts.budget.value = String(budgets[budgets.length - 1]);
+    for (const id of ["method-a", "method-b", "budget"]) this.parts[id].parentElement.hidden = !methods.length;
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     this.parts.find.addEventListener("input", () => this.filter());
     byId("filters").addEventListener("change", (event) => {
       this.filter();
       if ([this.parts.math, this.parts.budget].includes(event.target) && this.open !== undefined) this.show(this.open, false);
     });
+    this.list.addEventListener("focusin", (event) => { for (const button of this.list.children) button.tabIndex = button === event.target ? 0 : -1; });
     this.list.addEventListener("keydown", (event) => this.moved(event));
     addEventListener("hashchange", () => this.fromHash());
     this.draw();
@@ -143,6 +153,8 @@ class Explorer {
       button.addEventListener("click", () => this.show(place, true));
       return button;
     });
+    const entered = Math.max(0, buttons.findIndex((button) => button.hasAttribute("aria-current")));
+    buttons.forEach((button, at) => { button.tabIndex = at === entered ? 0 : -1; });
     if (found.length > this.limit) {
       const more = make("button", { type: "button", class: "more" }, `${found.length - this.limit} more`);
       more.addEventListener("click", () => { const at = this.limit; this.limit += PAGE; this.draw(); this.list.children[at].focus(); });
@@ -196,7 +208,8 @@ class Explorer {
       make("h3", { dir: "auto" }, name),
       meta ? make("p", { class: "note", dir: "auto" }, meta) : null,
       written(chunk.text, { math, kind: "question" }),
-      make("h3", {}, `Methods at n = ${n}`),
+      chunk.target === undefined ? null : make("p", {}, "right answer ", make("span", { class: "answer", dir: "auto" }, chunk.target)),
+      rows.length ? make("h3", {}, `Methods at n = ${n}`) : null,
       ...[...new Set(rows.map((row) => row.method))].map((method) => this.method(method, rows.filter((row) => row.method === method), chunk)),
       make("h3", {}, `Rollouts (${chunk.rollouts.length})`),
       ...chunk.rollouts.map((rollout) => this.rollout(rollout, chunk)),
@@ -209,7 +222,7 @@ class Explorer {
     const draws = rows.length > 1 ? `${rows.length} draws` : rows[0].draw === undefined ? "exact" : "1 draw";
     const inside = () => rows.map((row) => this.estimate(row, chunk, rows.length > 1));
     const n = rows[0].n === Number(this.parts.budget.value) ? "" : `n = ${rows[0].n}`;
-    return this.folded([make("strong", {}, name), score(mean), make("span", { class: "soft" }, [draws, n].filter(Boolean).join(", "))], inside, false);
+    return this.folded([make("strong", {}, name), score(mean), make("span", { class: "soft" }, [draws, n].filter(Boolean).join(", "))], inside, "method");
   }
 
   estimate(row, chunk, several) {
@@ -236,17 +249,16 @@ class Explorer {
     ];
     return this.folded(head, () => [
       rollout.text === undefined ? make("p", { class: "note" }, rollout.failed ? "There is no text." : "The text is not in the cache that this page was made from, or the task's data are not here (CAT_BENCH_CACHE, CAT_BENCH_DATA).") : null,
-      rollout.reasoning ? this.folded([make("span", { class: "soft" }, "reasoning")], () => [written(rollout.reasoning, { math: this.parts.math.checked })], false) : null,
+      rollout.reasoning ? this.folded([make("span", { class: "soft" }, "reasoning")], () => [written(rollout.reasoning, { math: this.parts.math.checked })]) : null,
       rollout.text === undefined ? null : written(rollout.text, { math: this.parts.math.checked }),
       rollout.cut ? make("p", { class: "note" }, `Cut here; the whole text has ${rollout.cut} characters.`) : null,
       rollout.met ? verdicts(rollout.met, chunk.criteria || []) : null,
-    ].filter(Boolean), false);
+    ].filter(Boolean), "rollout");
   }
 
-  folded(head, inside, open) {
-    const block = make("details", {}, make("summary", {}, ...head.filter(Boolean)));
+  folded(head, inside, kind = null) {
+    const block = make("details", { class: kind }, make("summary", {}, ...head.filter(Boolean)));
     block.addEventListener("toggle", () => { if (block.open && block.children.length === 1) block.append(...inside()); });
-    block.open = open;
     return block;
   }
 }
@@ -258,7 +270,7 @@ function alone(method) {
 
 function score(value) {
   if (value === undefined || value === null) return make("span", { class: "soft" }, "unscored");
-  if (run.graded) return make("span", { class: value >= 0.5 ? "good" : "bad" }, percent(value));
+  if (run.graded) return make("span", { class: value >= 0.5 ? "good" : "bad" }, `${percent(value)} %`);
   const [kind, word] = value >= 0.5 ? ["good", "✓ right"] : ["bad", "✗ wrong"];
   return make("span", { class: kind }, value > 0 && value < 1 ? `${percent(value, 0)} % right` : word);
 }
@@ -282,11 +294,11 @@ function verdicts(met, criteria) {
 async function start() {
   run = await unpacked("index");
   keyAt = new Map(run.keys.map(([method, n], at) => [`${method}\n${n}`, at]));
-  const flags = new Set(run.table.filter((row) => row.score !== undefined).map((row) => row.flag));
-  everywhere = flags.size === 1 ? [...flags][0] : undefined;
+  const scored = run.table.filter((row) => row.score !== undefined);
+  everywhere = scored.length ? flagsOf(scored[0]).filter((flag) => scored.every((row) => flagsOf(row).includes(flag))) : [];
   byId("title").textContent = `${run.task} · ${run.model}`;
-  const roles = [["anchor", run.anchor], ["judge", run.judge]].filter(([, name]) => name).map(([role, name]) => `${role} ${name}`);
-  byId("facts").textContent = [`${run.questions.length} questions`, `${run.pool} rollouts each`, ...roles].join(" · ");
+  byId("facts").textContent = run.facts.join(" · ");
+  references = new Set(run.table.map((row) => row.reference));
   new Table();
   new Curves(run.table, run.looks);
   new Explorer();
