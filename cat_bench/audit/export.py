@@ -1,7 +1,8 @@
 """Pseudo-labels for a trainer: one row per question, of its first group, as JSONL or Parquet.
 
 `trl` is a prompt-only dataset of TRL in the conversational format (a column `prompt` of messages)
-with further columns, which its trainers hand to reward functions. `verl` is verl's RL dataset:
+with further columns, which its trainers hand to reward functions: none may be called what these are
+called with (`prompts`, `completions`, `completion_ids`). `verl` is verl's RL dataset:
 `data_source`, `prompt`, `ability`, `reward_model` {style, ground_truth} and `extra_info`; its
 ground truth is the reference's final answer where the task has answers, else the reference, and
 empty where the estimator abstained.
@@ -17,6 +18,7 @@ from typing import Literal, TypeAlias
 from cat_bench.audit.groups import RewardedGroup
 from cat_bench.catalog import Task
 from cat_bench.errors import UsageError
+from cat_bench.files import atomic
 from cat_bench.types import JSON, AnswerScorer
 
 Shape: TypeAlias = Literal["trl", "verl"]
@@ -41,15 +43,16 @@ def rows(groups: Sequence[RewardedGroup], task: Task, *, shape: Shape) -> Iterat
 
 
 def write(path: Path, found: Sequence[dict[str, JSON]], *, shape: Shape) -> None:
-    """Write rows to `path`; raises UsageError where it cannot be written."""
-    try:
+    """Write rows to `path`; raises UsageError where it cannot be written.
+
+    A lone surrogate, which neither format's readers take, is written as a question mark.
+    """
+    lines = [json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") for row in found]
+    with atomic(path) as draft:
         if path.suffix == ".jsonl":
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
-            path.write_bytes(text.encode("utf-8", "backslashreplace"))
+            draft.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
-            _parquet(path, found, shape)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+            _parquet(draft, [json.loads(line) for line in lines], shape)
 
 
 def _trl(group: RewardedGroup) -> dict[str, JSON]:
@@ -74,13 +77,13 @@ def _labels(group: RewardedGroup) -> dict[str, JSON]:
     return {
         "question_id": group.sample.question.id,
         "reference": group.rewarded.reference,
-        "completions": [rollout.text for rollout in group.rollouts],
+        "rollouts": [rollout.text for rollout in group.rollouts],
         "rewards": list(group.rewarded.values),
         "rubric": rubric,
     }
 
 
-def _parquet(path: Path, found: Sequence[dict[str, JSON]], shape: Shape) -> None:
+def _parquet(path: Path, found: list[dict[str, JSON]], shape: Shape) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -89,7 +92,7 @@ def _parquet(path: Path, found: Sequence[dict[str, JSON]], shape: Shape) -> None
     labels = [
         ("question_id", text),
         ("reference", text),
-        ("completions", texts),
+        ("rollouts", texts),
         ("rewards", pa.list_(pa.float64())),
         ("rubric", texts),
     ]
@@ -103,4 +106,4 @@ def _parquet(path: Path, found: Sequence[dict[str, JSON]], shape: Shape) -> None
             ("extra_info", pa.struct([("split", text), ("index", pa.int64()), *labels])),
         ],
     }
-    pq.write_table(pa.Table.from_pylist(list(found), schema=pa.schema(schemas[shape])), path)
+    pq.write_table(pa.Table.from_pylist(found, schema=pa.schema(schemas[shape])), path)

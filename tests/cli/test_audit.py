@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, load_dataset
 
-from cat_bench.types import JSON
 from tests.conftest import Workshop
 
 OWN = ("audit", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "8")
-COLUMNS = ["completions", "prompt", "question_id", "reference", "rewards", "rubric"]
+COLUMNS = ["prompt", "question_id", "reference", "rewards", "rollouts", "rubric"]
 
 
 def test_an_audit_prints_its_table_and_answers(workshop: Workshop) -> None:
@@ -48,8 +47,8 @@ def test_an_export_for_trl_is_read_back(workshop: Workshop, suffix: str) -> None
     assert pytest.importorskip("trl.data_utils").is_conversational(row)
     assert row["prompt"] == [{"role": "user", "content": "Is it 0?"}]
     assert (row["question_id"], row["reference"], row["rubric"]) == ("q0", "yes", None)
-    assert len(row["completions"]) == 8
-    assert row["rewards"] == [float(text.endswith("yes")) for text in row["completions"]]
+    assert len(row["rollouts"]) == 8
+    assert row["rewards"] == [float(text.endswith("yes")) for text in row["rollouts"]]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -65,7 +64,7 @@ def test_an_export_for_verl_is_read_back(workshop: Workshop, suffix: str) -> Non
     assert row["reward_model"] == {"style": "rule", "ground_truth": "yes"}
     extra = row["extra_info"]
     assert (extra["index"], extra["split"], extra["question_id"]) == (1, "train", "q1")
-    assert len(extra["completions"]) == len(extra["rewards"]) == 8
+    assert len(extra["rollouts"]) == len(extra["rewards"]) == 8
 
 
 def read_back(path: Path, folder: Path) -> Dataset:
@@ -75,13 +74,16 @@ def read_back(path: Path, folder: Path) -> Dataset:
     )
 
 
-def test_a_prompt_with_an_odd_character_is_exported_all_the_same(workshop: Workshop) -> None:
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_prompt_with_odd_characters_is_exported_all_the_same(
+    workshop: Workshop, suffix: str
+) -> None:
     rows = workshop.folder / "toy" / "rows.jsonl"
-    rows.write_text('{"id": "q", "problem": "Is it \\u2028 \\"so\\"?", "answer": "yes"}\n')
-    path = workshop.folder / "labels.jsonl"
+    rows.write_text('{"id": "q", "problem": "Is it \\u2028 \\"so\\" \\ud800?", "answer": "yes"}\n')
+    path = workshop.folder / f"labels.{suffix}"
     assert workshop.run(*OWN, "--estimator", "majority", "--export", str(path))[0] == 0
-    row: JSON = json.loads(path.read_text(encoding="utf-8"))
-    assert row["prompt"][0]["content"] == 'Is it \u2028 "so"?'
+    (row,) = read_back(path, workshop.folder)
+    assert row["prompt"][0]["content"] == 'Is it \u2028 "so" ??'
 
 
 def test_a_reward_from_a_file_of_ones_own(workshop: Workshop) -> None:
