@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.parquet as pq
 
-PART = 50_000
+PART = 20_000
 """Rows of one part, approximately."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +30,10 @@ from cat_bench.types import JSON
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A finished audit: its record, and each candidate's groups in the order of the dataset."""
+    """A finished audit: its record, and each candidate's groups in the order of the dataset.
+
+    The groups, texts and all, are there where they were asked to be kept.
+    """
 
     task: Task
     folder: Path
@@ -51,9 +54,11 @@ async def audit(
     group: int = 8,
     command: Sequence[str] = (),
     watch: Watch | None = None,
+    keep: bool = False,
 ) -> Sheet:
     """Audit the candidates on groups of `group` rollouts; makes the calls that a run of them would.
 
+    `keep` is whether the groups are kept for whoever asked: a text for each rollout, in memory.
     Raises UsageError before anything is paid for.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -71,22 +76,25 @@ async def audit(
         folder = config.out or folder.with_name(f"audit-{folder.name}")
         if watch:
             watch.start(bench.task.name, ready.survey.questions, ready.meters)
+        audited: dict[str, list[Audited]] = {each.name: [] for each in listed}
+        reasons: dict[str, Counter[str]] = {each.name: Counter() for each in listed}
         groups: dict[str, list[RewardedGroup]] = {each.name: [] for each in listed}
         pool = PoolDigest()
         async for rows, found in in_order(auditor.question, ready.samples(), window=bench.window):
             pool.add(rows)
             for name, own in found.items():
-                groups[name] += own
+                audited[name] += [each.audited for each in own]
+                reasons[name].update(why for each in own for why in _reasons(each.rewarded.notes))
+                groups[name] += own if keep else ()
             if watch:
                 watch.advance()
         seconds = time.perf_counter() - clock
         made = invocation(command, ready.meters, started=started, seconds=seconds)
-    audited = {name: [each.audited for each in own] for name, own in groups.items()}
     lines = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
     whole = {
         **findings(record, bench.census, survey=ready.survey, pool=pool),
         "groupless": auditor.groupless,
-        "reasons": _reasons(groups),
+        "reasons": {name: dict(why.most_common()) for name, why in reasons.items() if why},
         "rewards": lines,
         "answer": _answer(listed, lines, audited, graded=bench.grader.graded),
         "invocations": [made],
@@ -142,17 +150,10 @@ def _answer(
     return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in difference.items()}}
 
 
-def _reasons(groups: Mapping[str, Sequence[RewardedGroup]]) -> dict[str, JSON]:
-    """By candidate, why groups and rollouts are missing or fell back, with counts."""
-    found = {}
-    for name, own in groups.items():
-        notes = [each.rewarded.notes for each in own]
-        kinds = ("abstained", "failed", "fallback")
-        why = Counter(note[kind] for note in notes for kind in kinds if kind in note)
-        why.update(reason for note in notes for reason in note.get("unscored", {}).values())
-        if why:
-            found[name] = dict(why.most_common())
-    return found
+def _reasons(notes: Mapping[str, JSON]) -> Iterator[str]:
+    """Why a group, or rollouts of it, are missing or fell back."""
+    yield from (notes[kind] for kind in ("abstained", "failed", "fallback") if kind in notes)
+    yield from notes.get("unscored", {}).values()
 
 
 def _known(value: JSON) -> JSON:

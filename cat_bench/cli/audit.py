@@ -66,7 +66,14 @@ def audit(
             raise UsageError("--export takes one estimator and one reward.")
     with Progress() as progress:
         sheet = asyncio.run(
-            audited(config, listed, group=group, command=sys.argv[1:], watch=progress)
+            audited(
+                config,
+                listed,
+                group=group,
+                command=sys.argv[1:],
+                watch=progress,
+                keep=export is not None,
+            )
         )
     report.write(sheet.folder, sheet.record)
     if export:

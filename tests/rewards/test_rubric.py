@@ -112,7 +112,7 @@ class World:
             judge=named(self.judge),
             **{"pool": 4, "limit": 4, "out": self.out, **options},
         )
-        return await audit(config, candidates(["cat{style=free}"], rewards), group=4)
+        return await audit(config, candidates(["cat{style=free}"], rewards), group=4, keep=True)
 
 
 @pytest.fixture
