@@ -178,7 +178,7 @@ def _download(data: Data, *, fetch: bool) -> Path:
                 local_files_only=not fetch,
             )
         )
-    except (OSError, ValueError) as error:  # every error of the Hub's client is one of the two
+    except (OSError, ValueError) as error:  # all errors of the Hub's client
         reason = f"cannot be downloaded ({type(error).__name__}: {str(error).strip()}"
         reason = f"{reason.split(chr(10))[0]})" if fetch else "is not here, and this run is offline"
         where = f"{data.hub}/{data.path} at {data.revision}"

@@ -260,7 +260,7 @@ def _flag(data: FloatArray, groups: int) -> str | None:
     """Where no plain interval covers as it says: near an end of [0, 1], or few questions."""
     reasons = []
     mean = data.mean()
-    shares = data.min() > -1e-9 and data.max() < 1 + 1e-9  # an exact value is rounded, too
+    shares = data.min() > -1e-9 and data.max() < 1 + 1e-9  # exact values are rounded too
     if shares and min(mean, 1 - mean) < min(_NEAR, _RARE / groups):
         reasons.append(f"mean near {round(mean)}: the interval may not cover")
     if groups < _FEW:

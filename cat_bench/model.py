@@ -246,7 +246,7 @@ class Model:
 
         async def one(group: Sequence[int]) -> None:
             fresh = await produce(group)
-            for result in fresh.values():  # a budget is spent when it is, not when that is stored
+            for result in fresh.values():  # spent before it is stored
                 self._count(result)
             into.update({**fresh, **await self._cache.store(call, fresh)})
             into.fresh.update(fresh)
@@ -254,7 +254,7 @@ class Model:
         size = max(1, self.backend.choices)
         groups = [mine[start : start + size] for start in range(0, len(mine), size)]
         try:
-            if len(groups) == 1:  # the judge's traffic: a task of its own would cost as much again
+            if len(groups) == 1:  # as in judging: a task would double the cost
                 await one(groups[0])
             else:
                 await asyncio.gather(*map(one, groups))

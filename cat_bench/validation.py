@@ -51,7 +51,7 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
 
     Raises ConfigError that names `source`, the first field that is off, and what would be right.
     """
-    if is_dataclass(kind):  # pydantic lets a plain dataclass's unknown fields pass in silence
+    if is_dataclass(kind):  # pydantic ignores a plain dataclass's unknown fields
         known = [field.name for field in fields(kind) if field.init]
         for name in values:
             if name not in known:

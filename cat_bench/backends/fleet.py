@@ -100,7 +100,7 @@ class Fleet:
             server.answered += 1
             server.falls = 0
             server.pace.rise()
-        elif not server.aside(now):  # what was in hand when it died says no more than the first
+        elif not server.aside(now):  # one fall for all that was in hand
             server.falls += 1
             if (further := server.falls - STRIKES) >= 0:
                 pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**further)

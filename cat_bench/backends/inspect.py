@@ -61,7 +61,7 @@ class Inspect:
         )
         try:
             self._model = self._inspect.get_model(spec, config=config, memoize=False, **arguments)
-        except Exception as error:  # each provider has exceptions of its own; all end here
+        except Exception as error:  # providers raise exceptions of their own
             said = masked(str(getattr(error, "message", error)))
             raise ModelError(f"Inspect cannot open {spec!r}: {said}") from error
         changes = {k: content(v) for k, v in arguments.items() if k not in PLACEMENT}
@@ -96,7 +96,7 @@ class Inspect:
         """
         seeds, size = request.seeds, self._choices
         parts = [replace(request, seeds=seeds[i : i + size]) for i in range(0, len(seeds), size)]
-        # Tasks, so that each call's transcript stays in a context of its own.
+        # Tasks, so that each call has its own context for its transcript.
         return [one for part in await asyncio.gather(*map(self._ask, parts)) for one in part]
 
     async def _ask(self, request: Request) -> list[Reply | Failure]:

@@ -84,7 +84,7 @@ def _usages(output: ModelOutput, lengths: Sequence[int | None]) -> list[Usage]:
 def failure(error: Exception) -> Failure:
     """What an exception of Inspect, or of the provider's SDK beneath it, means for the call."""
     causes = [cause for cause in _causes(error) if type(cause).__name__ != "RetryError"]
-    # Inspect's own exceptions quote the whole request: the SDK's, with the answer, come first.
+    # The SDK's exceptions, with the answer, first: Inspect's quote the whole request.
     for cause in sorted(causes, key=lambda each: getattr(each, "response", None) is None):
         if (status := _status(cause)) is not None:
             response = getattr(cause, "response", None)

@@ -168,7 +168,7 @@ def _opened(kind: str, arguments: str, batch: int) -> Any:
         return cls.create_from_arg_string(arguments, own)
     except CatBenchError:
         raise
-    except Exception as error:  # each class has exceptions of its own; all end here
+    except Exception as error:  # classes raise exceptions of their own
         problem = one_line(f"{type(error).__name__}: {error}")
         raise ModelError(f"lm-eval cannot open {kind}?{arguments}: {problem}") from error
 

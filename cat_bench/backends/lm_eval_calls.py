@@ -135,7 +135,7 @@ class InProcess:
             return
         parameters = dict(rows[0].parameters)
         if parameters["do_sample"] and hasattr(self._lm, "AUTO_MODEL_CLASS"):
-            # transformers filters to the top 50 where nobody says otherwise.
+            # transformers filters to the top 50 by default.
             parameters = {"top_k": 0, **parameters}
         asked = [
             Instance("generate_until", {}, (row.context, copy.deepcopy(parameters)), index)
@@ -155,7 +155,7 @@ class InProcess:
         fitting = [(r, ids) for r, ids in zip(rows, own, strict=True) if self._fits(r, len(ids))]
         if not fitting:
             return
-        # `loglikelihood` would count white space that ends the prompt as part of the text.
+        # `loglikelihood` would count the prompt's trailing white space as part of the text.
         asked = [((r.context, r.text), lm.tok_encode(r.context), ids) for r, ids in fitting]
         scored = lm._loglikelihood_tokens(asked, disable_tqdm=True)  # noqa: SLF001
         for (row, ids), (total, _) in zip(fitting, scored, strict=True):

@@ -60,7 +60,7 @@ class Post:
         async with asyncio.timeout(self._timeout):
             connection = await self._connector.connect(request, [], _UNTIMED)
             try:
-                # a proxy's own headers are known once the first connection to it is there
+                # a proxy's headers are known after the first connection to it
                 head = self._heads.get(url) or self._heads.setdefault(url, _head(request))
                 answer = await _exchanged(connection, b"%b%d\r\n\r\n%b" % (head, len(body), body))
             except BaseException:

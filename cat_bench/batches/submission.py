@@ -144,7 +144,7 @@ async def _sent(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) 
                 completion_window="24h",
                 metadata={TAG: order.tag},
             )
-        except APIStatusError:  # refused: anything else may have arrived all the same
+        except APIStatusError:  # refused; after any other error it may have arrived
             await ended(ready.cache, order, "refused")
             raise
     return await sent(ready.cache, order, batch.id)

@@ -99,7 +99,7 @@ def unpack(data: bytes) -> JSON:
 
 def unpack_text(data: bytes) -> str:
     """The JSON text in these bytes. Raises ValueError where they hold none."""
-    raw = bytes(data)  # a TypeError where something else was put into the database
+    raw = bytes(data)  # raises TypeError where the database holds something else
     try:
         raw = zlib.decompress(raw) if raw[:1] == b"x" else raw
     except zlib.error as error:

@@ -33,7 +33,7 @@ def call_row(call: Call) -> Row:
 
 def model_column(model: JSON) -> str:
     """A model's identity as ASCII JSON, whatever its text holds."""
-    shown = repr(model)  # a run names few models, in every call
+    shown = repr(model)  # few models, named by every call
     if (column := _columns.get(shown)) is None:
         if len(_columns) >= MODELS:
             _columns.clear()

@@ -123,7 +123,7 @@ def _settle(jobs: Sequence[Job], error: Exception | None) -> None:
     for job in jobs:
         by_loop.setdefault(job.done.get_loop(), []).append(job)
     for loop, group in by_loop.items():
-        with suppress(RuntimeError):  # that loop has closed: nobody waits any more
+        with suppress(RuntimeError):  # that loop is closed
             loop.call_soon_threadsafe(_resolve, group, error)
 
 

@@ -85,7 +85,7 @@ def upload(file: Path, repository: str) -> str:
 
     try:
         Dataset.from_parquet(str(file)).push_to_hub(repository)
-    except Exception as error:  # the Hub's client has several families of them; all end here
+    except Exception as error:  # the Hub's client raises many kinds
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"{repository} cannot be written on the Hub: {reason}") from error
     return f"{ENDPOINT}/datasets/{repository}"

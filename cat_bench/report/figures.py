@@ -89,7 +89,7 @@ def _point(axes: Axes, rows: pd.DataFrame, *, shift: float, **style: JSON) -> JS
     reach = np.maximum(np.nan_to_num([score - low, high - score]), 0)
     beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": beside}
-    # A marker that is moved aside takes no part in scaling the axes by itself.
+    # A shifted marker does not scale the axes by itself.
     axes.update_datalim(np.column_stack([[*n, *n], [*(score - reach[0]), *(score + reach[1])]]))
     return axes.errorbar(n, score, yerr=reach, **EDGE, **style)
 

@@ -157,7 +157,7 @@ SERVED: dict[str, Callable[..., object]] = {
 def serve() -> None:
     """Answer ``[timeout, function, *answers]`` lines until the input ends; die on a timeout."""
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not pass for a reply
+    os.dup2(2, 1)  # what a library prints must not be taken for a reply
     _limit_memory()
     sys.set_int_max_str_digits(0)
     logging.disable()
@@ -181,7 +181,7 @@ def _reply(timeout: float, function: str, *answers: str) -> dict[str, object]:
 def _limit_memory() -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     soft = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
-    with suppress(ValueError):  # macOS knows the limit and refuses it
+    with suppress(ValueError):  # macOS refuses the limit
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 

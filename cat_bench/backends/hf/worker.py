@@ -83,7 +83,7 @@ class BatchWorkers:
                     self._changed.wait()
                 elif len(self._waiting) < self._rows and self._changed.wait(LINGER):
                     continue
-                elif self._waiting:  # another thread may have been quicker
+                elif self._waiting:  # another thread may have taken them
                     return self._taken(me)
         return ()
 
