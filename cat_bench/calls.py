@@ -57,7 +57,7 @@ class Sampling:
     extra: Mapping[str, JSON] | None = None
 
     def over(self, default: Sampling) -> Sampling:
-        """These parameters where given, `default`'s elsewhere."""
+        """These parameters; where one is not given, that of `default`."""
         if not (theirs := default.given()):
             return self
         return Sampling(**{**theirs, **self.given()})

@@ -121,7 +121,7 @@ class LmEval:
         return await self._calls.score(str(prompt), text)
 
     async def close(self) -> None:
-        """End the threads; what is under way fails."""
+        """End the threads; calls in flight fail."""
         await self._calls.close()
 
     def _prompt(

@@ -25,7 +25,7 @@ _UNTIMED = aiohttp.ClientTimeout()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status; the body is decompressed."""
+    """A response, whatever its status; the body is decompressed."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +48,7 @@ class Post:
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether it is closed for good."""
         return self._connector.closed
 
     async def send(self, url: str, body: bytes) -> Answer:

@@ -1,4 +1,4 @@
-"""`cat-bench list`: what there is to run, and what has been run."""
+"""`cat-bench list`: tasks, methods, plug-ins, pools and runs."""
 
 from __future__ import annotations
 

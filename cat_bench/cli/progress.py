@@ -1,4 +1,4 @@
-"""A run's progress on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+"""A run's progress on stderr: a live bar on a terminal, else a plain line now and then."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ _STOPS: Mapping[str, Literal["stop", "max_tokens", "content_filter"]] = {
 def export_inspect(folder: Path, *, data: Path | None = None) -> Path:
     """Write `inspect/<time>_<task>_<id>.eval` into the run's folder.
 
-    `data` is where the task's rows are, if the run was given them from elsewhere. Raises DataError
-    where the folder is no run, UsageError where Inspect is not installed.
+    `data` is where the task's rows are, if not in their own place. Raises DataError where the
+    folder is no run, UsageError where Inspect is not installed.
     """
     try:
         from inspect_ai.log import write_eval_log

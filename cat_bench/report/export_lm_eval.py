@@ -26,8 +26,8 @@ METRIC = "score"
 def export_lm_eval(folder: Path, *, data: Path | None = None) -> list[Path]:
     """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
 
-    `data` is where the task's rows are, if the run was given them from elsewhere. Raises DataError
-    where the folder is no run, UsageError where lm-eval is not installed.
+    `data` is where the task's rows are, if not in their own place. Raises DataError where the
+    folder is no run, UsageError where lm-eval is not installed.
     """
     try:
         from lm_eval.loggers import EvaluationTracker
@@ -86,7 +86,7 @@ async def _samples(
 def _lines(
     number: int, transcript: Transcript, sampling: Mapping[str, JSON]
 ) -> Iterator[dict[str, JSON]]:
-    """One line per method; a rollout whose text is not at hand is an empty response."""
+    """One line per method; a rollout whose text is missing is an empty response."""
     from lm_eval.utils import hash_string
 
     replies = [_utf8(reply.text) if reply else "" for _, reply in transcript.rollouts]

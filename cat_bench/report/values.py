@@ -70,7 +70,7 @@ class Values:
         return sorted(key[-1] for key in self.columns if key[:-1] == method)
 
     def mean(self, key: Key) -> dict[str, JSON]:
-        """The fields of a mean and its interval, brought into [0, 1]."""
+        """The fields of a mean and its interval, clipped to [0, 1]."""
         there = ~np.isnan(self.columns[key])
         found = mean_interval(self.columns[key][there], clusters=self._of(there))
         score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()

@@ -1,13 +1,13 @@
-"""Rewards for the rollouts of one question, from an estimate of its answer; one file is one idea.
+"""Rewards for the rollouts of one question, from an estimate of its answer; one file for each.
 
-An estimator (any method) turns a group into one reference text, and a reward holds each rollout
-against it (Compute as Teacher, arXiv 2509.14234). One rule for what is missing:
+An estimator (any method) turns a group into one reference text, and a reward compares each rollout
+with it (Compute as Teacher, arXiv 2509.14234). Rules for what is missing:
 
-- an estimator that abstains, or whose reference has nothing to compare, rewards nobody: 0 for all,
-  with the reason under `abstained`; such a group has no advantage (`scrl`, which has a word on what
-  is not the answer, says its own);
-- a rollout that says nothing, or has no answer where answers are compared, gets 0;
-- a call that fails for good leaves what it was for unscored: None, with the reason. Never 0, which
+- an estimator that abstains, or whose reference has nothing to compare, gives 0 to every rollout,
+  with the reason under `abstained`; such a group has no advantage (`scrl`, which also punishes
+  answers, has a rule of its own);
+- an empty rollout, or one without an answer where answers are compared, gets 0;
+- a call that fails for good leaves its rollout unscored: None, with the reason. Never 0, which
   would teach that the rollout was bad.
 """
 
@@ -24,7 +24,7 @@ POSITIVE = 0.5
 
 
 def reward(spec: str, **given: JSON) -> Reward | SupervisedReward:
-    """The reward that `spec` names, `NAME{field=value,...}`, with the fields `given` beside those.
+    """The reward that `spec` names, `NAME{field=value,...}`; `given` are values for other fields.
 
     A name is a registered one or `./file.py:Class`. Raises UnknownName, ConfigError.
     """

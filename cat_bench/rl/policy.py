@@ -107,7 +107,7 @@ class Policy:
 def weights(spec: str) -> str:
     """The folder, or the Hub's name, of a model spec that transformers can load for training.
 
-    Raises UsageError for a model that is served elsewhere or is not there.
+    Raises UsageError for any other model.
     """
     bare, options = split_inline(spec, source=f"model {spec!r}")
     if bare in BUNDLED:

@@ -67,7 +67,7 @@ class Batches:
         return web.json_response(error(f"there is nothing at {request.path}"), status=404)
 
     def stop(self) -> None:
-        """Answer no more lines."""
+        """Stop answering lines."""
         for task in self._running:
             task.cancel()
 

@@ -53,11 +53,11 @@ class ChatServer:
 
     `reply` writes each choice, `embed` gives a text's vector. `delay` is in seconds per request.
     Beyond `capacity` requests in hand, the answer is 429 with `retry_after` as its Retry-After
-    header. `ignores` names what is passed over in silence (of `n`, `seed`, `logprobs`, `echo`,
-    `prompt_logprobs`), `refuses` the body fields that are answered 400. `constant_seed` overrules
-    every seed. Prompts of more than `context` tokens are answered 400. A `die` fault closes the
-    socket for `outage` seconds. Every field may be changed while the server runs; `recent` holds
-    the last bodies received.
+    header. `ignores` names features that the server lacks and does not report (of `n`, `seed`,
+    `logprobs`, `echo`, `prompt_logprobs`), `refuses` the body fields that are answered 400.
+    `constant_seed` overrules every seed. Prompts of more than `context` tokens are answered 400. A
+    `die` fault closes the socket for `outage` seconds. Every field may be changed while the server
+    runs; `recent` holds the last bodies received.
     """
 
     reply: Callable[[ChatRequest], str] = babble

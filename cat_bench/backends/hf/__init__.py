@@ -168,7 +168,7 @@ class HuggingFace:
         return await asyncio.wrap_future(passage.future)
 
     async def close(self) -> None:
-        """End the threads; what is under way fails."""
+        """End the threads; calls in flight fail."""
         self._closed = True
         if self._loaded is not None:
             await asyncio.to_thread(self._loaded.workers.close)
