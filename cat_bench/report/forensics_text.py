@@ -32,8 +32,9 @@ _SHOWN = {
     "inflation": "length, % of a mean draft",
 }
 _NOTES = (
-    "Shares of draws in % with 95 % intervals over questions. Tied votes count in part. Draws with "
-    "a draft that is unscored, or scored in between, are left out.",
+    "Shares of draws in % with 95 % intervals over questions. Tied votes count in part, and no "
+    "answer is another one. Draws with a draft that is unscored, or scored in between, are left "
+    "out.",
     "Drafts are handed over in an order dealt at random: following the first or the last more than "
     "any is a bias of place.",
 )
@@ -88,7 +89,7 @@ def _figure(rows: pd.DataFrame, key: str) -> str:
 
 def _diversity(pool: Mapping[str, Interval]) -> str:
     figures = ", ".join(f"{name} {fixed(found.mean, 2)}" for name, found in pool.items())
-    return f"Diversity of the pool, mean over questions: {figures} (bits)."
+    return f"Diversity of the pool, mean over questions with an answer: {figures} (bits)."
 
 
 def _accounts(summary: pd.DataFrame) -> str:

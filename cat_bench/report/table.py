@@ -44,6 +44,10 @@ _AGAIN = (
     "sampled again; told from values that share no rollout, empty where there are too few of them. "
     "SE and interval are for new questions, and contain it."
 )
+_BELOW = (
+    "Scores below 0 lower a mean, and a mean below 0 shows as 0: SE and differences are of the "
+    "means as they are."
+)
 _UNCOUNTED = "Tokens are empty where the rollouts came without counts."
 _CEILING = (
     "The oracle is the best pick among the rollouts that a method reads; a text that a method "
@@ -144,12 +148,15 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     for row in records(summary[summary["n"].isna()]):
         yield f"**{cell(row['method'])}** is not available: {cell(row['reason'])}"
     yield from _missing(record)
+    yield from map(cell, record["task"].get("caveats", ()))
     if not record["task"].get("exchangeable", True):
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)
     yield from _draws(summary)
     yield from _power(summary)
     yield from (text for name, text in _COUNTED.items() if (summary[name] > _SOME).any())
+    if ((summary["score"] == 0) & (summary["se"] > 0)).any():
+        yield _BELOW
     if summary["se_rollouts"].notna().any():
         yield _AGAIN
     if summary.loc[summary["n"].notna(), "prompt_tokens"].isna().any():

@@ -120,11 +120,12 @@ class Values:
 
 
 def _resampled(pair: _Pair, *, level: float = LEVEL) -> Difference:
-    """The interval is brought into [-1, 1], where differences of means are."""
+    """The interval is brought into [-1, 1] where no value is outside of [0, 1]."""
     left, right, clusters = pair
     found = paired_difference(left, right, clusters=clusters, level=level)
-    low, high = max(found.low, min(-1.0, found.mean)), min(found.high, max(1.0, found.mean))
-    return replace(found, low=low, high=high)
+    if any(side.min(initial=0) < 0 or side.max(initial=1) > 1 for side in (left, right)):
+        return found
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def _name(pair: _Pair) -> tuple[bytes, ...]:

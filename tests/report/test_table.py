@@ -95,6 +95,17 @@ def test_what_new_rollouts_would_do_is_a_table_of_its_own(runs: Runs) -> None:
     assert text.split("new rollouts")[1].split("##")[0].rstrip().endswith("10.0 |")
 
 
+def test_a_mean_below_0_is_explained(runs: Runs) -> None:
+    note = "a mean below 0 shows as 0"
+    below = [*runs.scores("single", 1, [-3.0, 1.0]), *runs.scores("cat", 1, [-1.0, 1.0])]
+    text = markdown(runs.build(below, name="below"))
+    assert note in text
+    assert "+100.0 [" in text
+    assert "+100.0]" not in text
+    wrong = [*runs.scores("single", 1, [0.0, 0.0]), *runs.scores("cat", 1, [0.0, 1.0])]
+    assert note not in markdown(runs.build(wrong, name="wrong"))
+
+
 def test_another_reference_heads_its_column(runs: Runs) -> None:
     rows = [row for n in (1, 2) for row in runs.scores("cat", n, [0.5 * n, 0.25])]
     text = markdown(runs.build([*rows, *runs.scores("vote", 2, [0.5, 0.5])]), reference="cat@1")
