@@ -246,7 +246,6 @@ def _samples(
     if content.data.fields.problem and "problem" not in prompts.reads(content.prompt):
         problem = "never shows the problem: write {{ problem }} where it goes."
         raise ConfigError(prompts.folder / f"{content.prompt}.txt", "", problem)
-    check = getattr(scorer, "check", None)
     for row in rows(content.data, base=base, override=override, fetch=fetch):
         cluster = None
         if "messages" in row:
@@ -258,11 +257,16 @@ def _samples(
         target = row["answer"]
         if "tags" in row:
             target = {"rubric": target, "tags": row["tags"]}
-        if check and (problem := check(target)):
-            bundled = content.data.file and base / content.data.file
-            where = override or bundled or content.data.local or content.data.hub
-            raise DataError(str(where), f"the row {row['id']!r} {problem}")
+        bundled = content.data.file and base / content.data.file
+        where = override or bundled or content.data.local or content.data.hub
+        _check_target(scorer, row["id"], target, source=str(where))
         yield Sample(Question(row["id"], (*system, *asked), text, row["meta"]), target, cluster)
+
+
+def _check_target(scorer: Scorer, row: str, target: JSON, *, source: str) -> None:
+    check = getattr(scorer, "check", None)
+    if check and (problem := check(target)):
+        raise DataError(source, f"the row {row!r} {problem}")
 
 
 def conversation(messages: Sequence[Message]) -> str:
@@ -274,9 +278,11 @@ def _pool_task(name: str, cache: Cache) -> Task:
     """The task that an imported pool defines: its questions, its answers and its scorer."""
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"
+    scorer = build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source)
 
     def samples() -> Iterator[Sample]:
         for row in pool_rows(cache, name):
+            _check_target(scorer, row.id, row.answer, source=source)
             problem = row.problem or ""
             message: Message = {"role": "user", "content": problem}
             yield Sample(Question(row.id, (message,), problem), row.answer)
@@ -285,7 +291,7 @@ def _pool_task(name: str, cache: Cache) -> Task:
         name=name,
         version=pool.sha256[:12],
         summary=f"the questions of {pool.file}",
-        scorer=build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source),
+        scorer=scorer,
         samples=samples,
         data={"pool": name, "file": pool.file, "sha256": pool.sha256},
         exchangeable=pool.exchangeable,

@@ -194,6 +194,10 @@ def test_the_task_of_an_imported_pool(tmp_path: Path, cache: Cache) -> None:
     task = catalog.task("pool:sums", cache=cache)
     (sample,) = task.samples()
     assert (sample.question.text, sample.target) == ("1+1?", "2")
+    file.write_text('{"id": "a", "problem": "1+1?", "responses": ["\\\\boxed{2}"]}\n')
+    import_pool(cache, file, name="no answers")
+    with pytest.raises(DataError, match="pool 'no answers': the row 'a' has no answer to compare"):
+        list(catalog.task("pool:no answers", cache=cache).samples())
     with pytest.raises(UnknownName, match="there is no imported pool 'sms'"):
         catalog.task("pool:sms", cache=cache)
 

@@ -192,6 +192,8 @@ def _insert(
             there = f"answers {question!r} again, after line {seen[question]}"
             raise DataError(file, f"{there}; put its responses into one row", line=line)
         seen[question] = line
+        if row.get("answer") != row.get("answer"):  # only NaN differs from itself
+            raise DataError(file, "has NaN for an answer; write null, or a text", line=line)
         results = results_of(file, line, row)
         order = list(range(len(results))) if kept else deal(pool.seed, question, len(results))
         dealt = [results[index] for index in order]
@@ -253,9 +255,10 @@ class _Matcher:
         """Raises DataError with the first rows that match nothing."""
         if self._missed:
             first = ", ".join(self._missed[:_SHOWN])
+            count = f"{len(self._missed)} row{'s match' if len(self._missed) > 1 else ' matches'}"
             raise DataError(
                 file,
-                f"{len(self._missed)} rows match no question of the task: {first}"
+                f"{count} no question of the task: {first}"
                 f"{', …' if len(self._missed) > _SHOWN else ''}; "
                 f"import them as a pool of their own: --task pool:NAME",
             )

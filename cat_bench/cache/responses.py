@@ -36,8 +36,8 @@ def results_of(file: Path, line: int, row: Mapping[str, JSON]) -> list[Result]:
     """One result per response, in the file's order. Raises DataError with the line."""
     texts = row.get("responses")
     if not isinstance(texts, list) or not all(isinstance(t, str | None) for t in texts):
-        there = ", ".join(map(repr, row))
-        problem = f"needs 'responses', a list of texts (or null); there are {there}"
+        has = "a malformed one" if "responses" in row else ", ".join(map(repr, row))
+        problem = f"needs 'responses', a list of texts (or null); there is {has}"
         raise DataError(file, problem, line=line)
     if not texts:
         raise DataError(file, "has no response; drop the row", line=line)

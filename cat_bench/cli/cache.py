@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -138,6 +139,9 @@ def import_(
             overwrite=overwrite,
         )
     print_record(_pool_row(pool), as_json=False)
+    click.echo(
+        f"Play it: cat-bench run {shlex.join([task, '--model', f'replay:{name}'])}", err=True
+    )
 
 
 @commands.command()

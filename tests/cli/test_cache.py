@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_opened_is_one_line(run: Run, tmp_path: Path) -> 
 def test_rows_of_a_task_must_match_its_questions(run: Run, tmp_path: Path, pool: Path) -> None:
     task = ["--task", "tally", "--model", "mine"]
     error = run("import", pool, *task, status=2)[1]
-    assert "1 rows match no question of the task: line 1 ('a': no such question)" in error
+    assert "1 row matches no question of the task: line 1 ('a': no such question)" in error
 
 
 def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) -> None:
