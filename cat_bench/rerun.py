@@ -59,9 +59,10 @@ async def replayed(
     model: str | None = None,
     served: Served | None = None,
     parallel: str | None = None,
+    data: Path | None = None,
 ) -> dict[str, JSON]:
     """Play the run again into the folder `out`; its new record. `served`: see `Environment`."""
-    config = configuration(record, model=model).model_copy(
+    config = configuration(record, model=model, data=data).model_copy(
         update={"out": out, "parallel": parallel}
     )
     backend = None if model else _Stored(record).backend
@@ -71,14 +72,19 @@ async def replayed(
 
 
 async def touched(
-    record: Mapping[str, JSON], places: Places, *, cache: str | Path | None = None
+    record: Mapping[str, JSON],
+    places: Places,
+    *,
+    cache: str | Path | None = None,
+    data: Path | None = None,
 ) -> None:
     """Note every place in the cache that the run reads: rollouts, syntheses, verdicts alike.
 
     Raises UsageError where this cache does not hold what the run read.
     """
     with TemporaryDirectory() as folder:
-        again = await replayed(record, Path(folder, "run"), cache=cache, served=places.add)
+        out = Path(folder, "run")
+        again = await replayed(record, out, cache=cache, served=places.add, data=data)
     if again["pool_digest"] != record["pool_digest"]:
         raise UsageError("this cache does not hold the run's rollouts: name the one that does.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import PATH, parallel_option
+from cat_bench.cli.options import PATH, options_named, parallel_option
 from cat_bench.cli.output import json_option, print_rows
 from cat_bench.errors import CatBenchError
 
@@ -28,13 +28,22 @@ def commands() -> None:
 @click.option("--pool", type=PATH, help="Publish the rollouts as this .parquet file.")
 @click.option("--calls", type=PATH, help="Publish every cached call that the run reads.")
 @click.option("--hub", metavar="OWNER/NAME", help="Put the pool on the Hub as a dataset, too.")
-def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: str | None) -> None:
+@options_named("data")
+def add(
+    run: Path,
+    *,
+    board: Path,
+    pool: Path | None,
+    calls: Path | None,
+    hub: str | None,
+    data: Path | None,
+) -> None:
     """Append the rows of the folder RUN, and publish what they were computed from."""
     from cat_bench import leaderboard
 
     if hub and pool is None:
         raise click.UsageError("--hub needs --pool FILE: what is put there.")
-    new, old = asyncio.run(leaderboard.add(run, board, pool=pool, calls=calls))
+    new, old = asyncio.run(leaderboard.add(run, board, pool=pool, calls=calls, data=data))
     click.echo(f"{board}: {new} rows added, {old} were there")
     if hub and pool:
         click.echo(leaderboard.upload(pool, hub))
@@ -44,12 +53,17 @@ def add(run: Path, *, board: Path, pool: Path | None, calls: Path | None, hub: s
 @_board
 @json_option
 @parallel_option
-def check(board: Path, *, as_json: bool, parallel: str | None) -> None:
-    """Recompute every row from the pool and the calls it names; exit status 1 where one fails."""
+@options_named("data")
+def check(board: Path, *, as_json: bool, parallel: str | None, data: Path | None) -> None:
+    """Recompute every row from the pool and the calls it names; exit status 1 where one fails.
+
+    --data is read where a task's own data are not here.
+    """
     from cat_bench import leaderboard
 
     async def findings() -> list[leaderboard.Finding]:
-        return [finding async for finding in leaderboard.check(board, parallel=parallel)]
+        checked = leaderboard.check(board, parallel=parallel, data=data)
+        return [finding async for finding in checked]
 
     found = asyncio.run(findings())
     print_rows([asdict(finding) for finding in found], as_json=as_json, empty="no rows yet")

@@ -7,8 +7,9 @@ with its reason; a row that comes out differently is refused.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -46,12 +47,16 @@ class _Again:
     problem: str = ""
 
 
-async def check(board: Path, *, parallel: str | None = None) -> AsyncIterator[Finding]:
+async def check(
+    board: Path, *, parallel: str | None = None, data: Path | None = None
+) -> AsyncIterator[Finding]:
     """One finding per row, in the order of the file; `parallel` as in `open_executor`.
 
-    Raises DataError where it is none.
+    `data` is read in the place of a task's own rows, where those are not here. Raises DataError
+    where the file is no leaderboard.
     """
     rows = read(board)
+    play = partial(_played, parallel=parallel, data=data)
     seen: dict[tuple[str, ...], int] = {}
     runs: dict[tuple[str, str], _Again] = {}
     for line, row in enumerate(rows, 2):
@@ -61,7 +66,7 @@ async def check(board: Path, *, parallel: str | None = None) -> AsyncIterator[Fi
             yield Finding(line, row["method"], row["n"], "refused", reason)
             continue
         seen[key] = line
-        verdict, reason = await _recomputed(row, board.parent, runs, parallel)
+        verdict, reason = await _recomputed(row, board.parent, runs, play)
         yield Finding(line, row["method"], row["n"], verdict, reason)
 
 
@@ -75,7 +80,10 @@ def _flaw(row: Row) -> str | None:
 
 
 async def _recomputed(
-    row: Row, base: Path, runs: dict[tuple[str, str], _Again], parallel: str | None
+    row: Row,
+    base: Path,
+    runs: dict[tuple[str, str], _Again],
+    play: Callable[[str, Path], Awaitable[_Again]],
 ) -> tuple[Verdict, str]:
     """From the pool where that gives the row, else from the calls."""
     reasons = []
@@ -85,7 +93,7 @@ async def _recomputed(
             continue
         place = (kind, row[kind])
         if place not in runs:
-            runs[place] = await _played(kind, base / row[kind], parallel)
+            runs[place] = await play(kind, base / row[kind])
         again = runs[place]
         found = again.rows.get(tuple(row[name] for name in _KEY))
         if found is not None:
@@ -96,15 +104,18 @@ async def _recomputed(
     return "out of reach", "; ".join(reasons)
 
 
-async def _played(kind: str, file: Path, parallel: str | None) -> _Again:
+async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Again:
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
             record: Mapping[str, JSON] = about(file).get("run") or {}
             if not record:
                 return _Again({}, f"{file} is no published file")
-            model = _load(kind, file, cache, record)
-            again = await rerun.replayed(record, out, cache=cache, model=model, parallel=parallel)
+            rows_at = data if data and not _here(record) else None
+            model = _load(kind, file, cache, record, data=rows_at)
+            again = await rerun.replayed(
+                record, out, cache=cache, model=model, parallel=parallel, data=rows_at
+            )
         except CatBenchError as error:
             return _Again({}, str(error))
         rows = rows_of(out)
@@ -112,13 +123,24 @@ async def _played(kind: str, file: Path, parallel: str | None) -> _Again:
     return _Again({tuple(r[k] for k in _KEY): {**r, "pool_digest": digest} for r in rows})
 
 
-def _load(kind: str, file: Path, cache: Path, record: Mapping[str, JSON]) -> str | None:
+def _here(record: Mapping[str, JSON]) -> bool:
+    """Whether the run's task has its rows where it looks for them."""
+    try:
+        next(iter(catalog.task(record["config"]["task"]).samples()), None)
+    except CatBenchError:
+        return False
+    return True
+
+
+def _load(
+    kind: str, file: Path, cache: Path, record: Mapping[str, JSON], *, data: Path | None
+) -> str | None:
     """Put the file into an empty cache; the model to replay, where it is a pool."""
     with Cache(cache) as opened:
         if kind == "published_calls":
             import_calls(opened, file)
             return None
-        task = catalog.task(record["config"]["task"], cache=opened)
+        task = catalog.task(record["config"]["task"], data=data, cache=opened)
         texts = {s.question.id: s.question.text for s in task.samples()}
         import_pool(opened, file, name=_PUBLISHED, questions=texts, task=task.name)
     return f"replay:{_PUBLISHED}"

@@ -17,12 +17,18 @@ from cat_bench.types import JSON, Pool
 
 
 async def add(
-    run: Path, board: Path, *, pool: Path | None = None, calls: Path | None = None
+    run: Path,
+    board: Path,
+    *,
+    pool: Path | None = None,
+    calls: Path | None = None,
+    data: Path | None = None,
 ) -> tuple[int, int]:
     """Publish the run's pool and calls where files are named, and append its rows to the board.
 
-    Returns how many rows are new and how many were there. Raises UsageError where a row is there
-    with other numbers: a leaderboard's rows are never changed.
+    `data` is where the task's rows are, if the run was given them from elsewhere. Returns how many
+    rows are new and how many were there. Raises UsageError where a row is there with other
+    numbers: a leaderboard's rows are never changed.
     """
     record = read_record(run)
     if shard := record["config"].get("shard"):
@@ -38,21 +44,25 @@ async def add(
                 f"run says {row['score']}: one of them is wrong, and no row is ever changed."
             )
     if pool:
-        await publish_pool(record, pool)
+        await publish_pool(record, pool, data=data)
     if calls:
-        await publish_calls(record, calls)
+        await publish_calls(record, calls, data=data)
     if new:
         append(board, new)
     return len(new), len(rows) - len(new)
 
 
 async def publish_pool(
-    record: Mapping[str, JSON], file: Path, *, cache: str | Path | None = None
+    record: Mapping[str, JSON],
+    file: Path,
+    *,
+    cache: str | Path | None = None,
+    data: Path | None = None,
 ) -> int:
     """Write the run's rollouts as Parquet; returns the number of questions. Raises UsageError."""
     _folder(file)
     loop = asyncio.get_running_loop()
-    async with aclosing(rerun.pools(record, cache=cache)) as pools:
+    async with aclosing(rerun.pools(record, cache=cache, data=data)) as pools:
 
         async def following() -> Pool | None:
             return await anext(pools, None)
@@ -65,12 +75,16 @@ async def publish_pool(
 
 
 async def publish_calls(
-    record: Mapping[str, JSON], file: Path, *, cache: str | Path | None = None
+    record: Mapping[str, JSON],
+    file: Path,
+    *,
+    cache: str | Path | None = None,
+    data: Path | None = None,
 ) -> Calls:
     """Write every cached call that the run reads. Raises UsageError where the cache lacks some."""
     _folder(file)
     with Places() as places:
-        await rerun.touched(record, places, cache=cache)
+        await rerun.touched(record, places, cache=cache, data=data)
         with Cache(cache) as opened:
             return export_calls(opened, file, places, run=_said(record))
 

@@ -63,6 +63,22 @@ def test_every_row_reproduces_without_the_model_and_without_the_cache(
     assert found[CALLING, "4"]["reason"] == "from pools/toy-calls.parquet"
 
 
+def test_rows_given_to_the_run_are_given_to_the_leaderboard(workshop: Workshop) -> None:
+    rows = (workshop.folder / "toy" / "rows.jsonl").rename(workshop.folder / "mine.jsonl")
+    given = ("--data", str(rows))
+    status, _, err = workshop.run(*RUN, *given, "--method", "majority,cat")
+    assert status == 0, err
+    status, _, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED)
+    assert status != 0
+    assert "rows.jsonl" in err
+    status, out, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED, *given)
+    assert (status, out) == (0, "results/leaderboard.csv: 4 rows added, 0 were there\n"), err
+    assert {row["verdict"] for row in _check(workshop).values()} == {"out of reach"}
+    (workshop.folder / "cache.sqlite").unlink()
+    _, out, err = workshop.run("leaderboard", "check", "--json", *given)
+    assert {row["verdict"] for row in json.loads(out)} == {"reproduced"}, err
+
+
 def test_without_the_calls_only_the_free_methods_can_be_recomputed(
     workshop: Workshop, board: Path
 ) -> None:
