@@ -125,6 +125,7 @@ def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
 
 
 def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> Iterator[str]:
+    yield from map(cell, record["task"].get("caveats", ()))
     for row in record["rewards"]:
         if row["reason"] is not None:
             yield f"**{cell(row['name'])}** is not available: {cell(row['reason'])}"

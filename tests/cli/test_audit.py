@@ -29,6 +29,13 @@ def test_an_audit_prints_its_table_and_answers(workshop: Workshop) -> None:
     assert workshop.calls == made
 
 
+def test_what_a_task_warns_of_is_said(workshop: Workshop) -> None:
+    with Path("toy/task.yaml").open("a") as file:
+        file.write("caveats: [Toys say nothing.]\n")
+    assert "\n\nToys say nothing.\n\n" in workshop.run(*OWN)[1]
+    assert "- Toys say nothing.\n" in workshop.run("run", *OWN[1:])[1]
+
+
 def test_json_is_the_record(workshop: Workshop) -> None:
     _, out, _ = workshop.run(*OWN, "--estimator", "majority", "--json")
     (folder,) = (workshop.folder / "results").glob("audit-*")
