@@ -118,3 +118,7 @@ class Failure:
     def rate_limited(self) -> bool:
         """Whether the server asks for a pause: by a 429, or a 503 with Retry-After."""
         return self.kind == "rate_limit" or self.retry_after is not None
+
+
+Result: TypeAlias = Reply | Failure
+"""What one draw of a call gave."""

@@ -19,7 +19,8 @@ from aiolimiter import AsyncLimiter
 
 from cat_bench.backends import Request
 from cat_bench.backends.pace import Pace
-from cat_bench.types import Failure, Reply
+from cat_bench.calls import Result
+from cat_bench.types import Failure
 
 AHEAD = 512
 """The most items that are started ahead, in place of those that wait for another process."""
@@ -28,7 +29,6 @@ LOOK_S = 0.5
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _EVER = nullcontext()
-Result: TypeAlias = Reply | Failure
 Send: TypeAlias = Callable[[Request], Awaitable[Sequence[Result]]]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from cat_bench.backends import Backend, Embedder, Request
 from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache, Call
+from cat_bench.calls import Result
 from cat_bench.costs import Budget
 from cat_bench.errors import NotAvailable
 from cat_bench.flow import Flow, Gate, Limits
@@ -34,7 +35,6 @@ from cat_bench.types import (
     Usage,
 )
 
-Result: TypeAlias = Reply | Failure
 Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
 Served: TypeAlias = Callable[[str, Collection[int]], None]
 """Called with a call's key and slots for each stored result that an offline model returns."""

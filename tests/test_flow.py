@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import pytest
 
 from cat_bench.backends import Request
-from cat_bench.flow import Flow, Gate, Limits, Result
+from cat_bench.calls import Result
+from cat_bench.flow import Flow, Gate, Limits
 from cat_bench.types import Failure, Reply, Sampling
 
 T = TypeVar("T")

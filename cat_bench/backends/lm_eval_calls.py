@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import requests
@@ -33,10 +33,10 @@ from cat_bench.backends.hf.chat import OPEN, split
 from cat_bench.backends.hf.work import Work
 from cat_bench.backends.hf.worker import BatchWorkers
 from cat_bench.backends.scoring import trusted
+from cat_bench.calls import Result
 from cat_bench.errors import NotAvailable, one_line
 from cat_bench.types import JSON, Failure, FloatArray, Message, Reply, Usage
 
-Result: TypeAlias = Reply | Failure
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}
 """Anthropic's words for how a reply ended."""
 

@@ -16,9 +16,10 @@ from cat_bench.backends.opening import open_backend
 from cat_bench.batches.service import TAG, named, openai_only, prefix, service
 from cat_bench.cache import Cache
 from cat_bench.cache.orders import Order, ended, open_orders, sent
+from cat_bench.calls import Result
 from cat_bench.config import RunConfig
 from cat_bench.errors import UnknownName
-from cat_bench.model import Result, seed_of
+from cat_bench.model import seed_of
 from cat_bench.roles import Environment
 from cat_bench.session import Opened, opened
 from cat_bench.types import JSON, Failure, Usage

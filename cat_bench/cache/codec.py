@@ -17,9 +17,9 @@ from hashlib import blake2b
 
 import numpy as np
 
+from cat_bench.calls import Result
 from cat_bench.types import JSON, Failure, FloatArray, Reply, Usage
 
-Result = Reply | Failure
 COMPRESSED_FROM = 2048
 """Bytes from which a text is compressed."""
 _FLOAT = np.dtype("<f4")

@@ -21,11 +21,12 @@ import sqlalchemy as sa
 
 from cat_bench.cache import schema
 from cat_bench.cache.call import Call
-from cat_bench.cache.codec import Result, pack, unpack
+from cat_bench.cache.codec import pack, unpack
 from cat_bench.cache.files import POOL_FORMAT, about
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
+from cat_bench.calls import Result
 from cat_bench.datasets import file_digest, read
 from cat_bench.errors import DataError, UnknownName, UsageError
 from cat_bench.types import JSON

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cat_bench.cache.codec import Result
+from cat_bench.calls import Result
 from cat_bench.errors import DataError
 from cat_bench.types import JSON, Failure, Reply, Usage
 

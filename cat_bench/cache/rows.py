@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from cat_bench.cache import schema
 from cat_bench.cache.call import Call, canonical, key_of
-from cat_bench.cache.codec import Result, Stored, dump, load, pack, pack_text, unpack
+from cat_bench.cache.codec import Stored, dump, load, pack, pack_text, unpack
+from cat_bench.calls import Result
 from cat_bench.errors import CacheError
 from cat_bench.types import JSON
 

@@ -20,10 +20,10 @@ import sqlalchemy as sa
 
 from cat_bench.cache import opening
 from cat_bench.cache.call import Call, Claim
-from cat_bench.cache.codec import Result
 from cat_bench.cache.rows import Place, derived_at, derived_row, result_row, results_at
 from cat_bench.cache.worker import Job, Worker
 from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, Writer
+from cat_bench.calls import Result
 from cat_bench.types import JSON, Failure
 
 LEASE_S = 30.0
