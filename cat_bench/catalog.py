@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata, pool_rows
@@ -24,10 +24,9 @@ from cat_bench.errors import ConfigError, DataError, UnknownName
 from cat_bench.prompts import Prompts
 from cat_bench.registry import beside, build, is_file, known
 from cat_bench.types import JSON, Aggregator, Message, Question, Sample, Sampling, Scorer
-from cat_bench.validation import INLINE, read_yaml, split_inline, validated
+from cat_bench.validation import INLINE, STRICT, read_yaml, split_inline, validated
 
 _LM_EVAL = "lm-eval:"
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class TaskFile(BaseModel):

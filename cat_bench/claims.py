@@ -17,7 +17,7 @@ from math import isnan
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from cat_bench import catalog
 from cat_bench.errors import UnknownName
@@ -29,11 +29,10 @@ from cat_bench.report.forensics import NOBODY, forensics
 from cat_bench.report.rounding import measured, percent
 from cat_bench.report.values import Values, read_values
 from cat_bench.results import read_record
-from cat_bench.validation import read_yaml, validated
+from cat_bench.validation import STRICT, read_yaml, validated
 
 Test: TypeAlias = Literal["above", "more", "disagreement", "recovery", "equal", "equal_tokens"]
 Verdict: TypeAlias = Literal["supported", "contradicted", "undecided", "not measured"]
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Claim(BaseModel):
@@ -43,7 +42,7 @@ class Claim(BaseModel):
     [0, 1].
     """
 
-    model_config = _STRICT
+    model_config = STRICT
     id: str
     says: str
     test: Test
@@ -56,7 +55,7 @@ class Claim(BaseModel):
 class Claims(BaseModel):
     """The fields of a `claims/*.yaml`: a paper's claims about one `method`."""
 
-    model_config = _STRICT
+    model_config = STRICT
     title: str
     source: str
     method: str

@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from cat_bench.errors import DataError
 from cat_bench.types import JSON
+from cat_bench.validation import STRICT
 
 Row = dict[str, JSON]
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Fields(BaseModel):
     """Which column of the file holds what; a row has a problem's text or a conversation."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     id: str = "id"
     problem: str | None = None
@@ -52,7 +52,7 @@ class Fields(BaseModel):
 class Data(BaseModel):
     """Where a task's rows are: the section `data` of its task.yaml."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     file: str | None = None
     """A bundled file, relative to the YAML."""

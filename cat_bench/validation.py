@@ -19,6 +19,8 @@ from cat_bench.errors import ConfigError, nearest
 from cat_bench.types import JSON
 
 T = TypeVar("T")
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+"""How the models of YAML files are configured."""
 _STEPS = {"{": 1, "[": 1, "]": -1, "}": -1}
 INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>.*)\})?", re.DOTALL)
 

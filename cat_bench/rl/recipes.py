@@ -14,11 +14,11 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from cat_bench.catalog import STRICT, root
+from cat_bench.catalog import root
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.registry import beside
 from cat_bench.types import JSON
-from cat_bench.validation import read_yaml, scalar, validated
+from cat_bench.validation import STRICT, read_yaml, scalar, validated
 
 Trainer: TypeAlias = Literal["grpo", "sft"]
 Scale: TypeAlias = Literal["paper", "small"]
