@@ -2,17 +2,19 @@
 
     python -m tests.benchmarks.scale [--questions 1000,10000] [--rollouts 16]
                                      [--caches sqlite,postgresql] [--method single,majority]
-                                     [--steps fill,again,report]
+                                     [--steps fill,again,report] [--out CSV]
 
 A scripted model answers at once in a dozen words and grading is a comparison of words, so that all
 that is measured is ours. Every step is a process of its own: `fill` samples into an empty cache,
-`again` has all of it cached, `report` writes the run's tables and figures. Memory is the most that
-the step's process ever held. PostgreSQL runs on this machine, with fsync; its CPU is not counted.
+`again` has all of it cached, `report` writes the run's tables and figures; `commands` has the other
+ones, which want `fill` and `run` before them. Memory is the most that the step's process ever held.
+PostgreSQL runs on this machine, with fsync; its CPU is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import sys
@@ -71,6 +73,18 @@ main()
 """
 
 
+CLAIMS = """\
+title: Short answers
+source: none
+method: majority
+claims:
+  - {id: above, says: better than one, test: above, against: [single]}
+  - {id: more, says: more is better, test: more}
+  - {id: recovers, says: right where none is, test: recovery}
+  - {id: tokens, says: better at the same tokens, test: equal_tokens, against: [single]}
+"""
+
+
 def prepare(folder: Path, questions: int) -> None:
     """The task and the model."""
     with (folder / "rows.jsonl").open("w") as file:
@@ -81,33 +95,57 @@ def prepare(folder: Path, questions: int) -> None:
     (folder / "scorer.py").write_text(SCORER)
     (folder / "prompt.txt").write_text("{{ problem }}")
     (folder / "model.py").write_text(MODEL)
+    (folder / "claims.yaml").write_text(CLAIMS)
+
+
+def commands(rollouts: int, methods: str, cache: str) -> dict[str, list[str]]:
+    """What each step runs, in the order in which they go together."""
+    play = ["task.yaml", "--model", "scripted:./model.py:reply", "--pool", str(rollouts)]
+    run = ["run", *play, "--n", "1,4,16", "--method", methods, "--out", "run"]
+    published = ["--pool", "pool.parquet", "--calls", "calls.parquet"]
+    other = ["cache", "--cache", "other.sqlite", "import"]
+    return {
+        "plan": ["plan", *run[1:-2]],
+        "fill": [*run, "--shard", "1/1"],
+        "again": [*run, "--shard", "1/1"],
+        "run": run,
+        "report": ["report", "run"],
+        "claims": ["claims", "run", "--claims", "claims.yaml"],
+        "compare": ["compare", "run"],
+        "audit": ["audit", *play, "--estimator", "majority", "--offline", "--out", "audit"],
+        "add": ["leaderboard", "add", "run", "--board", "board.csv", *published],
+        "check": ["leaderboard", "check", "--board", "board.csv"],
+        "calls": ["cache", "export", "calls.parquet", "--calls", "run"],
+        "rollouts": ["cache", "export", "pool.parquet", "--model", "reply", "--task", "task.yaml"],
+        "import calls": [*other, "calls.parquet"],
+        "import pool": [*other, "pool.parquet", "--task", "task.yaml", "--model", "mine"],
+        "copy": ["cache", "copy", cache, "copy.sqlite"],
+        "verify": ["cache", "verify"],
+    }
 
 
 def measure(
     questions: int, rollouts: int, kind: str, *, methods: str, steps: Sequence[str]
-) -> dict[str, Any]:
-    """One size on one kind of cache."""
+) -> Iterator[dict[str, Any]]:
+    """What each step took, for one size on one kind of cache."""
     with tempfile.TemporaryDirectory() as made, caches(Path(made), kind) as cache:
         folder = Path(made)
         prepare(folder, questions)
-        run = ["run", "task.yaml", "--model", "scripted:./model.py:reply", "--method", methods]
-        run += ["--pool", str(rollouts), "--n", "1,4,16", "--shard", "1/1", "--out", "run"]
-        before = os.getloadavg()[0]
-        words = {"fill": run, "again": run, "report": ["report", "run"]}
-        done = {name: measured(folder, "-c", CHILD, *words[name], cache=cache) for name in steps}
-        size = sum(path.stat().st_size for path in (folder / "run").glob("*.parquet"))
-        held = sum(path.stat().st_size for path in folder.glob("cache.sqlite*"))
-    rows = questions * rollouts
-    return {
-        "cache": kind,
-        "questions": questions,
-        "rollouts": rows,
-        **{f"{name} {unit}": n for name, part in done.items() for unit, n in part.items()},
-        **{f"{name} rows/s": rows / part["s"] for name, part in done.items()},
-        "run files MB": size / 2**20,
-        "cache MB": held / 2**20,
-        "load before": before,
-    }
+        words = commands(rollouts, methods, cache)
+        for step in steps:
+            load = os.getloadavg()[0]
+            took = measured(folder, "-c", CHILD, *words[step], cache=cache)
+            held = sum(path.stat().st_size for path in folder.glob("cache.sqlite*"))
+            yield {
+                "cache": kind,
+                "questions": questions,
+                "rollouts": questions * rollouts,
+                "step": step,
+                **took,
+                "rollouts/s": questions * rollouts / took["s"],
+                "cache MB": held / 2**20,
+                "load": load,
+            }
 
 
 @contextmanager
@@ -131,15 +169,23 @@ def main() -> None:
     parser.add_argument("--caches", default="sqlite,postgresql")
     parser.add_argument("--method", default="single,majority")
     parser.add_argument("--steps", default="fill,again,report")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = []
     for questions in map(int, options.questions.split(",")):
         for kind in options.caches.split(","):
-            size = (questions, options.rollouts, kind)
-            steps = options.steps.split(",")
-            rows.append(measure(*size, methods=options.method, steps=steps))
-            sys.stderr.write(f"{rows[-1]}\n")
+            size, steps = (questions, options.rollouts, kind), options.steps.split(",")
+            for row in measure(*size, methods=options.method, steps=steps):
+                rows.append(row)
+                sys.stderr.write(f"{row}\n")
     print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            for row in rows:
+                known = {n: f"{v:.4g}" for n, v in row.items() if isinstance(v, float)}
+                writer.writerow({**row, **known})
 
 
 if __name__ == "__main__":
