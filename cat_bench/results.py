@@ -192,7 +192,7 @@ class RunWriter:
             before = read_record(self.folder)["invocations"] if again else []
             whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
             text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
-            (self._draft / "run.json").write_bytes(_utf8(text + "\n").encode("utf-8"))
+            (self._draft / "run.json").write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
             old = self._draft.with_name(self._draft.name + ".old")
             if self.folder.exists():
                 self.folder.rename(old)
@@ -243,16 +243,18 @@ class _Table:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         names = self._schema.names
-        columns = {name: [_utf8(getattr(row, name)) for row in self._rows] for name in names}
+        columns = {name: [_cell(getattr(row, name)) for row in self._rows] for name in names}
         self._writer.write_table(pa.Table.from_pydict(columns, schema=self._schema))
         self._rows.clear()
 
 
-def _utf8(value: JSON) -> JSON:
+def as_utf8(text: str) -> str:
     """Text that UTF-8 can encode: a lone surrogate, which a model may write, is escaped."""
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cell(value: JSON) -> JSON:
+    return as_utf8(value) if isinstance(value, str) else value
 
 
 def _schema(kind: type) -> JSON:

@@ -18,7 +18,7 @@ import pandas as pd
 from cat_bench.errors import UsageError
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import NO_TEXT, Answer, Transcript, records, transcripts
-from cat_bench.results import read_record
+from cat_bench.results import as_utf8, read_record
 from cat_bench.types import JSON, Reply
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _message(row: Mapping[str, JSON], reply: Reply | None) -> ChatMessageAssista
     scored: str = "unscored" if pd.isna(row["score"]) else f"score {row['score']:.3g}"
     head = f"[rollout {row['slot']}: {failed or scored}]"
     text = reply.text if reply else ("" if failed else NO_TEXT)
-    said = ContentText(text=f"{head}\n\n{text}".encode("utf-8", "backslashreplace").decode())
+    said = ContentText(text=as_utf8(f"{head}\n\n{text}"))
     if reply and reply.reasoning:
         return ChatMessageAssistant(content=[ContentReasoning(reasoning=reply.reasoning), said])
     return ChatMessageAssistant(content=[said])

@@ -17,7 +17,7 @@ import pandas as pd
 from cat_bench.errors import UsageError
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, records, transcripts
-from cat_bench.results import read_record
+from cat_bench.results import as_utf8, read_record
 from cat_bench.types import JSON
 
 METRIC = "score"
@@ -89,7 +89,7 @@ def _lines(
     """One line per method; a rollout whose text is missing is an empty response."""
     from lm_eval.utils import hash_string
 
-    replies = [_utf8(reply.text) if reply else "" for _, reply in transcript.rollouts]
+    replies = [as_utf8(reply.text) if reply else "" for _, reply in transcript.rollouts]
     for method, answer in transcript.answers().items():
         said = answer.text if answer.answer is None else answer.answer
         yield {
@@ -98,7 +98,7 @@ def _lines(
             "target": "",
             "arguments": [(transcript.text, dict(sampling))],
             "resps": [replies],
-            "filtered_resps": [_utf8(said or "")],
+            "filtered_resps": [as_utf8(said or "")],
             "filter": method,
             "metrics": [METRIC],
             "doc_hash": hash_string(transcript.question),
@@ -106,7 +106,3 @@ def _lines(
             "target_hash": hash_string(""),
             METRIC: answer.score,
         }
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
