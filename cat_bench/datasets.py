@@ -237,7 +237,7 @@ def _mapped(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> Ite
 
 
 def _name(mapped: Row, taken: Collection[str]) -> str:
-    """The row's id, empty for none; a conversation without one, or with a taken one, is digested."""
+    """The row's id; of a conversation without an id, or with one in use, a digest."""
     name = mapped["id"]
     if "messages" not in mapped:
         return str(name) if isinstance(name, str | int | float) else ""
