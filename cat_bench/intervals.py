@@ -171,7 +171,7 @@ def questions_needed(mean: float, se: float, n: int, *, power: float = 0.8) -> i
     return max(6, ceil(n * (float(ndtri(0.975) + ndtri(power)) * se / mean) ** 2))
 
 
-def bootstrap_error(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> float:
+def bootstrap_error(values: ArrayLike) -> float:
     """HealthBench's published error (arXiv 2505.08775): the sd of bootstrap means, each in [0, 1].
 
     `values` (Q,) are drawn one by one, repeats of a prompt as if they were independent. NaN for no
@@ -180,8 +180,8 @@ def bootstrap_error(values: ArrayLike, *, resamples: int = 1000, seed: int = 0) 
     data = _checked(values)
     if not len(data):
         return nan
-    rng = np.random.default_rng(seed)
-    means = bootstrap_means(Units(data, np.ones_like(data)), resamples, rng=rng)
+    rng = np.random.default_rng(0)
+    means = bootstrap_means(Units(data, np.ones_like(data)), 1000, rng=rng)
     return float(np.clip(means, 0, 1).std())
 
 

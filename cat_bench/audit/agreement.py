@@ -50,15 +50,15 @@ class Agreement:
     figures: Mapping[str, Figure]
 
 
-def agreement(pairs: Iterable[Pair], *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+def agreement(pairs: Iterable[Pair]) -> Agreement:
     """Every pair counted once; intervals are percentiles over resampled examples."""
     pairs = list(pairs)
     counts = _counts(pairs)
     whole = _figures(counts.sum(axis=0))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     spread: dict[str, FloatArray] = {}
     if (groups := len(counts)) > 1:
-        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
         spread = _figures(drawn @ counts)
     return Agreement(
         len(pairs),
