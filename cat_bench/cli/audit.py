@@ -51,7 +51,7 @@ def audit(
     """
     from cat_bench.audit.candidates import candidates
     from cat_bench.audit.export import check, rows, write
-    from cat_bench.audit.sheet import audit as audited
+    from cat_bench.audit.session import audit as audited
     from cat_bench.report import audit as report
 
     config, *others = configurations(methods=estimator, budgets=None, **given)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from cat_bench.audit.candidates import candidates
-from cat_bench.audit.sheet import Sheet, audit
+from cat_bench.audit.session import AuditResult, audit
 from cat_bench.cache import Cache, import_pool
 from cat_bench.cache.calls import import_calls
 from cat_bench.config import RunConfig
@@ -39,7 +39,7 @@ def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     return RunConfig(task="pool:golden", model="replay:golden", out=tmp_path / "audit")
 
 
-def row_of(sheet: Sheet, name: str) -> dict[str, JSON]:
+def row_of(sheet: AuditResult, name: str) -> dict[str, JSON]:
     (row,) = (row for row in sheet.record["rewards"] if row["name"] == name)
     return dict(row)
 

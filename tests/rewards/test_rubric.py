@@ -21,7 +21,7 @@ from zlib import crc32
 import pytest
 
 from cat_bench.audit.candidates import candidates
-from cat_bench.audit.sheet import Sheet, audit
+from cat_bench.audit.session import AuditResult, audit
 from cat_bench.config import RunConfig
 from cat_bench.report import audit as report
 from cat_bench.rewards.rubric import Proposal
@@ -102,7 +102,9 @@ class World:
     judge: ChatServer
     out: Path
 
-    async def audit(self, *rewards: str, task: str = "healthbench-mini", **options: JSON) -> Sheet:
+    async def audit(
+        self, *rewards: str, task: str = "healthbench-mini", **options: JSON
+    ) -> AuditResult:
         def named(server: ChatServer) -> str:
             return f"openai:test-model{{base_url={server.base_url},choices=1}}"
 
@@ -128,12 +130,12 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield World(rules, policy, judge, tmp_path / "audit")
 
 
-def row_of(sheet: Sheet, reward: str) -> dict[str, JSON]:
+def row_of(sheet: AuditResult, reward: str) -> dict[str, JSON]:
     (row,) = (row for row in sheet.record["rewards"] if row["reward"] == reward)
     return dict(row)
 
 
-def check(sheet: Sheet) -> None:
+def check(sheet: AuditResult) -> None:
     """Rubric, match and task rubric of every group, by hand."""
     for name, groups in sheet.groups.items():
         assert groups

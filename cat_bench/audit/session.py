@@ -29,7 +29,7 @@ from cat_bench.types import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class AuditResult:
     """A finished audit: its record, and each candidate's groups in the order of the dataset.
 
     The groups, texts and all, are there where they were asked to be kept.
@@ -55,7 +55,7 @@ async def audit(
     command: Sequence[str] = (),
     watch: Watch | None = None,
     keep: bool = False,
-) -> Sheet:
+) -> AuditResult:
     """Audit the candidates on groups of `group` rollouts; makes the calls that a run of them would.
 
     `keep` is whether the groups are kept for whoever asked: a text for each rollout, in memory.
@@ -99,7 +99,7 @@ async def audit(
         "answer": _answer(listed, lines, audited, graded=bench.grader.graded),
         "invocations": [made],
     }
-    return Sheet(bench.task, folder, whole, groups)
+    return AuditResult(bench.task, folder, whole, groups)
 
 
 def _row(
