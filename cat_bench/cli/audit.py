@@ -65,7 +65,7 @@ def audit(
         if len(listed) > 1:
             raise UsageError("--export takes one estimator and one reward.")
     with Progress() as progress:
-        sheet = asyncio.run(
+        result = asyncio.run(
             audited(
                 config,
                 listed,
@@ -75,18 +75,18 @@ def audit(
                 keep=export is not None,
             )
         )
-    report.write(sheet.folder, sheet.record)
+    report.write(result.folder, result.record)
     if export:
-        found = list(rows(sheet.groups[listed[0].name], sheet.task, shape=shape))
+        found = list(rows(result.groups[listed[0].name], result.task, shape=shape))
         if not found:
-            raise NotAvailable(f"there is nothing to export, see {sheet.folder / 'audit.md'}.")
+            raise NotAvailable(f"there is nothing to export, see {result.folder / 'audit.md'}.")
         write(export, found, shape=shape)
         click.echo(f"wrote {len(found):,} questions to {export}", err=True)
     if as_json:
-        print_record(sheet.record, as_json=True)
+        print_record(result.record, as_json=True)
     else:
-        click.echo(report.render(sheet.record), nl=False)
-    click.echo(f"Audit: {sheet.folder}", err=True)
-    if not sheet.complete:
+        click.echo(report.render(result.record), nl=False)
+    click.echo(f"Audit: {result.folder}", err=True)
+    if not result.complete:
         click.echo("Incomplete: run the same command again to fill the gaps.", err=True)
         sys.exit(1)

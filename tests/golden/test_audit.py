@@ -39,19 +39,19 @@ def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     return RunConfig(task="pool:golden", model="replay:golden", out=tmp_path / "audit")
 
 
-def row_of(sheet: AuditResult, name: str) -> dict[str, JSON]:
-    (row,) = (row for row in sheet.record["rewards"] if row["name"] == name)
+def row_of(result: AuditResult, name: str) -> dict[str, JSON]:
+    (row,) = (row for row in result.record["rewards"] if row["name"] == name)
     return dict(row)
 
 
 async def test_the_golden_pool_by_hand(golden: RunConfig) -> None:
     estimators = ["majority", "best_of_n{by=rm}"]
     listed = candidates(estimators, ["equivalence", "gold", "rubric"])
-    sheet = await audit(golden, listed, group=2)
-    assert sheet.complete
+    result = await audit(golden, listed, group=2)
+    assert result.complete
     tie = drawn("seven", {"answer 7": 0.5, "answer 8": 0.5}) == "answer 7"
 
-    vote = row_of(sheet, "majority with equivalence")
+    vote = row_of(result, "majority with equivalence")
     # `four`: 5 wins, then 4 in either spelling; `seven`: a tie, drawn by its hash
     assert vote["label_accuracy"] == ((0 + 1) / 2 + tie) / 2
     assert vote["reward_accuracy"] == ((1 / 2 + 1) / 2 + tie) / 2
@@ -61,34 +61,34 @@ async def test_the_golden_pool_by_hand(golden: RunConfig) -> None:
     assert vote["advantage_error"] == (1 + 2 * (not tie)) / 4
     assert (vote["groups"], vote["abstained"], vote["unscored"]) == (3, 0, 0)
 
-    best = row_of(sheet, "best_of_n{by=rm} with equivalence")
+    best = row_of(result, "best_of_n{by=rm} with equivalence")
     # 0.7 beats 0.5: a reference without an answer; 0.9 beats 0.1; 3 beats 2
     assert best["label_accuracy"] == ((0 + 1) / 2 + 1) / 2
     assert best["reward_accuracy"] == 1
     assert best["silent"] == (1 + 0) / 2
     assert best["abstained"] == 1
-    assert sheet.record["reasons"][best["name"]] == {"the reference has no answer": 1}
+    assert result.record["reasons"][best["name"]] == {"the reference has no answer": 1}
 
-    gold = row_of(sheet, "gold")
+    gold = row_of(result, "gold")
     assert (gold["reward_accuracy"], gold["advantage_error"], gold["supervised"]) == (1, 0, True)
     assert gold["label_accuracy"] is None
-    rubric = row_of(sheet, "majority with rubric")
+    rubric = row_of(result, "majority with rubric")
     assert rubric["reason"] == "no anchor is named: give --anchor MODEL"
     assert {row["calls"] for row in (vote, best, gold)} == {2}
-    assert sheet.record["answer"]["first"] == best["name"]
-    assert "2 questions are too few" in report.answer(sheet.record)
-    shown = report.render(sheet.record)
+    assert result.record["answer"]["first"] == best["name"]
+    assert "2 questions are too few" in report.answer(result.record)
+    shown = report.render(result.record)
     (doubts,) = (line for line in shown.splitlines() if line.startswith("Intervals of"))
     assert "fewer than 100 independent questions" in doubts
     assert f"may not cover ({best['name']}, gold)" in doubts, "of some rows, not of all"
 
 
 async def test_a_question_with_too_few_rollouts_is_left_out_and_counted(golden: RunConfig) -> None:
-    sheet = await audit(golden, candidates(["majority"], ["equivalence"]), group=4)
-    row = row_of(sheet, "majority with equivalence")
+    result = await audit(golden, candidates(["majority"], ["equivalence"]), group=4)
+    row = row_of(result, "majority with equivalence")
     assert (row["groups"], row["reward_accuracy"]) == (1, 1)
-    assert sheet.record["groupless"] == 1
-    assert "1 of the questions have too few" in report.render(sheet.record)
+    assert result.record["groupless"] == 1
+    assert "1 of the questions have too few" in report.render(result.record)
 
 
 async def test_an_audit_is_the_same_again_and_written_whole(golden: RunConfig) -> None:
@@ -137,7 +137,7 @@ def real(
 async def test_a_real_pool_is_the_direct_computation(real: RunConfig, tmp_path: Path) -> None:
     """TTRL from the recorded clusters and scores of a run over the same rollouts."""
     listed = candidates(["majority"], ["equivalence", "gold"])
-    sheet = await audit(real, listed, group=8)
+    result = await audit(real, listed, group=8)
     ran = await run(real.model_copy(update={"methods": ("majority",), "out": tmp_path / "run"}))
     rollouts = read_rollouts(ran.folder)
     accuracy: dict[str, list[float]] = {}
@@ -155,7 +155,7 @@ async def test_a_real_pool_is_the_direct_computation(real: RunConfig, tmp_path: 
             )
             label.setdefault(str(question), []).append(right)
             silent.setdefault(str(question), []).append(float(len(set(rewards)) == 1))
-    row = row_of(sheet, "majority with equivalence")
+    row = row_of(result, "majority with equivalence")
     for name, found in (
         ("reward_accuracy", accuracy),
         ("label_accuracy", label),
@@ -163,7 +163,7 @@ async def test_a_real_pool_is_the_direct_computation(real: RunConfig, tmp_path: 
     ):
         assert row[name] == pytest.approx(fmean(map(fmean, found.values()))), name
     assert row["groups"] == sum(map(len, accuracy.values()))
-    gold = row_of(sheet, "gold")
+    gold = row_of(result, "gold")
     assert (gold["reward_accuracy"], gold["advantage_error"]) == (1, 0)
 
 
@@ -192,13 +192,13 @@ async def test_published_calls_hold_the_audit_of_a_synthesis(
     config = RunConfig(
         task="tally", model="tally", pool=16, limit=12, offline=True, out=tmp_path / "audit"
     )
-    sheet = await audit(config, candidates(["cat"], ["equivalence"]), group=8)
-    assert sheet.complete
-    (made,) = sheet.record["invocations"]
+    result = await audit(config, candidates(["cat"], ["equivalence"]), group=8)
+    assert result.complete
+    (made,) = result.record["invocations"]
     assert made["calls"]["made"] == 0
     again = {"methods": ("cat",), "n": (8,), "draws": 2, "out": tmp_path / "run"}
     ran = await run(config.model_copy(update=again))
     scores = read_scores(ran.folder)
-    row = row_of(sheet, "cat with equivalence")
+    row = row_of(result, "cat with equivalence")
     assert row["label_accuracy"] == scores[scores["method"] == "cat"]["score"].mean()
     assert (row["groups"], row["calls"]) == (24, 9)

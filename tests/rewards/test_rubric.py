@@ -130,14 +130,14 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield World(rules, policy, judge, tmp_path / "audit")
 
 
-def row_of(sheet: AuditResult, reward: str) -> dict[str, JSON]:
-    (row,) = (row for row in sheet.record["rewards"] if row["reward"] == reward)
+def row_of(result: AuditResult, reward: str) -> dict[str, JSON]:
+    (row,) = (row for row in result.record["rewards"] if row["reward"] == reward)
     return dict(row)
 
 
-def check(sheet: AuditResult) -> None:
+def check(result: AuditResult) -> None:
     """Rubric, match and task rubric of every group, by hand."""
-    for name, groups in sheet.groups.items():
+    for name, groups in result.groups.items():
         assert groups
         for group in groups:
             texts = [rollout.text for rollout in group.rollouts]
@@ -161,11 +161,11 @@ def check(sheet: AuditResult) -> None:
 
 
 async def test_rewards_equal_a_hand_computation_and_calls_are_made_once(world: World) -> None:
-    sheet = await world.audit("rubric", "judge_match", "task_rubric")
-    assert sheet.complete
-    check(sheet)
-    row = row_of(sheet, "rubric")
-    rubrics = [group.rewarded.notes for group in next(iter(sheet.groups.values()))]
+    result = await world.audit("rubric", "judge_match", "task_rubric")
+    assert result.complete
+    check(result)
+    row = row_of(result, "rubric")
+    rubrics = [group.rewarded.notes for group in next(iter(result.groups.values()))]
     assert row["criteria"] == fmean(len(note["rubric"]) for note in rubrics)
     proposed = sum(note["proposed"] for note in rubrics)
     assert row["duplicates"] == pytest.approx(len(rubrics) / proposed)
@@ -174,26 +174,26 @@ async def test_rewards_equal_a_hand_computation_and_calls_are_made_once(world: W
     assert row["always_no"] == fmean(not any(line) for line in columns) >= 3 / 6
     # 4 rollouts, 1 synthesis, 2 lists of criteria, and a verdict per rollout and criterion
     assert row["calls"] == fmean(4 + 1 + 2 + 4 * len(note["rubric"]) for note in rubrics)
-    assert row_of(sheet, "judge_match")["calls"] == 4 + 1 + 4
+    assert row_of(result, "judge_match")["calls"] == 4 + 1 + 4
     assert world.rules.counts == {"checklist": {2}, "verdict": {1}}
 
-    shown = report.render(sheet.record)
+    shown = report.render(result.record)
     assert "| always yes, % |" in shown.replace("  ", "")
     assert "task_rubric* (control)" in shown.replace("\\", "")
-    answer = report.answer(sheet.record)
-    assert sheet.record["answer"]["by"] == "rank_correlation"
+    answer = report.answer(result.record)
+    assert result.record["answer"]["by"] == "rank_correlation"
     assert "rank correlation" in answer
 
     before = (world.policy.stats.requests, world.judge.stats.requests)
     again = await world.audit("rubric", "judge_match", "task_rubric")
     assert (world.policy.stats.requests, world.judge.stats.requests) == before
-    assert again.record["rewards"] == sheet.record["rewards"]
+    assert again.record["rewards"] == result.record["rewards"]
 
 
 async def test_a_judge_that_fails_leaves_the_rollout_unscored_and_is_counted(world: World) -> None:
     world.rules.mute = True
-    sheet = await world.audit("rubric", limit=12)
-    (groups,) = sheet.groups.values()
+    result = await world.audit("rubric", limit=12)
+    (groups,) = result.groups.values()
     lacking = 0
     for group in groups:
         rubric = group.rewarded.notes["rubric"]
@@ -201,20 +201,20 @@ async def test_a_judge_that_fails_leaves_the_rollout_unscored_and_is_counted(wor
             mute = any(met(line, rollout.text) for line in rubric)
             assert (value is None) == mute
             lacking += mute
-    row = row_of(sheet, "rubric")
+    row = row_of(result, "rubric")
     assert row["unscored"] == lacking > 0
-    assert not sheet.complete
-    (reasons,) = sheet.record["reasons"].values()
+    assert not result.complete
+    (reasons,) = result.record["reasons"].values()
     assert sum(reasons.values()) == lacking
     assert all("no valid verdict in 3 replies" in reason for reason in reasons)
 
 
 async def test_an_anchor_that_proposes_too_little_leaves_the_group_unscored(world: World) -> None:
     world.rules.stubborn = True
-    sheet = await world.audit("rubric")
-    row = row_of(sheet, "rubric")
+    result = await world.audit("rubric")
+    row = row_of(result, "rubric")
     assert (row["failed"], row["unscored"], row["reward_accuracy"]) == (4, 16, None)
-    (reasons,) = sheet.record["reasons"].values()
+    (reasons,) = result.record["reasons"].values()
     assert reasons == {"no list of 5 to 20 different criteria in 3 replies": 4}
     assert world.rules.counts["checklist"] == {3}
     fewer = await world.audit("rubric{criteria=2}")
@@ -222,13 +222,13 @@ async def test_an_anchor_that_proposes_too_little_leaves_the_group_unscored(worl
 
 
 async def test_a_long_response_loses_the_penalty(world: World) -> None:
-    sheet = await world.audit(
+    result = await world.audit(
         "rubric",
         f"rubric{{length_limit={LIMIT}}}",
         "task_rubric",
         f"task_rubric{{length_limit={LIMIT},length_penalty=0.5}}",
     )
-    plain, curbed, task, task_curbed = sheet.groups.values()
+    plain, curbed, task, task_curbed = result.groups.values()
     long = 0
     for bare, less, off in ((plain, curbed, 1.0), (task, task_curbed, 0.5)):
         for one, other in zip(bare, less, strict=True):
@@ -245,11 +245,11 @@ async def test_a_long_response_loses_the_penalty(world: World) -> None:
 async def test_on_healthbench_rows(world: World) -> None:
     if not ROWS.is_file():
         pytest.skip(f"{ROWS.name} is in neither CAT_BENCH_DATA nor ../shared/data")
-    sheet = await world.audit("rubric", "task_rubric", task="healthbench", data=ROWS, limit=5)
-    assert sheet.complete
-    check(sheet)
+    result = await world.audit("rubric", "task_rubric", task="healthbench", data=ROWS, limit=5)
+    assert result.complete
+    check(result)
     assert world.rules.counts == {"checklist": {2}, "verdict": {1}}
-    assert row_of(sheet, "rubric")["groups"] == 5
+    assert row_of(result, "rubric")["groups"] == 5
 
 
 @pytest.mark.parametrize(
