@@ -197,3 +197,15 @@ async def in_order(
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def gathered(*made: Awaitable[Made]) -> list[Made]:
+    """All results, in order; an error is raised once none of the others is under way any more.
+
+    `asyncio.gather` leaves those to run on alone: their calls are on no bill, and outlive a run.
+    """
+    found = await asyncio.gather(*made, return_exceptions=True)
+    done = [one for one in found if not isinstance(one, BaseException)]
+    if len(done) < len(found):
+        raise next(one for one in found if isinstance(one, BaseException))
+    return done

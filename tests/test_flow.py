@@ -12,7 +12,7 @@ import pytest
 
 from cat_bench.backends import Request
 from cat_bench.calls import Result
-from cat_bench.flow import Flow, Gate, Limits
+from cat_bench.flow import Flow, Gate, Limits, gathered
 from cat_bench.types import Failure, Reply, Sampling
 
 T = TypeVar("T")
@@ -296,3 +296,21 @@ def test_a_closed_gate_ends_retries(loop: Clockwork) -> None:
 
     assert run(loop, Flow(gate=gate).tried(ask(), down)) == [DOWN]
     assert tries == 1
+
+
+async def test_an_error_waits_for_what_is_under_way() -> None:
+    done: list[int] = []
+
+    async def slow(number: int) -> int:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        done.append(number)
+        return number
+
+    async def wrong() -> int:
+        raise ValueError("no")
+
+    assert await gathered(slow(3), slow(1)) == [3, 1]
+    with pytest.raises(ValueError, match="no"):
+        await gathered(slow(4), wrong(), slow(5))
+    assert done == [1, 3, 4, 5]

@@ -6,12 +6,12 @@ further layers are those that play a role in the run.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from cat_bench.aggregators.synthesis import Style, instructions, unified
+from cat_bench.flow import gathered
 from cat_bench.types import Context, Estimate, Need, Question, Rollout
 
 
@@ -49,7 +49,7 @@ class Mixture:
                 unified(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
                 for draw, role in enumerate(self.proposers, first)
             )
-            drafts = [each.text for each in await asyncio.gather(*written)]
+            drafts = [each.text for each in await gathered(*written)]
         prompt = instructions(drafts, ctx, style=self.style, question=question)
         last = await unified(prompt, ctx.anchor, temperature=self.temperature)
         return Estimate.synthesised(last.text, fallback=last.fallback)

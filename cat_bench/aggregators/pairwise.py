@@ -6,12 +6,12 @@ sends the winner of each pair to the next round.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cat_bench.aggregators.best_of_n import BestOfN
+from cat_bench.flow import gathered
 from cat_bench.signals import paired
 from cat_bench.types import Context, Estimate, Need, Question, Rollout
 
@@ -51,7 +51,7 @@ class Pairwise:
         while len(left) > 1:
             lots = rng.random(len(left) // 2)
             pairs = zip(left[::2], left[1::2], lots, strict=False)
-            winners = await asyncio.gather(*(self._winner(question, *pair, ctx) for pair in pairs))
+            winners = await gathered(*(self._winner(question, *pair, ctx) for pair in pairs))
             left = [*winners, *left[2 * len(winners) :]]
         return Estimate.pick(*left)
 

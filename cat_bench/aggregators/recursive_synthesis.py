@@ -7,12 +7,12 @@ question.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cat_bench.aggregators.synthesis import Style, Unified, instructions, unified
+from cat_bench.flow import gathered
 from cat_bench.types import Context, Estimate, Need, Question, Rollout
 
 
@@ -53,6 +53,6 @@ class RecursiveSynthesis:
                 unified(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)
                 for k, prompt in enumerate(prompts)
             )
-            members = list(await asyncio.gather(*written))
+            members = await gathered(*written)
         last = members[int(rng.integers(size))]
         return Estimate.synthesised(last.text, fallback=last.fallback)

@@ -5,12 +5,12 @@ arXiv 2509.14234, section 3: s ~ anchor(· | synthesis prompt, o_1..o_n), questi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from cat_bench.errors import ContextTooLong
+from cat_bench.flow import gathered
 from cat_bench.types import Context, Estimate, Lent, Message, Need, Question, Rollout
 
 HEADER = "# UNIFIED RESPONSE"
@@ -68,7 +68,7 @@ class Synthesis:
                 return [answer for text in texts if (answer := ctx.answer(text))]
             case "summaries":
                 prompts = (ctx.prompt("summary", draft=text) for text in texts)
-                return [r.text for r in await asyncio.gather(*map(ctx.anchor.ask, prompts))]
+                return [r.text for r in await gathered(*map(ctx.anchor.ask, prompts))]
 
     async def _unified(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
         shown = question if self.question == "shown" else None
@@ -80,7 +80,7 @@ class Synthesis:
                 raise
         middle = len(drafts) // 2
         halves = (drafts[:middle], drafts[middle:])
-        parts = await asyncio.gather(*(self._unified(half, question, ctx) for half in halves))
+        parts = await gathered(*(self._unified(half, question, ctx) for half in halves))
         return await self._unified([part.text for part in parts], question, ctx)
 
 

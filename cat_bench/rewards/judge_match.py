@@ -5,10 +5,10 @@ A baseline of Compute as Teacher (arXiv 2509.14234, section 4): one verdict inst
 
 from __future__ import annotations
 
-from asyncio import gather
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cat_bench.flow import gathered
 from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ruling
 from cat_bench.scorers.workers import Undecided
@@ -39,7 +39,7 @@ class JudgeMatch:
         if found.text is None or found.empty:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
-        verdicts = await gather(*(self._matches(text, question, r, ctx) for r in rollouts))
+        verdicts = await gathered(*(self._matches(text, question, r, ctx) for r in rollouts))
         why = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
         if why:
             notes["unscored"] = why

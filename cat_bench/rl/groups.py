@@ -7,12 +7,12 @@ no advantage. Targets are used only to log the accuracy of references and reward
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from cat_bench.config import RunConfig
 from cat_bench.errors import ModelError, UsageError
+from cat_bench.flow import gathered
 from cat_bench.rewarding import Rewarded
 from cat_bench.rewards import POSITIVE
 from cat_bench.rl.policy import Policy
@@ -70,7 +70,7 @@ class GroupReward:
         texts = [completion[-1]["content"] for completion in completions]
         replies = self._policy.replies(prompts, texts, completion_ids, entropies=rewarder.entropies)
         made = await self._made()
-        found = await asyncio.gather(
+        found = await gathered(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
         _check(found)
@@ -87,7 +87,7 @@ class GroupReward:
         self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
     ) -> None:
         """Log the accuracy of references and rewards, where the task needs no judge for it."""
-        known = await asyncio.gather(*map(self._truth, found, texts))
+        known = await gathered(*map(self._truth, found, texts))
         if references := [score for score, _, _ in known if score is not None]:
             log("reference_accuracy", fmean(references))
         if agreements := [agrees for _, group, _ in known for agrees in group]:

@@ -18,6 +18,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
+from cat_bench.flow import gathered
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.recipes import Recipe
 from cat_bench.rl.rewarder import Rewarder
@@ -60,7 +61,7 @@ async def references(
     """A prompt and a completion for each question with a reference, and figures about them."""
     rewarder = Rewarder(recipe.reward, config)
     try:
-        found = await asyncio.gather(*(_reference(rewarder, recipe.group, s) for s in samples))
+        found = await gathered(*(_reference(rewarder, recipe.group, s) for s in samples))
         meters = (await rewarder.opened()).meters.values()
     finally:
         await rewarder.close()

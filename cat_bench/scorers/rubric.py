@@ -9,7 +9,6 @@ with negative criteria. The judge sees neither points nor tags.
 from __future__ import annotations
 
 import re
-from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cat_bench.context import Role
 from cat_bench.errors import CallFailed
+from cat_bench.flow import gathered
 from cat_bench.prompts import Prompts
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types import JSON, Context, Lent, Message, Need, Sample, Score
@@ -94,7 +94,7 @@ class Rubric:
         """
         target = Target.model_validate(sample.target)
         grades = (self._grade(target, sample.question.text, text, ctx) for text in texts)
-        return list(await gather(*grades))
+        return await gathered(*grades)
 
     async def _grade(self, target: Target, conversation: str, text: str, ctx: Context) -> Score:
         if not text.strip():
@@ -105,7 +105,7 @@ class Rubric:
             for line in target.rubric
         )
         met: list[bool] = []
-        for number, found in enumerate(await gather(*asked), 1):
+        for number, found in enumerate(await gathered(*asked), 1):
             if isinstance(found, Undecided):
                 return Score(None, f"criterion {number}: {found.reason}")
             met.append(found.met)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from cat_bench.flow import gathered
 from cat_bench.registry import build, is_file, known
 from cat_bench.signals.imported import Imported
 from cat_bench.types import Context, FloatArray, Pairwise, Question, Rollout, Signal
@@ -44,7 +44,7 @@ async def rated(
         async def one(rollout: Rollout, lent: Context) -> float:
             return float((await chosen.scores(question, [rollout], lent))[0])
 
-        return np.array(await asyncio.gather(*map(alone, rollouts)), dtype=float)
+        return np.array(await gathered(*map(alone, rollouts)), dtype=float)
     if chosen.reads == "pairs":
         return from_others(await paired(by, question, rollouts, ctx))
     return np.asarray(await chosen.scores(question, rollouts, ctx), dtype=float)
@@ -70,7 +70,7 @@ async def paired(
         matrix[i, j], matrix[j, i] = block[0, 1], block[1, 0]
 
     pairs = ((i, j) for k, i in enumerate(ordered) for j in ordered[k + 1 :])
-    await asyncio.gather(*(fill(i, j) for i, j in pairs))
+    await gathered(*(fill(i, j) for i, j in pairs))
     return matrix
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cat_bench.errors import CallFailed
+from cat_bench.flow import gathered
 from cat_bench.signals.replies import number_in
 from cat_bench.types import Context, Need, Question, Rollout
 
@@ -25,7 +25,7 @@ class Judge:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """One call per rollout."""
-        return list(await asyncio.gather(*(self._score(question, r, ctx) for r in rollouts)))
+        return await gathered(*(self._score(question, r, ctx) for r in rollouts))
 
     async def _score(self, question: Question, rollout: Rollout, ctx: Context) -> float:
         prompt = ctx.prompt("judge", question=question.text, response=rollout.text)

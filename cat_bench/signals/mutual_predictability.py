@@ -8,7 +8,6 @@ question, and the rollout is scored as the next reply.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,6 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.errors import ContextTooLong
+from cat_bench.flow import gathered
 from cat_bench.signals import from_others
 from cat_bench.types import Context, FloatArray, Need, Question, Rollout
 
@@ -51,7 +51,7 @@ class MutualPredictability:
         asked = (
             _predicted(question, r, [by_slot[i] for i in others[r.slot]], ctx) for r in rollouts
         )
-        return list(await asyncio.gather(*asked))
+        return await gathered(*asked)
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -61,7 +61,7 @@ class MutualPredictability:
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (_predicted(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)
         matrix = np.full((size, size), np.nan)
-        for place, value in zip(places, await asyncio.gather(*asked), strict=True):
+        for place, value in zip(places, await gathered(*asked), strict=True):
             matrix[place] = value
         return matrix
 

@@ -6,13 +6,13 @@ positions (Zheng et al. 2023, arXiv 2306.05685), so each pair is shown in both o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from cat_bench.flow import gathered
 from cat_bench.signals import from_others
 from cat_bench.signals.replies import number_in
 from cat_bench.types import Context, FloatArray, Need, Question, Rollout
@@ -49,7 +49,7 @@ class Preference:
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)
         matrix = np.zeros((size, size))
-        for (i, j), won in zip(places, await asyncio.gather(*asked), strict=True):
+        for (i, j), won in zip(places, await gathered(*asked), strict=True):
             matrix[i, j] += won / 2
             matrix[j, i] += (1 - won) / 2
         return matrix
