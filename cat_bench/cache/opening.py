@@ -72,8 +72,11 @@ def connect(url: sa.URL) -> sa.Engine:
         else:
             engine = _server(url)
         try:
-            with engine.execution_options(write=UPKEEP).begin() as connection:
-                _prepare(connection, url)
+            with engine.begin() as connection:
+                version = _version(connection, url)
+            if version < SCHEMA_VERSION:
+                with engine.execution_options(write=UPKEEP).begin() as connection:
+                    _prepare(connection, url)
         except BaseException:
             engine.dispose()
             raise
@@ -166,23 +169,30 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         time.sleep(0.02)
 
 
-def _prepare(connection: sa.Connection, url: sa.URL) -> None:
-    """Make the tables, or bring them up to date, within the caller's transaction."""
+def _version(connection: sa.Connection, url: sa.URL) -> int:
+    """The version of the database's tables, 0 where there are none yet. Raises CacheError."""
     found = set(sa.inspect(connection).get_table_names())
     if found and schema.meta.name not in found:
         raise CacheError(f"{url.database} is a database, but no cat_bench cache; name another one")
     version = connection.scalar(_VERSION) if found else None
     if version is None:
-        schema.tables.create_all(connection)
-        row: dict[str, object] = {"name": "schema", "value": str(SCHEMA_VERSION)}
-        schema.insert(connection, schema.meta, [row])
-        return
+        return 0
     if not (version.isdecimal() and 1 <= int(version) <= SCHEMA_VERSION):
         raise CacheError(
             f"cache {url.database} has schema version {version}, and this cat_bench reads "
             f"{SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
         )
-    for old in range(int(version), SCHEMA_VERSION):
+    return int(version)
+
+
+def _prepare(connection: sa.Connection, url: sa.URL) -> None:
+    """Make the tables, or bring them up to date, unless another process just did."""
+    if not (version := _version(connection, url)):
+        schema.tables.create_all(connection)
+        row: dict[str, object] = {"name": "schema", "value": str(SCHEMA_VERSION)}
+        schema.insert(connection, schema.meta, [row])
+        return
+    for old in range(version, SCHEMA_VERSION):
         _MIGRATIONS[old](connection)
         connection.execute(_RISEN, {"to": str(old + 1)})
 

@@ -50,6 +50,13 @@ async def test_closing_frees_what_was_leased(location: str) -> None:
         assert (await second.claim(CALL, [0])).mine == {0}
 
 
+async def test_a_long_import_keeps_nobody_from_reading(cache: Cache, location: str) -> None:
+    await cache.store(CALL, {0: TWO})
+    with cache.writing():
+        async with Cache(location) as other:
+            assert await other.lookup(CALL, [0]) == {0: TWO}
+
+
 async def test_the_first_writer_wins_and_the_loser_learns_of_it(
     cache: Cache, location: str
 ) -> None:
