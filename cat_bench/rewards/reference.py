@@ -75,10 +75,10 @@ async def _settled(
         raise ValueError(f"picks {estimate.picks} are not shares of the rollouts that it was given")
     keys = dict(zip(texts, await ctx.keys(rollouts), strict=True))
     mass = _summed((keys[slot], weight) for slot, weight in weights.items())
-    key = drawn(question.id, mass)
+    key = weighted_draw(question.id, mass)
     said = _summed((texts[slot], w) for slot, w in weights.items() if keys[slot] == key)
     tied: dict[str, JSON] = {"tied": len(mass)} if len(mass) > 1 else {}
-    return Reference(drawn(question.id, said), {**told, **tied})
+    return Reference(weighted_draw(question.id, said), {**told, **tied})
 
 
 def _summed(weighted: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -89,7 +89,7 @@ def _summed(weighted: Iterable[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
-def drawn(seed: str, weights: Mapping[str, float]) -> str:
+def weighted_draw(seed: str, weights: Mapping[str, float]) -> str:
     """One key, drawn with chances in proportion to the weights, by the hash of seed and key alone.
 
     A race of exponential clocks (Efraimidis and Spirakis 2006): equal weights have equal chances,

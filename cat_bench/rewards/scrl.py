@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import ClassVar
 
 from cat_bench.errors import NotAvailable
-from cat_bench.rewards.reference import drawn
+from cat_bench.rewards.reference import weighted_draw
 from cat_bench.signals.tokens import per_token
 from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
 
@@ -59,7 +59,7 @@ class Scrl:
             text, notes = None, {"abstained": "no answer leads clearly"}
         else:
             said = {r.text: 1.0 for r, own in zip(rollouts, labels, strict=True) if own == label}
-            text, notes = drawn(question.id, said), {}
+            text, notes = weighted_draw(question.id, said), {}
         return Marks(self.values(labels, means), text, notes)
 
     def label(self, labels: Sequence[int | None]) -> int | None:

@@ -23,7 +23,7 @@ from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
 from cat_bench.report import audit as report
 from cat_bench.results import read_rollouts, read_scores
-from cat_bench.rewards.reference import drawn
+from cat_bench.rewards.reference import weighted_draw
 from cat_bench.session import run
 from cat_bench.types import JSON
 
@@ -49,7 +49,7 @@ async def test_the_golden_pool_by_hand(golden: RunConfig) -> None:
     listed = candidates(estimators, ["equivalence", "gold", "rubric"])
     result = await audit(golden, listed, group=2)
     assert result.complete
-    tie = drawn("seven", {"answer 7": 0.5, "answer 8": 0.5}) == "answer 7"
+    tie = weighted_draw("seven", {"answer 7": 0.5, "answer 8": 0.5}) == "answer 7"
 
     vote = row_of(result, "majority with equivalence")
     # `four`: 5 wins, then 4 in either spelling; `seven`: a tie, drawn by its hash
@@ -175,7 +175,7 @@ def _vote(question: str, part: pd.DataFrame) -> tuple[float | None, float]:
         return None, 0.0
     tied = [c for c, count in votes.items() if count == max(votes.values())]
     spelt = {"answer " + voters[voters["cluster"] == c]["answer"].min(): c for c in tied}
-    winner = spelt[drawn(question, dict.fromkeys(spelt, 1 / len(spelt)))]
+    winner = spelt[weighted_draw(question, dict.fromkeys(spelt, 1 / len(spelt)))]
     return winner, float(voters[voters["cluster"] == winner]["score"].iloc[0])
 
 

@@ -21,7 +21,7 @@ from cat_bench.prompts import Prompts
 from cat_bench.rewarding import Rewarded, rewarded
 from cat_bench.rewards import reward
 from cat_bench.rewards.advantages import advantages
-from cat_bench.rewards.reference import drawn
+from cat_bench.rewards.reference import weighted_draw
 from cat_bench.rewards.scrl import Scrl
 from cat_bench.types import Reply, Rollout
 from tests import toy
@@ -170,8 +170,8 @@ def test_all_equal_and_all_wrong_groups_teach_nothing() -> None:
 
 def test_a_reference_is_drawn_with_the_estimates_weights() -> None:
     weights = {"a": 0.5, "b": 0.25, "c": 0.25, "never": 0.0}
-    picks = [drawn(f"q{k}", weights) for k in range(4000)]
+    picks = [weighted_draw(f"q{k}", weights) for k in range(4000)]
     shares = {key: picks.count(key) / len(picks) for key in weights}
     assert shares["never"] == 0
     assert np.allclose([shares[k] for k in "abc"], [0.5, 0.25, 0.25], atol=0.03)
-    assert drawn("q1", dict(reversed(weights.items()))) == drawn("q1", weights)
+    assert weighted_draw("q1", dict(reversed(weights.items()))) == weighted_draw("q1", weights)
