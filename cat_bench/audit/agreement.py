@@ -67,7 +67,7 @@ def agreement(pairs: Iterable[Pair]) -> Agreement:
     )
 
 
-def among(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pair]:
+def between_annotators(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pair]:
     """Each label paired with each other one of the same thing, both ways: people's own agreement.
 
     `labels` holds an example and all labels of one thing. Bias is 0 by construction.

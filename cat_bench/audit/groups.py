@@ -78,17 +78,19 @@ class Auditor:
     ) -> dict[str, RewardedGroup]:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
         able = [each for each in self.listed if each.name not in self.unavailable]
-        made = await asyncio.gather(*(self._made(each, evaluation, group, memory) for each in able))
-        light = [_light(rollout) for rollout in group]
+        made = await asyncio.gather(
+            *(self._rewarded(each, evaluation, group, memory) for each in able)
+        )
+        light = [_without_arrays(rollout) for rollout in group]
         return {
             each.name: RewardedGroup(
-                evaluation.sample, light, one, await self._held(one, evaluation, group)
+                evaluation.sample, light, one, await self._audited(one, evaluation, group)
             )
             for each, one in zip(able, made, strict=True)
             if one
         }
 
-    async def _made(
+    async def _rewarded(
         self,
         candidate: Candidate,
         evaluation: Evaluation,
@@ -111,7 +113,7 @@ class Auditor:
             self.unavailable[candidate.name] = str(reason)
             return None
 
-    async def _held(
+    async def _audited(
         self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> Audited:
         """The rewards beside the true scores."""
@@ -145,7 +147,7 @@ class Auditor:
         return scores[found.reference].value
 
 
-def _light(rollout: Rollout) -> Rollout:
+def _without_arrays(rollout: Rollout) -> Rollout:
     """The rollout without its arrays: an audit keeps every group until its end."""
     bare = replace(rollout.reply, token_logprobs=None, token_entropies=None, measures={})
     return replace(rollout, reply=bare)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cat_bench import catalog
-from cat_bench.audit.agreement import Agreement, Pair, agreement, among
+from cat_bench.audit.agreement import Agreement, Pair, agreement, between_annotators
 from cat_bench.audit.labels import Labelled, Labels
 from cat_bench.backends.opening import open_backend
 from cat_bench.cache import Cache
@@ -79,7 +79,7 @@ def record_of(
     by_category: dict[str, list[tuple[Labelled, bool]]] = {}
     for row, met in rows:
         by_category.setdefault(row.category, []).append((row, met))
-    people = among((row.example, row.labels) for row in labels.rows)
+    people = between_annotators((row.example, row.labels) for row in labels.rows)
     return {
         "format": FORMAT,
         "judge": judge,

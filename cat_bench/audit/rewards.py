@@ -154,7 +154,7 @@ def rank_correlation(group: Audited) -> float | None:
     return float(np.corrcoef(*map(rankdata, sides))[0, 1])
 
 
-def apart(first: Side, second: Side) -> Difference:
+def difference(first: Side, second: Side) -> Difference:
     """The paired difference of two measures, over the questions for which both exist."""
     clusters = {group.question: group.cluster for group in first[0]}
     one, other = _by_question(*first), _by_question(*second)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cat_bench.audit.candidates import Candidate
 from cat_bench.audit.groups import Auditor, RewardedGroup
-from cat_bench.audit.rewards import Audited, accuracy, apart, figures, rank_correlation
+from cat_bench.audit.rewards import Audited, accuracy, difference, figures, rank_correlation
 from cat_bench.catalog import Task
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
@@ -146,8 +146,8 @@ def _answer(
         (audited[c.name], rank_correlation if graded else partial(accuracy, positive=c.positive))
         for c in ranked
     )
-    difference = asdict(apart(first, second))
-    return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in difference.items()}}
+    gap = asdict(difference(first, second))
+    return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in gap.items()}}
 
 
 def _reasons(notes: Mapping[str, JSON]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cat_bench.audit.agreement import Pair, agreement, among
+from cat_bench.audit.agreement import Pair, agreement, between_annotators
 from cat_bench.audit.judge import pairs, record_of
 from cat_bench.audit.labels import read_labels
 
@@ -60,14 +60,14 @@ def test_what_is_undefined_is_nan() -> None:
 
 
 def test_one_example_has_no_interval() -> None:
-    found = agreement(among([("e", [True, True, False])])).figures["agreed"]
+    found = agreement(between_annotators([("e", [True, True, False])])).figures["agreed"]
     assert found.value == pytest.approx(1 / 3)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
 
 
 def test_people_among_themselves_are_every_ordered_pair() -> None:
-    found = among([("e", [True, True, False]), ("f", [True])])
+    found = between_annotators([("e", [True, True, False]), ("f", [True])])
     assert len(found) == 6
     assert sum(p.verdict and p.label for p in found) == 2
     assert agreement(found).figures["bias"].value == 0

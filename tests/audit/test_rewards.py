@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cat_bench.audit.rewards import (
     Audited,
     accuracy,
-    apart,
+    difference,
     figures,
     misdirected,
     rank_correlation,
@@ -114,9 +114,9 @@ def test_a_rank_correlation_shares_the_ranks_of_ties() -> None:
 def test_a_difference_is_paired_over_the_questions_that_both_have() -> None:
     one = [group([1, 0], [1, 0], q) for q in "abc"]
     other = [group([1, 0], [1, 1], q) for q in "bcd"]
-    found = apart((one, accuracy), (other, accuracy))
+    found = difference((one, accuracy), (other, accuracy))
     assert (found.mean, found.n) == (0.5, 2)
-    assert apart((one, accuracy), ([], accuracy)).n == 0
+    assert difference((one, accuracy), ([], accuracy)).n == 0
 
 
 def test_nothing_gives_nothing() -> None:
