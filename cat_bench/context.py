@@ -182,11 +182,11 @@ class QuestionContext:
 
     def _lent(self, name: str, role: Role | None) -> Borrowed:
         if role is None:
-            raise NotAvailable(unnamed(name))
+            raise NotAvailable(role_missing(name))
         return Borrowed(name, role, self.bill)
 
 
-def unnamed(role: str) -> str:
+def role_missing(role: str) -> str:
     """Why a plug-in that needs this role is not available, and how to name a model for it."""
     option = "--set embedder=openai:NAME" if role == "embedder" else f"--{role} MODEL"
     return f"no {role} is named: give {option}"

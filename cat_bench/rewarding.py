@@ -34,7 +34,7 @@ class Rewarded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group(QuestionContext):
+class RewardContext(QuestionContext):
     """The `GroupContext` of one question and one use of one reward."""
 
     grader: Grader
@@ -82,7 +82,7 @@ async def rewarded(
     """
     question, slots = sample.question, [r.slot for r in rollouts]
     labels = await grader.labels(rollouts)
-    ctx = Group(
+    ctx = RewardContext(
         roles,
         grader.answers,
         prompts,

@@ -27,7 +27,7 @@ from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
 from cat_bench.catalog import Method, Task
 from cat_bench.config import RunConfig
-from cat_bench.context import Roles, unnamed
+from cat_bench.context import Roles, role_missing
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation import FRAMES, Settings
 from cat_bench.flow import Gate
@@ -334,7 +334,7 @@ def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
         if kind == "policy" and isinstance(backend, Replay):
             return "a replayed pool has no model to ask"
         if kind in {"anchor", "judge", "embedder"} and getattr(roles, kind) is None:
-            return unnamed(kind)
+            return role_missing(kind)
     return None
 
 

@@ -89,7 +89,7 @@ def train(
         if plan.exam:
             asyncio.run(_samples(plan.session.model_copy(update={"data": plan.exam.data})))
         _start(plan)
-        with _alone(plan.out):
+        with _locked(plan.out):
             told = _trained(plan, source, arguments, samples, tell=tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
@@ -187,7 +187,7 @@ def _start(plan: Plan) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """An exclusive lock on a folder; released when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
