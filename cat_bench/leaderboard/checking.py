@@ -17,7 +17,7 @@ from typing import Literal
 from cat_bench import catalog, rerun
 from cat_bench.cache import Cache, about, import_calls, import_pool
 from cat_bench.errors import CatBenchError
-from cat_bench.leaderboard.rows import NUMBERS, OWN, VERSION, Row, read, rows_of, sealed
+from cat_bench.leaderboard.rows import NUMBERS, OWN, VERSION, Row, read, rows_of, with_digest
 from cat_bench.types import JSON
 
 TOLERANCE = 2e-6
@@ -74,7 +74,7 @@ def _flaw(row: Row) -> str | None:
     """What is wrong with a row by itself."""
     if row["version"] != VERSION:
         return f"has columns of version {row['version']}, not {VERSION}"
-    if sealed(row)["digest"] != row["digest"]:
+    if with_digest(row)["digest"] != row["digest"]:
         return "was changed: its digest is another row's"
     return None
 

@@ -79,10 +79,10 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     scored = summary[(summary["kind"] == "method") & summary["score"].notna()]
     head = _head(record, folder) | {"pool": pool, "published_calls": calls}
     params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
-    return [sealed(head | _cells(row, params[row["method"]])) for row in _records(scored)]
+    return [with_digest(head | _cells(row, params[row["method"]])) for row in _records(scored)]
 
 
-def sealed(row: Row) -> Row:
+def with_digest(row: Row) -> Row:
     """The row with its digest."""
     cells = [row[name] for name in COLUMNS if name != "digest"]
     return row | {"digest": sha256("\x1f".join(cells).encode()).hexdigest()[:16]}
