@@ -71,7 +71,9 @@ async def publish_pool(
             while pool := asyncio.run_coroutine_threadsafe(following(), loop).result():
                 yield pool
 
-        return await asyncio.to_thread(publish_pools, file, one_by_one(), run=_said(record))
+        return await asyncio.to_thread(
+            publish_pools, file, one_by_one(), run=_without_invocations(record)
+        )
 
 
 async def publish_calls(
@@ -86,7 +88,7 @@ async def publish_calls(
     with Places() as places:
         await rerun.touched(record, places, cache=cache, data=data)
         with Cache(cache) as opened:
-            return export_calls(opened, file, places, run=_said(record))
+            return export_calls(opened, file, places, run=_without_invocations(record))
 
 
 def upload(file: Path, repository: str) -> str:
@@ -105,7 +107,7 @@ def upload(file: Path, repository: str) -> str:
     return f"{ENDPOINT}/datasets/{repository}"
 
 
-def _said(record: Mapping[str, JSON]) -> dict[str, JSON]:
+def _without_invocations(record: Mapping[str, JSON]) -> dict[str, JSON]:
     """The record without its invocations."""
     return {name: value for name, value in record.items() if name != "invocations"}
 
