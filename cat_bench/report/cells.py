@@ -38,13 +38,21 @@ def facts(record: Mapping[str, JSON]) -> list[str]:
     config = record["config"]
     named = ("anchor", "judge", "embedder")
     roles = [f"{role} {config[role]}" for role in named if config.get(role)]
-    return [questions(record), f"{config['pool']} rollouts each", *roles]
+    return [questions(record), _rollouts(record), *roles]
 
 
 def questions(record: Mapping[str, JSON]) -> str:
     """How many questions the run asked, in words."""
     count = record["questions"]
     return f"{count:,} question" + ("" if count == 1 else "s")
+
+
+def _rollouts(record: Mapping[str, JSON]) -> str:
+    """How many rollouts there are of each question, in words."""
+    pool, there = record["config"]["pool"], record.get("rollouts") or {}
+    lost = sum(there.get(name, 0) for name in ("failed", "refused"))
+    whole = there.get("asked", pool * record["questions"]) - lost >= pool * record["questions"]
+    return ("" if whole else "up to ") + f"{pool} rollout{'s' * (pool != 1)} each"
 
 
 def interval(row: Mapping[str, JSON], name: str = "ci") -> str:

@@ -60,6 +60,14 @@ def test_what_is_missing_is_under_the_table(runs: Runs) -> None:
     assert "The responses of one question are not i.i.d. samples" in text
     assert "vs majority" not in text
     assert "Score by n" not in text
+    assert "· up to 8 rollouts each" in text
+
+
+def test_rollouts_that_are_all_there_are_so_many_each(runs: Runs) -> None:
+    there = {"asked": 16, "failed": 0, "no_answer": 3, "truncated": 1, "unscored": 0}
+    assert "· 8 rollouts each" in markdown(
+        runs.build(runs.scores("single", 1, [1, 0]), rollouts=there)
+    )
 
 
 def test_fallbacks_show_the_score_without_them(runs: Runs) -> None:
