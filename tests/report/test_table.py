@@ -51,12 +51,12 @@ def test_what_is_missing_is_under_the_table(runs: Runs) -> None:
         runs.build(
             runs.scores("single", 1, [1.0, 0.5]),
             dropped={"1": 0, "8": 3, "16": 5},
-            rollouts={"asked": 32, "failed": 2, "no_answer": 0, "truncated": 1, "unscored": 0},
+            rollouts={"asked": 16, "failed": 2, "no_answer": 0, "truncated": 1, "unscored": 0},
             task={"name": "sums", "exchangeable": False},
         )
     )
     assert "left out of every method: 3 at n = 8, 5 at n = 16." in text
-    assert "Of 32 rollouts: 2 failed, 1 cut off at the token limit." in text
+    assert "Of 16 rollouts: 2 failed, 1 cut off at the token limit." in text
     assert "The responses of one question are not i.i.d. samples" in text
     assert "vs majority" not in text
     assert "Score by n" not in text
