@@ -21,6 +21,8 @@ def about(file: Path) -> Mapping[str, JSON]:
 
     if file.suffix != ".parquet":
         return {}
+    if not file.is_file():
+        raise DataError(file, "is missing; check the path")
     try:
         metadata = pq.read_metadata(file).metadata or {}
         said: Mapping[str, JSON] = json.loads(metadata.get(ABOUT.encode(), b"{}"))

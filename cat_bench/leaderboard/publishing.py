@@ -33,7 +33,9 @@ async def add(
     record = read_record(run)
     if shard := record["config"].get("shard"):
         raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that.")
-    there = {tuple(row[name] for name in OWN): row for row in read(board)}
+    there = {
+        tuple(row[name] for name in OWN): row for row in (read(board) if board.exists() else ())
+    }
     rows = rows_of(run, pool=_beside(board, pool), calls=_beside(board, calls))
     new = [row for row in rows if tuple(row[name] for name in OWN) not in there]
     for row in rows:

@@ -89,11 +89,14 @@ def with_digest(row: Row) -> Row:
 
 
 def read(board: Path) -> list[Row]:
-    """The rows of a leaderboard, oldest first; none where there is no file. Raises DataError."""
-    if not board.exists():
-        return []
-    with board.open(encoding="utf-8", newline="") as file:
-        header, *lines = [*csv.reader(file)] or [[]]
+    """The rows of a leaderboard, oldest first. Raises DataError."""
+    if not board.is_file():
+        raise DataError(board, "is no leaderboard; `cat-bench leaderboard add RUN` begins one")
+    try:
+        with board.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = [*csv.reader(file)] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(board, f"cannot be read as CSV in UTF-8 ({error})") from error
     if header != list(COLUMNS):
         raise DataError(board, f"has other columns than version {VERSION} of a leaderboard")
     for number, line in enumerate(lines, 2):

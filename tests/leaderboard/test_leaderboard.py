@@ -89,6 +89,42 @@ def test_without_the_calls_only_the_free_methods_can_be_recomputed(
     assert found[CALLING, "2"]["reason"] == "it calls a model; no calls are published"
 
 
+def test_files_that_are_not_there_are_named_in_short(workshop: Workshop, board: Path) -> None:
+    for file in (workshop.folder / "results" / "pools").iterdir():
+        file.unlink()
+    reasons = {row["reason"] for row in _check(workshop).values()}
+    assert reasons == {
+        "results/pools/toy.parquet: is missing; check the path; "
+        "results/pools/toy-calls.parquet: is missing; check the path"
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "is no leaderboard; `cat-bench leaderboard add RUN` begins one"),
+        (b"", "has other columns than version 1"),
+        (b"version;date\n", "has other columns than version 1"),
+        (b"\xff\xfev\x00", "cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_leaderboard_does_not_pass(
+    content: bytes | None, problem: str, workshop: Workshop
+) -> None:
+    if content is not None:
+        (workshop.folder / "own.csv").write_bytes(content)
+    for command in ("check", "render"):
+        status, _, err = workshop.run("leaderboard", command, "--board", "own.csv")
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"own.csv: {problem}" in err
+
+
+def test_what_a_spreadsheet_adds_in_front_is_no_matter(board: Path) -> None:
+    rows = read(board)
+    board.write_bytes(b"\xef\xbb\xbf" + board.read_bytes().replace(b"\n", b"\r\n"))
+    assert read(board) == rows
+
+
 def test_one_changed_digit_is_refused(workshop: Workshop, board: Path) -> None:
     def forged(row: Row, *, resealed: bool) -> Row:
         if (row["method"], row["n"]) != (FREE, "4"):
