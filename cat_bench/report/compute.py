@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, log2, nan
+from math import isclose, isnan, log2, nan
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,14 @@ class Curve:
 
     def at(self, cost: float) -> Match | None:
         """The curve at this cost; None outside of what it spans."""
-        if not self.costs or not self.costs[0] <= cost <= self.costs[-1]:
+        for n, price, values in zip(self.budgets, self.costs, self.values, strict=True):
+            if isclose(price, cost):  # whatever questions its neighbour lacks
+                return Match(n, values)
+        if not self.costs or not self.costs[0] < cost < self.costs[-1]:
             return None
-        if len(self.costs) == 1:
-            return Match(self.budgets[0], self.values[0])
-        right = max(1, int(np.searchsorted(self.costs, cost)))
+        right = int(np.searchsorted(self.costs, cost))
         low, high = self.costs[right - 1], self.costs[right]
-        share = log2(cost / low) / log2(high / low) if high > low > 0 else 0.0
+        share = log2(cost / low) / log2(high / low)
         n = self.budgets[right - 1] ** (1 - share) * self.budgets[right] ** share
         return Match(n, (1 - share) * self.values[right - 1] + share * self.values[right])
 
@@ -278,7 +279,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "common prompt is counted once, as a server with a prefix cache would.",
         "Gap closed: (score - single) / (oracle - single), at the same n, with the bootstrap's "
         "interval over questions; empty where the gap itself may be 0.",
-        f"Pareto front (no method scores as high for less): {', '.join(front) or 'unknown'}.",
+        f"Pareto front (no other scores as high for less, or higher for as much): {', '.join(front) or 'unknown'}.",
     ]
     text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
     text += [pipe(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]

@@ -6,12 +6,13 @@ from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cat_bench.costs import Price
 from cat_bench.errors import UsageError
-from cat_bench.report.compute import Rates, compute, equal_tokens, render_compute
+from cat_bench.report.compute import Curve, Rates, compute, equal_tokens, render_compute
 from cat_bench.results import Row, read_record
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ def test_the_reference_is_met_on_its_own_curve_at_the_same_tokens(runs: Runs) ->
     assert found["diff"] == pytest.approx(0.875 - 0.5 - share * 0.25)
     shared = log2(300 / 210) / log2(410 / 210)
     assert found["shared_diff"] == pytest.approx(0.875 - 0.5 - shared * 0.25)
+
+
+@pytest.mark.parametrize(("cost", "n"), [(100.0, 1), (100.0 * (1 + 1e-12), 1), (200.0, 2)])
+def test_at_one_of_its_budgets_the_curve_is_that_budget(cost: float, n: int) -> None:
+    """The second question has no value at the larger one."""
+    values = [np.array([0.5, 1.0]), np.array([1.0, np.nan])]
+    match = Curve((1, 2), (100.0, 200.0), values).at(cost)
+    assert match is not None
+    assert match.n == n
+    assert match.values.tolist() == pytest.approx(values[n - 1].tolist(), nan_ok=True)
 
 
 def test_beyond_the_curve_nothing_is_extrapolated(runs: Runs) -> None:
