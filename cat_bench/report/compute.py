@@ -279,7 +279,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "common prompt is counted once, as a server with a prefix cache would.",
         "Gap closed: (score - single) / (oracle - single), at the same n, with the bootstrap's "
         "interval over questions; empty where the gap itself may be 0.",
-        f"Pareto front (no other scores as high for less, or higher for as much): {', '.join(front) or 'unknown'}.",
+        "Pareto front (no other scores as high for less, or higher for as much): "
+        f"{', '.join(front) or 'unknown'}.",
     ]
     text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
     text += [pipe(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]
