@@ -237,7 +237,7 @@ _HINTS = {
     "not a database": "move it away, or name another file",
     "malformed": _DAMAGED,
     "decode": _DAMAGED,
-    "readonly": "make it writable, or name another file",
+    "readonly": "make it writable, or name another file in CAT_BENCH_CACHE",
     "disk is full": "free some space and run again; what was stored is kept",
     "disk I/O": "look at the disk and its quota, then run again; what was stored is kept",
     "locked": f"another process held it for more than {BUSY_S:.0f} s; run again",

@@ -30,8 +30,6 @@ PICKS = 3
 @json_option
 def show(name: str, question: str | None, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""
-    from cat_bench import catalog
-
     if (Path(name) / "run.json").is_file():
         if question:
             _show_question(Path(name), question, data=data, full=full, as_json=as_json)
@@ -39,13 +37,29 @@ def show(name: str, question: str | None, *, data: Path | None, full: bool, as_j
             _show_run(Path(name), as_json=as_json)
     elif question:
         raise click.UsageError(f"--question needs the folder of a run, and {name} is none.")
-    elif name in catalog.task_names():
-        print_record(_task(name), as_json=as_json)
-    elif name in catalog.method_names():
-        print_record(_method(name), as_json=as_json)
     else:
-        known = [*catalog.task_names(), *catalog.method_names()]
-        raise UnknownName("task, method or run", name, known)
+        print_record(_described(name), as_json=as_json)
+
+
+def _described(name: str) -> Mapping[str, JSON]:
+    """The task or the method of that name, in the catalogue or of the user's own."""
+    from cat_bench import catalog
+    from cat_bench.registry import is_file, known
+    from cat_bench.validation import read_yaml, split_inline
+
+    bare = split_inline(name, source=name)[0]
+    path = Path(bare)
+    is_yaml = path.suffix in {".yaml", ".yml"}
+    if bare in {*catalog.method_names(), *known("aggregator")} or is_file(bare):
+        return _method(name)
+    if is_yaml and "aggregator" in read_yaml(path):
+        return _method(name)
+    if is_yaml or bare in catalog.task_names() or (path / "task.yaml").is_file():
+        return _task(name)
+    if path.is_dir() or len(path.parts) > 1:
+        raise click.UsageError(f"{name} is no run and no task: see `cat-bench list runs`.")
+    names = [*catalog.task_names(), *catalog.method_names(), *known("aggregator")]
+    raise UnknownName("task, method or run", name, names)
 
 
 def _task(name: str) -> Mapping[str, JSON]:

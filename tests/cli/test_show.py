@@ -17,6 +17,23 @@ def test_a_task_and_a_method(workshop: Workshop) -> None:
     assert "temperature 0" in out
 
 
+def test_a_task_and_a_method_of_the_users_own(workshop: Workshop) -> None:
+    mine = workshop.folder / "mine.yaml"
+    mine.write_text("summary: mine\naggregator: vote\nwith: {keep: 0.5}\n")
+    for name, shown in (
+        ("./mine.yaml", {"method": "mine", "parameters": {"keep": 0.5}}),
+        ("vote{keep=0.5}", {"method": "vote{keep=0.5}", "needs": ["answers"]}),
+        ("toy", {"task": "toy"}),
+        ("toy/task.yaml", {"task": "toy"}),
+    ):
+        status, out, err = workshop.run("show", name, "--json")
+        assert status == 0, err
+        assert json.loads(out).items() >= shown.items()
+    status, _, err = workshop.run("show", "results/runs/gone")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "results/runs/gone is no run and no task: see `cat-bench list runs`" in err
+
+
 def test_a_run_and_one_question_of_it(workshop: Workshop) -> None:
     workshop.run(*TOY, "--pool", "2", "--n", "1,2", "--method", "majority")
     (folder,) = (workshop.folder / "results").iterdir()
@@ -77,6 +94,6 @@ def test_rows_given_to_the_run_are_given_to_what_shows_it(workshop: Workshop) ->
 
 
 def test_what_is_not_there(workshop: Workshop) -> None:
-    for arguments in (("majorty",), ("toy",), ("majority", "--question", "q1")):
+    for arguments in (("majorty",), ("model.py",), ("majority", "--question", "q1")):
         status, out, err = workshop.run("show", *arguments)
         assert (status, out, err.count("\n")) == (2, "", 1)
