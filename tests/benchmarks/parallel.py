@@ -1,6 +1,6 @@
 """What scoring gains from other processes: wall time on one and two, by loky, Dask and Ray.
 
-    python tests/benchmarks/parallel.py [--questions 500] [--rollouts 64]
+    python -m tests.benchmarks.parallel [--questions 500] [--rollouts 64] [--out CSV]
 
 Every answer is boxed and different from the others of its question; half of them take algebra
 (math-verify), the others are numbers that are decided at sight. Each way is a process of its own,
@@ -26,12 +26,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from tabulate import tabulate
-
 from cat_bench.parallel import open_executor
 from cat_bench.scorers.math_equal import MathEqual
 from cat_bench.scorers.remote import RemoteScorer
 from cat_bench.types import AnswerScorer, Context, Question, Sample
+from tests.benchmarks.table import show
 
 BIN = Path(sys.executable).parent
 WINDOW = 64
@@ -132,6 +131,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--rollouts", type=int, default=64)
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--spec", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -157,7 +157,7 @@ def main() -> None:
         print(rows[-1], file=sys.stderr, flush=True)  # noqa: T201 - a script's output
     if len({row["right"] for row in rows}) > 1:
         raise SystemExit(f"the ways do not agree: {rows}")
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))  # noqa: T201 - a script's output
+    show(rows, options.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a large run takes: time, cache and memory, by questions and by rollouts.
 
-    python tests/benchmarks/pipeline.py [--questions 125,250,500] [--rollouts 8,64] [--out CSV]
+    python -m tests.benchmarks.pipeline [--questions 125,250,500] [--rollouts 8,64] [--out CSV]
 
 A scripted model writes about 1,000 tokens with log-probabilities at once, so that all that is
 measured is ours. The first size of one axis goes with the last of the other. Each step runs in a
@@ -11,7 +11,6 @@ the questions, `report` alone. Memory is the most that the step's process ever h
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -19,9 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from tests.benchmarks.child import measured
+from tests.benchmarks.table import show
 
 TASK = """\
 version: 1
@@ -124,13 +122,7 @@ def main() -> None:
     for size in sizes:
         rows.append(measure(*size))
         sys.stderr.write(f"{rows[-1]}\n")
-    print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({name: f"{value:.4g}" for name, value in row.items()})
+    show(rows, options.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a whole report costs by rollouts per question, and against what peers compute from a pool.
 
-    python tests/benchmarks/report_costs.py [--questions 500] [--rollouts 16,32,64,128,256]
+    python -m tests.benchmarks.report_costs [--questions 500] [--rollouts 16,32,64,128,256]
 
 A scripted model answers in one line, and as the anchor it writes a synthesis: all that is measured
 is ours. `again` is a run whose calls are all cached: it aggregates, scores and writes every table,
@@ -22,7 +22,6 @@ prefix against exact.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -33,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from cat_bench.estimators import (
     best_of_probabilities,
@@ -45,6 +43,7 @@ from cat_bench.intervals import mean_interval, paired_difference
 from cat_bench.results import read_rollouts
 from cat_bench.types import FloatArray
 from tests.benchmarks.child import measured
+from tests.benchmarks.table import show
 
 TASK = """\
 version: 1
@@ -270,15 +269,7 @@ def main() -> None:
             for row in measure(options.questions, size, peers=size == options.peers_at):
                 sys.stderr.write(f"{row}\n")
                 rows.append(row)
-    print(tabulate(rows, headers="keys", floatfmt=".4g"))  # noqa: T201 - a script's output
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), restval="", lineterminator="\n")
-            writer.writeheader()
-            shown = (
-                {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows
-            )
-            writer.writerows(shown)
+    show(rows, options.out)
 
 
 if __name__ == "__main__":

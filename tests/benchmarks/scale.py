@@ -14,7 +14,6 @@ PostgreSQL runs on this machine, with fsync; its CPU is not counted.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -24,10 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from tests import postgresql
 from tests.benchmarks.child import measured
+from tests.benchmarks.table import show
 
 TASK = """\
 version: 1
@@ -178,14 +176,7 @@ def main() -> None:
             for row in measure(*size, methods=options.method, steps=steps):
                 rows.append(row)
                 sys.stderr.write(f"{row}\n")
-    print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            for row in rows:
-                known = {n: f"{v:.4g}" for n, v in row.items() if isinstance(v, float)}
-                writer.writerow({**row, **known})
+    show(rows, options.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Two servers for one model against one, and one of the two killed in the middle.
 
-    python tests/benchmarks/servers.py [--questions 50] [--rollouts 64]
+    python -m tests.benchmarks.servers [--questions 50] [--rollouts 64] [--out CSV]
 
 Each server is a process of its own that takes 16 requests at a time, 0.1 s each, and says 429 to
 more: 160 completions a second at best.
@@ -21,14 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from cat_bench.backends.fleet import Fleet
 from cat_bench.backends.openai import OpenAI
 from cat_bench.cache import Cache
 from cat_bench.flow import Limits
 from cat_bench.model import Model
 from cat_bench.types import Question, Sampling
+from tests.benchmarks.table import show
 
 MODEL = "test-model"
 
@@ -79,6 +78,7 @@ async def pool(
         "answered by each": " + ".join(map(str, each)),
         "seconds": seconds,
         "per second": there / seconds,
+        "load": os.getloadavg()[0],
     }
 
 
@@ -87,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=50)
     parser.add_argument("--rollouts", type=int, default=64)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = []
     for name, count, dies in (("one", 1, False), ("two", 2, False), ("one of two killed", 2, True)):
@@ -95,7 +96,7 @@ def main() -> None:
                 [a, b][:count], options.questions, options.rollouts, first if dies else None
             )
             rows.append({"servers": name, **asyncio.run(work)})
-    print(tabulate(rows, headers="keys", floatfmt=".1f"))  # noqa: T201 - a script's output
+    show(rows, options.out)
 
 
 if __name__ == "__main__":
