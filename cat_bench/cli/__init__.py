@@ -16,15 +16,15 @@ import click
 from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
-    "audit": "say which estimates make the best rewards, before any training",
-    "batch": "order rollouts from a batch endpoint: submit, status, collect, cancel",
-    "cache": "look after the cache: info, verify, export, import, prune",
-    "claims": "hold a run against a paper's claims",
-    "compare": "put several runs into one paired table",
-    "judge": "audit a judge against people's labels, or compare two judges",
-    "leaderboard": "rows that others can recompute: add, check, render",
+    "audit": "measure which estimates make the best rewards, before any training",
+    "batch": "sample rollouts by a batch endpoint: submit, status, collect, cancel",
+    "cache": "inspect, verify, copy, prune the cache; export and import pools",
+    "claims": "check a paper's claims against a run",
+    "compare": "compare several runs in one paired table",
+    "judge": "compare a judge with people's labels, or two judges",
+    "leaderboard": "add, check and print rows that others can recompute",
     "list": "list tasks, methods, plug-ins, pools or runs",
-    "plan": "say what a run would cost, before anything is spent",
+    "plan": "count what a run would cost, before anything is spent",
     "report": "write a run's tables and figures again",
     "run": "sample, aggregate, score and report",
     "show": "show a task, a method, a run, or one question of a run",

@@ -22,15 +22,24 @@ ROLLOUTS = ("task", "model", "pool", "limit", "seed", "anchor", "judge", "base_u
 
 @click.command()
 @options_named(*ROLLOUTS, "config", "settings")
-@click.option("--estimator", default="majority,cat", show_default=True, help="Methods, by commas.")
-@click.option("--reward", default="equivalence", show_default=True, help="Rewards, by commas.")
+@click.option(
+    "--estimator", default="majority,cat", show_default=True, help="Methods, comma-separated."
+)
+@click.option(
+    "--reward", default="equivalence", show_default=True, help="Rewards, comma-separated."
+)
 @click.option("--group", type=int, default=8, show_default=True, help="Rollouts per group.")
 @click.option("--out", type=PATH, help="Folder of the audit.")
 @parallel_option
-@click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
+@click.option("--offline", is_flag=True, default=None, help="Call no model; use the cache only.")
 @click.option("--export", type=PATH, help="Write pseudo-labels to this .jsonl or .parquet.")
 @click.option(
-    "--format", "shape", type=click.Choice(get_args(Shape)), default="trl", show_default=True
+    "--format",
+    "shape",
+    type=click.Choice(get_args(Shape)),
+    default="trl",
+    show_default=True,
+    help="Whose columns --export writes.",
 )
 @json_option
 def audit(
@@ -43,7 +52,7 @@ def audit(
     as_json: bool,
     **given: JSON,
 ) -> None:
-    """Reward the rollouts of TASK by every estimator and reward, and hold that against the truth.
+    """Reward the rollouts of TASK by every estimator and reward; compare with the true scores.
 
     Rewards are equivalence, rubric, judge_match, scrl and, as controls that see the target, gold
     and task_rubric; NAME{key=value} sets parameters. With --export there is one estimator and one

@@ -24,7 +24,7 @@ _order = click.argument("order", required=False)
 
 @click.group(name="batch")
 def commands() -> None:
-    """Fill a pool by a batch endpoint: half the price, within a day.
+    """Sample a pool by a batch endpoint: half the price, within a day.
 
     ORDER is the tag that `submit` prints, or the server's own id; without it, all open orders.
     """
@@ -48,7 +48,7 @@ def submit(**options: JSON) -> None:
 @_order
 @json_option
 def status(order: str | None, *, as_json: bool) -> None:
-    """How far the open orders are."""
+    """Show the state of the open orders."""
     from cat_bench import batches
 
     with _cache() as cache:
@@ -58,7 +58,7 @@ def status(order: str | None, *, as_json: bool) -> None:
 
 @commands.command()
 @_order
-@click.option("--wait", is_flag=True, help="Until all of them have ended.")
+@click.option("--wait", is_flag=True, help="Wait until all orders have ended.")
 def collect(order: str | None, *, wait: bool) -> None:
     """Store what ended orders gave; what is missing can be ordered or sampled again."""
     with _cache() as cache:
@@ -68,7 +68,7 @@ def collect(order: str | None, *, wait: bool) -> None:
 
 @commands.command()
 @click.argument("order")
-@click.option("--forget", is_flag=True, help="Do not ask: the server is gone, and what it did.")
+@click.option("--forget", is_flag=True, help="Do not contact the server: its batches are lost.")
 def cancel(order: str, *, forget: bool) -> None:
     """Ask the server to stop, and store what it did until then."""
     from cat_bench import batches

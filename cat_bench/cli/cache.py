@@ -32,7 +32,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.pass_context
 def commands(context: click.Context, location: str | None) -> None:
-    """Look after the cache."""
+    """Inspect, verify, copy and prune the cache; export and import pools."""
     context.obj = location
 
 
@@ -40,7 +40,7 @@ def commands(context: click.Context, location: str | None) -> None:
 @json_option
 @click.pass_obj
 def info(location: str | None, *, as_json: bool) -> None:
-    """What the cache holds, by kind and model."""
+    """Show what the cache holds, by kind and model."""
     from cat_bench.cache import info as inspect
 
     with _opened(location) as cache:
@@ -67,7 +67,7 @@ def info(location: str | None, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def verify(location: str | None, *, as_json: bool) -> None:
-    """Derive every key and digest anew; exit status 1 where one does not hold."""
+    """Recompute every key and digest; exit status 1 where one does not match."""
     from cat_bench.cache import verify as check
 
     with _opened(location) as cache:
@@ -82,14 +82,18 @@ def verify(location: str | None, *, as_json: bool) -> None:
 
 @commands.command(name="import")
 @click.argument("file", type=_FILE)
-@click.option("--task", help="The task that it answers, or pool:NAME for its own.")
-@click.option("--model", help="Found as MODEL=replay:NAME; default: the NAME of pool:NAME.")
+@click.option("--task", help="The task that FILE answers, or pool:NAME for questions of its own.")
+@click.option(
+    "--model", help="The pool's name, for --model replay:NAME.  [default: that of pool:NAME]"
+)
 @click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
-@click.option("--scorer", help="How a pool's own questions are scored: math_equal, ...")
-@click.option("--answer-pattern", metavar="REGEX", help="Where an answer stands in a response.")
-@click.option("--not-exchangeable", is_flag=True, help="Not draws of one model's distribution.")
-@click.option("--seed", default=0, show_default=True, help="Deals the responses to slots.")
-@click.option("--replace", "overwrite", is_flag=True, help="Drop the pool of that name first.")
+@click.option("--scorer", help="The scorer of a pool's own questions: math_equal, ...")
+@click.option("--answer-pattern", metavar="REGEX", help="Pattern of the answer in a response.")
+@click.option(
+    "--not-exchangeable", is_flag=True, help="The responses are no i.i.d. samples of one model."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the order of responses.")
+@click.option("--replace", "overwrite", is_flag=True, help="Delete the pool of that name first.")
 @click.pass_obj
 def import_(
     location: str | None,
@@ -148,7 +152,7 @@ def import_(
 @click.argument("file", type=_FILE)
 @click.option("--pool", help="The imported pool to write.")
 @click.option("--model", help="The model whose rollouts to write.")
-@click.option("--task", help="Of the model's rollouts, those of this task, under its ids.")
+@click.option("--task", help="Write only rollouts of this task, under its ids.")
 @click.option(
     "--calls", "run", metavar="RUN", type=click.Path(path_type=Path), help="A run's calls."
 )
@@ -210,7 +214,7 @@ def copy(source: str, target: str) -> None:
 @commands.command()
 @click.option("--model", help="A model's name, or an imported pool's.")
 @click.option("--kind", type=click.Choice(["generate", "logprob", "embed", "imported"]))
-@click.option("--yes", is_flag=True, help="Delete; without it, only say what would go.")
+@click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @click.pass_obj
 def prune(location: str | None, *, model: str | None, kind: str | None, yes: bool) -> None:
     """Delete what is cached of a model, a pool or a kind of call."""

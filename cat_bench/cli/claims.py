@@ -13,11 +13,15 @@ from cat_bench.cli.output import json_option, print_rows
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
-    "--claims", "name", default="compute-as-teacher", show_default=True, help="Or a YAML."
+    "--claims",
+    "name",
+    default="compute-as-teacher",
+    show_default=True,
+    help="A list of claims, or a YAML.",
 )
 @json_option
 def claims(folder: Path, name: str, *, as_json: bool) -> None:
-    """Hold the run in the folder RUN against a paper's claims; writes claims.md and claims.json."""
+    """Check a paper's claims against the folder RUN; writes claims.md and claims.json."""
     from cat_bench import claims as checks
 
     listed = checks.read(name)

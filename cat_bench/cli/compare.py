@@ -16,14 +16,14 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--reference",
     metavar="[RUN:]METHOD[@N]",
-    help="Compare with this; RUN is a model, a folder's name or a number from 1.",
+    help="What to compare with; RUN is a model, a folder's name or a number from 1.",
 )
 @click.option("--csv", "table_file", type=PATH, help="Also write every row to this CSV.")
 @json_option
 def compare(
     folders: tuple[Path, ...], reference: str | None, table_file: Path | None, *, as_json: bool
 ) -> None:
-    """Put the models and methods of several runs into one paired table.
+    """Compare the models and methods of several runs in one paired table.
 
     Pairs are made by question, so the runs must have asked the same ones.
     """

@@ -17,15 +17,15 @@ _FIGURES = ("macro_f1", "kappa", "bias")
 
 @click.group(name="judge")
 def commands() -> None:
-    """Hold a judge against people's labels, or against another judge."""
+    """Compare a judge with people's labels, or with another judge."""
 
 
 @commands.command()
 @click.argument("labels", type=PATH)
 @click.option("--judge", required=True, help="The model to audit: tally, hf:PATH, openai:NAME.")
-@click.option("--task", default="healthbench", show_default=True, help="Whose prompt it is asked.")
+@click.option("--task", default="healthbench", show_default=True, help="Task whose prompt is used.")
 @click.option("--base-url", help="Where openai models are served.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `run`.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in `run`.")
 @json_option
 def audit(
     labels: Path,
@@ -68,7 +68,7 @@ def audit(
 @click.argument("run_b", type=PATH)
 @json_option
 def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
-    """How the judges of two runs over the same rollouts agree, and how they rank the methods."""
+    """Show how the judges of two runs over the same rollouts agree, and rank the methods."""
     from cat_bench.audit.compare import rank_stability, verdicts_of
     from cat_bench.report import summarise
 

@@ -13,13 +13,17 @@ from cat_bench.cli.output import json_option, print_rows
 from cat_bench.errors import CatBenchError
 
 _board = click.option(
-    "--board", type=PATH, default=Path("results", "leaderboard.csv"), show_default=True
+    "--board",
+    type=PATH,
+    default=Path("results", "leaderboard.csv"),
+    show_default=True,
+    help="The CSV.",
 )
 
 
 @click.group(name="leaderboard")
 def commands() -> None:
-    """Rows that others can recompute."""
+    """Add, check and print rows that others can recompute."""
 
 
 @commands.command()
@@ -27,7 +31,7 @@ def commands() -> None:
 @_board
 @click.option("--pool", type=PATH, help="Publish the rollouts as this .parquet file.")
 @click.option("--calls", type=PATH, help="Publish every cached call that the run reads.")
-@click.option("--hub", metavar="OWNER/NAME", help="Put the pool on the Hub as a dataset, too.")
+@click.option("--hub", metavar="OWNER/NAME", help="Also upload the pool to the Hub as a dataset.")
 @options_named("data")
 def add(
     run: Path,

@@ -29,25 +29,25 @@ OPTIONS = {
         "--method", "methods", help="Comma-separated; NAME{key=value} sets parameters."
     ),
     "budgets": click.option(
-        "--n", "budgets", help="Budgets in rollouts, comma-separated.  [1,2,4,8]"
+        "--n", "budgets", help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8]"
     ),
-    "pool": click.option("--pool", type=int, help="Rollouts per question.  [16]"),
+    "pool": click.option("--pool", type=int, help="Rollouts per question.  [default: 16]"),
     "draws": click.option(
-        "--draws", type=int, help="Subsets per n where a method calls a model.  [4]"
+        "--draws", type=int, help="Subsets per n where a method calls a model.  [default: 4]"
     ),
     "limit": click.option("--limit", type=int, help="Only the first questions."),
     "shard": click.option(
-        "--shard", metavar="I/K", help="Every K-th question from the I-th on: a job of an array."
+        "--shard", metavar="I/K", help="Every K-th question from the I-th on, for job arrays."
     ),
-    "seed": click.option("--seed", type=int, help="Seed of what is not in the cache yet.  [0]"),
-    "anchor": click.option("--anchor", help="The model that synthesises.  [the policy]"),
-    "judge": click.option("--judge", help="The model that judges.  [the policy]"),
+    "seed": click.option("--seed", type=int, help="Seed of new rollouts.  [default: 0]"),
+    "anchor": click.option("--anchor", help="The model that synthesises.  [default: the policy]"),
+    "judge": click.option("--judge", help="The model that judges.  [default: the policy]"),
     "base_url": click.option(
         "--base-url", multiple=True, help="Where openai models are served; may repeat."
     ),
     "data": click.option("--data", type=PATH, help="The task's data file."),
     "prices": click.option(
-        "--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per 1M."
+        "--prices", type=PATH, help="YAML of MODEL: {input: ..., output: ...} per million tokens."
     ),
     "config": click.option("--config", type=PATH, help="A run.yaml; options override it."),
     "settings": click.option(
@@ -63,7 +63,7 @@ OPTIONS = {
 parallel_option = click.option(
     "--parallel",
     metavar="N|dask:ADDRESS|ray:ADDRESS",
-    help="The processes that score and resample.  [this one, and its grading workers]",
+    help="Processes that score and resample.  [default: this one and its grading workers]",
 )
 
 

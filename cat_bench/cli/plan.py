@@ -22,9 +22,8 @@ from cat_bench.types import JSON
 def plan(*, as_json: bool, **options: JSON) -> None:
     """Count the calls, tokens and money that `run` with the same options would take.
 
-    The methods are played through against placeholder replies of the greatest length there can be,
-    so completion tokens and money are upper bounds; a call that two methods share is counted once,
-    for the first of them.
+    The methods run on placeholder replies of the greatest possible length, so completion tokens and
+    money are upper bounds; a call that two methods share is counted for the first of them.
     """
     show_plan(configurations(**options), as_json=as_json)
 

@@ -11,24 +11,30 @@ from cat_bench.cli.options import PATH, parallel_option
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=PATH)
-@click.option("--reference", metavar="METHOD[@N]", help="Compare with this.  [majority, or single]")
-@click.option("--parameters", type=float, help="Of the models, such as 0.6e9: counts FLOPs.")
+@click.option(
+    "--reference",
+    metavar="METHOD[@N]",
+    help="What to compare with.  [default: majority, else single]",
+)
+@click.option(
+    "--parameters", type=float, help="The models' parameters, such as 0.6e9, to count FLOPs."
+)
 @click.option(
     "--prices",
     type=PATH,
-    help="YAML of MODEL: {input: ..., output: ...} per 1M tokens: counts money.",
+    help="YAML of MODEL: {input: ..., output: ...} per million tokens, to count money.",
 )
 @click.option(
     "--data",
     type=PATH,
-    help="The task's data file, where the run was given one: for --html and --export.",
+    help="The task's data file, if the run was given one; for --html and --export.",
 )
-@click.option("--html", is_flag=True, help="Write page.html as well: one file, no network.")
+@click.option("--html", is_flag=True, help="Also write page.html: one file that needs no network.")
 @click.option(
     "--export",
     "viewer",
     type=click.Choice(["inspect", "lm-eval"]),
-    help="Write the run as a log of Inspect's, or as lm-eval's result files.",
+    help="Also write an Inspect log, or lm-eval's result files.",
 )
 @parallel_option
 def report(

@@ -29,14 +29,14 @@ INTERRUPTED = "interrupted"
 @click.option("--budget-tokens", type=int, help="Stop when so many tokens are spent.")
 @click.option("--budget-cost", type=float, help="Stop when so much is spent; needs --prices.")
 @parallel_option
-@click.option("--offline", is_flag=True, default=None, help="Call no model: the cache alone.")
-@click.option("--dry-run", is_flag=True, help="Only say what it would cost, as `plan` does.")
+@click.option("--offline", is_flag=True, default=None, help="Call no model; use the cache only.")
+@click.option("--dry-run", is_flag=True, help="Only show what it would cost, as `plan` does.")
 def run(*, dry_run: bool, **options: JSON) -> None:
     """Run methods on TASK (several by commas) and print the comparison table.
 
-    Rollouts come from the cache where it has them; a run that ran before calls no model. Ctrl-C
-    once ends it in order: what is in flight is stored, and the same command goes on from there.
-    With --shard, a part of it into the cache; when all parts are there, the same without --shard.
+    Rollouts come from the cache where it has them; a repeated run calls no model. The first Ctrl-C
+    stores what is in flight and stops; the same command resumes. With --shard, only that part is
+    sampled into the cache; once all parts are there, run the same command without --shard.
     """
     configs = configurations(**options)
     if dry_run:

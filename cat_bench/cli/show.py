@@ -26,7 +26,7 @@ PICKS = 3
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
 @options_named("data")
-@click.option("--full", is_flag=True, help="Whole texts, of the question's rollouts and methods.")
+@click.option("--full", is_flag=True, help="Show whole texts of rollouts and methods.")
 @json_option
 def show(name: str, question: str | None, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""

@@ -28,22 +28,38 @@ QUESTIONS = 500
 
 @click.command()
 @click.argument("task")
-@click.option("--recipe", "name", default="cat-rl", show_default=True, help="Or a YAML.")
-@click.option("--model", "-m", help="tally, counsel, hf:PATH or PATH.  [the task's bundled one]")
-@click.option("--reward", help="Instead of the recipe's, such as equivalence{estimator=majority}.")
-@click.option("--scale", type=click.Choice(["small", "paper"]), help="[small for a bundled model]")
-@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [the recipe's]")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--anchor", help="The model that writes references.  [the initial policy]")
-@click.option("--judge", help="The model that judges.  [the initial policy]")
+@click.option("--recipe", "name", default="cat-rl", show_default=True, help="A recipe, or a YAML.")
+@click.option(
+    "--model", "-m", help="tally, counsel, hf:PATH or PATH.  [default: the task's bundled one]"
+)
+@click.option("--reward", help="Replaces the recipe's, such as equivalence{estimator=majority}.")
+@click.option(
+    "--scale",
+    type=click.Choice(["small", "paper"]),
+    help="Which of the recipe's settings.  [default: small for a bundled model, else paper]",
+)
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: the recipe's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the training.")
+@click.option("--anchor", help="The model that writes references.  [default: the initial policy]")
+@click.option("--judge", help="The model that judges.  [default: the initial policy]")
 @click.option("--base-url", help="Where openai models are served.")
-@click.option("--data", type=PATH, help="Rows to train on.  [the task's; fresh ones if bundled]")
-@click.option("--exam", "exam_data", type=PATH, help="Rows to measure on.  [as --data]")
+@click.option(
+    "--data", type=PATH, help="Rows to train on.  [default: the task's, fresh ones if bundled]"
+)
+@click.option("--exam", "exam_data", type=PATH, help="Rows to measure on.  [default: as --data]")
 @click.option("--questions", type=click.IntRange(0), help="How many to measure on; 0: none.")
-@click.option("--save-every", type=click.IntRange(1), default=10, show_default=True, help="Steps.")
+@click.option(
+    "--save-every",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 @click.option("--out", type=PATH, help="Folder of the training.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Settings of TRL's.")
-@click.option("--verl-rows", type=PATH, help="Only write the questions as verl reads them.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of TRL; may repeat."
+)
+@click.option("--verl-rows", type=PATH, help="Only write the questions as rows for verl.")
 @json_option
 def train(
     task: str,
