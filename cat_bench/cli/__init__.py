@@ -16,7 +16,7 @@ import click
 from cat_bench.errors import CatBenchError, UsageError
 
 COMMANDS = {
-    "audit": "measure which estimates make the best rewards, before any training",
+    "audit": "compare estimators and rewards, before any training",
     "batch": "sample rollouts by a batch endpoint: submit, status, collect, cancel",
     "cache": "inspect, verify, copy, prune the cache; export and import pools",
     "claims": "check a paper's claims against a run",
