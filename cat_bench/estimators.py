@@ -49,19 +49,6 @@ class Expectation:
     abstained: FloatArray
 
 
-def pass_at(n: int, *, correct: int, pool: int) -> float:
-    """1 - C(N-c, n) / C(N, n): the chance that n of `pool` rollouts hold one of the `correct`.
-
-    Chen et al. 2021 (arXiv 2107.03374), equation 1, in exact integers. NaN for n outside 1..pool.
-    Raises ValueError where `correct` is not within 0..pool.
-    """
-    if not 0 <= correct <= pool:
-        raise ValueError(f"correct={correct} is not within 0..pool={pool}")
-    if not 1 <= n <= pool:
-        return nan
-    return 1 - comb(pool - correct, n) / comb(pool, n)
-
-
 def uniform_probabilities(pool: int, budgets: Sequence[int]) -> FloatArray:
     """Pick probabilities, shape (budgets, pool), of a random rollout of a random n-subset."""
     return _defined(np.full((len(budgets), pool), 1 / max(pool, 1)), budgets, pool=pool)
@@ -103,11 +90,13 @@ def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> F
 
 def tie_rate(labels: Sequence[Label], budgets: Sequence[int]) -> FloatArray:
     """The chance, shape (budgets,), that the most common label of a random n-subset is tied."""
-    sizes = list(_votes(labels).values())
-    either = _win_chances(len(labels), budgets, sizes)
-    alone = _win_chances(len(labels), budgets, sizes, ties=False)
-    tied = sum((either[size] - alone[size] for size in sizes), np.zeros(len(budgets)))
-    return _defined(_cleaned(tied), budgets, pool=len(labels))
+    pool, sizes = len(labels), list(_votes(labels).values())
+    alone = _win_chances(pool, budgets, sizes, ties=False)
+    silent = [
+        comb(pool - sum(sizes), n) / comb(pool, n) if 1 <= n <= pool else nan for n in budgets
+    ]
+    tied = 1 - np.array(silent) - sum((alone[size] for size in sizes), np.zeros(len(budgets)))
+    return _defined(_cleaned(tied), budgets, pool=pool)
 
 
 def max_at(scores: ArrayLike, budgets: Sequence[int]) -> FloatArray:

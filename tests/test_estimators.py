@@ -20,7 +20,6 @@ from cat_bench.estimators import (
     majority_probabilities,
     max_at,
     min_at,
-    pass_at,
     tie_rate,
     uniform_probabilities,
 )
@@ -73,16 +72,17 @@ def every(pool: int) -> range:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
-def test_pass_at_is_the_share_of_subsets_with_a_correct_one(correct: list[bool]) -> None:
+def test_the_oracle_of_zeros_and_ones_is_pass_at_n(correct: list[bool]) -> None:
+    """Chen et al. 2021 (arXiv 2107.03374), equation 1."""
     pool = len(correct)
-    for n in every(pool):
+    for n, found in zip(every(pool), max_at(correct, every(pool)), strict=True):
         share = np.mean([any(subset) for subset in combinations(correct, n)])
-        assert pass_at(n, correct=sum(correct), pool=pool) == pytest.approx(share)
+        assert found == pytest.approx(share)
+        assert found == pytest.approx(1 - comb(pool - sum(correct), n) / comb(pool, n))
 
 
-def test_pass_at_16_of_16_with_one_correct_is_certain() -> None:
+def test_the_oracle_of_16_of_16_with_one_correct_is_certain() -> None:
     # A bootstrap with replacement gives 1 - (15/16)^16 = 0.644.
-    assert pass_at(16, correct=1, pool=16) == 1
     assert max_at([1.0] + [0.0] * 15, [16])[0] == pytest.approx(1)
 
 
@@ -90,7 +90,6 @@ def test_pass_at_16_of_16_with_one_correct_is_certain() -> None:
 def test_an_undefined_budget_is_nan_and_never_one(n: int) -> None:
     labels = ["a", "a", "b", None]
     scores = np.ones(4)
-    assert isnan(pass_at(n, correct=4, pool=4))
     assert np.isnan(best_of_probabilities(scores, [n])).all()
     assert np.isnan(majority_probabilities(labels, [n])).all()
     assert np.isnan(uniform_probabilities(4, [n])).all()
@@ -100,11 +99,6 @@ def test_an_undefined_budget_is_nan_and_never_one(n: int) -> None:
     known = expected_score(majority_probabilities(labels, [2, n]), scores)
     for column in (known.value, known.lost, known.abstained):
         assert np.isnan(column).tolist() == [False, True]
-
-
-def test_an_impossible_count_is_refused() -> None:
-    with pytest.raises(ValueError, match="correct=5"):
-        pass_at(1, correct=5, pool=4)
 
 
 @given(tied_numbers)

@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pandas as pd
 
+from cat_bench.estimators import tie_rate
 from cat_bench.intervals import Interval, mean_interval, ratio_interval
 from cat_bench.report.cells import records
 from cat_bench.streaming import RowsByQuestion, by_question, rollout_parts, score_parts
@@ -185,6 +187,25 @@ def diversity(folder: Path) -> dict[str, Interval]:
         "distinct answers": mean_interval(pool["distinct"].to_numpy(float)),
         "entropy": mean_interval(pool["entropy"].to_numpy(float)),
     }
+
+
+TIED_OVER = 1_000
+"""Questions whose votes are looked at: each takes milliseconds."""
+
+
+def tied(folder: Path, budgets: Sequence[int]) -> dict[int, float]:
+    """By n, the share of a question's n-subsets whose vote is tied.
+
+    A mean over the questions with an answer and n rollouts, of the first `TIED_OVER`.
+    """
+    rates = []
+    columns = ("question", "cluster", "failed")
+    for _, rows in islice(by_question(rollout_parts(folder, columns=columns)), TIED_OVER):
+        labels = [_label(cluster) for cluster in rows["cluster"][rows["failed"].isna()]]
+        if any(label is not None for label in labels):
+            rates.append(tie_rate(labels, budgets))
+    shares = zip(budgets, np.transpose(rates), strict=False)
+    return {n: float(np.nanmean(own)) for n, own in shares if not np.isnan(own).all()}
 
 
 def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cat_bench.intervals import Interval
 from cat_bench.report.cells import cell, label, pipe, records
-from cat_bench.report.forensics import CASES
+from cat_bench.report.forensics import CASES, TIED_OVER, tied
 from cat_bench.report.rounding import fixed, measured, percent
 from cat_bench.streaming import score_parts
 from cat_bench.types import JSON
@@ -48,12 +48,15 @@ def render_forensics(
     folder: Path,
 ) -> str:
     """The Markdown of `forensics`, the pool's `diversity`, and the failures in a `summarise`."""
-    blocks = [*_synthesis(table, pool), "## What went wrong", _accounts(summary)]
+    blocks = list(_synthesis(table))
+    if rollouts := "\n".join(f"- {note}" for note in _pool(pool, summary, folder=folder)):
+        blocks += ["## The pool", rollouts]
+    blocks += ["## What went wrong", _accounts(summary)]
     reasons = "\n".join(f"- {line}" for line in _reasons(folder))
     return "\n\n".join([*blocks, reasons] if reasons else blocks) + "\n"
 
 
-def _synthesis(table: pd.DataFrame, pool: Mapping[str, Interval]) -> Iterator[str]:
+def _synthesis(table: pd.DataFrame) -> Iterator[str]:
     if table.empty:
         return
     largest = table.groupby("method", sort=False)["n"].transform("max")
@@ -71,7 +74,7 @@ def _synthesis(table: pd.DataFrame, pool: Mapping[str, Interval]) -> Iterator[st
     figures: dict[str, list[str]] = {"": list(_SHOWN.values())}
     figures |= {name: [_figure(rows, key) for key in _SHOWN] for name, rows in last.items()}
     yield pipe(figures, left=("",))
-    yield "\n".join(f"- {note}" for note in (*_NOTES, _diversity(pool)))
+    yield "\n".join(f"- {note}" for note in _NOTES)
 
 
 def _case(rows: pd.DataFrame, case: str, *, right: bool) -> str:
@@ -87,9 +90,16 @@ def _figure(rows: pd.DataFrame, key: str) -> str:
     return measured(*three, sign="+" if key.endswith("bias") else "")
 
 
-def _diversity(pool: Mapping[str, Interval]) -> str:
-    figures = ", ".join(f"{name} {fixed(found.mean, 2)}" for name, found in pool.items())
-    return f"Diversity of the pool, mean over questions with an answer: {figures} (bits)."
+def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, folder: Path) -> Iterator[str]:
+    """How far the rollouts of a question differ, where answers can be compared."""
+    if any(found.n for found in pool.values()):
+        figures = ", ".join(f"{name} {fixed(found.mean, 2)}" for name, found in pool.items())
+        yield f"Diversity, mean over questions with an answer: {figures} (bits)."
+    budgets = sorted({int(n) for n in summary["n"].dropna() if n > 1})
+    ties = ", ".join(f"{percent(share)} % at n = {n}" for n, share in tied(folder, budgets).items())
+    if ties:
+        first = f" (of the first {TIED_OVER:,})" if summary["questions"].max() > TIED_OVER else ""
+        yield f"Share of subsets whose vote is tied, over the same questions{first}: {ties}."
 
 
 def _accounts(summary: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cat_bench.report import summarise
-from cat_bench.report.forensics import MAJORITY, MINORITY, NOBODY, diversity, forensics
+from cat_bench.report.forensics import MAJORITY, MINORITY, NOBODY, diversity, forensics, tied
 from cat_bench.report.forensics_text import render_forensics
 from cat_bench.results import RolloutRow, Row
 
@@ -125,6 +125,18 @@ def test_the_diversity_of_the_pool(runs: Runs) -> None:
     found = diversity(runs.build([], pool=rollouts))
     assert found["distinct answers"].mean == 2
     assert found["entropy"].mean == pytest.approx(0.75)
+
+
+def test_how_often_the_vote_of_a_subset_is_tied(runs: Runs) -> None:
+    """q0: 5 of its 6 pairs; q1: none; q2 has too few rollouts, q3 no answer at all."""
+    rollouts = [*drafts("q0", [7, 7, 1, 2]), *drafts("q1", [7, 7, 7, None]), *drafts("q2", [7])]
+    rollouts += drafts("q3", [None, None])
+    rows = [*runs.scores("majority", 2, [1.0, 1.0]), *runs.scores("majority", 4, [1.0, 1.0])]
+    folder = runs.build(rows, pool=rollouts)
+    assert tied(folder, [2, 4, 8]) == {2: pytest.approx(5 / 12), 4: 0.0}
+    text = render_forensics(forensics(folder), diversity(folder), summarise(folder), folder=folder)
+    assert "vote is tied, over the same questions: 41.7 % at n = 2, 0.0 % at n = 4." in text
+    assert "distinct answers 1.67" in text
 
 
 def test_the_text_says_what_went_wrong(runs: Runs) -> None:
