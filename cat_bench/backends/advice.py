@@ -1,4 +1,4 @@
-"""What to put right where a server is not reached, or is none that speaks the protocol."""
+"""Advice for errors of a server that cannot be reached or does not speak the protocol."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def unreached(url: str, problem: Exception, proxy: str | None) -> str:
 
 
 def page(text: str) -> str | None:
-    """What a web page is shown as; None for any other text."""
+    """A web page as it is named in a message; None for any other text."""
     if not _PAGE.match(text):
         return None
     title = _TITLE.search(text)

@@ -1,4 +1,4 @@
-"""A set of places that lies on disk: noted in any order and however often, read in order."""
+"""A set of places on disk: added in any order and any number of times, read in order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cat_bench.cache.rows import Place
 
 
 class Places:
-    """Where results are, as many as there may be; for one thread, in a `with` statement."""
+    """Places of results, more than memory holds; for one thread, in a `with` statement."""
 
     def __init__(self) -> None:
-        self._file = sqlite3.connect("", isolation_level=None)  # of its own, gone with it
+        self._file = sqlite3.connect("", isolation_level=None)  # a private temporary file
         self._file.execute("CREATE TABLE places (key TEXT, slot INTEGER)")
         self._file.execute("BEGIN")
 
     def add(self, key: str, slots: Iterable[int]) -> None:
-        """Note these slots of a call."""
+        """Add these slots of a call."""
         self._file.executemany("INSERT INTO places VALUES (?, ?)", [(key, s) for s in slots])
 
     def __iter__(self) -> Iterator[Place]:

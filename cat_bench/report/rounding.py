@@ -1,7 +1,7 @@
-"""A number as text, in tables, checklists, pages and on the terminal: one rule for all of them.
+"""Numbers as text in tables, checklists, the page and the terminal, by one rule.
 
-To the nearest, a half away from zero, as spreadsheets do; `page/text.js` does the same in the page.
-What does not exist is the empty text.
+Rounded to the nearest, a half away from zero, as in spreadsheets; `page/text.js` does the same in
+the page. A number that does not exist is the empty text.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from math import isnan, nan
 
 
 def fixed(value: float | None, digits: int = 1, *, sign: str = "") -> str:
-    """A number with so many decimals; `sign` "+" shows the sign of what is not below zero.
+    """A number with `digits` decimals; `sign` "+" also shows the sign of positive numbers and 0.
 
-    The ninth decimal is the last that counts, so that a half is one whatever sum it came from.
+    The number is rounded to nine decimals first, so that halves with rounding errors stay halves.
     """
     if value is None or isnan(value):
         return ""
@@ -35,7 +35,7 @@ def measured(
     digits: int = 1,
     sign: str = "",
 ) -> str:
-    """A figure, a share in percent unless `scale` is 1, and its interval where there is one."""
+    """A figure, in percent unless `scale` is 1, with its interval where there is one."""
     shown, *ends = (
         "" if x is None else fixed(scale * x, digits, sign=sign) for x in (value, low, high)
     )
