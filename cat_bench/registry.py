@@ -93,6 +93,18 @@ def known(kind: Kind) -> dict[str, str]:
     return {**found, **BUILT_IN[kind]}
 
 
+def ignored() -> dict[str, str]:
+    """The installed entry points that no name leads to: name → what it is, and why."""
+    taken = {f"{kind}.{name}" for kind, names in BUILT_IN.items() for name in names}
+    found = {}
+    for point in entry_points(group="cat_bench"):
+        if point.name.partition(".")[0] not in BUILT_IN:
+            found[point.name] = f"{point.value} (ignored: no such kind)"
+        elif point.name in taken:
+            found[point.name] = f"{point.value} (ignored: the built-in one keeps its name)"
+    return found
+
+
 def is_file(spec: str) -> bool:
     """Whether a name has the form `file.py:Class`, or `file.py` with the class missing."""
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")

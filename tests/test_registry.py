@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from cat_bench.errors import ConfigError, UnknownName
-from cat_bench.registry import BUILT_IN, Kind, build, known, load
+from cat_bench.registry import BUILT_IN, Kind, build, ignored, known, load
 
 FILE = """
 from dataclasses import dataclass
@@ -85,6 +85,24 @@ def test_a_file_that_failed_is_read_again(tmp_path: Path) -> None:
     assert load("signal", f"{path}:Late")().__class__.__name__ == "Late"
 
 
+def test_entry_points_that_nothing_finds_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "ideas-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ideas\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[cat_bench]\naggregator.mine = ideas:Mine\n"
+        "aggregator.vote = ideas:Vote\nagregator.typo = ideas:Typo\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert known("aggregator")["mine"] == "ideas:Mine"
+    found = ignored()
+    assert found["aggregator.vote"] == "ideas:Vote (ignored: the built-in one keeps its name)"
+    assert found["agregator.typo"] == "ideas:Typo (ignored: no such kind)"
+    assert "aggregator.mine" not in found
+
+
 def test_an_unknown_name_says_which_there_are() -> None:
     with pytest.raises(UnknownName, match=r"there is no aggregator 'voet'\. Did you mean 'vote'"):
         load("aggregator", "voet")
@@ -92,7 +110,7 @@ def test_an_unknown_name_says_which_there_are() -> None:
 
 def test_looking_at_names_imports_nothing() -> None:
     program = (
-        "import sys; from cat_bench.registry import known; known('aggregator');"
+        "import sys; from cat_bench.registry import ignored, known; known('aggregator');"
         "print([m for m in sys.modules if m.startswith('cat_bench.agg')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -27,13 +27,11 @@ def _methods() -> list[Mapping[str, JSON]]:
 
 
 def _plugins() -> list[Mapping[str, JSON]]:
-    from cat_bench.registry import Kind, known
+    from cat_bench.registry import Kind, ignored, known
 
-    return [
-        {"kind": kind, "name": name, "from": target}
-        for kind in get_args(Kind)
-        for name, target in sorted(known(kind).items())
-    ]
+    rows = [(kind, *row) for kind in get_args(Kind) for row in sorted(known(kind).items())]
+    lost = [(*name.partition(".")[::2], why) for name, why in sorted(ignored().items())]
+    return [{"kind": kind, "name": name, "from": told} for kind, name, told in rows + lost]
 
 
 def _pools() -> list[Mapping[str, JSON]]:

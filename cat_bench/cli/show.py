@@ -54,7 +54,7 @@ def _described(name: str) -> Mapping[str, JSON]:
         return _method(name)
     if is_yaml and "aggregator" in read_yaml(path):
         return _method(name)
-    if is_yaml or bare in catalog.task_names() or (path / "task.yaml").is_file():
+    if is_yaml or bare in {*catalog.task_names(), *known("task")} or (path / "task.yaml").is_file():
         return _task(name)
     if path.is_dir() or len(path.parts) > 1:
         raise click.UsageError(f"{name} is no run and no task: see `cat-bench list runs`.")
