@@ -1,7 +1,8 @@
 """How fast a model is called: adaptive concurrency, rate limits, retries, and a gate.
 
 `Pace` says how the concurrency changes; nothing is sent before a server's Retry-After has passed. A
-closed gate lets calls in flight finish and sends nothing more.
+closed gate lets calls in flight finish and sends nothing more. In flight and waiting to be stored
+are together at most twice the level: a process that is killed loses no more.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Flow:
         self.gate = gate or Gate()
         self.pace = Pace(self.limits.start, self.limits.concurrency)
         self._in_flight = 0
+        self._unstored = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._requests = _per_minute(self.limits.requests_per_minute)
         self._tokens = _per_minute(self.limits.tokens_per_minute)
@@ -91,7 +93,7 @@ class Flow:
 
     async def _sent(self, request: Request, send: Send, tokens: int) -> Sequence[Result]:
         """One try, once the concurrency allows it."""
-        if self._waiting or self._in_flight >= int(self.pace.level):
+        if self._waiting or not self._room():
             await self._turn()
         else:
             self._in_flight += 1
@@ -102,7 +104,22 @@ class Flow:
             return await self._timed(request, send)
         finally:
             self._in_flight -= 1
+            if self._waiting:  # once what has come back is counted as unstored
+                asyncio.get_running_loop().call_soon(self._admit)
+
+    async def stored(self, storing: Awaitable[Made]) -> Made:
+        """What `storing` gives: while the disk keeps up with the server, that holds nothing up."""
+        self._unstored += 1
+        try:
+            return await storing
+        finally:
+            self._unstored -= 1
             self._admit()
+
+    def _room(self) -> bool:
+        """Whether one more may be sent, now that so many wait to be stored."""
+        level = int(self.pace.level)
+        return self._in_flight < level and self._in_flight + self._unstored < 2 * level
 
     async def _timed(self, request: Request, send: Send) -> Sequence[Result]:
         """What comes back within the deadline; the concurrency changes by it."""
@@ -156,7 +173,7 @@ class Flow:
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._in_flight < int(self.pace.level):
+        while self._waiting and self._room():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._in_flight += 1

@@ -248,7 +248,8 @@ class Model:
             fresh = await produce(group)
             for result in fresh.values():  # spent before it is stored
                 self._count(result)
-            into.update({**fresh, **await self._cache.store(call, fresh)})
+            kept = await self._flow.stored(self._cache.store(call, fresh))
+            into.update({**fresh, **kept})
             into.fresh.update(fresh)
 
         size = max(1, self.backend.choices)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,6 +205,31 @@ async def test_no_more_requests_in_flight_than_allowed(cache: Cache) -> None:
     limits = replace(toy.QUICK, concurrency=3)
     await toy.model(cache, Scripted(watched), limits=limits).draw(ASK, range(20), PLAIN)
     assert most == 3
+
+
+async def test_a_disk_that_stalls_holds_the_requests_up(tmp_path: Path) -> None:
+    """At a level of 4, 4 in flight and 4 that wait to be stored are what a kill may cost."""
+    file = tmp_path / "c.sqlite"
+    other = sqlite3.connect(file, isolation_level=None)
+    gone = asyncio.Event()
+
+    async def stalling(request: Request, seed: int) -> str:
+        if not gone.is_set():
+            other.execute("BEGIN IMMEDIATE")  # every place is leased by now
+            gone.set()
+        return f"{seed}"
+
+    backend = Scripted(stalling)
+    with Cache(file) as cache, closing(other):
+        model = toy.model(cache, backend, limits=replace(toy.QUICK, concurrency=4))
+        drawing = asyncio.create_task(model.draw(ASK, range(64), PLAIN))
+        await gone.wait()
+        seen = -1
+        while seen < (seen := backend.calls):
+            await asyncio.sleep(0.2)
+        assert backend.calls <= 8
+        other.execute("COMMIT")
+        assert len((await drawing).fresh) == backend.calls == 64
 
 
 async def test_a_cancelled_draw_gives_its_leases_back(tmp_path: Path) -> None:
