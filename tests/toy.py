@@ -100,6 +100,12 @@ def model(cache: Cache, backend: Scripted, *, limits: Limits = QUICK, **options:
     return Model(str(backend.identity), backend, cache=cache, limits=limits, **options)  # type: ignore[arg-type]
 
 
+def saying(*replies: str) -> Scripted:
+    """A model that gives these replies, one after another, whatever it is asked."""
+    waiting = list(replies)
+    return Scripted(lambda request, seed: waiting.pop(0), identity="replies")
+
+
 def choosing(request: Request, seed: int) -> str:
     """Serves in every part: chooses the first candidate that is right, writes, gives a number."""
     prompt = request.messages[-1]["content"] if request.messages else ""

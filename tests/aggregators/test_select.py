@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from cat_bench.aggregators.select import Select
 from cat_bench.aggregators.universal_consistency import UniversalConsistency
 from cat_bench.backends import Request
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
+from cat_bench.types import Estimate
 from tests import toy
 
 POOL = toy.pool("one = a", "two = b", "three = c")
@@ -22,6 +25,24 @@ def naming(word: str) -> Scripted:
         return f"\\boxed{{{before.count('<candidate number=')}}}"
 
     return Scripted(reply, identity=f"names {word}")
+
+
+async def test_the_one_that_is_named_is_picked(cache: Cache) -> None:
+    model = toy.saying("Not 3, so \\boxed{2}")
+    estimate, ctx = await toy.estimate(Select(), POOL, cache, toy.roles(cache, anchor=model))
+    assert estimate == Estimate(picks=((1, 1.0),))
+    assert len(ctx.bill) == 1
+
+
+async def test_a_reply_that_names_none_is_asked_for_again(cache: Cache) -> None:
+    roles = toy.roles(cache, judge=toy.saying("none", "\\boxed{3}"))
+    estimate, ctx = await toy.estimate(Select(by="judge"), POOL, cache, roles)
+    assert (estimate.picks, estimate.fallback, len(ctx.bill)) == (((2, 1.0),), None, 2)
+
+
+async def test_one_rollout_needs_no_call(cache: Cache) -> None:
+    estimate, ctx = await toy.estimate(Select(), toy.pool("= a"), cache)
+    assert (estimate.picks, ctx.bill) == (((0, 1.0),), [])
 
 
 async def test_a_second_reading_that_agrees_settles_it(cache: Cache) -> None:
@@ -55,9 +76,11 @@ async def test_a_reading_that_names_nobody_leaves_the_other(cache: Cache) -> Non
     assert len(ctx.bill) == 3
 
 
-async def test_where_nobody_is_named_a_seeded_one_stands_in(cache: Cache) -> None:
-    roles = toy.roles(cache, anchor=Scripted(lambda request, seed: "?", identity="mute"))
+@pytest.mark.parametrize("reply", ["?", "\\boxed{4}", "\\boxed{1.5}"])
+async def test_where_none_is_named_a_seeded_one_stands_in(reply: str, cache: Cache) -> None:
+    roles = toy.roles(cache, anchor=Scripted(lambda request, seed: reply, identity="mute"))
     estimate, _ = await toy.estimate(Select(), POOL, cache, roles)
+    assert len(estimate.picks) == 1
     again, _ = await toy.estimate(Select(attempts=1), POOL, cache, roles)
     assert estimate == again
     assert estimate.fallback == "the selector named no candidate"

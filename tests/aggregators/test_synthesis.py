@@ -84,8 +84,29 @@ async def test_two_that_do_not_fit_are_a_failure(cache: Cache) -> None:
         await written(Synthesis(), joining(most=1), cache)
 
 
-async def test_a_response_without_its_header_is_marked(cache: Cache) -> None:
-    anchor = Scripted(lambda request, seed: "so = right", identity="plain")
-    estimate, _ = await toy.estimate(Synthesis(), POOL, cache, toy.roles(cache, anchor=anchor))
-    assert estimate.text == "so = right"
-    assert estimate.fallback == "no section '# UNIFIED RESPONSE'"
+@pytest.mark.parametrize(
+    ("reply", "text", "fallback"),
+    [
+        ("# SUMMARY\nx\n# UNIFIED RESPONSE\n so = a ", "so = a", None),
+        ("say # UNIFIED RESPONSE\nthen # UNIFIED RESPONSE\n= b", "= b", None),
+        ("no heading, = c", "no heading, = c", "no section '# UNIFIED RESPONSE'"),
+        ("# UNIFIED RESPONSE", "", None),
+    ],
+)
+async def test_the_last_section_is_the_response(
+    reply: str, text: str, fallback: str | None, cache: Cache
+) -> None:
+    roles = toy.roles(cache, anchor=toy.saying(reply))
+    estimate, _ = await toy.estimate(Synthesis(), POOL, cache, roles)
+    assert (estimate.text, estimate.fallback) == (text, fallback)
+
+
+@pytest.mark.parametrize("style", ["math", "free"])
+async def test_the_question_is_hidden_unless_it_is_asked_for(style: str, cache: Cache) -> None:
+    for shown in ("hidden", "shown"):
+        anchor = toy.saying("= c")
+        synthesis = Synthesis(question=shown, style=style)  # type: ignore[arg-type]
+        await toy.estimate(synthesis, POOL, cache, toy.roles(cache, anchor=anchor))
+        prompt = anchor.requests[0].messages[0]["content"]
+        assert ("Open q1." in prompt) == (shown == "shown")
+        assert prompt.count("</draft>") == 5

@@ -1,4 +1,4 @@
-"""Weighted votes by hand, and over all subsets against the loop's own enumeration."""
+"""Votes by hand, plain and weighted, and over all subsets against the loop's own enumeration."""
 
 from __future__ import annotations
 
@@ -31,6 +31,23 @@ def scored(*rollouts: tuple[str, float]) -> Pool:
 async def winners(vote: Vote, pool: Pool, cache: Cache) -> set[int]:
     estimate, _ = await toy.estimate(vote, pool, cache)
     return {slot for slot, _ in estimate.picks}
+
+
+@pytest.mark.parametrize(
+    ("texts", "weights"),
+    [
+        (("= a", "= A", "= b", ""), {0: 0.5, 1: 0.5}),
+        (("= a", "= b", "none"), {0: 0.5, 1: 0.5}),
+        (("= a", "= b", "= b", "= a", "= c"), dict.fromkeys((0, 1, 2, 3), 0.25)),
+        (("none", "", "="), {}),
+    ],
+)
+async def test_the_plain_vote(
+    texts: tuple[str, ...], weights: dict[int, float], cache: Cache
+) -> None:
+    estimate, _ = await toy.estimate(Vote(), toy.pool(*texts), cache)
+    assert dict(estimate.picks) == weights
+    assert estimate.abstained == (not weights)
 
 
 POOL = scored(("a", 1.0), ("a", 2.0), ("b", 4.0), ("c", 3.0), ("a", 0.5))
