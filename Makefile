@@ -10,18 +10,27 @@ PYTHON  ?= python3
 
 BIN  := .venv/bin
 DONE := .venv/.installed
+LOCK := $(if $(shell command -v flock),flock Makefile)
 
-.PHONY: setup bench test test-all check clean tally tally-check counsel counsel-check leaderboard train verl-check
+.PHONY: help setup bench test test-all check clean tally tally-check counsel counsel-check leaderboard train verl-check
 
 setup: $(DONE)
 
+help:
+	@echo "make bench [MODEL=$(MODEL)] [TASK=$(TASK)] [N=$(N)] [LIMIT=$(LIMIT)] [METHODS=] [JUDGE=] [ARGS=]"
+	@echo "make setup | test | test-all | check | clean"
+	@echo "make train | leaderboard | tally | tally-check | counsel | counsel-check | verl-check"
+
+# -qq hides pip's deprecations, not its errors; the lock is for two that start at once.
 $(DONE): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,lm-eval,inspect,train,postgresql,dask,ray,dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: name one by PYTHON=")'
+	@echo 'Setting up .venv, once: some minutes.'
+	@$(LOCK) sh -c 'test -x $(BIN)/pip || $(PYTHON) -m venv .venv'
+	@$(LOCK) $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[hf,lm-eval,inspect,train,postgresql,dask,ray,dev]'
+	@touch $@
 
 bench: $(DONE)
-	@$(BIN)/cat-bench run $(TASK) --model '$(MODEL)' --pool $(N) \
+	@$(BIN)/cat-bench run '$(TASK)' --model '$(MODEL)' --pool $(N) \
 		$(if $(METHODS),--method '$(METHODS)') $(if $(JUDGE),--judge '$(JUDGE)') \
 		$(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 

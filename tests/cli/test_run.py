@@ -186,7 +186,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
             ("run", "toy/task.yaml", "--model", "scripted:./model.py:rely"),
             "has no class or function 'rely'. Did you mean 'reply'?",
         ),
-        (("run", "toy/task.yaml", "--model", "scriptd:x"), "there is no model 'scriptd:x'"),
+        (("run", "toy/task.yaml", "--model", "scriptd:x"), "there is no model 'scriptd"),
         (("run", "toy/task.yaml", "--model", "replay:gone"), "there is no imported pool 'gone'"),
         (("run", "pool:gone", "--model", "tally"), "there is no imported pool 'gone'"),
     ],
