@@ -62,6 +62,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "reward": {
         "equivalence": "cat_bench.rewards.equivalence:Equivalence",
         "gold": "cat_bench.rewards.gold:Gold",
+        "imitation": "cat_bench.rewards.imitation:Imitation",
         "judge_match": "cat_bench.rewards.judge_match:JudgeMatch",
         "rubric": "cat_bench.rewards.rubric:SelfProposed",
         "scrl": "cat_bench.rewards.scrl:Scrl",

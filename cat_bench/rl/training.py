@@ -31,7 +31,7 @@ from cat_bench.rewards import reward
 from cat_bench.rl.measure import Exam, measure, outcome
 from cat_bench.rl.policy import Policy, weights
 from cat_bench.rl.recipes import Recipe
-from cat_bench.session import opened
+from cat_bench.session import missing, opened
 from cat_bench.types import JSON, Sample, SupervisedReward
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def train(
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         if plan.exam:
-            asyncio.run(_samples(plan.session.model_copy(update={"data": plan.exam.data})))
+            exam = plan.session.model_copy(update={"data": plan.exam.data})
+            asyncio.run(_samples(exam, plan.recipe.reward))
         _start(plan)
         with _locked(plan.out):
             told = _trained(plan, source, arguments, samples, tell=tell)
@@ -153,22 +154,25 @@ def _model(plan: Plan) -> Path:
 
 def questions(plan: Plan) -> list[Sample]:
     """The rows to train on; raises UsageError where the reward lacks what it needs."""
-    samples = asyncio.run(_samples(plan.session))
-    rewards = reward(plan.recipe.reward)
-    if isinstance(rewards, SupervisedReward):
-        bare = [s.question.id for s in samples if s.target is None]
-        if bare:
-            raise UsageError(
-                f"recipe {plan.recipe.name!r} rewards by the dataset's own answers, and "
-                f"{len(bare)} of {len(samples)} questions of task {plan.session.task!r} have none "
-                f"({bare[0]!r} is the first): train with cat-rl or ttrl."
-            )
-    return samples
+    return asyncio.run(_samples(plan.session, plan.recipe.reward))
 
 
-async def _samples(config: RunConfig) -> list[Sample]:
+async def _samples(config: RunConfig, spec: str) -> list[Sample]:
+    chosen = reward(spec)
     async with opened(config) as ready:
-        return list(ready.samples())
+        samples = list(ready.samples())
+        reason = missing(getattr(chosen, "needs", ()), ready.bench.task, ready.bench.roles)
+    bare = [sample.question.id for sample in samples if sample.target is None]
+    if bare and isinstance(chosen, SupervisedReward):
+        reason = (
+            f"{len(bare)} of {len(samples)} questions have no target ({bare[0]!r} is the first)"
+        )
+    if reason:
+        raise UsageError(
+            f"task {config.task!r} cannot be rewarded by {spec}: {reason}. Of the recipes, gold "
+            "alone needs targets, and cat-rl-rubric, judge and sft compare no final answers."
+        )
+    return samples
 
 
 def _start(plan: Plan) -> None:

@@ -87,13 +87,15 @@ def test_problems_that_are_measured_are_never_trained_on(workshop: Workshop) -> 
     assert rows["prompt"][0][0]["role"] == "user"
 
 
-def test_references_are_imitated(workshop: Workshop) -> None:
-    status, _, err = workshop.run(*command("sft", questions=0), "--out", "one")
+@pytest.mark.parametrize("task", ["tally", "counsel"])
+def test_references_are_imitated(workshop: Workshop, task: str) -> None:
+    _, _, *options = command("sft", questions=0)
+    status, _, err = workshop.run("train", task, *options, "--out", "one")
     assert status == 0, err
     record = json.loads(Path("one/train.json").read_text())
     assert record["training"]["references"] == record["training"]["questions"] == 8
     assert 0 <= record["training"]["reference_accuracy"] <= 1
-    assert record["training"]["calls_made"] == 8 * (2 + 1)
+    assert record["training"]["calls_made"] == 8 * (2 + 1), "nobody is rewarded"
     assert "outcome" not in record
     first, last = read(Path("one/metrics.jsonl"))
     assert 0 < first["token_accuracy"] <= 1
@@ -132,16 +134,19 @@ def test_after_kill_9_the_same_command_goes_on(workshop: Workshop, recipe: str) 
 
 
 @pytest.mark.slow
-def test_rubrics_reward_where_there_is_no_final_answer(workshop: Workshop) -> None:
-    recipe = ("--recipe", "cat-rl-rubric", "--steps", "1", "--questions", "3", *TINY)
-    status, _, err = workshop.run("train", "counsel", *recipe, "--out", "one")
+@pytest.mark.parametrize(("name", "calls"), [("cat-rl-rubric", 2 * (1 + 2 * 5)), ("judge", 4)])
+def test_a_judge_rewards_where_there_is_no_final_answer(
+    workshop: Workshop, name: str, calls: int
+) -> None:
+    options = ("--recipe", name, "--steps", "1", "--questions", "3", *TINY)
+    status, _, err = workshop.run("train", "counsel", *options, "--out", "one")
     assert status == 0, err
     record = json.loads(Path("one/train.json").read_text())
     assert "majority" not in record["outcome"]["after"], "there are no final answers to count"
     assert {"single", "greedy", "cat"} <= set(record["outcome"]["after"])
     (row,) = read(Path("one/metrics.jsonl"))
-    assert row["calls"] > 2, "synthesis, criteria and verdicts of two groups"
-    assert 0 < row["reward"] <= 1
+    assert row["calls"] >= 2 + calls, "two syntheses, and criteria or verdicts on two groups of two"
+    assert row["unscored"] == 0
 
 
 def test_two_processes_do_not_train_in_one_folder(workshop: Workshop) -> None:
@@ -165,8 +170,16 @@ def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
     )
     status, _, err = workshop.run("train", "./mine.py:Mine", "--recipe", "gold", "-m", "tally")
     assert status == 2
-    assert "rewards by the dataset's own answers, and 1 of 1 questions" in err
-    assert "train with cat-rl or ttrl" in err
+    assert "cannot be rewarded by gold: 1 of 1 questions have no target" in err
+    assert "gold alone needs targets" in err
+
+
+def test_a_task_without_final_answers_is_refused_what_compares_them(workshop: Workshop) -> None:
+    status, _, err = workshop.run("train", "counsel", "--steps", "1", "--out", "one")
+    assert status == 2
+    assert "the task has no final answers to compare" in err
+    assert "cat-rl-rubric, judge and sft" in err
+    assert not Path("one/plan.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""Imitation: no reward at all, the reference alone, for supervised fine-tuning.
+
+Compute as Teacher (arXiv 2509.14234) trains on the reference itself as the weaker alternative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.rewards.reference import estimator_named, reference
+from cat_bench.types import GroupContext, Marks, Need, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """Ask the `estimator` and nobody else; every rollout is unscored."""
+
+    estimator: str = "cat"
+
+    def __post_init__(self) -> None:
+        estimator_named(self.estimator)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the estimator needs."""
+        return estimator_named(self.estimator).needs
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """The reference, held against nothing."""
+        found = await reference(self.estimator, question, rollouts, ctx)
+        return Marks([None] * len(rollouts), found.text, found.notes)
