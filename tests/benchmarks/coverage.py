@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from tabulate import tabulate
 
 from cat_bench.estimators import (
@@ -78,15 +79,23 @@ def coverage(
 
 def _values(mean: float, count: int, *, pool: int, n: int, rng: np.random.Generator) -> FloatArray:
     """Each method's value of `count` questions of this mean ease, shape (methods, count)."""
-    found = [_question(ease, pool=pool, n=n, rng=rng) for ease in rng.beta(mean, 1 - mean, count)]
+    eases = rng.beta(mean, 1 - mean, count)
+    found = [question_values(*rollouts(ease, pool, rng=rng), n=n) for ease in eases]
     return np.array(found, dtype=float).T
 
 
-def _question(ease: float, *, pool: int, n: int, rng: np.random.Generator) -> list[float]:
+def rollouts(
+    ease: float, count: int, *, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The answers and signals of one question's rollouts, shapes (count,)."""
     mistakes = (1 - ease) * rng.dirichlet([0.5] * 4)
-    answers = rng.choice(5, size=pool, p=[ease, *mistakes])
-    scores = (answers == RIGHT).astype(float)
-    signal = scores + rng.normal(0, 1, size=pool)
+    answers = rng.choice(5, size=count, p=[ease, *mistakes])
+    return answers, (answers == RIGHT) + rng.normal(0, 1, size=count)
+
+
+def question_values(answers: NDArray[np.int64], signal: FloatArray, *, n: int) -> list[float]:
+    """What each of `METHODS` is worth on a question with these rollouts."""
+    pool, scores = len(answers), (answers == RIGHT).astype(float)
     chances = (
         uniform_probabilities(pool, [n]),
         majority_probabilities(answers.tolist(), [n]),

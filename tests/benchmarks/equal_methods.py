@@ -1,0 +1,114 @@
+"""How often a method is told apart from itself: the same questions and method, other rollouts.
+
+    python -m tests.benchmarks.equal_methods [--runs 1000] [--pool 16] [--out CSV]
+
+Questions are those of `coverage`, at means where many questions are in doubt (0.5) and where most
+are solved (0.9), so that few make a difference. `one rollout` is the score of one rollout each, 0
+or 1; the other methods are exact values of their pools. There is nothing to find: p below 0.05, an
+interval without 0, and a verdict of `claims` (both) should each come in 5 % of runs at most, fewer
+where differences are 0 or 1 and an exact test cannot use up its 5 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from tabulate import tabulate
+
+from cat_bench.intervals import paired_difference
+from cat_bench.types import FloatArray
+from tests.benchmarks.coverage import METHODS, RIGHT, question_values, rollouts
+
+ALL = ("one rollout", *METHODS)
+MEANS = (0.5, 0.9)
+QUESTIONS = (30, 100, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A method against itself: how often p, the interval, and both, tell the one from the other."""
+
+    method: str
+    mean: float
+    questions: int
+    by_p: float
+    by_interval: float
+    by_both: float
+    flagged: float
+
+
+def equal_methods(
+    runs: int,
+    *,
+    pool: int,
+    n: int,
+    means: Sequence[float] = MEANS,
+    questions: Sequence[int] = QUESTIONS,
+    resamples: int = 1999,
+) -> Iterator[Cell]:
+    """Every method at every mean and number of questions; n of `pool` rollouts are read."""
+    rng = np.random.default_rng(0)
+    for mean in means:
+        eases = rng.beta(mean, 1 - mean, 5_000)
+        pairs = np.array([_twice(ease, pool=pool, n=n, rng=rng) for ease in eases])
+        pairs = np.concatenate((pairs, pairs[:, ::-1]))  # so that the true difference is 0
+        for count in questions:
+            drawn = rng.integers(len(pairs), size=(runs, count))
+            for k, method in enumerate(ALL):
+                found = [
+                    paired_difference(*pairs[index, :, k].T, resamples=resamples, seed=seed)
+                    for seed, index in enumerate(drawn)
+                ]
+                p = np.array([each.p < 0.05 for each in found])
+                interval = np.array([each.low > 0 or each.high < 0 for each in found])
+                flagged = float(np.mean([each.flag is not None for each in found]))
+                told = float(p.mean()), float(interval.mean()), float((p & interval).mean())
+                yield Cell(method, mean, count, *told, flagged)
+
+
+def _twice(ease: float, *, pool: int, n: int, rng: np.random.Generator) -> FloatArray:
+    """The values of `ALL` on two pools of one question, shape (2, methods)."""
+    answers, signal = rollouts(ease, 2 * pool, rng=rng)
+    halves = (slice(0, pool), slice(pool, None))
+    return np.array(
+        [[answers[h][0] == RIGHT, *question_values(answers[h], signal[h], n=n)] for h in halves],
+        dtype=float,
+    )
+
+
+def main() -> None:
+    """Print the table and the worst cells."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--pool", type=int, default=16)
+    parser.add_argument("--n", type=int, default=8)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    rows = [
+        {
+            "method": c.method,
+            "ease": c.mean,
+            "questions": c.questions,
+            "p below 0.05": round(c.by_p, 4),
+            "interval without 0": round(c.by_interval, 4),
+            "both": round(c.by_both, 4),
+            "flagged": round(c.flagged, 4),
+        }
+        for c in equal_methods(args.runs, pool=args.pool, n=args.n)
+    ]
+    click.echo(tabulate(rows, "keys", "pipe"))
+    if args.out:
+        with args.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
