@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import click
 
 from cat_bench.types import JSON
+
+_BAR = re.compile(r"(?<!\\)\|")
+_SPARED = ("notes", "vs single, points", "p (Holm)", "calls", "95 % interval", "tokens")
+"""The columns that a narrow terminal goes without, the first to go first."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -36,3 +44,33 @@ def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
         else:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:{width}}  {shown}")
+
+
+def print_report(text: str, *, file: str) -> None:
+    """A report's Markdown; a terminal is shown what fits it, and that `file` has the rest."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(text if width is None else fitted(text, width, file=file))
+
+
+def fitted(text: str, width: int, *, file: str) -> str:
+    """Markdown whose tables go without some columns where they are wider than `width`."""
+    return "\n".join(_fitted(text.split("\n"), width, file))
+
+
+def _fitted(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
+    for is_table, block in groupby(lines, key=lambda line: line.startswith("|")):
+        rows = list(block)
+        left_out: list[str] = []
+        for name in _SPARED if is_table else ():
+            heads = [head.strip() for head in _BAR.split(rows[0])]
+            if len(rows[0]) > width and name in heads:
+                at = heads.index(name)
+                left_out.append(name)
+                rows = ["|".join(_without(_BAR.split(row), at)) for row in rows]
+        yield from rows
+        if left_out:
+            yield f"\n(Not shown for want of width: {'; '.join(left_out)}. All is in {file}.)"
+
+
+def _without(cells: Sequence[str], at: int) -> list[str]:
+    return [*cells[:at], *cells[at + 1 :]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cat_bench.cli.options import PATH, parallel_option
+from cat_bench.cli.output import print_report
 
 
 @click.command()
@@ -69,5 +70,5 @@ def report(
         from cat_bench.report.export_lm_eval import export_lm_eval
 
         written += export_lm_eval(folder, data=data)
-    click.echo(reports.in_short(folder))
+    print_report(reports.in_short(folder), file=str(folder / "table.md"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)

@@ -11,6 +11,7 @@ import click
 
 from cat_bench.backends.opening import BUNDLED
 from cat_bench.cli.options import PATH, configurations, parallel_option, run_options
+from cat_bench.cli.output import print_report
 from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
@@ -68,7 +69,8 @@ def _report(config: RunConfig, outcome: Outcome) -> None:
 
     with open_executor(config.parallel) as executor:
         report.write(outcome.folder, executor=executor)
-    click.echo(report.in_short(outcome.folder))
+    table = _short(outcome.folder) / "table.md"
+    print_report(report.in_short(outcome.folder), file=str(table))
     for name in claims.applicable(outcome.folder):
         listed = claims.read(name)
         click.echo(claims.checklist(listed, claims.write(outcome.folder, listed)) + "\n")

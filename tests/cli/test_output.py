@@ -1,0 +1,52 @@
+"""What a narrow terminal is shown: whole rows, and word of what is left out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+from cat_bench.cli.output import fitted
+
+TABLE = Path(__file__).parents[1] / "report" / "table.md"
+
+
+def test_columns_go_until_the_table_fits() -> None:
+    text = TABLE.read_text()
+    for width in (80, 100, 120):
+        shown = fitted(text, width, file="run/table.md")
+        rows = [line for line in shown.splitlines() if line.startswith("|")]
+        assert max(map(len, rows)) <= width
+        assert all("| cat " not in row or "91.7 ± " in row or "62.5" in row for row in rows)
+        assert "vs majority, points" in rows[0]
+        assert shown.count("Not shown for want of width: notes") == 1
+        assert "All is in run/table.md." in shown
+
+
+def test_what_fits_stays_as_it_is() -> None:
+    text = TABLE.read_text()
+    assert fitted(text, 999, file="") == text
+    escaped = "| method | notes |\n|:--|:--|\n| a\\|b | x |"
+    assert fitted(escaped, 12, file="f").startswith("| method |\n|:--|\n| a\\|b |\n")
+
+
+def test_a_pipe_gets_all_of_it_and_a_terminal_what_fits() -> None:
+    code = "import sys; from cat_bench.cli.output import print_report as p;"
+    command = [sys.executable, "-c", f"{code} p(open(sys.argv[1]).read(), file='f')", str(TABLE)]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert piped.stdout == TABLE.read_text() + "\n"
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = ""
+        while "apart.\r\n" not in shown:
+            shown += os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert process.returncode == 0
+    assert max(len(line) for line in shown.splitlines() if line.startswith("|")) <= 80
