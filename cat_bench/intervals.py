@@ -27,6 +27,7 @@ _FEW = 100
 """Independent questions below which an interval is flagged."""
 _RARE, _NEAR = 10, 0.1
 """A mean is flagged within `_RARE` questions and `_NEAR` of 0 or 1."""
+_ROUNDING = 1e-9
 _THIN = 10
 """Questions in effect, fewer of which make a difference's spread than may bear a bootstrap."""
 
@@ -75,6 +76,8 @@ def mean_interval(
     bar (NaN). Raises ValueError on NaN values or a length that does not match.
     """
     data = _checked(values)
+    whole = np.rint(data)
+    data = np.where(np.abs(data - whole) < _ROUNDING, whole, data)  # exact values are rounded, too
     units = _grouped(data, clusters)
     groups = len(units.sums)
     if groups < 2:

@@ -56,6 +56,15 @@ def test_zeros_and_ones_get_wilsons_interval(correct: list[bool], level: float) 
     assert (found.low, found.high) == pytest.approx((known.low, known.high))
 
 
+def test_the_rounding_of_exact_values_is_none_of_their_spread() -> None:
+    """Pick probabilities add up to 1 less some 1e-16: all right is still Wilson's."""
+    almost = [1.0] * 50 + [1 - 2e-16] * 50
+    assert mean_interval(almost) == mean_interval([1.0] * 100)
+    assert mean_interval([1e-17, *almost]) == mean_interval([0.0] + [1.0] * 100)
+    pairs = [str(i // 2) for i in range(100)]
+    assert mean_interval(almost, clusters=pairs) == mean_interval([1.0] * 100, clusters=pairs)
+
+
 def test_single_clusters_change_nothing() -> None:
     rng = np.random.default_rng(0)
     for values in (rng.random(50), rng.integers(0, 2, 50)):
