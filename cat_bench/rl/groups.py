@@ -15,6 +15,7 @@ from cat_bench.errors import ModelError, UsageError
 from cat_bench.flow import gathered
 from cat_bench.rewarding import Rewarded
 from cat_bench.rewards import POSITIVE
+from cat_bench.rewards.advantages import advantages
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.rewarder import Rewarder
 from cat_bench.types import JSON, Message
@@ -129,5 +130,5 @@ def _count(found: Sequence[Rewarded], log: Log) -> None:
     log("calls", len(bills))
     log("call_tokens", sum(c.usage.prompt + c.usage.completion for c in bills))
     log("unscored", fmean(value is None for group in found for value in group.values))
-    log("no_advantage", fmean(len({*group.values} - {None}) < 2 for group in found))
+    log("no_advantage", fmean(not any(advantages(group.values)) for group in found))
     log("referenced", fmean(group.reference is not None for group in found))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -18,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
-from cat_bench.flow import gathered
+from cat_bench.flow import in_order
 from cat_bench.rl.policy import Policy
 from cat_bench.rl.recipes import Recipe
 from cat_bench.rl.rewarder import Rewarder
@@ -61,8 +62,9 @@ async def references(
     """A prompt and a completion for each question with a reference, and figures about them."""
     rewarder = Rewarder(recipe.reward, config)
     try:
-        found = await gathered(*(_reference(rewarder, recipe.group, s) for s in samples))
-        meters = (await rewarder.opened()).meters.values()
+        ready = await rewarder.opened()
+        work = partial(_reference, rewarder, recipe.group)
+        found = [each async for each in in_order(work, samples, window=ready.bench.window)]
     finally:
         await rewarder.close()
     pairs = [
@@ -78,7 +80,7 @@ async def references(
         "questions": len(samples),
         "references": len(pairs),
         "reference_accuracy": fmean(scores) if scores else None,
-        "calls_made": sum(meter.made for meter in meters),
+        "calls_made": sum(meter.made for meter in ready.meters.values()),
     }
 
 
