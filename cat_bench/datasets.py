@@ -139,7 +139,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
     elif path.suffix == ".parquet":
         found = _parquet(path)
     else:
-        raise DataError(path, "is none of .jsonl, .jsonl.gz and .parquet; convert it")
+        raise DataError(path, "is not .jsonl, .jsonl.gz or .parquet; convert it")
     first = next(found, None)
     if first is None:
         raise DataError(path, "holds no row")
@@ -151,14 +151,14 @@ def _find(data: Data, base: Path, override: Path | None, *, fetch: bool) -> Path
     if override is not None:
         named = override / data.local if override.is_dir() and data.local else override
         if not named.is_file():
-            raise DataError(named, "is no file; name the data file, or the folder that holds it")
+            raise DataError(named, "is not a file; name the data file, or the folder that holds it")
         return named
     folder = os.environ.get("CAT_BENCH_DATA")
     if folder and data.local and (path := Path(folder, data.local)).is_file():
         return path
     if data.file:
         if not (path := base / data.file).is_file():
-            raise DataError(path, "is missing, though the task bundles it; install cat_bench anew")
+            raise DataError(path, "is missing, though the task bundles it; reinstall cat_bench")
         return path
     if data.hub:
         return _download(data, fetch=fetch)
@@ -272,7 +272,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
                     yield number, _object(path, number, text)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            path, f"cannot be read ({error}); fetch it anew", line=number + 1
+            path, f"cannot be read ({error}); fetch it again", line=number + 1
         ) from error
 
 
@@ -280,12 +280,12 @@ def _object(path: Path, number: int, line: bytes) -> Row:
     try:
         row = json.loads(line.decode())
     except json.JSONDecodeError as error:
-        problem = f"is no JSON ({error.msg}, column {error.colno}); mend or drop it"
+        problem = f"is not JSON ({error.msg}, column {error.colno}); correct or drop it"
         raise DataError(path, problem, line=number) from error
     except UnicodeDecodeError as error:
         raise DataError(path, "is not UTF-8 text; save the file as UTF-8", line=number) from error
     except RecursionError as error:
-        raise DataError(path, "is nested too deep; mend or drop it", line=number) from error
+        raise DataError(path, "is nested too deeply; simplify or drop it", line=number) from error
     if not isinstance(row, dict):
         raise DataError(path, f"is a JSON {type(row).__name__}, not an object", line=number)
     return row
@@ -304,4 +304,4 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
                     yield number, row
     except (pa.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0]
-        raise DataError(path, f"cannot be read as Parquet ({reason}); fetch it anew") from error
+        raise DataError(path, f"cannot be read as Parquet ({reason}); fetch it again") from error

@@ -144,7 +144,7 @@ class LmEvalScorer:
         try:
             return Score(float(value))
         except (TypeError, ValueError):
-            return Score(None, f"lm-eval's {self.metric} is no number for one text")
+            return Score(None, f"lm-eval's {self.metric} is not a number for one text")
 
     def _filtered(self, doc: Mapping[str, JSON], text: str) -> JSON:
         from lm_eval.api.instance import Instance

@@ -44,5 +44,5 @@ class PoolChecks:
         if self.moved:
             yield (
                 f"what served the model changed within {self.moved} of {self.pools} pools "
-                f"({', '.join(self.served)}): give --set label=NAME to sample them anew"
+                f"({', '.join(self.served)}): give --set label=NAME to sample them again"
             )

@@ -122,7 +122,7 @@ def test_a_bad_task_file(fields: dict[str, JSON], message: str, tmp_path: Path) 
     [
         ({"prompt": "other"}, ROWS, "other.txt: there is no such prompt text"),
         ({}, ROWS * 2, "line 2: repeats the id 'q1'"),
-        ({}, "\n" * 6 + "{oops\n", "rows.jsonl, line 7: is no JSON"),
+        ({}, "\n" * 6 + "{oops\n", "rows.jsonl, line 7: is not JSON"),
         ({}, '{"id": 1, "problem": "x"}\n', "line 1: lacks 'answer'"),
         ({}, "", "rows.jsonl: holds no row"),
         (

@@ -93,7 +93,7 @@ def test_conversations_are_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('{"id": "c", ', "line 3: is no JSON"),
+        ('{"id": "c", ', "line 3: is not JSON"),
         ("[1]", "line 3: is a JSON list, not an object"),
         ({"id": "c", "problem": "?", "level": 1}, "line 3: lacks 'answer'; there are 'id', 'prob"),
         ({**ROWS[0], "problem": None, "id": "c"}, "line 3: 'problem' must be a text"),
@@ -145,7 +145,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_before_the_first_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows\.jsonl: is missing, though the task bundles it"):
         rows(data(), base=tmp_path)
-    with pytest.raises(DataError, match="x: is no file; name the data file, or the folder"):
+    with pytest.raises(DataError, match="x: is not a file; name the data file, or the folder"):
         rows(data(), base=tmp_path, override=tmp_path / "x")
 
 

@@ -38,7 +38,7 @@ def test_the_docstring_draws_every_error() -> None:
         (UnknownName("pool", "x", []), "there is no pool 'x'. Known: none."),
         (ConfigError("a.yaml", "data.file", "is missing."), "a.yaml: data.file: is missing."),
         (ConfigError(Path("a.yaml"), "", "is not YAML."), "a.yaml: is not YAML."),
-        (DataError("rows.jsonl", "is no JSON", line=7), "rows.jsonl, line 7: is no JSON"),
+        (DataError("rows.jsonl", "is not JSON", line=7), "rows.jsonl, line 7: is not JSON"),
         (CallFailed(Failure("timeout", "too slow")), "timeout: too slow"),
     ],
 )

@@ -30,7 +30,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         if self.layers < 0 or not self.proposers:
-            raise ValueError("layers should be at least 0, and somebody should propose")
+            raise ValueError("layers should be at least 0, with one proposer or more")
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -128,7 +128,7 @@ def _read(path: Path) -> dict[str, JSON]:
     try:
         record: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(path, f"is no readable audit ({error}); run the audit again") from error
+        raise DataError(path, f"is not a readable audit ({error}); run the audit again") from error
     if record.get("format") != FORMAT:
         raise DataError(path, f"is not an audit of format {FORMAT}; run the audit again")
     return record

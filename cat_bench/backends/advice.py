@@ -23,7 +23,7 @@ def unreached(url: str, problem: Exception, proxy: str | None) -> str:
     if proxy and isinstance(problem, _BY_PROXY):
         advice = (
             f"the proxy {URL(proxy).with_user(None)}, which the environment names, does not let it "
-            "through: mend HTTP_PROXY or HTTPS_PROXY, or name the server's host in NO_PROXY"
+            "through: correct HTTP_PROXY or HTTPS_PROXY, or name the server's host in NO_PROXY"
         )
     elif isinstance(problem, aiohttp.ClientConnectorCertificateError):
         advice = "its certificate is not trusted here: set SSL_CERT_FILE to its authority's"
@@ -32,7 +32,7 @@ def unreached(url: str, problem: Exception, proxy: str | None) -> str:
     elif isinstance(problem, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         advice = "is it served there, and is --base-url right?"
     else:
-        broken = f"{url} broke the connection off ({type(problem).__name__}: {said})"
+        broken = f"{url} closed the connection ({type(problem).__name__}: {said})"
         return f"{broken}; if it never answers: http or https?"
     return f"{url} cannot be reached; {advice} ({said})"
 

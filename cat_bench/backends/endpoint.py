@@ -201,7 +201,7 @@ def _proxy(url: str) -> str | None:
     named = _url(proxy if "://" in proxy else f"http://{proxy}")
     if named.scheme not in ("http", "https") or not named.host:
         raise ModelError(
-            f"{scheme.upper()}_PROXY names no HTTP proxy, such as http://HOST:PORT: mend it, or "
+            f"{scheme.upper()}_PROXY names no HTTP proxy, such as http://HOST:PORT: correct it, or "
             f"name {host} in NO_PROXY"
         )
     return str(named)

@@ -142,7 +142,7 @@ class OpenAI:
     def endpoint(self) -> Endpoint:
         """Where it is served; raises UsageError for several URLs."""
         if isinstance(self._endpoint, Fleet):
-            raise UsageError(f"name one of the servers {self._endpoint.url}: it would have the job")
+            raise UsageError(f"name one server, not several: {self._endpoint.url}")
         return self._endpoint
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:

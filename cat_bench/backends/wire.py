@@ -199,7 +199,7 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     shown = page(message)
     said = f"HTTP {status}: {shown or one_line(message)}"
     if 300 <= status < 400:
-        said = f"HTTP {status}: moved to {headers.get('Location')}; mend the base URL"
+        said = f"HTTP {status}: moved to {headers.get('Location')}; correct the base URL"
     if status in (401, 402, 403) or code == "insufficient_quota":
         return Failure("auth", f"{said}; check the API key and its account")
     if status == 429:

@@ -150,7 +150,7 @@ async def _stored(cache: Cache, order: Order, found: Collected) -> None:
                         async for lines in _lines(client, file):
                             await asyncio.gather(*map(sheet.take, lines))
             except NotFoundError:
-                found.problem = "the server has its files no more"
+                found.problem = "the server no longer has its files"
         if sheet.unread:
             found.problem = f"{sheet.unread} of its lines cannot be read"
     found.missing.update(sheet.missing.values())

@@ -78,7 +78,7 @@ def import_calls(cache: Cache, file: Path) -> Calls:
     said = about(file)
     if said.get("format") != FORMAT:
         raise DataError(
-            file, f"is no file of calls ({FORMAT}): write one by `cache export --calls`"
+            file, f"is not a file of calls ({FORMAT}): write one by `cache export --calls`"
         )
     whole, count = sha256(), 0
     with cache.writing() as connection:
@@ -87,7 +87,7 @@ def import_calls(cache: Cache, file: Path) -> Calls:
             count += len(rows)
             _insert(connection, file, rows)
         if (whole.hexdigest(), count) != (said["digest"], said["results"]):
-            raise DataError(file, "does not hold what its digest says: fetch it anew")
+            raise DataError(file, "does not hold what its digest says: fetch it again")
     return Calls(count, whole.hexdigest(), said)
 
 

@@ -141,5 +141,5 @@ def _check_pools(source: Cache, target: Cache) -> None:
             if there.get(name, data) != data:
                 raise UsageError(
                     f"both caches have a pool {name!r}, and they differ: prune it in one of them "
-                    f"(`cat-bench cache prune --model {name} --yes`) or import it anew"
+                    f"(`cat-bench cache prune --model {name} --yes`) or import it again"
                 )

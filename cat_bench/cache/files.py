@@ -28,5 +28,5 @@ def about(file: Path) -> Mapping[str, JSON]:
         said: Mapping[str, JSON] = json.loads(metadata.get(ABOUT.encode(), b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(file, f"cannot be read as Parquet ({reason}); fetch it anew") from error
+        raise DataError(file, f"cannot be read as Parquet ({reason}); fetch it again") from error
     return said

@@ -111,7 +111,9 @@ def _url(named: str) -> sa.URL:
     try:
         url = sa.make_url(named)
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise CacheError(f"{_veiled(named)!r} is no database URL: write it as {_SHAPE}") from error
+        raise CacheError(
+            f"{_veiled(named)!r} is not a database URL: write it as {_SHAPE}"
+        ) from error
     kind, _, driver = url.drivername.lower().partition("+")
     if kind not in {"sqlite", "postgresql", "postgres"}:
         hint = nearest(kind, ["sqlite", "postgresql"])
@@ -230,7 +232,7 @@ _MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {1: _index_models}
 """What turns a database of one version into one of the next."""
 _AWAY = ("08", "53300", "57P")
 """SQLSTATEs: the connection failed, there are too many, the server is stopping or starting."""
-_DAMAGED = "it is damaged; restore a copy, or move it away and start anew"
+_DAMAGED = "it is damaged; restore a copy, or move it away and start afresh"
 _HINTS = {
     "unable to open": "not a file that can be written; name one by --cache or CAT_BENCH_CACHE",
     "is a directory": "name a file in it",

@@ -66,7 +66,7 @@ class Worker(Generic[_J]):
         """Queue a job. Its future raises what its batch raised."""
         with self._changed:
             if self._closed:
-                raise CacheError("the cache is closed: open it anew")
+                raise CacheError("the cache is closed: open it again")
             if self._thread.ident is None:
                 self._thread.start()
             self._jobs.append(job)

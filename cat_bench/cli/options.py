@@ -150,7 +150,7 @@ def _set(values: dict[str, JSON], setting: str) -> None:
     read = scalar(value, source="--set", field=key)
     role, dot, parameter = key.partition(".")
     if dot and role not in ROLES:
-        raise ConfigError("--set", key, f"{role!r} is none of {', '.join(ROLES)}.")
+        raise ConfigError("--set", key, f"{role!r} is not one of {', '.join(ROLES)}.")
     if key in PARAMETERS:
         raise ConfigError("--set", key, f"is a role's: write policy.{setting}.")
     if dot:

@@ -121,7 +121,7 @@ def _summary(outcome: Outcome, gate: Gate) -> str:
         lines.append(f"Incomplete: {missing}{gaps}.")
         if bugs:
             broken = ", ".join(census.bugs)
-            lines.append(f"A bug of its own broke {broken} ({bugs:,} times): mend it first.")
+            lines.append(f"{broken} failed by a bug of its own ({bugs:,} times): fix it first.")
         if not gate.closed and (common := census.reasons.most_common(1)):
             ((reason, count),) = common
             lines.append(f"Most often ({count:,} times): {reason}")

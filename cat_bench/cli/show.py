@@ -57,7 +57,7 @@ def _described(name: str) -> Mapping[str, JSON]:
     if is_yaml or bare in {*catalog.task_names(), *known("task")} or (path / "task.yaml").is_file():
         return _task(name)
     if path.is_dir() or len(path.parts) > 1:
-        raise click.UsageError(f"{name} is no run and no task: see `cat-bench list runs`.")
+        raise click.UsageError(f"{name} is neither a run nor a task: see `cat-bench list runs`.")
     names = [*catalog.task_names(), *catalog.method_names(), *known("aggregator")]
     raise UnknownName("task, method or run", name, names)
 

@@ -110,7 +110,7 @@ async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | N
         try:
             record: Mapping[str, JSON] = about(file).get("run") or {}
             if not record:
-                return _Again({}, f"{file} is no published file")
+                return _Again({}, f"{file} is not a published file")
             rows_at = data if data and not _here(record) else None
             model = _load(kind, file, cache, record, data=rows_at)
             again = await rerun.replayed(

@@ -91,7 +91,7 @@ def with_digest(row: Row) -> Row:
 def read(board: Path) -> list[Row]:
     """The rows of a leaderboard, oldest first. Raises DataError."""
     if not board.is_file():
-        raise DataError(board, "is no leaderboard; `cat-bench leaderboard add RUN` begins one")
+        raise DataError(board, "is not a leaderboard; `cat-bench leaderboard add RUN` begins one")
     try:
         with board.open(encoding="utf-8-sig", newline="") as file:
             header, *lines = [*csv.reader(file)] or [[]]

@@ -119,8 +119,8 @@ def _check(found: Sequence[Rewarded]) -> None:
         reason = notes.get("failed") or next(iter(notes.get("unscored", {}).values()), "no reason")
         raise ModelError(
             f"no rollout of {len(found)} groups could be rewarded, the first for: {reason}. "
-            "Mend that and the same command goes on from the last checkpoint, or begin anew, with "
-            "another --reward, --anchor or --judge."
+            "Fix that and give the same command to go on from the last checkpoint, or start again "
+            "with another --reward, --anchor or --judge."
         )
 
 

@@ -250,7 +250,7 @@ def _typed(
                 problem = error.errors()[0]["msg"]
                 raise ConfigError(source, name, f"{problem}, not {value!r}.") from None
         elif name != GROUP:
-            raise ConfigError(source, name, f"is no setting of TRL's.{nearest(name, kinds)}")
+            raise ConfigError(source, name, f"is not a setting of TRL's.{nearest(name, kinds)}")
     return found
 
 

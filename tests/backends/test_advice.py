@@ -73,7 +73,7 @@ async def test_a_page_without_a_title_is_a_page() -> None:
 async def test_what_has_moved_says_where() -> None:
     async with saying("HTTP/1.1 308 Gone there", "Location: https://there/v1") as where:
         failure = await refused(f"http://{where}/v1")
-    assert failure.message == "HTTP 308: moved to https://there/v1; mend the base URL"
+    assert failure.message == "HTTP 308: moved to https://there/v1; correct the base URL"
 
 
 async def test_tls_where_there_is_none() -> None:
@@ -87,7 +87,7 @@ async def test_who_hangs_up_is_asked_by_its_scheme() -> None:
     async with saying() as where:
         failure = await refused(f"http://{where}/v1")
     assert failure.kind == "connection"
-    assert f"http://{where}/v1 broke the connection off" in failure.message
+    assert f"http://{where}/v1 closed the connection" in failure.message
     assert "http or https?" in failure.message
 
 

@@ -163,7 +163,7 @@ def test_an_order_whose_file_is_gone(stand: Stand) -> None:
     made = completed(stand)
     del stand.server.batches.files[made["output_file_id"]]
     said = collected(stand)
-    assert "completed; the server has its files no more; 0 rollouts stored" in said
+    assert "completed; the server no longer has its files; 0 rollouts stored" in said
     assert "46 missing: never answered" in said
 
 

@@ -136,7 +136,7 @@ async def test_rows_that_match_no_question_are_listed(cache: Cache, tmp_path: Pa
 
 
 BROKEN: Mapping[str, tuple[JSON, str]] = {
-    "json": ('{"id": ', "is no JSON"),
+    "json": ('{"id": ', "is not JSON"),
     "list": ("[1]", "is a JSON list, not an object"),
     "no id": ({"problem": "?", "responses": ["x"]}, "needs an 'id'"),
     "no responses": ({"id": "x", "problem": "?"}, "needs 'responses', a list of texts"),

@@ -169,7 +169,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--set", "poool=3"), "poool: is not a known field. Did you mean 'pool'"),
         ((*TOY, "--set", "policy.temprature=1"), "Did you mean 'temperature'?"),
         ((*TOY, "--set", "temperature=1"), "is a role's: write policy.temperature=1"),
-        ((*TOY, "--set", "polcy.top_k=1"), "'polcy' is none of policy, anchor, judge"),
+        ((*TOY, "--set", "polcy.top_k=1"), "'polcy' is not one of policy, anchor, judge"),
         ((*TOY, "--set", "policy.temperature=-1"), "temperature: Input should be greater than"),
         ((*TOY, "--set", "policy.max_tokens=0"), "max_tokens: Input should be greater than"),
         ((*TOY, "--shard", "3/2"), "options: shard: should be I/K, I from 1 to K"),
@@ -179,7 +179,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--config", "gone.yaml"), "gone.yaml: cannot be read"),
         ((*TOY, "--config", "odd.yaml"), "odd.yaml: n: Input should be a valid tuple"),
         ((*TOY, "--data", "gone.jsonl"), "gone.jsonl"),
-        ((*TOY, "--data", "broken.jsonl"), "broken.jsonl, line 7: is no JSON"),
+        ((*TOY, "--data", "broken.jsonl"), "broken.jsonl, line 7: is not JSON"),
         ((*TOY, "--out", "toy"), "toy holds something that is not a run"),
         ((*TOY, "--out", "model.py"), "model.py cannot be written"),
         (

@@ -31,7 +31,7 @@ def test_a_task_and_a_method_of_the_users_own(workshop: Workshop) -> None:
         assert json.loads(out).items() >= shown.items()
     status, _, err = workshop.run("show", "results/runs/gone")
     assert (status, err.count("\n")) == (2, 1)
-    assert "results/runs/gone is no run and no task: see `cat-bench list runs`" in err
+    assert "results/runs/gone is neither a run nor a task: see `cat-bench list runs`" in err
 
 
 def test_a_run_and_one_question_of_it(workshop: Workshop) -> None:

@@ -102,7 +102,7 @@ def test_files_that_are_not_there_are_named_in_short(workshop: Workshop, board: 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "is no leaderboard; `cat-bench leaderboard add RUN` begins one"),
+        (None, "is not a leaderboard; `cat-bench leaderboard add RUN` begins one"),
         (b"", "has other columns than version 1"),
         (b"version;date\n", "has other columns than version 1"),
         (b"\xff\xfev\x00", "cannot be read as CSV in UTF-8"),

@@ -190,7 +190,7 @@ def test_a_task_without_final_answers_is_refused_what_compares_them(workshop: Wo
         (("--set", "num_generations=7"), "TRL refuses it"),
         (("--set", "beta=abc"), "beta: Input should be a valid number"),
         (("--set", "seed=3"), "seed: is not a recipe's to set"),
-        (("--exam", "none.jsonl"), "none.jsonl: is no file"),
+        (("--exam", "none.jsonl"), "none.jsonl: is not a file"),
         (("--save-every", "0"), "'--save-every': 0 is not in the range"),
         (("--out", "/proc/one"), "/proc/one/train.jsonl cannot be written"),
         (("--verl-rows", "/proc/rows.parquet"), "/proc/rows.parquet cannot be written"),
