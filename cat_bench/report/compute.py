@@ -259,22 +259,24 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     base = cell(rows[0]["reference"]) if rows else ""
     asked = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
     costs = {name: title for name, title in _COSTS.items() if name in asked}
+    curve = table[(table["method"] == table["reference"]) & (table["n"] > 0)]
+    least = {name: float(curve[name].min()) for name in (UNSHARED, SHARED)}
     columns = {
         "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
         "score, %": [percent(row["score"]) for row in rows],
         **{title: [_amount(row[name]) for row in rows] for name, title in costs.items()},
-        f"{base} at the same tokens": [_opponent(row) for row in rows],
+        f"{base} at the same tokens": [_opponent(row, least) for row in rows],
         "difference, points": [points(row, "diff") for row in rows],
         "p": [p_value(row["p"]) for row in rows],
-        "difference, prefix shared": [_shared(row) for row in rows],
+        "difference, prefix shared": [_shared(row, least) for row in rows],
         "gap closed, %": [_closed(row) for row in rows],
     }
     front = [f"{cell(row['method'])}@{row['n']}" for row in records(table[table["front"]])]
     notes = [
         f"{base} at the same tokens: its curve over n, question by question, interpolated linearly "
-        "in the logarithm of tokens; *not reached* where its largest n is cheaper, *below* where a "
-        "single rollout is dearer.",
+        "in the logarithm of tokens; *not reached* where its largest n is cheaper, *below* where "
+        "its smallest is dearer.",
         "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
         "common prompt is counted once, as a server with a prefix cache would.",
         "Gap closed: (score - single) / (oracle - single), at the same n, with the bootstrap's "
@@ -306,22 +308,22 @@ def _amount(value: float) -> str:
     return whole(value) if 1 <= value < 1e6 else f"{value:.3g}"
 
 
-def _opponent(row: Mapping[str, JSON]) -> str:
+def _opponent(row: Mapping[str, JSON], least: Mapping[str, float]) -> str:
     if row["method"] in {row["reference"], SINGLE}:
         return ""
     if isnan(row["matched_n"]):
-        return _outside(row)
+        return _outside(row[UNSHARED], least[UNSHARED])
     return f"{percent(row['matched_score'])} (n = {fixed(row['matched_n'])})"
 
 
-def _shared(row: Mapping[str, JSON]) -> str:
+def _shared(row: Mapping[str, JSON], least: Mapping[str, float]) -> str:
     if row["method"] in {row["reference"], SINGLE}:
         return ""
-    return points(row, "shared_diff") or _outside(row)
+    return points(row, "shared_diff") or _outside(row[SHARED], least[SHARED])
 
 
-def _outside(row: Mapping[str, JSON]) -> str:
-    """On which side of the reference's curve the method's cost lies."""
-    if isnan(row[UNSHARED]):
+def _outside(cost: float, least: float) -> str:
+    """On which side of the reference's curve, which begins at `least`, a cost lies."""
+    if isnan(cost):
         return "unknown"
-    return "below" if row["calls"] <= 1 else "not reached"
+    return "below" if cost < least else "not reached"

@@ -84,6 +84,19 @@ def test_beyond_the_curve_nothing_is_extrapolated(runs: Runs) -> None:
     assert "not reached" in render_compute(compute(folder), read_record(folder))
 
 
+@pytest.mark.parametrize(("tokens", "words"), [(150.0, "not reached"), (50.0, "below")])
+def test_outside_of_the_curve_it_says_on_which_side(runs: Runs, tokens: float, words: str) -> None:
+    """Majority was run at n = 1 alone, for 100 tokens."""
+    rows = [
+        *runs.scores("majority", 1, [1.0, 0.0], calls=1, completion_tokens=100, policy_tokens=100),
+        *runs.scores("greedy", 0, [1.0, 0.0], calls=1, completion_tokens=tokens, policy_tokens=50),
+    ]
+    folder = runs.build(rows, ["majority", runs.method("greedy", budgets=[0])])
+    text = render_compute(compute(folder), read_record(folder))
+    greedy = next(line for line in text.splitlines() if line.startswith("| greedy"))
+    assert greedy.count(words) == 2
+
+
 def test_what_no_other_beats_for_its_tokens_is_the_front(runs: Runs) -> None:
     """majority@4 is as good as 0.75 for 440, cat@2 better for 310; single@1 ties majority@1."""
     table = compute(usual(runs))
