@@ -59,10 +59,12 @@ counsel-check: $(DONE)
 	$(BIN)/python -m cat_bench.counsel.check $(ARGS)
 
 # The bundled model trained by every recipe, three seeds each, and measured before and after; then
-# on its hardest problems alone, where the majority is mostly wrong.
+# on its hardest problems alone, where the majority is mostly wrong; then the model of `counsel`, where
+# there is no final answer.
 train: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --out results/training $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --level 4 --out results/training-hard $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m cat_bench.tally.study --task counsel --out results/training-counsel $(ARGS)
 
 # The reward under verl, which wants libraries of its own; no GPU is used, nothing is trained.
 verl-check:
