@@ -40,9 +40,9 @@ _ALWAYS = (
     "question, scoring apart.",
 )
 _AGAIN = (
-    "New rollouts: how far a score would move, as a standard error, if the same questions were "
-    "sampled again; told from values that share no rollout, empty where there are too few of them. "
-    "SE and interval are for new questions, and contain it."
+    "How far a score would move, as a standard error, if the same questions were sampled again; "
+    "told from values that share no rollout, empty where there are too few of them. The SE beside "
+    "a score is for new questions, and contains it."
 )
 _BELOW = (
     "Scores below 0 lower a mean, and a mean below 0 shows as 0: SE and differences are of the "
@@ -91,7 +91,8 @@ def render(
         blocks += ["## Score by n, %", _by_n(scored, "score")]
     details = []
     if scored["se_rollouts"].notna().any():
-        details += ["### Same questions, new rollouts: ± points by n", _by_n(scored, "se_rollouts")]
+        by_n = _by_n(scored, "se_rollouts")
+        details += ["### Same questions, new rollouts: ± points by n", _AGAIN, by_n]
     if len(drawn := scored[scored["se_draws"] > _SOME]):
         details += ["### Subsets drawn: Monte-Carlo ± points by n", _by_n(drawn, "se_draws")]
     notes = "\n".join(f"- {note}" for note in _notes(summary, record))
@@ -145,8 +146,9 @@ def _by_n(scored: pd.DataFrame, column: str) -> str:
 
 
 def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
-    for row in records(summary[summary["n"].isna()]):
-        yield f"**{cell(row['method'])}** is not available: {cell(row['reason'])}"
+    for reason, rows in summary[summary["n"].isna()].groupby("reason", sort=False):
+        names = ", ".join(f"**{cell(name)}**" for name in rows["method"])
+        yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {cell(str(reason))}"
     yield from _missing(record)
     yield from map(cell, record["task"].get("caveats", ()))
     if not record["task"].get("exchangeable", True):
@@ -157,8 +159,6 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     yield from (text for name, text in _COUNTED.items() if (summary[name] > _SOME).any())
     if ((summary["score"] == 0) & (summary["se"] > 0)).any():
         yield _BELOW
-    if summary["se_rollouts"].notna().any():
-        yield _AGAIN
     if summary.loc[summary["n"].notna(), "prompt_tokens"].isna().any():
         yield _UNCOUNTED
     there = set(summary["method"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cat_bench.report import markdown
+from cat_bench.report.table import DETAILS
 from cat_bench.results import Row
 
 if TYPE_CHECKING:
@@ -93,13 +94,19 @@ def test_no_difference_has_no_sign_of_its_own(runs: Runs) -> None:
 
 
 def test_a_run_in_which_nothing_could_run_says_why(runs: Runs) -> None:
-    text = markdown(runs.build([], [runs.method("cat", reason="no anchor was given")]))
-    assert "**cat** is not available: no anchor was given" in text
+    missing = [runs.method(name, reason="no anchor was given") for name in ("cat", "cat-1")]
+    text = markdown(runs.build([], missing[:1], name="one"))
+    assert "- **cat** is not available: no anchor was given\n" in text
+    missing.append(runs.method("judge-vote", reason="no judge was given"))
+    text = markdown(runs.build([], missing, name="three"))
+    assert "- **cat**, **cat-1** are not available: no anchor was given\n" in text
+    assert "- **judge-vote** is not available: no judge was given\n" in text
 
 
 def test_what_new_rollouts_would_do_is_a_table_of_its_own(runs: Runs) -> None:
     text = markdown(runs.build(runs.scores("single", 2, [0.5] * 4, rollout_var=0.04)))
     assert "Same questions, new rollouts" in text
+    assert "How far a score would move" not in text.partition(DETAILS)[0]
     assert text.split("new rollouts")[1].split("##")[0].rstrip().endswith("10.0 |")
 
 
