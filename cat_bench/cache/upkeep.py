@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ _SIZE = (
     + sa.func.coalesce(sa.func.length(_results.logprobs), 0)
     + sa.func.coalesce(sa.func.length(_results.entropies), 0)
 )
+
+
+SHOWN = 24
+"""Characters of a long value that name a model."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ def prune(
 ) -> Pruned:
     """Delete every result of one kind, one model or both; a dry run only counts.
 
-    `model` is a model's identity or one of its parts, such as the name, or an imported pool's name.
+    `model` is a model's identity or one of its parts, such as the name or how a digest begins, or
+    an imported pool's name.
     Raises UsageError where neither is given, UnknownName for a model without a result.
     """
     if kind is None and model is None:
@@ -145,7 +152,7 @@ def prune(
 def groups(connection: sa.Connection, kind: str | None, model: str | None) -> list[tuple[str, str]]:
     """The (kind, model column) pairs that are meant. Raises UnknownName for an unknown model."""
     found = [(k, m) for k, m in connection.execute(_GROUPS) if kind in (None, k)]
-    chosen = [(k, m) for k, m in found if model is None or model in _names(m)]
+    chosen = [(k, m) for k, m in found if model is None or _is_called(m, model)]
     if model is not None and not chosen:
         raise UnknownName("cached model", model, {_names(m)[0] for _, m in found})
     return chosen
@@ -158,6 +165,14 @@ def _names(model: str) -> list[str]:
     identity = json.loads(model)
     parts = identity.values() if isinstance(identity, dict) else [identity]
     return [part for part in parts if isinstance(part, str)] or [model]
+
+
+def _is_called(model: str, name: str) -> bool:
+    """Whether a name is one of a model's; of a digest, the beginning that `info` shows will do."""
+    return any(
+        part == name or (_DIGEST.fullmatch(part) and len(name) >= SHOWN and part.startswith(name))
+        for part in _names(model)
+    )
 
 
 def _of(kind: str, model: str) -> sa.Select[Any]:

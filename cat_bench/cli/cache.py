@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def info(location: str | None, *, as_json: bool) -> None:
     """Show what the cache holds, by kind and model."""
     from cat_bench.cache import info as inspect
 
-    with _opened(location) as cache:
+    with _existing(location) as cache:
         found = inspect(cache)
     if as_json:
         print_record(asdict(found), as_json=True)
@@ -70,7 +70,7 @@ def verify(location: str | None, *, as_json: bool) -> None:
     """Recompute every key and digest; exit status 1 where one does not match."""
     from cat_bench.cache import verify as check
 
-    with _opened(location) as cache:
+    with _existing(location) as cache:
         flaws = [asdict(flaw) for flaw in check(cache)]
     print_rows(flaws, as_json=as_json, empty="Every key and digest holds.")
     if flaws:
@@ -181,7 +181,7 @@ def export(
         return
     if (pool is None) == (model is None) or (pool and task):
         raise click.UsageError("name either --pool, or --model with or without --task, or --calls.")
-    with _opened(location) as cache:
+    with _existing(location) as cache:
         if pool is not None:
             count = export_pool(cache, file, name=pool)
         else:
@@ -201,8 +201,7 @@ def copy(source: str, target: str) -> None:
     from cat_bench.cache import Copied
     from cat_bench.cache import copy as copied
 
-    _check_source(source)
-    with _opened(source) as ours, _opened(target) as theirs, Counted("rows copied") as counted:
+    with _existing(source) as ours, _opened(target) as theirs, Counted("rows copied") as counted:
         state = Copied(0)
         for state in copied(ours, theirs):
             counted.at(state.done, of=state.rows)
@@ -220,7 +219,7 @@ def prune(location: str | None, *, model: str | None, kind: str | None, yes: boo
     """Delete what is cached of a model, a pool or a kind of call."""
     from cat_bench.cache import prune as drop
 
-    with _opened(location) as cache:
+    with _existing(location) as cache:
         gone = drop(cache, model=model, kind=kind, dry_run=not yes)
     pools = f", pools {', '.join(gone.pools)}" if gone.pools else ""
     said = "Deleted" if yes else "Would delete"
@@ -237,13 +236,14 @@ def _opened(location: str | None) -> Iterator[Cache]:
         yield cache
 
 
-def _check_source(location: str) -> None:
-    """A file that is not there would be made, and copied, empty."""
+def _existing(location: str | None) -> AbstractContextManager[Cache]:
+    """A file that is not there would be made, and looked into, empty."""
     from cat_bench.cache.opening import resolve
 
     url = resolve(location)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
-        raise CacheError(f"cache {url.database}: there is none to copy from; name its file or URL")
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise CacheError(f"cache {url.database}: there is none yet; name its file or URL")
+    return _opened(location)
 
 
 def _there(state: Copied) -> int:
@@ -265,9 +265,11 @@ def _pool_row(pool: PoolMetadata) -> dict[str, JSON]:
 
 
 def _short(model: JSON) -> str:
+    from cat_bench.cache.upkeep import SHOWN
+
     if not isinstance(model, dict):
         return str(model)
-    return " ".join(f"{name}={str(value)[:24]}" for name, value in model.items())
+    return " ".join(f"{name}={str(value)[:SHOWN]}" for name, value in model.items())
 
 
 def _size(count: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cat_bench.cache import Cache, Call, import_pool, info, pool_names, prune, verify
+from cat_bench.cache.upkeep import SHOWN
 from cat_bench.errors import CacheError, UnknownName, UsageError
 from cat_bench.types import Reply
 
@@ -164,3 +165,11 @@ async def test_a_prune_of_nothing_or_of_a_stranger_is_refused(cache: Cache) -> N
         prune(cache)
     with pytest.raises(UnknownName, match="Did you mean 'small'"):
         prune(cache, model="smal")
+
+
+async def test_what_info_shows_of_a_digest_names_its_model(cache: Cache) -> None:
+    digest = "6d93" * 16
+    await cache.store(Call("generate", {"folder": digest}), {0: Reply(text="5")})
+    assert prune(cache, model=digest[:SHOWN]).results == 1
+    with pytest.raises(UnknownName):
+        prune(cache, model=digest[: SHOWN - 1])

@@ -70,9 +70,12 @@ def test_a_flaw_makes_verify_fail(run: Run, tmp_path: Path, pool: Path) -> None:
 def test_wrong_words_are_usage_errors(run: Run, tmp_path: Path, pool: Path) -> None:
     assert "needs --model NAME" in run("import", pool, "--task", "math500", status=2)[1]
     assert "name either --pool" in run("export", "x.jsonl", status=2)[1]
-    assert "Known: none" in run("export", "x.jsonl", "--pool", "q", status=2)[1]
-    assert "name what to prune" in run("prune", status=2)[1]
+    for words in (("info",), ("verify",), ("export", "x.jsonl", "--pool", "q"), ("prune",)):
+        assert "cache.sqlite: there is none yet; name its file" in run(*words, status=1)[1]
+    assert not (tmp_path / "cache.sqlite").exists()
     run("import", pool, "--task", "pool:mine")
+    assert "Known: mine" in run("export", "x.jsonl", "--pool", "q", status=2)[1]
+    assert "name what to prune" in run("prune", status=2)[1]
     pool.write_text(json.dumps({**ROW, "answer": "3"}))
     assert "--replace" in run("import", pool, "--task", "pool:mine", status=2)[1]
     run("import", pool, "--task", "pool:mine", "--replace")
@@ -100,7 +103,7 @@ def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) 
     assert run("copy", database, "other.sqlite")[0] == "5 rows: 5 copied, 0 there before\n"
     assert run("--cache", "other.sqlite", "verify", "--json")[0] == "[]\n"
     said = run("copy", "nowhere.sqlite", database, status=1)[1]
-    assert "nowhere.sqlite: there is none to copy from" in said
+    assert "nowhere.sqlite: there is none yet" in said
     assert not (tmp_path / "nowhere.sqlite").exists()
     assert "to itself" in run("copy", file, file, status=2)[1]
 
