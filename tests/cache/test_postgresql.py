@@ -122,6 +122,14 @@ async def test_batches_that_cross_do_not_block_each_other(database: str) -> None
         assert info(first).leased == 0
 
 
+async def test_a_long_import_keeps_nobody_from_sampling(database: str) -> None:
+    async with Cache(database) as importing, Cache(database) as sampling:
+        with importing.writing():
+            assert (await sampling.claim(CALL, [0])).mine == {0}
+            await sampling.store(CALL, {0: Reply(text="kept")})
+        assert await importing.lookup(CALL, [0]) == {0: Reply(text="kept")}
+
+
 async def test_a_server_that_restarts_is_waited_for(restartable: postgresql.Server) -> None:
     """Also by what is stored meanwhile; and what was under way is neither lost nor taken twice."""
     with restartable.running():
