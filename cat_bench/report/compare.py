@@ -83,35 +83,44 @@ def render_compare(table: pd.DataFrame) -> str:
         ["frame", "score"], ascending=[True, False], kind="stable", na_position="last"
     )
     rows = records(last)
-    against = next((str(name) for name in table["reference"].dropna()), "")
     columns: dict[str, list[str]] = {
         "run": [cell(row["run"]) for row in rows],
         "method": [cell(row["method"]) for row in rows],
         "n": [f"{row['n']}" for row in rows],
         "score, %": [percent(row["score"]) for row in rows],
         "95 % interval": [interval(row) for row in rows],
-        "difference, points": [points(row, "diff") or "reference" for row in rows],
+        "difference, points": [
+            "reference" if pd.isna(row["reference"]) else points(row, "diff") for row in rows
+        ],
         "p (Holm)": [p_value(row["p_holm"]) for row in rows],
         "pairs": [whole(row["pairs"]) for row in rows],
         "tokens": [whole(row["tokens"]) for row in rows],
     }
     notes = (
-        f"Differences: less {cell(against.partition('@')[0])}, at the same n or else its largest, "
-        "over the questions that both scored; BCa bootstrap, p by sign flips, Holm-corrected over "
-        "all methods.",
-        *_flags(table),
+        f"Differences: less {_against(table)}, over the questions that both scored; BCa bootstrap, "
+        "p by sign flips, Holm-corrected over all methods.",
+        *_flags(last),
     )
     head = f"# {cell(table['task'].iloc[0])}: {table['run'].nunique()} runs"
     notes_text = "\n".join(f"- {note}" for note in notes)
     return f"{head}\n\n{pipe(columns, left=('run', 'method'))}\n\n{notes_text}\n"
 
 
-def _flags(table: pd.DataFrame) -> Iterator[str]:
-    for flag in dict.fromkeys(table["flag"].dropna()):
-        rows = records(table[table["flag"] == flag].drop_duplicates(["run", "method"]))
-        everywhere = len(table[table["flag"] == flag]) == len(table)
-        names = ", ".join(cell(f"{row['run']} {row['method']}") for row in rows)
-        yield flag[:1].upper() + flag[1:] + ("." if everywhere else f" ({names}).")
+def _against(table: pd.DataFrame) -> str:
+    bases = [str(name) for name in table["reference"].dropna().unique()]
+    names = {cell(base.rpartition("@")[0]) for base in bases}
+    return (
+        cell(bases[0]) if len(bases) == 1 else f"{', '.join(names)}, at the same n or its largest"
+    )
+
+
+def _flags(shown: pd.DataFrame) -> Iterator[str]:
+    """Each warning once, with the rows that it is about unless it is about all of them."""
+    found = shown.assign(flag=shown["flag"].str.split("; ")).explode("flag")
+    for flag, rows in found.dropna(subset="flag").groupby("flag", sort=False):
+        names = ", ".join(cell(f"{row['run']} {row['method']}") for row in records(rows))
+        where = "." if len(rows) == len(shown) else f" ({names})."
+        yield str(flag)[:1].upper() + str(flag)[1:] + where
 
 
 def _named(folders: Sequence[Path]) -> dict[str, dict[str, JSON]]:

@@ -104,3 +104,26 @@ def test_the_table_has_every_method_at_its_largest_n(runs: Runs) -> None:
         [f" {run:5} ", f" {method:8} ", "   2 "]
         for run, method in (("large", "majority"), ("small", "cat"), ("small", "majority"))
     ]
+
+
+def test_a_row_without_a_common_question_is_no_reference(runs: Runs) -> None:
+    folders = two(runs)
+    rows = runs.scores("majority", 2, [None, None, None])
+    config = {"task": "sums", "model": "mute", "pool": 2}
+    text = render_compare(compare([*folders, runs.build(rows, name="m", task=TASK, config=config)]))
+    assert text.count(" reference |") == 1
+    (mute,) = [line for line in text.splitlines() if line.startswith("| mute ")]
+    assert [part.strip() for part in mute.split("|")][4:8] == ["", "", "", ""]
+
+
+def test_the_notes_name_the_reference_and_each_warning_once(runs: Runs) -> None:
+    folders = two(runs)
+    text = render_compare(compare(folders))
+    assert "less small:majority@2, over" in text
+    assert "\n- Fewer than 100 independent questions.\n" in text
+    assert "(large majority, small cat)." in text.split("Few questions make the difference")[1]
+    more = [row for n in (1, 2) for row in runs.scores("cat", n, [1.0, 0.5, 0.0])]
+    config = {"task": "sums", "model": "third", "pool": 2}
+    folders.append(runs.build(more, name="third", task=TASK, config=config))
+    text = render_compare(compare(folders))
+    assert "less small:majority, at the same n or its largest, over" in text
