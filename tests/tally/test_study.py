@@ -17,10 +17,30 @@ def test_nothing_done_is_nothing_to_show(tmp_path: Path) -> None:
     assert summary([Training("cat-rl", 1, tmp_path)]) == {}
 
 
-@pytest.mark.slow
-def test_a_short_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_are_tallys() -> None:
+    refused = CliRunner().invoke(main, ["--task", "counsel", "--level", "4"])
+    assert refused.exit_code == 2
+    assert "--level is about tally's problems" in refused.output
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
     monkeypatch.setenv("CAT_BENCH_RESULTS", str(tmp_path / "runs"))
+
+
+@pytest.mark.slow
+def test_a_study_without_votes(tmp_path: Path) -> None:
+    options = ["--task", "counsel", "--recipes", "judge", "--seeds", "1", "--steps", "1"]
+    done = CliRunner().invoke(main, [*options, "--questions", "4"])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "training-counsel" / "README.md").read_text()
+    assert "`counsel`" in page
+    assert "majority" not in page
+
+
+@pytest.mark.slow
+def test_a_short_study(tmp_path: Path) -> None:
     options = ["--recipes", "ttrl,sft", "--seeds", "1", "--steps", "2", "--questions", "12"]
     done = CliRunner().invoke(main, [*options, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
