@@ -14,12 +14,12 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import chain, islice
+from itertools import islice
 from logging import ERROR
 from typing import Any, TypeVar
 
@@ -62,7 +62,10 @@ class Executor:
 
         def enter() -> Parallel:
             self._held.enter_context(parallel_config(backend, n_jobs=size, **options))
-            return self._held.enter_context(Parallel(batch_size=1, pre_dispatch="all"))
+            as_they_come = "list" if backend == "ray" else "generator_unordered"
+            return self._held.enter_context(
+                Parallel(batch_size=1, pre_dispatch="all", return_as=as_they_come)
+            )
 
         self._parallel = self._thread.submit(enter).result()
 
@@ -86,33 +89,47 @@ class Executor:
 
     async def _work(self) -> None:
         """Send rounds of batches for as long as jobs wait."""
+        run = asyncio.get_running_loop().run_in_executor
         while self._queue:
             jobs, self._queue = self._queue, []
-            work: Awaitable[list[Any]] = asyncio.get_running_loop().run_in_executor(
-                self._thread, self._round, jobs
-            )
             try:
-                answers = await work
+                await run(self._thread, self._round, jobs)
             except Exception as error:  # noqa: BLE001 - each who asked gets it
                 for job in jobs:
                     if not job.answer.done():
                         job.answer.set_exception(error)
-                continue
-            for job, answer in zip(jobs, answers, strict=True):
-                if not job.answer.done():
-                    job.answer.set_result(answer)
 
-    def _round(self, jobs: Sequence[_Job]) -> list[Any]:
+    def _round(self, jobs: Sequence[_Job]) -> None:
+        """Answer each job when its batch is done: a slow one delays the next round alone."""
         size = -(-len(jobs) // (PARTS * self.size))
         waiting = iter(jobs)
         batches = list(iter(lambda: list(islice(waiting, size)), []))
-        return list(chain.from_iterable(self._map(_done, [_packed(each) for each in batches])))
+        loop = jobs[0].answer.get_loop()
+        for place, answers in self._done(_done, [_packed(each) for each in batches]):
+            loop.call_soon_threadsafe(_answer, batches[place], answers)
 
     def _map(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
+        found = dict(self._done(function, items))
+        return [found[place] for place in range(len(items))]
+
+    def _done(self, function: Callable[[T], S], items: Sequence[T]) -> Iterable[tuple[int, S]]:
+        """Each item's place and result, as they come; on Ray, when all have."""
         from joblib import delayed
 
-        found: list[S] = self._parallel(delayed(function)(item) for item in items)
+        found: Iterable[tuple[int, S]] = self._parallel(
+            delayed(_placed)(place, function, item) for place, item in enumerate(items)
+        )
         return found
+
+
+def _placed(place: int, function: Callable[[T], S], item: T) -> tuple[int, S]:
+    return place, function(item)
+
+
+def _answer(jobs: Sequence[_Job], answers: Sequence[Any]) -> None:
+    for job, answer in zip(jobs, answers, strict=True):
+        if not job.answer.done():
+            job.answer.set_result(answer)
 
 
 def _packed(jobs: Sequence[_Job]) -> list[tuple[Batch[Any, Any], Any]]:

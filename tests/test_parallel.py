@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -102,6 +103,29 @@ async def test_grading_elsewhere_is_grading_here(spec: str, tmp_path: Path) -> N
     assert there == here
     late = here[0][0][rf"so \boxed{{{TOWER}}}"]
     assert (late.value, late.reason) == (None, "grading took more than 1 s")
+
+
+def lingering(files: Sequence[str]) -> Sequence[str]:
+    """Each name once a file of that name is there."""
+    for file in files:
+        while not Path(file).exists():
+            time.sleep(0.02)
+    return files
+
+
+async def test_what_is_done_does_not_wait_for_what_is_slow(tmp_path: Path) -> None:
+    slow, fast = str(tmp_path / "slow"), str(tmp_path / "fast")
+    Path(fast).touch()
+    with open_executor("2") as executor:
+        assert executor
+        asked = [asyncio.create_task(executor.ask(lingering, each)) for each in (slow, fast)]
+        try:
+            async with asyncio.timeout(60):
+                assert await asked[1] == fast
+            assert not asked[0].done()
+        finally:
+            Path(slow).touch()
+        assert await asked[0] == slow
 
 
 def values() -> Values:
