@@ -38,8 +38,8 @@ _URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//")
 """What is meant as a URL; a file of such a name has to be called `./NAME`."""
 
 
-class ServerAway(CacheError):
-    """The database server does not answer now, as while it restarts."""
+class NotNow(CacheError):
+    """What may pass: the server does not answer, or another process holds the file."""
 
 
 def resolve(location: str | Path | None) -> sa.URL:
@@ -102,7 +102,7 @@ def translated(url: sa.URL) -> Iterator[None]:
         raise CacheError(f"cache {shown(url)}: {problem}") from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
-        kind = ServerAway if _is_away(error) else CacheError
+        kind = NotNow if _may_pass(error) else CacheError
         raise kind(f"cache {shown(url)}: {_explained(cause)}") from error
 
 
@@ -204,11 +204,13 @@ def _index_models(connection: sa.Connection) -> None:
     schema.by_model.create(connection)
 
 
-def _is_away(error: BaseException) -> bool:
-    """Whether an error is about a server or the way to it, not about what was asked."""
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error is about the server, the way to it or a lock, not about what was asked."""
     if not isinstance(error, sa.exc.OperationalError):
         return False
-    state: str | None = getattr(error.orig, "sqlstate", "")  # SQLite has none at all
+    if isinstance(error.orig, sqlite3.Error):
+        return "locked" in str(error.orig)
+    state: str | None = getattr(error.orig, "sqlstate", None)
     return state is None or state.startswith(_AWAY)
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from cat_bench.cache.opening import ServerAway
+from cat_bench.cache.opening import NotNow
 from cat_bench.errors import CacheError
 
 GATHER_S = 0.001
@@ -28,7 +28,7 @@ ENOUGH = 256
 BATCH = 1024
 """The most jobs in one batch, which keeps transactions short for other processes."""
 AWAY_S = 60.0
-"""How long a database server may be away before what waits for it fails: a restart takes less."""
+"""How long a database may be out of reach before what waits for it fails: a restart takes less."""
 RETRY_S = 0.5
 
 
@@ -96,7 +96,7 @@ class Worker(Generic[_J]):
         while True:
             try:
                 return self._work(batch)
-            except ServerAway:
+            except NotNow:
                 if time.monotonic() > deadline:
                     raise
             with self._changed:

@@ -134,7 +134,7 @@ class Writer:
         if not jobs:
             return
         for job in jobs:
-            job.mine.clear()  # of a first try, while the server was away
+            job.mine.clear()  # of a first try that failed
         with self._read() as connection:
             found = results_at(connection, {place for job in jobs for place in job.places})
             for job in jobs:

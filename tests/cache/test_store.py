@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cat_bench.cache import Cache, Call, Claim, rows, schema, verify
+from cat_bench.cache import Cache, Call, Claim, opening, rows, schema, verify
+from cat_bench.cache.worker import RETRY_S
 from cat_bench.errors import CacheError
 from cat_bench.types import Failure, Reply
 
@@ -55,6 +56,18 @@ async def test_a_long_import_keeps_nobody_from_reading(cache: Cache, location: s
     with cache.writing():
         async with Cache(location) as other:
             assert await other.lookup(CALL, [0]) == {0: TWO}
+
+
+async def test_a_long_import_into_a_file_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "BUSY_S", 0.1)
+    async with Cache(tmp_path / "c.sqlite") as importing, Cache(tmp_path / "c.sqlite") as sampling:
+        with importing.writing():
+            claim = asyncio.create_task(sampling.claim(CALL, [0]))
+            done, _ = await asyncio.wait([claim], timeout=3 * RETRY_S)
+            assert not done
+        assert (await claim).mine == {0}
 
 
 async def test_the_first_writer_wins_and_the_loser_learns_of_it(
