@@ -71,9 +71,9 @@ class Vote:
             return Estimate.abstain("no rollout has an answer and a vote")
         least = max(votes.values()) * (1 - TIED)
         winners = [label for label, sum_ in votes.items() if sum_ >= least]
-        return Estimate.pick(
-            *(r for r, label in zip(rollouts, labels, strict=True) if label in winners)
-        )
+        share = {label: 1 / len(winners) / labels.count(label) for label in winners}
+        picks = zip(rollouts, labels, strict=True)
+        return Estimate(picks=tuple((r.slot, share[k]) for r, k in picks if k in share))
 
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context

@@ -86,6 +86,13 @@ async def test_rounding_breaks_no_tie(cache: Cache) -> None:
     assert await winners(Vote("reward", weight="value"), pool, cache) == {0, 1, 2}
 
 
+async def test_tied_clusters_share_evenly_whatever_their_sizes(cache: Cache) -> None:
+    """Ranks 1 and 2 against rank 3."""
+    pool = scored(("a", 1.0), ("a", 2.0), ("b", 3.0))
+    estimate, _ = await toy.estimate(Vote("reward", weight="rank"), pool, cache)
+    assert dict(estimate.picks) == {0: 0.25, 1: 0.25, 2: 0.5}
+
+
 async def test_who_has_no_number_has_no_vote(cache: Cache) -> None:
     pool = scored(("a", NAN), ("a", NAN), ("b", -2.0))
     for weight in ("rank", "softmax", "value"):
