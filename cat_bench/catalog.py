@@ -189,7 +189,9 @@ def method(spec: str) -> Method:
             content = MethodFile.model_validate({"summary": "", "aggregator": name})
             return _method(name, content, inline, base=Path(), source=f"method {spec!r}")
         if not path.is_file():
-            raise UnknownName("method", name, [*method_names(), *known("aggregator")])
+            names = method_names()
+            others = (n for n in known("aggregator") if n.replace("_", "-") not in names)
+            raise UnknownName("method", name, [*names, *others])
     content = validated(MethodFile, read_yaml(path), source=path)
     return _method(path.stem, content, inline, base=path.parent, source=path)
 
