@@ -42,9 +42,10 @@ class AuditResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every rollout is there and every reward that can be had."""
+        """Whether every rollout is there and no reward was lost to a failure."""
         lacking = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
-        return not (lacking or any(row["unscored"] for row in self.record["rewards"]))
+        notes = (group.rewarded.notes for own in self.groups.values() for group in own)
+        return not (lacking or any({"failed", "unscored"} & note.keys() for note in notes))
 
 
 async def audit(

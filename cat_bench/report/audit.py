@@ -68,7 +68,7 @@ def render(record: Mapping[str, JSON]) -> str:
     blocks = [
         f"# Rewards on {cell(config['task'])} · {cell(config['model'])}",
         " · ".join(facts),
-        _main(ranked, graded=graded),
+        *([_main(ranked, graded=graded)] if ranked else []),
         *([_rubrics(own)] if (own := [r for r in ranked if r["criteria"] is not None]) else []),
         *_notes(record, ranked),
         _READING,

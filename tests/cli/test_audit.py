@@ -29,6 +29,13 @@ def test_an_audit_prints_its_table_and_answers(workshop: Workshop) -> None:
     assert workshop.calls == made
 
 
+def test_references_alone_lose_no_reward(workshop: Workshop) -> None:
+    status, out, _ = workshop.run(*OWN, "--estimator", "cat", "--reward", "imitation", "--json")
+    (row,) = json.loads(out)["rewards"]
+    assert (status, row["unscored"], row["reward_accuracy"]) == (0, 6 * 8, None)
+    assert row["label_accuracy"] is not None
+
+
 def test_what_a_task_warns_of_is_said(workshop: Workshop) -> None:
     with Path("toy/task.yaml").open("a") as file:
         file.write("caveats: [Toys say nothing.]\n")
