@@ -66,14 +66,19 @@ class Difference:
 
 
 def mean_interval(
-    values: ArrayLike, *, clusters: Clusters | None = None, level: float = 0.95
+    values: ArrayLike,
+    *,
+    clusters: Clusters | None = None,
+    level: float = 0.95,
+    shares: bool = True,
 ) -> Interval:
     """The mean of `values` (Q,) over questions, its standard error and interval.
 
     `clusters` names what each question shares with others; None is a cluster of its own. The
-    interval is Student's t with (clusters - 1) degrees of freedom; Wilson's where every value is 0
-    or 1, its n divided by the design effect of the clusters. Fewer than two clusters have no error
-    bar (NaN). Raises ValueError on NaN values or a length that does not match.
+    interval is Student's t with (clusters - 1) degrees of freedom; Wilson's where the values are
+    `shares`, each 0 or 1, its n divided by the design effect of the clusters. Fewer than two
+    clusters have no error bar (NaN). Raises ValueError on NaN values or a length that does not
+    match.
     """
     data = _checked(values)
     whole = np.rint(data)
@@ -83,7 +88,7 @@ def mean_interval(
     if groups < 2:
         mean = units.mean if groups else nan
         return Interval(mean, nan, nan, nan, len(data), flag="too few questions for an error bar")
-    if np.isin(data, (0, 1)).all():
+    if shares and np.isin(data, (0, 1)).all():
         low, high = _wilson(units.mean, _effective(units, len(data)), level=level)
     else:
         low, high = _student(units, level=level)

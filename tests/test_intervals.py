@@ -65,6 +65,14 @@ def test_the_rounding_of_exact_values_is_none_of_their_spread() -> None:
     assert mean_interval(almost, clusters=pairs) == mean_interval([1.0] * 100, clusters=pairs)
 
 
+def test_only_shares_get_wilsons_interval() -> None:
+    nothing = mean_interval([0.0] * 40, shares=False)
+    assert (nothing.low, nothing.high) == (0, 0)
+    found = mean_interval([0.0, 1.0] * 20, shares=False)
+    known = scipy.stats.ttest_1samp([0.0, 1.0] * 20, 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx(tuple(known))
+
+
 def test_single_clusters_change_nothing() -> None:
     rng = np.random.default_rng(0)
     for values in (rng.random(50), rng.integers(0, 2, 50)):

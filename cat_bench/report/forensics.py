@@ -184,8 +184,8 @@ def diversity(folder: Path) -> dict[str, Interval]:
         found.append(pd.DataFrame({"distinct": bits.size(), "entropy": 0.0 - bits.sum()}))
     pool = pd.concat(found).sort_index()
     return {
-        "distinct answers": mean_interval(pool["distinct"].to_numpy(float)),
-        "entropy": mean_interval(pool["entropy"].to_numpy(float)),
+        "distinct answers": mean_interval(pool["distinct"].to_numpy(float), shares=False),
+        "entropy": mean_interval(pool["entropy"].to_numpy(float), shares=False),
     }
 
 
@@ -231,7 +231,7 @@ def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
     yield "no answer", _share(draws, [1 - share for share in answers], always)
     if torn := [draw for draw in draws if len(draw.votes) > 1]:
         yield from _places(torn)
-    yield "inflation", mean_interval(_by_question(draws, [draw.inflation for draw in draws]))
+    yield "inflation", _mean(draws, [draw.inflation for draw in draws])
 
 
 def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
@@ -247,12 +247,17 @@ def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
         yield f"follows {article}{name}", _share(torn, shares, always)
     for name in ("first", "last"):
         more = np.subtract(follows[name], follows["any"]).tolist()
-        yield f"{name} bias", mean_interval(_by_question(torn, more))
+        yield f"{name} bias", _mean(torn, more)
 
 
 def _share(draws: Sequence[Draw], hits: Sequence[float], trials: Sequence[float]) -> Interval:
     """Hits per trial; a question's draws have one vote between them."""
     return ratio_interval(_by_question(draws, hits), _by_question(draws, trials))
+
+
+def _mean(draws: Sequence[Draw], values: Sequence[float]) -> Interval:
+    """Of what is no share, such as a difference."""
+    return mean_interval(_by_question(draws, values), shares=False)
 
 
 def _by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
