@@ -155,17 +155,18 @@ SERVED: dict[str, Callable[..., object]] = {
 
 
 def serve() -> None:
-    """Answer ``[timeout, function, *answers]`` lines until the input ends; die on a timeout."""
-    replies = os.fdopen(os.dup(1), "w")
+    """Answer ``[timeout, function, *answers]`` lines until nobody asks; die on a timeout."""
+    replies = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not be taken for a reply
     _limit_memory()
     sys.set_int_max_str_digits(0)
     logging.disable()
     import math_verify  # noqa: F401
 
-    print(json.dumps({"ready": True}), file=replies, flush=True)
-    for line in sys.stdin:
-        print(json.dumps(_reply(*json.loads(line))), file=replies, flush=True)
+    with suppress(BrokenPipeError):  # who asked has been killed
+        os.write(replies, b'{"ready": true}\n')
+        for line in sys.stdin:
+            os.write(replies, json.dumps(_reply(*json.loads(line))).encode() + b"\n")
 
 
 def _reply(timeout: float, function: str, *answers: str) -> dict[str, object]:

@@ -128,3 +128,18 @@ def test_a_program_ended_by_force_leaves_no_process(ending: signal.Signals) -> N
     _, err = program.communicate()
     wait_until_gone(pid)
     assert "grading.py" not in err
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_a_word() -> None:
+    command = [sys.executable, "-m", "cat_bench.scorers.grading"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        assert worker.stderr
+        assert worker.stdout.readline() == '{"ready": true}\n'
+        worker.stdout.close()
+        worker.stdin.write('[5, "same", "1", "2"]\n')
+        worker.stdin.close()
+        assert worker.stderr.read() == ""
+    assert worker.returncode == 0
