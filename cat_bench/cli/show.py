@@ -102,8 +102,8 @@ def _show_question(
     folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool
 ) -> None:
     """All that is known of one question: its text and target, its rollouts, what became of them."""
-    found, target = asyncio.run(_found(folder, name, data))
-    head = {"question": name, "text": found.text, "target": target, **found.meta}
+    found = asyncio.run(_found(folder, name, data))
+    head = {"question": name, "text": found.text, "target": found.target, **found.meta}
     if as_json:
         print_record({**head, **_tables(folder, found)}, as_json=True)
         return
@@ -130,16 +130,16 @@ def _no_texts() -> str:
     )
 
 
-async def _found(folder: Path, name: str, data: Path | None) -> tuple[Transcript, JSON]:
-    """The question and its target; raises UnknownName where the run did not ask it."""
-    from cat_bench.report.transcripts import targets, transcripts
-    from cat_bench.results import read_questions, read_record
+async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
+    """The question; raises UnknownName where the run did not ask it."""
+    from cat_bench.report.transcripts import transcripts
+    from cat_bench.results import read_questions
 
     asked = list(read_questions(folder)["question"])
     if name not in asked:
         raise UnknownName("question of this run", name, asked[:20])
     (found,) = [each async for each in transcripts(folder, data=data, only=name)]
-    return found, targets(read_record(folder), data=data).get(name)
+    return found
 
 
 def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:

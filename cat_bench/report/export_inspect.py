@@ -121,7 +121,7 @@ def _sample(transcript: Transcript) -> EvalSample:
         id=transcript.question,
         epoch=1,
         input=transcript.text,
-        target="",
+        target=as_utf8(transcript.right),
         messages=[ChatMessageUser(content=transcript.text), *(m for _, _, m in rollouts)],
         output=ModelOutput(model="", choices=choices),
         scores={

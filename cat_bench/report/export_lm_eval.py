@@ -95,7 +95,7 @@ def _lines(
         yield {
             "doc_id": number,
             "doc": {"id": transcript.question, "problem": transcript.text, **transcript.meta},
-            "target": "",
+            "target": as_utf8(transcript.right),
             "arguments": [(transcript.text, dict(sampling))],
             "resps": [replies],
             "filtered_resps": [as_utf8(said or "")],
@@ -103,6 +103,6 @@ def _lines(
             "metrics": [METRIC],
             "doc_hash": hash_string(transcript.question),
             "prompt_hash": hash_string(transcript.text),
-            "target_hash": hash_string(""),
+            "target_hash": hash_string(as_utf8(transcript.right)),
             METRIC: answer.score,
         }

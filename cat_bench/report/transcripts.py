@@ -37,7 +37,8 @@ NO_TEXT = "The text is not in the cache that this was made from."
 class Transcript:
     """One question: its `Row`s, and its `RolloutRow`s beside the replies that the cache has.
 
-    `problem` says why no cache could be asked for them.
+    `target` is what the task says is right, None where it is not here; `problem` says why no cache
+    could be asked for replies.
     """
 
     question: str
@@ -45,7 +46,13 @@ class Transcript:
     meta: Mapping[str, JSON]
     rows: Sequence[Mapping[str, JSON]]
     rollouts: Sequence[tuple[Mapping[str, JSON], Reply | None]]
+    target: JSON = None
     problem: str = ""
+
+    @property
+    def right(self) -> str:
+        """The right answer; empty where the target is none, as a rubric."""
+        return str(self.target) if isinstance(self.target, str | int | float) else ""
 
     def answers(self) -> dict[str, Answer]:
         """Each method's answer at its largest n; of several draws, the first one's."""
@@ -70,7 +77,7 @@ class Transcript:
             said.append(f"picked rollout {slot} with probability {weight:.3g}")
         said += [str(first[name]) for name in ("fallback", "failed") if pd.notna(first[name])]
         return Answer(
-            score=sum(scores) / len(scores) if scores else None,
+            score=round(sum(scores) / len(scores), 6) if scores else None,
             text=text if isinstance(text, str) else None,
             answer=answer if isinstance(answer, str) else None,
             n=int(first["n"]),
@@ -103,7 +110,7 @@ async def transcripts(
         scores = iter([read_scores(folder, question=only)])
         pools = iter([read_rollouts(folder, question=only)])
     rows, rollouts = RowsByQuestion(_shown(scores, folder, record)), RowsByQuestion(pools)
-    texts = _Texts(record, data, only)
+    texts, known = _Texts(record, data, only), _targets(record, data)
     asked = read_questions(folder)
     try:
         for question in records(asked if only is None else asked[asked["question"] == only]):
@@ -111,12 +118,20 @@ async def transcripts(
             replies = await texts.of(name)
             held = [(row, replies.get(row["slot"])) for row in records(rollouts.of(name))]
             own = list(records(rows.of(name)))
-            yield Transcript(name, question["text"], question["meta"], own, held, texts.problem)
+            yield Transcript(
+                name,
+                question["text"],
+                question["meta"],
+                own,
+                held,
+                target=known.get(name),
+                problem=texts.problem,
+            )
     finally:
         await texts.close()
 
 
-def targets(record: Mapping[str, JSON], *, data: Path | None = None) -> dict[str, JSON]:
+def _targets(record: Mapping[str, JSON], data: Path | None) -> dict[str, JSON]:
     """What the task says is right, by question; none where the task or its data are not here."""
     with Cache() as cache:
         try:

@@ -26,7 +26,7 @@ from cat_bench.files import atomic
 from cat_bench.report.cells import FRAMES, facts
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import summarise
-from cat_bench.report.transcripts import Transcript, frames, records, targets, transcripts
+from cat_bench.report.transcripts import Transcript, frames, records, transcripts
 from cat_bench.report.values import Values, read_values
 from cat_bench.results import read_questions, read_record
 from cat_bench.types import JSON, Reply
@@ -63,13 +63,13 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
 async def _write(file: TextIO, folder: Path, reference: str | None, data: Path | None) -> None:
     """The page in its parts, a question's chunk as soon as it is made."""
     record = read_record(folder)
-    known, number = targets(record, data=data), 0
+    number = 0
     summary, (values, _) = summarise(folder, reference=reference), read_values(folder)
     index = _index(record, summary, read_questions(folder), values)
     before, after = _frame(record, packed(index)).split("<!--chunks-->")
     file.write(before)
     async for transcript in transcripts(folder, data=data):
-        chunk = packed(_chunk(transcript, known.get(transcript.question)))
+        chunk = packed(_chunk(transcript))
         file.write(f'<script type="text/plain" id="q{number}">{chunk}</script>\n')
         number += 1
     file.write(after)
@@ -145,13 +145,13 @@ def _headline(text: str) -> str:
     return text if len(text) <= HEADLINE else f"{text[: HEADLINE - 1].rstrip()}…"
 
 
-def _chunk(transcript: Transcript, target: JSON) -> JSON:
-    """One question with all that is known of it; its target is a rubric or an answer."""
+def _chunk(transcript: Transcript) -> JSON:
+    """One question with all that is known of it."""
     return {
         "text": transcript.text,
         "meta": transcript.meta,
-        "criteria": _criteria(target),
-        **({"target": str(target)[:LONGEST]} if isinstance(target, str | int | float) else {}),
+        "criteria": _criteria(transcript.target),
+        **({"right": transcript.right[:LONGEST]} if transcript.right else {}),
         "rollouts": [
             {**_plain(row, _ROLLOUT), **(_written(reply) if reply else {})}
             for row, reply in transcript.rollouts

@@ -44,6 +44,7 @@ def test_inspect_reads_the_log_back(workshop: Workshop, folder: Path) -> None:
     first = read.samples[0]
     assert (first.id, first.input, len(first.messages)) == ("q0", "Is it 0?", 1 + 4)
     texts = [message.text for message in first.messages[1:]]
+    assert first.target == "yes"
     assert texts[0].startswith("[rollout 0: score ")
     assert {text.split("\n")[-1] for text in texts} <= {"so yes", "so no"}
     assert [choice.message.text for choice in first.output.choices] == texts
@@ -82,7 +83,7 @@ def test_lm_eval_shows_the_results_and_its_loader_the_samples(
     assert len(rows) == 6 * 3
     first = rows[2]
     assert (first["filter"], first["doc"]["id"], first["score"]) == ("cat", "q0", 1.0)
-    assert first["filtered_resps"] == ["yes"]
+    assert (first["target"], first["filtered_resps"]) == ("yes", ["yes"])
     assert len(first["resps"][0]) == 4
 
 

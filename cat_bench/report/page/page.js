@@ -208,7 +208,7 @@ class Explorer {
       make("h3", { dir: "auto" }, name),
       meta ? make("p", { class: "note", dir: "auto" }, meta) : null,
       written(chunk.text, { math, kind: "question" }),
-      chunk.target === undefined ? null : make("p", {}, "right answer ", make("span", { class: "answer", dir: "auto" }, chunk.target)),
+      chunk.right === undefined ? null : make("p", {}, "right answer ", make("span", { class: "answer", dir: "auto" }, chunk.right)),
       rows.length ? make("h3", {}, `Methods at n = ${n}`) : null,
       ...[...new Set(rows.map((row) => row.method))].map((method) => this.method(method, rows.filter((row) => row.method === method), chunk)),
       make("h3", {}, `Rollouts (${chunk.rollouts.length})`),
