@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.errors import UnknownName, UsageError
-from cat_bench.report.cells import cell, interval, pipe, points, records
+from cat_bench.report.cells import cell, interval, label, pipe, points, records
 from cat_bench.report.rounding import p_value, percent, whole
 from cat_bench.report.summary import (
     FRAME,
@@ -85,7 +85,7 @@ def render_compare(table: pd.DataFrame) -> str:
     rows = records(last)
     columns: dict[str, list[str]] = {
         "run": [cell(row["run"]) for row in rows],
-        "method": [cell(row["method"]) for row in rows],
+        "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
         "score, %": [percent(row["score"]) for row in rows],
         "95 % interval": [interval(row) for row in rows],
