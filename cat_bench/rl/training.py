@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import time
 import warnings
@@ -83,7 +84,7 @@ def train(
     """
     _check_libraries()
     clock = time.monotonic()
-    with warnings.catch_warnings(), quiet(libraries()[1].utils.logging):
+    with warnings.catch_warnings(), quiet(libraries()[1].utils.logging), _unalarmed():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         if plan.exam:
@@ -252,6 +253,23 @@ def _typed(
         elif name != GROUP:
             raise ConfigError(source, name, f"is not a setting of TRL's.{nearest(name, kinds)}")
     return found
+
+
+@contextmanager
+def _unalarmed() -> Iterator[None]:
+    """Leave out transformers' warning that a checkpoint lacks a head tied to the embeddings."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in str(
+            record.msg
+        )
+
+    logger = logging.getLogger("transformers.trainer")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def _check_libraries() -> None:

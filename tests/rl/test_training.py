@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import json
+import logging
 import os
 import signal
 import time
@@ -12,6 +14,7 @@ from typing import get_type_hints
 
 import pandas as pd
 import pytest
+from transformers import Trainer
 from trl.trainer.sft_config import SFTConfig
 
 from cat_bench.results import read_record
@@ -147,6 +150,20 @@ def test_a_judge_rewards_where_there_is_no_final_answer(
     (row,) = read(Path("one/metrics.jsonl"))
     assert row["calls"] >= 2 + calls, "two syntheses, and criteria or verdicts on two groups of two"
     assert row["unscored"] == 0
+
+
+def test_a_tied_head_that_a_checkpoint_lacks_alarms_nobody() -> None:
+    logger, said = logging.getLogger("transformers.trainer"), inspect.getsource(Trainer)
+    assert "There were missing keys in the checkpoint model loaded: {load" in said
+
+    def told(key: str) -> bool:
+        text = f"There were missing keys in the checkpoint model loaded: ['{key}']."
+        return bool(logger.filter(logging.makeLogRecord({"msg": text})))
+
+    with training._unalarmed():
+        assert not told("lm_head.weight")
+        assert told("model.norm.weight")
+    assert told("lm_head.weight")
 
 
 def test_two_processes_do_not_train_in_one_folder(workshop: Workshop) -> None:
