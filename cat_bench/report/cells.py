@@ -76,6 +76,8 @@ def pipe(columns: Mapping[str, Sequence[str]], *, left: Sequence[str]) -> str:
     """A Markdown table of these columns, those in `left` aligned to the left."""
     from tabulate import tabulate
 
+    if not any(columns.values()):
+        return "*no rows*"
     align = ["left" if name in left else "right" for name in columns]
     rows = zip(*columns.values(), strict=True)
     return tabulate(rows, list(columns), tablefmt="pipe", disable_numparse=True, colalign=align)

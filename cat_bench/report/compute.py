@@ -256,7 +256,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "score", ascending=False, kind="stable"
     )
     rows = records(last)
-    base = cell(rows[0]["reference"]) if rows else ""
+    base = cell(rows[0]["reference"]) if rows else "The reference"
     asked = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
     costs = {name: title for name, title in _COSTS.items() if name in asked}
     curve = table[(table["method"] == table["reference"]) & (table["n"] > 0)]

@@ -181,6 +181,15 @@ def test_the_other_figures_name_what_they_show(runs: Runs) -> None:
         assert "sums · tiny · 6 questions" in words
 
 
+def test_a_run_of_failures_alone_has_all_its_files(runs: Runs) -> None:
+    folder = runs.build([], ["single", "majority"], dropped={"1": 3})
+    assert [path.name for path in write(folder)] == [
+        name for name in NAMES if name not in {"compute.png", "compute.svg"}
+    ]
+    for name in ("compute.md", "forensics.md"):
+        assert "*no rows*" in (folder / name).read_text()
+
+
 def test_a_field_of_odd_name_has_a_file(runs: Runs) -> None:
     samples = [Sample(Question(f"q{k}", (), "", {"../a b": k % 2}), "") for k in range(6)]
     paths = write(runs.build(random_rows(["vote"], [1]), samples=samples))
