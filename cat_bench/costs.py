@@ -139,13 +139,13 @@ def read_prices(path: Path) -> dict[str, Price]:
 
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price:
-    """The price of a model, by its whole name, without its options, or without its backend.
+    """The price of a model, by its name, with or without its backend and its options.
 
     Raises UsageError where there is none.
     """
     bare = model.partition("{")[0]
     short = bare.partition(":")[2] or bare
-    for name in (model, bare, short):
+    for name in (model, model.partition(":")[2], bare, short):
         if name in prices:
             return prices[name]
     raise UsageError(
