@@ -167,7 +167,7 @@ def _task_file(spec: str) -> Path:
     if found.is_file():
         return found
     if path.is_dir():
-        raise ConfigError(path, "", "is a folder without a task.yaml: it is no task.")
+        raise ConfigError(path, "", "is a folder without a task.yaml: it is not a task.")
     raise UnknownName("task", spec, [*task_names(), *known("task")])
 
 

@@ -111,7 +111,7 @@ class Model:
     async def rollouts(self, question: Question, count: int, sampling: Sampling) -> Pool:
         """The question's pool of `count` slots: from the cache, the rest sampled now.
 
-        An imported pool gives what it holds; that it holds no more is no failure.
+        An imported pool gives what it holds; that it holds no more is not a failure.
         """
         if isinstance(self.backend, Replay):
             call = Call.imported(self.backend.pool, question.id)

@@ -138,7 +138,7 @@ def test_an_empty_file_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("id,problem")
-    with pytest.raises(DataError, match=r"none of \.jsonl, \.jsonl\.gz and \.parquet"):
+    with pytest.raises(DataError, match=r"is not \.jsonl, \.jsonl\.gz or \.parquet"):
         list(rows(data(file="rows.csv"), base=tmp_path))
 
 

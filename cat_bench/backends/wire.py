@@ -125,7 +125,7 @@ def embedded(data: JSON) -> Reply | Failure:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
         return Failure("malformed", f"this is not the shape of an embedding: {problem!r}")
     if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
-        return Failure("malformed", "the embedding is no vector with a direction")
+        return Failure("malformed", "the embedding is not a vector with a direction")
     return Reply(
         text="", usage=Usage(prompt), measures={"embedding": vector}, served_by=served or None
     )

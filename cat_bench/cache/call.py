@@ -2,7 +2,7 @@
 
 The key is the SHA-256 of a canonical document: numbers that are equal are written alike (1 and
 1.0), mappings are sorted, None entries are dropped. Whatever does not change the distribution of
-a reply (timeouts, retries, concurrency, the address of the server, a run's seed) is no part of it.
+a reply (timeouts, retries, concurrency, the address of the server, a run's seed) is not part of it.
 """
 
 from __future__ import annotations

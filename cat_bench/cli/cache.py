@@ -90,7 +90,7 @@ def verify(location: str | None, *, as_json: bool) -> None:
 @click.option("--scorer", help="The scorer of a pool's own questions: math_equal, ...")
 @click.option("--answer-pattern", metavar="REGEX", help="Pattern of the answer in a response.")
 @click.option(
-    "--not-exchangeable", is_flag=True, help="The responses are no i.i.d. samples of one model."
+    "--not-exchangeable", is_flag=True, help="The responses are not i.i.d. samples of one model."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the order of responses.")
 @click.option("--replace", "overwrite", is_flag=True, help="Delete the pool of that name first.")

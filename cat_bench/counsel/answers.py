@@ -64,7 +64,9 @@ def read_criterion(claim: str) -> tuple[str, str]:
     """Return a criterion's topic and thing; raises ValueError for anything else."""
     found = _CRITERION.fullmatch(claim.strip())
     if found is None or found[1] not in TOPICS:
-        raise ValueError(f"{claim!r} is no criterion of the form 'For TOPIC it recommends THING'")
+        raise ValueError(
+            f"{claim!r} is not a criterion of the form 'For TOPIC it recommends THING'"
+        )
     return found[1], found[2]
 
 

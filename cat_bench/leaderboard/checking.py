@@ -53,7 +53,7 @@ async def check(
     """One finding per row, in the order of the file; `parallel` as in `open_executor`.
 
     `data` is read in the place of a task's own rows, where those are not here. Raises DataError
-    where the file is no leaderboard.
+    where the file is not a leaderboard.
     """
     rows = read(board)
     play = partial(_played, parallel=parallel, data=data)

@@ -46,7 +46,7 @@ def part_bars(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dic
 
 
 def _compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
-    # A single rollout is the same at every n; oracle and worst are no methods.
+    # A single rollout is the same at every n; oracle and worst are not methods.
     single = (table["method"] == SINGLE) & (table["n"] > 1)
     points = table[table["score"].notna() & ~table["method"].isin((ORACLE, WORST)) & ~single]
     points = points[points["tokens"] > 0]

@@ -37,7 +37,7 @@ def export_inspect(folder: Path, *, data: Path | None = None) -> Path:
     """Write `inspect/<time>_<task>_<id>.eval` into the run's folder.
 
     `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is no run, UsageError where Inspect is not installed.
+    folder is not a run, UsageError where Inspect is not installed.
     """
     try:
         from inspect_ai.log import write_eval_log

@@ -27,7 +27,7 @@ def export_lm_eval(folder: Path, *, data: Path | None = None) -> list[Path]:
     """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
 
     `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is no run, UsageError where lm-eval is not installed.
+    folder is not a run, UsageError where lm-eval is not installed.
     """
     try:
         from lm_eval.loggers import EvaluationTracker

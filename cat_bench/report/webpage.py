@@ -52,7 +52,7 @@ def write_page(folder: Path, *, reference: str | None = None, data: Path | None 
     """Write `page.html` into the run's folder; rollouts' texts come from the cache, if it has them.
 
     `data` is where the task's rows are, if the run was given them from elsewhere.
-    Raises DataError where the folder is no run, UsageError where it cannot be written.
+    Raises DataError where the folder is not a run, UsageError where it cannot be written.
     """
     place = folder / "page.html"
     with atomic(place) as draft, draft.open("w", encoding="utf-8") as file:

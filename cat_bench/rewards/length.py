@@ -20,7 +20,7 @@ def length_penalised(
 ) -> list[float | None]:
     """The rewards, less `penalty` where a response has more than `limit` tokens; None: no limit.
 
-    Hidden reasoning is no part of a response. Raises NotAvailable where tokens are not known.
+    Hidden reasoning is not part of a response. Raises NotAvailable where tokens are not known.
     """
     if limit is None:
         return list(values)

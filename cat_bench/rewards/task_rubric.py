@@ -23,7 +23,7 @@ from cat_bench.types import GroupContext, Marks, Need, Rollout, Sample
 class TaskRubric:
     """The task's own score, less `length_penalty` above `length_limit` tokens.
 
-    Raises NotAvailable where the target is no rubric.
+    Raises NotAvailable where the target is not a rubric.
     """
 
     length_limit: int | None = None
@@ -39,7 +39,7 @@ class TaskRubric:
         try:
             Target.model_validate(sample.target)
         except ValidationError:
-            raise NotAvailable("the task's targets are no rubrics") from None
+            raise NotAvailable("the task's targets are not rubrics") from None
         marks = await Gold().rewards(sample, rollouts, ctx)
         values = length_penalised(
             marks.values, rollouts, limit=self.length_limit, penalty=self.length_penalty

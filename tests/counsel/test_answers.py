@@ -65,7 +65,7 @@ def test_criteria_are_proposed_as_the_reward_reads_them_and_are_true() -> None:
 
 @pytest.mark.parametrize("claim", ["", "It is kind.", "For the moon it recommends a cup"])
 def test_a_criterion_that_cannot_be_read_is_refused(claim: str) -> None:
-    with pytest.raises(ValueError, match="is no criterion"):
+    with pytest.raises(ValueError, match="is not a criterion"):
         read_criterion(claim)
 
 

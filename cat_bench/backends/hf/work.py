@@ -26,7 +26,7 @@ LOGITS = 2048
 class Written:
     """What one row wrote: token ids, and per token log-probability, entropy and more in nats.
 
-    `ended`: by a token that ends a turn, which is no part of it.
+    `ended`: by a token that ends a turn, which is not part of it.
     """
 
     tokens: list[int]
