@@ -106,7 +106,7 @@ def _value(
     if not sums:
         return 0.0
     best = {label for label, total in sums.items() if total >= max(sums.values()) - 1e-9}
-    return float(worth[[label in best for label in labels]].mean())
+    return float(np.mean([worth[[label == one for label in labels]].mean() for one in best]))
 
 
 async def _rewards(questions: Iterable[str]) -> dict[str, FloatArray]:
