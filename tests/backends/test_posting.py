@@ -127,7 +127,7 @@ async def test_what_breaks_off_is_an_error_and_its_connection_is_gone(raw: bytes
 
 async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
     late = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nla"
-    async with serving(late, OK) as (server, url), posting(timeout=0.2) as post:
+    async with serving(late, OK) as (server, url), posting(timeout=1.0) as post:
         with pytest.raises(TimeoutError):
             await post.send(url, b"{}")
         assert (await post.send(url, b"{}")).body == b"ok"

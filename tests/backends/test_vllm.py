@@ -163,8 +163,8 @@ async def test_a_start_that_takes_too_long_is_given_up(
     make: Make, script: Callable[[str], None], tmp_path: Path
 ) -> None:
     script("time.sleep(600)")
-    with pytest.raises(ModelError, match=r"not ready within 1 s.*startup_s.*loading weights"):
-        await make(startup_s=1).generate(request(1))
+    with pytest.raises(ModelError, match=r"not ready within 4 s.*startup_s.*loading weights"):
+        await make(startup_s=4).generate(request(1))
     assert not any(map(alive, pids(tmp_path)))
 
 
