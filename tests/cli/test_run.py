@@ -37,7 +37,7 @@ def test_a_second_run_calls_no_model(workshop: Workshop) -> None:
 
 def test_a_killed_run_loses_only_what_was_in_flight(workshop: Workshop) -> None:
     few = (*SMALL, "--method", "single", "--set", "concurrency=4")
-    process = workshop.start(*few, TOY_DELAY="0.1", lease_s=1)
+    process = workshop.start(*few, TOY_DELAY="0.5", lease_s=1)
     while workshop.calls < 14:
         assert process.poll() is None
         time.sleep(0.01)
@@ -71,7 +71,7 @@ def test_two_at_once_share_their_calls(workshop: Workshop) -> None:
 
 
 def test_a_ctrl_c_ends_in_order(workshop: Workshop) -> None:
-    process = workshop.start(*SMALL, "--set", "concurrency=2", TOY_DELAY="0.1")
+    process = workshop.start(*SMALL, "--set", "concurrency=2", TOY_DELAY="0.3")
     while workshop.calls < 4:
         assert process.poll() is None
         time.sleep(0.01)
