@@ -35,7 +35,7 @@ _STYLE: JSON = {
 }
 EDGE: JSON = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 WIDTH = 6.5  # inches
-_LONGEST, _TITLE = 30, 62  # characters beside and above the axes
+_LONGEST, _TITLE = 30, 45  # characters beside and above the axes
 _LEGEND_LINE = 0.172  # inches
 
 
@@ -54,12 +54,16 @@ def drawn(draw: Callable[[], Figure]) -> dict[str, bytes]:
 
 
 def title(record: Mapping[str, JSON]) -> str:
-    """Task, model and questions; of a long model name the end, which tells models apart."""
+    """Task, model and questions; where that is too long for the widest legend, in two lines.
+
+    Of a long model name the end is kept, which tells models apart.
+    """
     task, model = (plain(record["config"][name]) for name in ("task", "model"))
     task, count = cut(task), questions(record)
-    room = _TITLE - len(f"{task} ·  · {count}")
-    model = model if len(model) <= room else "…" + model[1 - room :]
-    return f"{task} · {model} · {count}"
+    if len(line := f"{task} · {model} · {count}") <= _TITLE:
+        return line
+    model = model if len(model) <= _TITLE else "…" + model[1 - _TITLE :]
+    return f"{model}\n{task} · {count}"
 
 
 def cut(text: str) -> str:

@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from cat_bench.report.canvas import cut
+from cat_bench.report.canvas import cut, drawn
 from cat_bench.report.charts import _bars, compute_chart, forest
 from cat_bench.report.compute import compute
 from cat_bench.report.figures import curve
@@ -53,6 +55,25 @@ def test_a_long_name_keeps_the_end_that_tells_it_from_others() -> None:
     assert one != other
     assert one.endswith("0.25}")
     assert len(one) == 30
+
+
+def test_a_title_does_not_reach_the_widest_legend(runs: Runs) -> None:
+    names = ["single", "WIDE" * 20]
+    samples = [Sample(Question(f"q{k}", (), "", {"level": k % 2}), "") for k in range(4)]
+    rows = [row for name in names for row in runs.scores(name, 1, [0.2, 0.4, 0.6, 0.8])]
+    config = {"task": "sums", "model": "ORGANISATION/" * 9, "anchor": None, "judge": None}
+    folder = runs.build(rows, names, samples=samples, config={**config, "pool": 8})
+    made: list[Figure] = []
+
+    def draw() -> Figure:
+        made.append(_bars(groups(folder), read_record(folder), "level"))
+        return made[0]
+
+    drawn(draw)
+    (legend,) = made[0].legends
+    titles = [text for text in made[0].findobj(Text) if "questions" in text.get_text()]
+    above = max(titles, key=lambda text: text.get_window_extent().y1)
+    assert above.get_window_extent().x1 < legend.get_window_extent().x0
 
 
 def test_n_stands_once_at_places_that_methods_share(runs: Runs) -> None:
