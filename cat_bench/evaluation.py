@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -41,6 +41,8 @@ from cat_bench.types import (
 ORACLE, WORST = "oracle", "worst"
 FRAMES = {ORACLE: "the best possible pick", WORST: "the worst possible pick"}
 CALLING = frozenset({"anchor", "embedder", "judge", "policy", "scoring"})
+_SLACK = 1e-9
+"""What rounding may add to a share."""
 FREE_DRAWS = 70
 """As many draws as a pool of 8 has subsets of any one size."""
 
@@ -149,10 +151,14 @@ class Evaluation:
         found = await method.aggregator.pick_probabilities(
             self.question, self.rollouts, budgets, ctx
         )
-        shape = (len(budgets), len(self.rollouts))
-        if found is not None and np.shape(found) != shape:
-            raise ValueError(f"pick_probabilities has shape {np.shape(found)}, not {shape}")
-        return found
+        if found is None:
+            return None
+        shape, table = (len(budgets), len(self.rollouts)), np.asarray(found, dtype=float)
+        if table.shape != shape:
+            raise ValueError(f"pick_probabilities has shape {table.shape}, not {shape}")
+        if not (table > -_SLACK).all() or (table.sum(axis=1) > 1 + _SLACK).any():
+            raise ValueError("pick_probabilities has rows that are not shares of 1")
+        return table
 
     async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
         """The variance of the value over fresh rollouts, by budget up to a quarter of the pool."""
@@ -195,7 +201,7 @@ class Evaluation:
                 picks=slots,
                 weights=tuple(probabilities[k].tolist()),
                 **_broken_down(parts[k]),
-                **_scored(expected.value[k]),
+                **_scored(expected.value[k], self._why(self.scores)),
             )
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in spent(bill).items()}
@@ -252,9 +258,9 @@ class Evaluation:
             return {**kept, **_broken_down(score.parts), **_scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
-            return {"failed": f"picked slots {sorted(set(picks) - set(slots))} it was not given"}
+            raise ValueError(f"picked slots {sorted(set(picks) - set(slots))} it was not given")
         if min(weights) < 0 or not math.isclose(sum(weights), 1):
-            return {"failed": f"weights {weights} are not shares that sum to 1"}
+            raise ValueError(f"weights {weights} are not shares that sum to 1")
         by_slot = {r.slot: r.text for r in self.rollouts}
         texts = [by_slot[slot] for slot in picks]
         expected = expected_score([weights], [self._value(text) for text in texts])
@@ -266,7 +272,7 @@ class Evaluation:
             "lost": float(expected.lost[0]),
             "abstained": float(expected.abstained[0]),
             **_broken_down(parts[0]),
-            **_scored(expected.value[0]),
+            **_scored(expected.value[0], self._why(texts)),
         }
 
     async def _answered(self, text: str) -> dict[str, JSON]:
@@ -305,6 +311,10 @@ class Evaluation:
         """The slots that the plan assigns: those with a rollout, and those that may get one."""
         passing = (slot for slot, failure in self.pool.failures.items() if not failure.permanent)
         return sorted([*(r.slot for r in self.rollouts), *passing])
+
+    def _why(self, texts: Iterable[str]) -> str | None:
+        """Why the first of these texts that has no score has none."""
+        return next((s.reason for s in map(self.scores.get, texts) if s and s.value is None), None)
 
     def _value(self, text: str) -> float:
         value = self.scores[text].value

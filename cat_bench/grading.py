@@ -6,12 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from hashlib import sha256
+from math import inf
+from numbers import Real
 
 from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.parallel import Executor
 from cat_bench.scorers.remote import Portable, RemoteScorer
 from cat_bench.types import JSON, AnswerScorer, Context, Rollout, Sample, Score, Scorer
+
+_SLACK = 1e-9
+"""By how much a score of 1 may be off for rounding."""
 
 
 class Grader:
@@ -64,7 +69,8 @@ class Grader:
     ) -> dict[str, Score]:
         """The scorer's verdict on each text; where it raises, none of them is scored."""
         try:
-            return dict(zip(texts, await self._active.score(sample, texts, ctx), strict=True))
+            given = await self._active.score(sample, texts, ctx)
+            return dict(zip(texts, map(_sound, given), strict=True))
         except CatBenchError:
             raise
         except Exception as error:  # noqa: BLE001 - a scorer's bug is these scores' reason
@@ -118,6 +124,16 @@ class Grader:
     async def _remember(self, space: str, values: Mapping[str, JSON]) -> None:
         if self._remembers:
             await self._cache.remember(space, values)
+
+
+def _sound(score: Score) -> Score:
+    """The scorer's word on a text, if it is one."""
+    if not isinstance(score, Score):
+        raise TypeError(f"the scorer gave {score!r}, which is no Score")
+    value = score.value
+    if value is not None and not (isinstance(value, Real) and -inf < value <= 1 + _SLACK):
+        raise ValueError(f"the scorer gave {value!r}: a score is a number of at most 1, or None")
+    return score
 
 
 def _named(scorer: Scorer) -> str:

@@ -47,6 +47,7 @@ ALLOCATIONS = 50_000
 EXACT_POOL = 1024
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: in all, and for each process that helps where that is more."""
+NEEDS = ("answers", "anchor", "judge", "policy", "embedder", "score", *get_args(Capability))
 PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
@@ -325,6 +326,8 @@ def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
     scores = backend.scores if isinstance(backend, Replay) else ()
     for need in sorted(needs):
         kind, _, name = need.partition(":")
+        if kind not in NEEDS:
+            raise UnknownName("need", need, NEEDS)
         if kind == "score" and name not in scores:
             raise UnknownName("signal or imported score", name, [*known("signal"), *scores])
         if kind == "answers" and not isinstance(task.scorer, AnswerScorer):

@@ -14,7 +14,7 @@ from cat_bench.aggregators.vote import Vote
 from cat_bench.backends import Request
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
-from cat_bench.errors import ConfigError, NotAvailable
+from cat_bench.errors import ConfigError, NotAvailable, is_bug
 from cat_bench.plan import shuffled
 from cat_bench.results import Row
 from cat_bench.types import (
@@ -27,6 +27,7 @@ from cat_bench.types import (
     Question,
     Rollout,
     Sampling,
+    Score,
 )
 from tests import toy
 
@@ -196,6 +197,27 @@ async def test_what_a_plug_in_gets_wrong_is_a_row(
     assert len(rows) == 1
     assert rows[0].score is None
     assert reason in str(rows[0].failed)
+    assert is_bug(str(rows[0].failed)) == (reason != "unscored"), "a second try mends no bug"
+
+
+async def test_a_closed_form_may_be_a_list_and_a_score_that_is_missing_says_why(
+    cache: Cache,
+) -> None:
+    class First(Says):
+        async def pick_probabilities(
+            self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
+        ) -> list[list[float]]:
+            return [[1.0] + [0.0] * (len(pool) - 1)] * len(budgets)
+
+    rows = await rows_of(First(Estimate.abstain("never asked")), cache, budgets=(1,))
+    assert rows[0].score == 1.0
+    whole = await toy.evaluation(toy.pool("= garbled"), toy.roles(cache), cache)
+    judged = replace(whole, scores={"= garbled": Score(None, "the judge is out")})
+    for name in ("single", "best_of_n{by=length}"):
+        assert (await judged.rows(catalog.method(name)))[0].failed == "unscored: the judge is out"
+    assert (await whole.rows(catalog.method("single")))[0].failed == (
+        "unscored: no pick could be graded"
+    )
 
 
 async def test_a_closed_form_that_breaks_is_a_row_at_every_budget(cache: Cache) -> None:
@@ -209,7 +231,11 @@ async def test_a_closed_form_that_breaks_is_a_row_at_every_budget(cache: Cache) 
             return np.ones(self.shape)
 
     nothing = Estimate.abstain("never asked")
-    for broken, reason in ((Broken(nothing), "KeyError"), (Broken(nothing, (6,)), "has shape")):
+    for broken, reason in (
+        (Broken(nothing), "KeyError"),
+        (Broken(nothing, (6,)), "has shape"),
+        (Broken(nothing, (2, 6)), "not shares of 1"),
+    ):
         rows = await rows_of(broken, cache, budgets=(1, 2))
         assert [(row.n, row.score) for row in rows] == [(1, None), (2, None)]
         assert all(reason in (row.failed or "") for row in rows)

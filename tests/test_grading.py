@@ -13,7 +13,7 @@ from cat_bench.context import QuestionContext
 from cat_bench.errors import NotAvailable
 from cat_bench.grading import Grader
 from cat_bench.prompts import Prompts
-from cat_bench.types import Context, Sample, Score, Scorer
+from cat_bench.types import JSON, Context, Sample, Score, Scorer
 from tests import toy
 
 
@@ -80,6 +80,19 @@ async def test_a_scorer_that_breaks_leaves_its_texts_unscored(
     assert found == dict.fromkeys("ab", Score(None, "KeyError: 'x'"))
     with pytest.raises(NotAvailable):
         await values(Grader(Flat(error=NotAvailable("no judge")), cache), ctx, "a")
+
+
+@pytest.mark.parametrize(
+    "given", [Score(float("nan")), Score(float("inf")), Score(7.0), 1.0, None, {"value": 1}]
+)
+async def test_what_is_no_score_is_told(given: JSON, cache: Cache, ctx: QuestionContext) -> None:
+    class Odd(Flat):
+        async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> list[Score]:
+            return [given] * len(texts)
+
+    found = await Grader(Odd(), cache).scores(toy.sample(), ["a"], ctx)
+    assert found["a"].value is None
+    assert "the scorer gave " in str(found["a"].reason)
 
 
 async def test_a_planning_grader_remembers_nothing(cache: Cache, ctx: QuestionContext) -> None:

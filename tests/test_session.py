@@ -75,6 +75,7 @@ async def test_a_forecast_is_what_the_run_then_makes(workshop: Workshop) -> None
         ({"sampling": {"policy": {"temprature": 1}}}, "sampling.policy: temprature"),
         ({"model": "replay:two", "pool": 3, "n": ()}, "--pool 3 is more than the 2 rollouts"),
         ({"out": Path("toy")}, "toy holds something that is not a run"),
+        ({"methods": ("./odd.py:Odd",)}, "there is no need 'anchr'. Did you mean 'anchor'?"),
     ],
 )
 async def test_what_is_refused_before_anything_is_paid_for(
@@ -83,6 +84,8 @@ async def test_what_is_refused_before_anything_is_paid_for(
     with Cache() as cache:
         Path("pool.jsonl").write_text('{"id": "a", "problem": "?", "responses": ["x", "y"]}\n')
         import_pool(cache, Path("pool.jsonl"), name="two")
+    odd = "class Odd:\n    needs = ('anchr',)\n    async def aggregate(self, *_): ...\n"
+    Path("odd.py").write_text(odd)
     with pytest.raises(UsageError) as caught:
         await run(config(**fields))
     assert message in str(caught.value)

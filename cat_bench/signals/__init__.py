@@ -7,11 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from cat_bench.errors import ConfigError
 from cat_bench.flow import gathered
 from cat_bench.registry import build, is_file, known
 from cat_bench.signals.imported import Imported
 from cat_bench.types import Context, FloatArray, Pairwise, Question, Rollout, Signal
 from cat_bench.validation import split_inline
+
+READS = ("self", "pairs", "subset")
 
 
 @lru_cache
@@ -19,12 +22,20 @@ def signal(spec: str) -> Signal:
     """The signal that `spec` names, `NAME{field=value,...}`, else the imported score of that name.
 
     A name is a registered one or `./file.py:Class`. Whether a pool really carries an imported score
-    is checked when the method's needs are.
+    is checked when the method's needs are. Raises ConfigError for what is no signal.
     """
     name, params = split_inline(spec, source=f"signal {spec!r}")
-    if is_file(name) or name in known("signal"):
-        return build("signal", name, params)  # type: ignore[no-any-return]
-    return Imported(spec)
+    if not (is_file(name) or name in known("signal")):
+        return Imported(spec)
+    built: Signal = build("signal", name, params)
+    reads = getattr(built, "reads", None)
+    if reads not in READS:
+        problem = f"is {reads!r}, and should be {' or '.join(map(repr, READS))}."
+        raise ConfigError(f"signal {spec!r}", "reads", problem)
+    for method in ("scores", *(("matrix",) if reads == "pairs" else ())):
+        if not callable(getattr(built, method, None)):
+            raise ConfigError(f"signal {spec!r}", "", f"has no method `{method}`.")
+    return built
 
 
 async def rated(
@@ -42,12 +53,22 @@ async def rated(
             return await ctx.once((by, question.id, rollout.slot), lambda lent: one(rollout, lent))
 
         async def one(rollout: Rollout, lent: Context) -> float:
-            return float((await chosen.scores(question, [rollout], lent))[0])
+            return (await _numbers(chosen, question, [rollout], lent))[0]
 
         return np.array(await gathered(*map(alone, rollouts)), dtype=float)
     if chosen.reads == "pairs":
         return from_others(await paired(by, question, rollouts, ctx))
-    return np.asarray(await chosen.scores(question, rollouts, ctx), dtype=float)
+    return np.array(await _numbers(chosen, question, rollouts, ctx))
+
+
+async def _numbers(
+    chosen: Signal, question: Question, rollouts: Sequence[Rollout], ctx: Context
+) -> list[float]:
+    """What a signal says of rollouts. Raises ValueError for more or fewer numbers than these."""
+    numbers = [float(number) for number in await chosen.scores(question, rollouts, ctx)]
+    if len(numbers) != len(rollouts):
+        raise ValueError(f"the signal gave {len(numbers)} numbers for {len(rollouts)} rollouts")
+    return numbers
 
 
 async def paired(

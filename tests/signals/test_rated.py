@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
-from cat_bench.signals import from_others, paired, rated
+from cat_bench.errors import ConfigError
+from cat_bench.signals import from_others, paired, rated, signal
 from tests import toy
 
 POOL = toy.pool("one = a", "two = a", "three = b", "four = c")
@@ -48,6 +50,32 @@ async def test_a_pair_says_the_same_whoever_else_is_there(cache: Cache) -> None:
     few = await paired(by, whole.question, POOL.rollouts[1::2], whole.context([1]))
     np.testing.assert_array_equal(few, every[1::2, 1::2])
     assert np.isnan(every.diagonal()).all()
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("async def scores(self, *_): ...", "reads: is None, and should be 'self' or 'pairs'"),
+        ("reads = 'slef'", "reads: is 'slef', and should be 'self' or 'pairs' or 'subset'"),
+        ("reads = 'self'", "has no method `scores`"),
+        ("reads = 'pairs'\n    async def scores(self, *_): ...", "has no method `matrix`"),
+    ],
+)
+def test_what_is_no_signal_is_refused(body: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(f"class Own:\n    {body}\n")
+    with pytest.raises(ConfigError, match=problem):
+        signal(f"{tmp_path}/own.py:Own")
+
+
+@pytest.mark.parametrize("reads", ["self", "subset"])
+async def test_a_signal_gives_as_many_numbers_as_there_are_rollouts(
+    reads: str, tmp_path: Path, cache: Cache
+) -> None:
+    body = f"reads = {reads!r}\n    async def scores(self, *_): return [1.0, 2.0]"
+    (tmp_path / "own.py").write_text(f"class Own:\n    {body}\n")
+    whole = await toy.evaluation(POOL, toy.roles(cache), cache)
+    with pytest.raises(ValueError, match=r"gave 2 numbers for [14] rollouts"):
+        await rated(f"{tmp_path}/own.py:Own", whole.question, POOL.rollouts, whole.context([0]))
 
 
 async def test_only_pairs_have_a_matrix(cache: Cache) -> None:
