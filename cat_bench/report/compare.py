@@ -171,7 +171,7 @@ def _reference(
     if name is None:
         return (runs[0], MAJORITY if (runs[0], MAJORITY) in known else SINGLE), None
     whole, at, n = name.rpartition("@")
-    for text, fixed in ((name, None), (whole, int(n) if at and n.isdigit() else None)):
+    for text, fixed in ((name, None), (whole, int(n) if at and n.isdecimal() else None)):
         for base in _read_as(text, runs):
             if base in known and (fixed is None or (*base, fixed) in values.columns):
                 return base, fixed
@@ -183,7 +183,7 @@ def _read_as(text: str, runs: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield from ((run, text) for run in runs)
     run, _, method = text.rpartition(":")
     yield run, method
-    if run.isdigit() and 1 <= int(run) <= len(runs):
+    if run.isdecimal() and 1 <= int(run) <= len(runs):
         yield runs[int(run) - 1], method
 
 

@@ -54,4 +54,7 @@ def _value(entry: JSON, field: str) -> str | None:
 
 def _order(name: str) -> tuple[bool, float, str]:
     """Numbers by size, then words."""
-    return (False, float(name), "") if name.lstrip("-").isdigit() else (True, 0.0, name)
+    try:
+        return (False, float(name), name)
+    except ValueError:
+        return (True, 0.0, name)

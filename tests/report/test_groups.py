@@ -25,3 +25,11 @@ def test_each_value_of_a_field_is_scored_on_its_own_questions(runs: Runs) -> Non
 
 def test_questions_of_which_nothing_is_said_have_no_groups(runs: Runs) -> None:
     assert groups(runs.build(runs.scores("vote", 1, [1.0, 0.5]))).empty
+
+
+def test_what_is_nearly_a_number_is_a_word(runs: Runs) -> None:
+    """`str.isdigit` takes a superscript for a digit, `float` does not."""
+    names = ["²", "--1", "0.5", "-3"]
+    samples = [Sample(Question(f"q{i}", (), "", {"kind": names[i % 4]}), "") for i in range(8)]
+    found = groups(runs.build(runs.scores("vote", 1, [1.0] * 8), samples=samples))
+    assert list(found["group"]) == ["-3", "0.5", "--1", "²"]
