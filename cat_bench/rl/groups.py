@@ -66,6 +66,8 @@ class GroupReward:
         **_: JSON,
     ) -> list[float | None]:
         """One reward per completion, in order; None: unscored."""
+        if any(isinstance(prompt, str) for prompt in prompts):
+            raise UsageError("prompts should be lists of messages: see cat_bench.rl.rows.trl_row.")
         places = groups(question_id, self._size)
         rewarder = self._rewarder
         texts = [completion[-1]["content"] for completion in completions]

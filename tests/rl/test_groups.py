@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -141,4 +142,12 @@ async def test_a_question_that_the_task_lacks_is_named(
     reward = GroupReward("gold", session, policy=policy, size=4)
     with pytest.raises(UsageError, match="no question 'q'"):
         await reward(batch.prompts, batch.completions, batch.ids, question_id=["q"] * 12)
+    await reward.close()
+
+
+async def test_prompts_must_be_messages(policy: Policy, batch: Batch, session: RunConfig) -> None:
+    reward = GroupReward("gold", session, policy=policy, size=4)
+    texts: list[Any] = ["a question"] * len(batch.texts)
+    with pytest.raises(UsageError, match="should be lists of messages"):
+        await reward(texts, texts, batch.ids, question_id=batch.questions)
     await reward.close()
