@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.canvas import WIDTH, drawn
-from cat_bench.report.palette import series
+from cat_bench.report.canvas import WIDTH, drawn, legend
+from cat_bench.report.palette import Look, series
 from cat_bench.types import JSON, FloatArray
 
 SHARES = {
@@ -22,6 +22,8 @@ SHARES = {
     "token_accuracy": "tokens predicted",
 }
 SCALES = {"loss": "loss", "completion_tokens": "tokens a completion", "entropy": "entropy, nats"}
+PLAIN = Look("0.25", "")
+"""Of a line that is alone: no colour of the legend."""
 SMOOTH = 7
 """Steps of the running mean."""
 
@@ -33,28 +35,34 @@ def curves(rows: Sequence[Mapping[str, JSON]], *, name: str) -> dict[str, bytes]
 
 def _figure(rows: Sequence[Mapping[str, JSON]], name: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    grid = figure.add_gridspec(2, len(SCALES), height_ratios=(2, 1))
+    scales = {key: label for key, label in SCALES.items() if _known(rows, key)}
+    heights = (2, 1) if scales else (1,)
+    grid = figure.add_gridspec(len(heights), max(len(scales), 1), height_ratios=heights)
     shares = figure.add_subplot(grid[0, :])
     for index, (key, label) in enumerate(SHARES.items()):
-        _line(shares, rows, key, label, index)
+        _line(shares, rows, key, series(index), label=label)
     shares.set_ylim(-0.02, 1.02)
     shares.set_ylabel(f"share (mean of {SMOOTH} steps)")
+    shares.set_xlabel("" if scales else "step")
     shares.set_title(name, loc="left", parse_math=False)
-    if shares.lines:
-        figure.legend(handles=shares.lines, loc="outside right upper", frameon=False)
-    for index, (key, label) in enumerate(SCALES.items()):
+    legend(figure, {str(line.get_label()): line for line in shares.lines})
+    for index, (key, label) in enumerate(scales.items()):
         axes = figure.add_subplot(grid[1, index])
-        _line(axes, rows, key, label, index)
+        _line(axes, rows, key, PLAIN)
         axes.set_title(label, loc="left")
         axes.set_xlabel("step")
     return figure
 
 
-def _line(axes: Axes, rows: Sequence[Mapping[str, JSON]], key: str, label: str, index: int) -> None:
-    known = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-    if known:
+def _known(rows: Sequence[Mapping[str, JSON]], key: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+
+
+def _line(
+    axes: Axes, rows: Sequence[Mapping[str, JSON]], key: str, look: Look, *, label: str = ""
+) -> None:
+    if known := _known(rows, key):
         steps, values = np.array(known, dtype=float).T
-        look = series(index)
         axes.plot(steps, smoothed(values), label=label, color=look.colour, linestyle=look.line)
 
 

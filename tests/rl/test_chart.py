@@ -16,6 +16,13 @@ def test_whatever_the_journal_holds(rows: list[dict[str, JSON]]) -> None:
     assert b"a_$task$" in figure["svg"]
 
 
+def test_what_was_not_measured_has_no_axes() -> None:
+    rows = [{"step": 1, "loss": 0.5, "entropy": 0.1}, {"step": 2, "loss": 0.4}]
+    figure = curves(rows, name="x")["svg"].decode()
+    assert "entropy, nats" in figure
+    assert "tokens a completion" not in figure
+
+
 def test_a_running_mean_over_the_steps_there_are() -> None:
     values = np.arange(20.0) ** 2
     half = SMOOTH // 2
