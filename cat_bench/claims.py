@@ -23,7 +23,7 @@ from cat_bench import catalog
 from cat_bench.errors import UnknownName
 from cat_bench.files import write_atomic
 from cat_bench.intervals import Difference, Interval, equivalence_needed, questions_needed
-from cat_bench.report.cells import cell, pipe, records
+from cat_bench.report.cells import cell, p_value, pipe, records
 from cat_bench.report.compute import equal_tokens
 from cat_bench.report.forensics import NOBODY, forensics
 from cat_bench.report.rounding import measured, percent
@@ -326,8 +326,9 @@ def _summed(empty: Finding, parts: Sequence[_Part]) -> Finding:
 
 def _difference(words: str, found: Difference) -> _Part:
     shown = measured(found.mean, found.low, found.high, sign="+")
+    doubt = found.p >= ALPHA and (found.low > 0 or found.high < 0)
     return _Part(
-        f"{shown} points {words}",
+        f"{shown} points {words}" + (f", p = {p_value(found.p)}" if doubt else ""),
         *(found.mean, found.low, found.high),
         needed=found.needed,
         questions=found.n,

@@ -119,6 +119,7 @@ def test_wins_on_few_questions_are_undecided_though_the_interval_is_above_0(tmp_
     assert found.low is not None
     assert found.low > 0
     assert found.verdict == "undecided"
+    assert found.measured.endswith("vs single, n = 1, p = 0.125")
     values[("cat", 1)][:6] = [1.0] * 6
     found = check(run(tmp_path / "more", values), test="above", against=["single"])
     assert found.verdict == "supported"
