@@ -23,10 +23,10 @@ from cat_bench import catalog
 from cat_bench.errors import UnknownName
 from cat_bench.files import write_atomic
 from cat_bench.intervals import Difference, Interval, equivalence_needed, questions_needed
-from cat_bench.report.cells import cell, p_value, pipe, records
+from cat_bench.report.cells import cell, pipe, records
 from cat_bench.report.compute import equal_tokens
 from cat_bench.report.forensics import NOBODY, forensics
-from cat_bench.report.rounding import measured, percent
+from cat_bench.report.rounding import measured, p_value, percent
 from cat_bench.report.values import Values, read_values
 from cat_bench.results import read_record
 from cat_bench.validation import STRICT, read_yaml, validated
