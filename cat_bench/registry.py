@@ -118,6 +118,11 @@ def beside(folder: Path, spec: str) -> str:
     return _FILES.sub(lambda found: f"{found[1]}{folder / found[2]}", spec)
 
 
+def files_in(spec: str) -> list[Path]:
+    """The files that a spec names."""
+    return [Path(found[2].removesuffix(":")) for found in _FILES.finditer(spec)]
+
+
 def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:
     """The class (or factory) that `spec` names; a file is relative to `base`.
 

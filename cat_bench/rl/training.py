@@ -26,8 +26,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from cat_bench.backends.hf.loading import libraries, quiet
 from cat_bench.config import RunConfig
+from cat_bench.datasets import file_digest
 from cat_bench.errors import ConfigError, UsageError, nearest
 from cat_bench.files import write_atomic
+from cat_bench.registry import files_in
 from cat_bench.rewards import reward
 from cat_bench.rl.measure import Exam, measure, outcome
 from cat_bench.rl.policy import Policy, weights
@@ -66,9 +68,11 @@ class Plan:
     def record(self) -> dict[str, JSON]:
         """As JSON: a second command must have the same to resume the training."""
         session = self.session.model_dump(mode="json", exclude_defaults=True)
+        own = [path for path in files_in(self.recipe.reward) if path.is_file()]
         return {
             "format": FORMAT,
             "recipe": asdict(self.recipe),
+            **({"code": {str(path): file_digest(path) for path in own}} if own else {}),
             "session": session,
             "seed": self.seed,
             "exam": self.exam and json.loads(json.dumps(asdict(self.exam), default=str)),

@@ -105,6 +105,21 @@ def test_references_are_imitated(workshop: Workshop, task: str) -> None:
     assert last["loss"] > 0
 
 
+def test_a_reward_that_was_edited_is_another_training(workshop: Workshop) -> None:
+    own = Path("mine.py")
+    own.write_text(
+        "class Short:\n    async def rewards(self, question, rollouts, ctx):\n"
+        "        return [1 / len(rollout.text) for rollout in rollouts]\n"
+    )
+    given = (*command(questions=0, steps=1), "--reward", "./mine.py:Short", "--out", "one")
+    assert workshop.run(*given)[0] == 0
+    assert workshop.run(*given)[0] == 0, "the same one goes on"
+    own.write_text(own.read_text().replace("1 /", "2 /"))
+    status, _, err = workshop.run(*given)
+    assert status == 2
+    assert "one holds a training with another code" in err
+
+
 def test_a_rate_may_be_written_as_yaml_does_not_read_numbers(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
