@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
-from pydantic import Field
 
 JSON: TypeAlias = Any
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
@@ -44,13 +44,13 @@ class Usage:
 class Sampling:
     """Parameters that change the distribution of a completion; None leaves the model's default."""
 
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Ge(0)] | None = None
+    top_p: Annotated[float, Gt(0), Le(1)] | None = None
+    top_k: Annotated[int, Ge(-1)] | None = None
+    min_p: Annotated[float, Ge(0), Le(1)] | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Ge(1)] | None = None
     stop: tuple[str, ...] | None = None
     thinking: bool | None = None
     reasoning_effort: str | None = None
