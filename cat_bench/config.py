@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -43,7 +44,7 @@ class RunConfig(BaseModel):
     n: tuple[int, ...] = ()
     pool: int | None = Field(default=None, ge=1, le=MOST)
     draws: int = Field(default=4, ge=1, le=MOST)
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=sys.maxsize)
     shard: Shard | None = None
     seed: int = 0
     label: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -69,6 +70,9 @@ def main() -> None:
     megabytes for each table that a report reads.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a lone surrogate in a rollout is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(commands(prog_name="cat-bench", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -13,6 +13,10 @@ import click
 
 from cat_bench.types import JSON
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What would move a terminal's cursor or change its colours, were it printed."""
+_WORDS = ("answer", "text", "task", "model", "method", "name", "pool", "run", "file")
+"""Columns that are shown as they are written: an answer 2.50 is not 2.5, nor a pool 1e5 100000."""
 _BAR = re.compile(r"(?<!\\)\|")
 _SPARED = ("notes", "vs single, points", "p (Holm)", "calls", "95 % interval", "tokens")
 """The columns that a narrow terminal goes without, the first to go first."""
@@ -29,7 +33,9 @@ def print_rows(rows: Sequence[Mapping[str, JSON]], *, as_json: bool, empty: str 
     else:
         from tabulate import tabulate
 
-        click.echo(tabulate([dict(row) for row in rows], headers="keys", tablefmt="plain"))
+        shown = [{name: _harmless(cell) for name, cell in row.items()} for row in rows]
+        own = [place for place, name in enumerate(rows[0]) if name in _WORDS]
+        click.echo(tabulate(shown, headers="keys", tablefmt="plain", disable_numparse=own))
 
 
 def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
@@ -40,10 +46,19 @@ def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
     width = max((len(name) for name in record), default=0)
     for name, value in record.items():
         if isinstance(value, str) and "\n" in value:
-            click.echo(f"{name}:\n{value}")
+            print_text(f"{name}:\n{value}")
         else:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:{width}}  {shown}")
+            click.echo(f"{name:{width}}  {_harmless(shown)}")
+
+
+def print_text(text: str) -> None:
+    """A text that somebody else wrote, by lines, without what a terminal would obey."""
+    click.echo(_harmless(text))
+
+
+def _harmless(value: JSON) -> JSON:
+    return _CONTROL.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def print_report(text: str, *, file: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cat_bench.cli.options import options_named
-from cat_bench.cli.output import json_option, print_record, print_rows
+from cat_bench.cli.output import json_option, print_record, print_rows, print_text
 from cat_bench.errors import UnknownName
 from cat_bench.types import JSON
 
@@ -111,12 +111,11 @@ def _show_question(
     for title, rows in (("Rollouts", _rollouts(found)), ("Methods", _estimates(found))):
         click.echo(f"\n{title}")
         listed = list(rows)
-        short = [{**row, "text": row["text"] if full else _excerpt(row["text"])} for row in listed]
         if not full:
-            print_rows(short, as_json=False)
-        for row in short if full else ():
+            print_rows([{k: _excerpt(v) for k, v in row.items()} for row in listed], as_json=False)
+        for row in listed if full else ():
             *facts, text = row.values()
-            click.echo(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
+            print_text(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
     if not any(reply for _, reply in found.rollouts):
         click.echo(f"\nThe rollouts' texts are not here. {found.problem or _no_texts()}", err=True)
 
@@ -191,7 +190,9 @@ def _known(value: JSON) -> JSON:
     return f"{value:.3g}" if isinstance(value, float) else value
 
 
-def _excerpt(text: str) -> str:
+def _excerpt(cell: JSON) -> JSON:
     """The end of a text, where its answer is, on one line."""
-    line = " ".join(text.split())
+    if not isinstance(cell, str):
+        return cell
+    line = " ".join(cell.split())
     return line if len(line) <= EXCERPT else "… " + line[-EXCERPT:]

@@ -10,7 +10,9 @@ import sys
 import termios
 from pathlib import Path
 
-from cat_bench.cli.output import fitted
+import pytest
+
+from cat_bench.cli.output import fitted, print_rows
 
 TABLE = Path(__file__).parents[1] / "report" / "table.md"
 
@@ -32,6 +34,15 @@ def test_what_fits_stays_as_it_is() -> None:
     assert fitted(text, 999, file="") == text
     escaped = "| method | notes |\n|:--|:--|\n| a\\|b | x |"
     assert fitted(escaped, 12, file="f").startswith("| method |\n|:--|\n| a\\|b |\n")
+
+
+def test_what_somebody_wrote_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"slot": 1, "answer": "2.50", "pool": "1e5"}, {"slot": 12, "answer": "1,000"}]
+    print_rows(rows, as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["1", "2.50", "1e5"],
+        ["12", "1,000"],
+    ]
 
 
 def test_a_pipe_gets_all_of_it_and_a_terminal_what_fits() -> None:

@@ -173,6 +173,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--set", "policy.temperature=-1"), "temperature: Input should be greater than"),
         ((*TOY, "--set", "policy.max_tokens=0"), "max_tokens: Input should be greater than"),
         ((*TOY, "--shard", "3/2"), "options: shard: should be I/K, I from 1 to K"),
+        ((*TOY, "--limit", "9" * 20), "options: limit: Input should be less than"),
         ((*TOY, "--pool", "99999999999"), "options: pool: Input should be less than"),
         (("run", "a/toy,../a/toy", "--out", "x"), "two of a/toy,../a/toy would be one folder"),
         ((*TOY, "--set", "policy.stop=["), "'[' is not a YAML value"),

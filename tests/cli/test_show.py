@@ -79,6 +79,21 @@ def test_a_long_text_is_cut_unless_it_is_asked_for(workshop: Workshop) -> None:
     assert "cat-bench cache import FILE" in err
 
 
+def test_what_a_model_wrote_is_shown_and_not_obeyed(workshop: Workshop) -> None:
+    said = r"'\x1b[2J\ud800 so = ' + '9' * 500 + '\x07'"
+    (workshop.folder / "model.py").write_text(f"def reply(request, seed):\n    return {said}\n")
+    workshop.run(*TOY, "--pool", "1", "--n", "1", "--method", "single")
+    (folder,) = (workshop.folder / "results").iterdir()
+    for option in ((), ("--full",)):
+        process = workshop.start("show", str(folder), "--question", "q1", *option)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert not {"\x1b", "\x07"} & set(out)
+        assert "99\ufffd" in out
+        assert option or max(map(len, out.splitlines())) < 250
+    assert "\ufffd[2J\\ud800 so = 999" in out
+
+
 def test_rows_given_to_the_run_are_given_to_what_shows_it(workshop: Workshop) -> None:
     rows = (workshop.folder / "toy" / "rows.jsonl").rename(workshop.folder / "mine.jsonl")
     given = ("--data", str(rows))
