@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from cat_bench.errors import CatBenchError, UsageError
+from cat_bench.errors import CatBenchError, UsageError, nearest
 
 COMMANDS = {
     "audit": "compare estimators and rewards, before any training",
@@ -35,6 +35,15 @@ COMMANDS = {
 
 class Lazy(click.Group):
     """A group whose commands are imported when they are called, so that --help costs nothing."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; the nearest one is offered for another."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands' names."""

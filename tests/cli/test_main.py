@@ -65,5 +65,5 @@ def test_a_bug_is_not_hidden(workshop: Workshop) -> None:
 def test_an_unknown_command(workshop: Workshop) -> None:
     status, out, err = workshop.run("rnu")
     assert (status, out) == (2, "")
-    assert err.startswith("cat-bench: No such command 'rnu'")
+    assert err == "cat-bench: No such command 'rnu'. Did you mean 'run'?\n"
     assert err.count("\n") == 1
