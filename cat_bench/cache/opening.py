@@ -112,7 +112,8 @@ def _url(named: str) -> sa.URL:
         url = sa.make_url(named)
     except (sa.exc.ArgumentError, ValueError) as error:
         raise CacheError(
-            f"{_veiled(named)!r} is not a database URL: write it as {_SHAPE}"
+            f"{_veiled(named)!r} is not a database URL: write it as {_SHAPE}, "
+            "or a file of that name as ./NAME"
         ) from error
     kind, _, driver = url.drivername.lower().partition("+")
     if kind not in {"sqlite", "postgresql", "postgres"}:
