@@ -259,6 +259,6 @@ def test_a_run_on_a_ray_cluster(halves: Workshop) -> None:
         where = ("--out", "there", "--parallel", f"ray:127.0.0.1:{port}")
         other = {"CAT_BENCH_CACHE": str(halves.folder / "other.sqlite"), **token}
         run = halves.start(*TOY, *where, lease_s=30, **other)
-        _, err = run.communicate(timeout=120)
+        _, err = run.communicate(timeout=600)
     assert run.returncode == 0, err
     assert same(halves.folder / "here", halves.folder / "there")

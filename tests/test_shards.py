@@ -16,7 +16,7 @@ SCALE = Document(Path(__file__).parents[1] / "docs" / "scale.md")
 
 def test_shards_fill_the_cache_for_the_whole_run(workshop: Workshop) -> None:
     jobs = [workshop.start(*TOY, "--shard", f"{part}/3") for part in (1, 2, 3)]
-    said = [job.communicate(timeout=120) for job in jobs]
+    said = [job.communicate(timeout=600) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0, 0], said
     assert all(out == "" for out, _ in said)
     asked = [read_record(path)["questions"] for path in (workshop.folder / "results").iterdir()]

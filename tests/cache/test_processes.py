@@ -41,7 +41,7 @@ async def contents(location: str, calls: int, slots: int) -> dict[tuple[str, str
 
 async def test_processes_share_a_pool_without_sampling_a_slot_twice(location: str) -> None:
     workers = [start(location, 20, 16, 0.002, 30) for _ in range(3)]
-    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=600)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     made = sum((parsed(output)[0] for output in outputs), Counter[tuple[str, str]]())
     assert len(made) == 20 * 16
@@ -67,7 +67,7 @@ async def test_a_killed_process_loses_only_what_was_in_flight(location: str) -> 
     assert acknowledged.items() <= kept.items()
 
     heir = start(location, 10, 40, 0.001, 1)
-    again, _ = parsed(heir.communicate(timeout=60)[0])
+    again, _ = parsed(heir.communicate(timeout=600)[0])
     assert heir.returncode == 0
     assert len(await contents(location, 10, 40)) == 400
     assert not set(again) & set(kept)
