@@ -93,12 +93,12 @@ def test_entry_points_that_nothing_finds_are_told(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ideas\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         "[cat_bench]\naggregator.mine = ideas:Mine\n"
-        "aggregator.vote = ideas:Vote\nagregator.typo = ideas:Typo\n"
+        "reward.gold = ideas:Gold\nagregator.typo = ideas:Typo\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert known("aggregator")["mine"] == "ideas:Mine"
     found = ignored()
-    assert found["aggregator.vote"] == "ideas:Vote (ignored: the built-in one keeps its name)"
+    assert found["reward.gold"] == "ideas:Gold (ignored: the built-in one keeps its name)"
     assert found["agregator.typo"] == "ideas:Typo (ignored: no such kind)"
     assert "aggregator.mine" not in found
 
