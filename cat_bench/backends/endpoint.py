@@ -41,9 +41,9 @@ class Endpoint:
     """Where requests go; `timeout` is in seconds per request. Opened by the first `post`.
 
     The URL is `base_url`, else OPENAI_BASE_URL, else OpenAI's own. The key is `api_key`, else the
-    value of the environment variable `key_variable` (OPENAI_API_KEY by default), else the content of
-    the file that CAT_BENCH_OPENAI_KEY_FILE names. Raises ModelError where `key_variable` is not set,
-    or where OpenAI's own endpoint is meant and there is no key; ConfigError for a malformed
+    value of the environment variable `key_variable` (OPENAI_API_KEY by default), else the content
+    of the file that CAT_BENCH_OPENAI_KEY_FILE names. Raises ModelError where `key_variable` is not
+    set, or where OpenAI's own endpoint is meant and there is no key; ConfigError for a malformed
     `base_url`.
     """
 
