@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cat_bench.costs import Charge
-from cat_bench.errors import CallFailed, ContextTooLong, NotAvailable
+from cat_bench.errors import PLUGIN_BUGS, CallFailed, ContextTooLong, NotAvailable
 from cat_bench.model import Drawn, Model, embedding_of, logprobs_of
 from cat_bench.prompts import Prompts
 from cat_bench.types import (
@@ -158,19 +158,19 @@ class QuestionContext:
         Where it fails, it fails for every caller, and what it had called by then is billed too.
         """
 
-        async def done() -> tuple[T | Exception, list[Charge]]:
+        async def done() -> tuple[T | Exception | SystemExit, list[Charge]]:
             lent = replace(self, key=repr(key), bill=[])
             try:
                 return await work(lent), lent.bill
-            except Exception as error:  # noqa: BLE001 - raised below, for each who asks
+            except PLUGIN_BUGS as error:  # raised below, for each who asks
                 return error, lent.bill
 
         if first := key not in self.memory:
             self.memory[key] = asyncio.ensure_future(done())
-        value: T | Exception
+        value: T | Exception | SystemExit
         value, bill = await self.memory[key]
         self.bill.extend(bill if first else (replace(charge, fresh=False) for charge in bill))
-        if isinstance(value, Exception):
+        if isinstance(value, PLUGIN_BUGS):
             raise value
         return value
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cat_bench.types import Failure
 
 
+PLUGIN_BUGS = (Exception, SystemExit)
+"""What a plug-in's code raises for a bug: `sys.exit` in it must not end the run."""
+
+
 class CatBenchError(Exception):
     """The root of the tree; its text is one line fit to be shown to a user."""
 
@@ -105,7 +109,7 @@ def is_bug(reason: str) -> bool:
     return _AT_LINE.search(reason) is not None
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: Exception | SystemExit) -> str:
     """Why a plug-in's work failed, for the record; a bug of its own is named with file and line.
 
     Re-raises what no record can hold: NotAvailable, and every error that ends the run.

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from cat_bench.catalog import Method
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import COSTS, Charge, costs, spent
-from cat_bench.errors import reason_of
+from cat_bench.errors import PLUGIN_BUGS, reason_of
 from cat_bench.estimators import expected_parts, expected_score, max_at, min_at
 from cat_bench.grading import Grader
 from cat_bench.plan import blocks, shuffled, subsets
@@ -106,7 +106,7 @@ class Evaluation:
         try:
             exact = await self._probabilities(method, [*budgets, *further], ctx)
             spread = await self._spread(method, [*budgets, *further]) if free else {}
-        except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rows' reason
+        except PLUGIN_BUGS as error:  # these rows' reason
             reason = reason_of(error)
             return [self._row(method.name, n, failed=reason) for n in budgets]
         if exact is not None:
@@ -239,7 +239,7 @@ class Evaluation:
             if not isinstance(estimate, Estimate):
                 raise TypeError(f"{method.name} returned {estimate!r}, which is no Estimate")
             outcome = await self._verdict(estimate, slots)
-        except Exception as error:  # noqa: BLE001 - a plug-in's bug is this row's reason
+        except PLUGIN_BUGS as error:  # this row's reason
             outcome = {"failed": reason_of(error)}
         read = tuple(r.slot for r in handed)
         return self._row(method.name, n, draw=draw, slots=read, bill=ctx.bill, **outcome)

@@ -10,7 +10,7 @@ from math import inf
 from numbers import Real
 
 from cat_bench.cache import Cache
-from cat_bench.errors import CatBenchError
+from cat_bench.errors import PLUGIN_BUGS, CatBenchError
 from cat_bench.parallel import Executor
 from cat_bench.scorers.remote import Portable, RemoteScorer
 from cat_bench.types import JSON, AnswerScorer, Context, Rollout, Sample, Score, Scorer
@@ -73,7 +73,7 @@ class Grader:
             return dict(zip(texts, map(_sound, given), strict=True))
         except CatBenchError:
             raise
-        except Exception as error:  # noqa: BLE001 - a scorer's bug is these scores' reason
+        except PLUGIN_BUGS as error:  # these scores' reason
             return dict.fromkeys(texts, Score(None, f"{type(error).__name__}: {error}"))
 
     async def partition(self, answers: Sequence[str | None]) -> list[int | None]:

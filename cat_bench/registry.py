@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
-from cat_bench.errors import CatBenchError, ConfigError, UnknownName, nearest
+from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError, UnknownName, nearest
 from cat_bench.types import JSON
 from cat_bench.validation import validated
 
@@ -142,7 +142,7 @@ def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., An
         return _attribute(importlib.import_module(module), attribute, spec)
     except CatBenchError:
         raise
-    except Exception as error:
+    except PLUGIN_BUGS as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{kind} {spec!r}", "", f"cannot be imported: {reason}.") from error
 
@@ -169,7 +169,7 @@ def build(
         return factory(**params)
     except CatBenchError:
         raise
-    except Exception as error:
+    except PLUGIN_BUGS as error:
         raise ConfigError(source, "", f"{type(error).__name__}: {error}.") from error
 
 
@@ -187,7 +187,7 @@ def _module_at(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except PLUGIN_BUGS as error:
         del sys.modules[name]
         raise ConfigError(path, "", f"fails on import: {type(error).__name__}: {error}.") from error
     return module

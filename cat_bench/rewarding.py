@@ -14,7 +14,7 @@ from typing import Any
 
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import Charge
-from cat_bench.errors import reason_of
+from cat_bench.errors import PLUGIN_BUGS, reason_of
 from cat_bench.grading import Grader
 from cat_bench.prompts import Prompts
 from cat_bench.types import JSON, Marks, Reward, Rollout, Sample, Score, SupervisedReward
@@ -101,7 +101,7 @@ async def rewarded(
             found = await reward.rewards(question, rollouts, ctx)
         marks = found if isinstance(found, Marks) else Marks(found)
         values = _checked(marks.values, len(rollouts))
-    except Exception as error:  # noqa: BLE001 - a plug-in's bug is these rewards' reason
+    except PLUGIN_BUGS as error:  # these rewards' reason
         marks = Marks((), notes={"failed": reason_of(error)})
         values = (None,) * len(rollouts)
     return Rewarded(question.id, values, marks.reference, marks.notes, tuple(ctx.bill))

@@ -51,12 +51,12 @@ class Drawn:
 class Says:
     """Gives this estimate, or raises this, whatever it is handed."""
 
-    outcome: Estimate | Exception
+    outcome: Estimate | Exception | SystemExit
 
     async def aggregate(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
-        if isinstance(self.outcome, Exception):
+        if not isinstance(self.outcome, Estimate):
             raise self.outcome
         return self.outcome
 
@@ -184,6 +184,7 @@ async def test_greedy_stands_where_every_rollout_failed(cache: Cache) -> None:
     ("outcome", "reason"),
     [
         (ZeroDivisionError("oops"), "ZeroDivisionError: oops"),
+        (SystemExit("no key"), "SystemExit: no key"),
         (Estimate(picks=((4, 1.0),)), "picked slots [4]"),
         (Estimate(picks=((0, 1.0), (1, 1.0))), "not shares that sum to 1"),
         (Estimate(picks=((0, 2.0), (1, -1.0))), "not shares that sum to 1"),
@@ -191,7 +192,7 @@ async def test_greedy_stands_where_every_rollout_failed(cache: Cache) -> None:
     ],
 )
 async def test_what_a_plug_in_gets_wrong_is_a_row(
-    outcome: Estimate | Exception, reason: str, cache: Cache
+    outcome: Estimate | Exception | SystemExit, reason: str, cache: Cache
 ) -> None:
     rows = await rows_of(Says(outcome), cache, budgets=(2,), free_draws=1, draws=1)
     assert len(rows) == 1

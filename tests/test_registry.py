@@ -61,6 +61,7 @@ def test_a_class_in_a_file(file: Path) -> None:
         ("{folder}/none.py:Mine", {}, "there is no such file"),
         ("{folder}/broken.py:Mine", {}, "fails on import: ZeroDivisionError"),
         ("{folder}/garbage.py:Mine", {}, "fails on import: SyntaxError"),
+        ("{folder}/script.py:Mine", {}, "fails on import: SystemExit: usage"),
         ("{file}:Mine", {"powr": 2}, "powr: is not a known field. Did you mean 'power'"),
         ("{file}:Mine", {"power": "much"}, "power: Input should be a valid number"),
         ("{file}:Fussy", {}, "missing 1 required positional argument: 'needed'"),
@@ -72,6 +73,7 @@ def test_what_is_wrong_with_a_file(
 ) -> None:
     (file.parent / "broken.py").write_text("1 / 0\n")
     (file.parent / "garbage.py").write_text("class Mine(:\n")
+    (file.parent / "script.py").write_text("raise SystemExit('usage')\n")
     with pytest.raises(ConfigError, match=message):
         build("aggregator", spec.format(file=file, folder=file.parent), params)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cat_bench.cache import Cache
 
 POLL_S = 30.0
+NOTHING = "Nothing is on order."
 _order = click.argument("order", required=False)
 
 
@@ -53,7 +54,7 @@ def status(order: str | None, *, as_json: bool) -> None:
 
     with _cache() as cache:
         found = asyncio.run(batches.states(cache, order))
-    print_rows([_row(each) for each in found], as_json=as_json, empty="Nothing is on order.")
+    print_rows([_row(each) for each in found], as_json=as_json, empty=NOTHING)
 
 
 @commands.command()
@@ -86,13 +87,16 @@ async def _collect(cache: Cache, order: str | None) -> bool:
     """Whether something is still under way."""
     from cat_bench import batches
 
-    open_still = False
+    met = open_still = False
     async for found in batches.collect(cache, order):
+        met = True
         if isinstance(found, batches.State):
             open_still = True
             click.echo(_said(found.order.tag, found.status, found.problem))
         else:
             click.echo(_said(found.order.tag, found.status, found.problem, *_gave(found)))
+    if not met:
+        click.echo(NOTHING, err=True)
     return open_still
 
 

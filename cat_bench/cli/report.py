@@ -18,7 +18,9 @@ from cat_bench.cli.output import print_report
     help="What to compare with.  [default: majority, else single]",
 )
 @click.option(
-    "--parameters", type=float, help="The models' parameters, such as 0.6e9, to count FLOPs."
+    "--parameters",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The models' parameters, such as 0.6e9, to count FLOPs.",
 )
 @click.option(
     "--prices",

@@ -101,7 +101,8 @@ def render_compare(table: pd.DataFrame) -> str:
         "p by sign flips, Holm-corrected over all methods.",
         *_flags(last),
     )
-    head = f"# {cell(table['task'].iloc[0])}: {table['run'].nunique()} runs"
+    runs = table["run"].nunique()
+    head = f"# {cell(table['task'].iloc[0])}: {runs} run{'s' * (runs != 1)}"
     notes_text = "\n".join(f"- {note}" for note in notes)
     return f"{head}\n\n{pipe(columns, left=('run', 'method'))}\n\n{notes_text}\n"
 

@@ -175,7 +175,7 @@ def _missing(record: Mapping[str, JSON]) -> Iterator[str]:
     met = {words: rollouts.get(name) for name, words in _ROLLOUTS.items()}
     counts = ", ".join(f"{count:,} {words}" for words, count in met.items() if count)
     if counts:
-        yield f"Of {rollouts['asked']:,} rollouts: {counts}."
+        yield f"Rollouts, of {rollouts['asked']:,}: {counts}."
 
 
 def _flags(summary: pd.DataFrame) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeAlias, cast, runtime_checkable
 
-from cat_bench.errors import CatBenchError
+from cat_bench.errors import PLUGIN_BUGS, CatBenchError
 from cat_bench.parallel import Executor
 from cat_bench.types import JSON, AnswerScorer, Context, Sample, Score
 
@@ -102,5 +102,5 @@ async def _one(work: _Work) -> _Outcome:
         return scorer.version, await scorer.score(work.sample, work.texts, no_context)
     except CatBenchError as error:
         return scorer.version, _Broken(str(error), ours=True)
-    except Exception as error:  # noqa: BLE001 - a scorer's bug is these texts' reason
+    except PLUGIN_BUGS as error:  # these texts' reason
         return scorer.version, _Broken(f"{type(error).__name__}: {error}", ours=False)

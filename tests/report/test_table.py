@@ -57,7 +57,7 @@ def test_what_is_missing_is_under_the_table(runs: Runs) -> None:
         )
     )
     assert "left out of every method: 3 at n = 8, 5 at n = 16." in text
-    assert "Of 16 rollouts: 2 failed, 1 cut off at the token limit." in text
+    assert "Rollouts, of 16: 2 failed, 1 cut off at the token limit." in text
     assert "The responses of one question are not i.i.d. samples" in text
     assert "vs majority" not in text
     assert "Score by n" not in text
