@@ -18,14 +18,15 @@ from cat_bench.types import Capability
 from cat_bench.validation import keywords, split_inline
 
 BUNDLED = ("tally", "counsel")
-"""Models that come with the package; each is made for the task of the same name."""
+"""Models that come with the package; each is made for the task of its name, and its variants."""
 
 SECRET = re.compile(r"\b(api_key|auth_token|header)\s*=")
 
 
 def bundled(task: str) -> str:
-    """The bundled model for a task for which no model is named."""
-    return task if task in BUNDLED else BUNDLED[0]
+    """The bundled model for a task, such as `counsel-judged`, for which no model is named."""
+    model = task.partition("-")[0]
+    return model if model in BUNDLED else BUNDLED[0]
 
 
 def open_backend(

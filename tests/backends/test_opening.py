@@ -11,7 +11,13 @@ from cat_bench.errors import ConfigError, UnknownName
 
 @pytest.mark.parametrize(
     ("task", "model"),
-    [("tally", "tally"), ("counsel", "counsel"), ("math500", "tally"), ("./mine.yaml", "tally")],
+    [
+        ("tally", "tally"),
+        ("counsel", "counsel"),
+        ("counsel-judged", "counsel"),
+        ("math500", "tally"),
+        ("./mine.yaml", "tally"),
+    ],
 )
 def test_a_bundled_task_is_played_by_the_model_of_its_name(task: str, model: str) -> None:
     assert bundled(task) == model
