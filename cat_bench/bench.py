@@ -20,6 +20,7 @@ from cat_bench.costs import spent
 from cat_bench.errors import NotAvailable, is_bug
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.flow import in_order
+from cat_bench.graded import GradedPool
 from cat_bench.grading import Grader
 from cat_bench.pool_checks import PoolChecks
 from cat_bench.results import RolloutRow, Row
@@ -95,9 +96,7 @@ class Bench:
         )
         return Evaluation(
             sample=sample,
-            pool=pool,
-            scores=scores,
-            labels=labels,
+            graded=GradedPool(pool, scores, labels),
             roles=self.roles,
             grader=self.grader,
             prompts=self.task.prompts,
@@ -146,23 +145,24 @@ def _refused(row: Row | RolloutRow) -> bool:
 def rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
     """One row per slot of the question's pool, failures included."""
     question, scorer = evaluation.question.id, evaluation.grader.answers
+    graded = evaluation.graded
     rows = [
         RolloutRow(
             question=question,
             slot=r.slot,
             digest=sha256(r.text.encode("utf-8", "surrogatepass")).hexdigest(),
             answer=scorer.answer(r.text) if scorer else None,
-            cluster=evaluation.labels[r.slot],
-            score=evaluation.scores[r.text].value,
-            met=tuple(map(int, evaluation.scores[r.text].details.get("met", ()))),
+            cluster=graded.labels[r.slot],
+            score=graded.scores[r.text].value,
+            met=tuple(map(int, graded.scores[r.text].details.get("met", ()))),
             finish=r.reply.finish,
             prompt_tokens=r.reply.usage.prompt,
             completion_tokens=r.reply.usage.completion,
             characters=len(r.text),
         )
-        for r in evaluation.rollouts
+        for r in graded.rollouts
     ]
-    failures = evaluation.pool.failures.items()
+    failures = graded.pool.failures.items()
     rows += [
         RolloutRow(question=question, slot=s, failed=f"{f.kind}: {f.message}") for s, f in failures
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -21,7 +21,8 @@ from cat_bench.catalog import Method
 from cat_bench.context import QuestionContext, Roles
 from cat_bench.costs import COSTS, Charge, costs, spent
 from cat_bench.errors import PLUGIN_BUGS, reason_of
-from cat_bench.estimators import expected_parts, expected_score, max_at, min_at
+from cat_bench.estimators import expected_score, max_at, min_at
+from cat_bench.graded import GradedPool, broken_down, scored, variances
 from cat_bench.grading import Grader
 from cat_bench.plan import blocks, shuffled, subsets
 from cat_bench.prompts import Prompts
@@ -31,11 +32,9 @@ from cat_bench.types import (
     Estimate,
     Exact,
     FloatArray,
-    Pool,
     Question,
     Rollout,
     Sample,
-    Score,
 )
 
 ORACLE, WORST = "oracle", "worst"
@@ -65,14 +64,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One question with its pool, graded and partitioned, ready for any method."""
+    """One question with its graded pool, ready for any method."""
 
     sample: Sample
-    pool: Pool
-    scores: Mapping[str, Score]
-    """Each rollout text's score."""
-    labels: Mapping[int, int | None]
-    """Each slot's cluster in the pool's partition by answer."""
+    graded: GradedPool
     roles: Roles
     grader: Grader
     prompts: Prompts
@@ -92,16 +87,16 @@ class Evaluation:
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
         """The pool's rollouts, in slot order."""
-        return self.pool.rollouts
+        return self.graded.rollouts
 
     async def rows(self, method: Method) -> list[Row]:
         """The method's rows at every budget that this question's pool can serve.
 
         Raises NotAvailable where the method needs what this run does not have.
         """
-        budgets = [n for n in method.budgets or self.settings.budgets if n <= len(self.rollouts)]
+        budgets = self.graded.served(method.budgets or self.settings.budgets)
         free = not (method.needs & CALLING or method.budgets)
-        further = [n for n in self.settings.beyond if free and n <= len(self.rollouts)]
+        further = self.graded.served(self.settings.beyond) if free else []
         ctx = self.context([r.slot for r in self.rollouts])
         try:
             exact = await self._probabilities(method, [*budgets, *further], ctx)
@@ -128,17 +123,21 @@ class Evaluation:
         """A context with a bill of its own, for work on these slots."""
         key = f"{self.question.id}/{sorted(slots)}"
         return QuestionContext(
-            self.roles, self.grader.answers, self.prompts, self.labels, key, memory=self.memory
+            self.roles,
+            self.grader.answers,
+            self.prompts,
+            self.graded.labels,
+            key,
+            memory=self.memory,
         )
 
     def _frame(self, name: str, at: Callable[[ArrayLike, Sequence[int]], FloatArray]) -> list[Row]:
-        wanted = (*self.settings.budgets, *self.settings.beyond)
-        budgets = [n for n in wanted if 1 <= n <= len(self.rollouts)]
-        values = at([self._value(r.text) for r in self.rollouts], budgets)
-        apart = [at([self._value(r.text) for r in part], budgets) for part in self._quarters]
-        spread = _between(apart, budgets)
+        wanted = self.graded.served((*self.settings.budgets, *self.settings.beyond))
+        budgets = [n for n in wanted if n >= 1]
+        values = at(self.graded.values, budgets)
+        spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
         return [
-            self._row(name, n, rollout_var=spread.get(n), **_scored(value))
+            self._row(name, n, rollout_var=spread.get(n), **scored(value))
             for n, value in zip(budgets, values, strict=True)
         ]
 
@@ -162,16 +161,16 @@ class Evaluation:
 
     async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
         """The variance of the value over fresh rollouts, by budget up to a quarter of the pool."""
+        quarters = self.graded.quarters
+        budgets = [n for n in quarters[0].served(budgets) if n >= 1]
         apart = []
-        budgets = [n for n in budgets if 1 <= n <= len(self._quarters[0])]
-        for part in self._quarters if budgets else ():
-            within = replace(self, pool=replace(self.pool, rollouts=tuple(part)))
+        for part in quarters if budgets else ():
+            within = replace(self, graded=part)
             found = await within._probabilities(method, budgets, self.context())  # noqa: SLF001
             if found is None:
                 return {}
-            scores = [self._value(r.text) for r in part]
-            apart.append(expected_score(found, scores).value)
-        return _between(apart, budgets) if apart else {}
+            apart.append(expected_score(found, part.values).value)
+        return variances(apart, budgets) if apart else {}
 
     async def _exact(
         self,
@@ -186,30 +185,21 @@ class Evaluation:
         The `bill` of the probabilities themselves was spent for all budgets together and is charged
         to the first row.
         """
-        expected = expected_score(probabilities, [self._value(r.text) for r in self.rollouts])
         slots = tuple(r.slot for r in self.rollouts)
-        parts = expected_parts(probabilities, [self.scores[r.text].parts for r in self.rollouts])
+        calls = method.needs & CALLING or bill
         rows = []
-        for k, n in enumerate(budgets):
-            calls = method.needs & CALLING or bill
+        for n, weights, worth in zip(
+            budgets, probabilities, self.graded.worth(probabilities), strict=True
+        ):
             drawn = await self._drawn(method, n, costly=True) if calls else []
-            row = self._row(
-                method.name,
-                n,
-                lost=float(expected.lost[k]),
-                abstained=float(expected.abstained[k]),
-                picks=slots,
-                weights=tuple(probabilities[k].tolist()),
-                **_broken_down(parts[k]),
-                **_scored(expected.value[k], self._why(self.scores)),
-            )
+            row = self._row(method.name, n, picks=slots, weights=tuple(weights.tolist()), **worth)
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in spent(bill).items()}
         return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
     async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[Row]:
         """One row per subset of the plan; no free draws for a method that turns out to call."""
-        order = self.order
+        order = self.graded.order
         if costly:
             plan = blocks(len(order), n, draws=self.settings.draws)
         else:
@@ -247,33 +237,21 @@ class Evaluation:
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
         """The fields of a row for an estimate: its score is the expectation over its picks."""
         if estimate.abstained:
-            names = next((p for s in self.scores.values() if (p := s.parts)), {})
-            nothing = {"abstained": 1.0, **_broken_down(dict.fromkeys(names, 0.0))}
-            return {"score": 0.0, "fallback": estimate.fallback, **nothing}
+            return {"fallback": estimate.fallback, **self.graded.abstention()}
         if estimate.text is not None:
             text = estimate.text
             ctx = replace(self.context(), bill=self.scoring)
             score = (await self.grader.scores(self.sample, [text], ctx))[text]
             kept = {"text": text, "fallback": estimate.fallback, **await self._answered(text)}
-            return {**kept, **_broken_down(score.parts), **_scored(score.value, score.reason)}
+            return {**kept, **broken_down(score.parts), **scored(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             raise ValueError(f"picked slots {sorted(set(picks) - set(slots))} it was not given")
         if min(weights) < 0 or not math.isclose(sum(weights), 1):
             raise ValueError(f"weights {weights} are not shares that sum to 1")
-        by_slot = {r.slot: r.text for r in self.rollouts}
-        texts = [by_slot[slot] for slot in picks]
-        expected = expected_score([weights], [self._value(text) for text in texts])
-        parts = expected_parts([weights], [self.scores[text].parts for text in texts])
-        return {
-            "picks": picks,
-            "weights": weights,
-            "fallback": estimate.fallback,
-            "lost": float(expected.lost[0]),
-            "abstained": float(expected.abstained[0]),
-            **_broken_down(parts[0]),
-            **_scored(expected.value[0], self._why(texts)),
-        }
+        by_slot = {r.slot: r for r in self.rollouts}
+        (worth,) = self.graded.worth([weights], [by_slot[slot] for slot in picks])
+        return {"picks": picks, "weights": weights, "fallback": estimate.fallback, **worth}
 
     async def _answered(self, text: str) -> dict[str, JSON]:
         """A synthesised text's answer and its cluster in the pool's partition."""
@@ -281,16 +259,14 @@ class Evaluation:
         if scorer is None:
             return {}
         if not self.known:
-            self.known.update(self.grader.known(self.rollouts, self.labels))
+            self.known.update(self.grader.known(self.rollouts, self.graded.labels))
         answer = scorer.answer(text)
         cluster = await self.grader.place(answer, self.known)
         return {"answer": answer, "answer_cluster": cluster}
 
     def _row(self, method: str, n: int, *, bill: Sequence[Charge] = (), **fields: JSON) -> Row:
         """A row with the cost of n average rollouts of this pool and of the calls on the bill."""
-        pool = [Charge.of("policy", rollout.reply) for rollout in self.rollouts]
-        pool += [Charge.of("policy", failure) for failure in self.pool.failures.values()]
-        cost: dict[str, JSON] = {**costs(n, pool=pool, bill=bill)}
+        cost: dict[str, JSON] = {**costs(n, pool=self.graded.charges, bill=bill)}
         return Row(
             question=self.question.id,
             cluster=self.sample.cluster,
@@ -300,49 +276,11 @@ class Evaluation:
             **fields,
         )
 
-    @property
-    def _quarters(self) -> list[tuple[Rollout, ...]]:
-        """Four disjoint parts of the pool, of equal size."""
-        size = len(self.rollouts) // 4
-        return [self.rollouts[k * size : (k + 1) * size] for k in range(4)]
-
-    @property
-    def order(self) -> list[int]:
-        """The slots that the plan assigns: those with a rollout, and those that may get one."""
-        passing = (slot for slot, failure in self.pool.failures.items() if not failure.permanent)
-        return sorted([*(r.slot for r in self.rollouts), *passing])
-
-    def _why(self, texts: Iterable[str]) -> str | None:
-        """Why the first of these texts that has no score has none."""
-        return next((s.reason for s in map(self.scores.get, texts) if s and s.value is None), None)
-
-    def _value(self, text: str) -> float:
-        value = self.scores[text].value
-        return math.nan if value is None else value
-
 
 def _calls_for_each_subset(method: Method) -> bool:
     """Whether a further subset costs calls: not where each rollout or pair is asked about once."""
     reads = getattr(method.aggregator, "reads", "subset")
     return bool(method.needs & CALLING) and reads == "subset"
-
-
-def _broken_down(parts: Mapping[str, float]) -> dict[str, JSON]:
-    """The fields of a row for these parts."""
-    return {"parts": tuple(parts), "part_scores": tuple(parts.values())}
-
-
-def _scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
-    """The fields of a row for this score: NaN or None is unscored, with its reason."""
-    if value is None or math.isnan(value):
-        return {"score": None, "failed": f"unscored: {reason or 'no pick could be graded'}"}
-    return {"score": float(value)}
-
-
-def _between(apart: Sequence[FloatArray], budgets: Sequence[int]) -> dict[int, float]:
-    """The variance of the mean over disjoint parts; none at an n that a part cannot serve."""
-    found = np.var(np.stack(apart), axis=0, ddof=1) / len(apart)
-    return {n: float(v) for n, v in zip(budgets, found, strict=True) if not math.isnan(v)}
 
 
 def _mean_costs(rows: Sequence[Row]) -> dict[str, JSON]:

@@ -213,7 +213,9 @@ async def test_a_closed_form_may_be_a_list_and_a_score_that_is_missing_says_why(
     rows = await rows_of(First(Estimate.abstain("never asked")), cache, budgets=(1,))
     assert rows[0].score == 1.0
     whole = await toy.evaluation(toy.pool("= garbled"), toy.roles(cache), cache)
-    judged = replace(whole, scores={"= garbled": Score(None, "the judge is out")})
+    judged = replace(
+        whole, graded=replace(whole.graded, scores={"= garbled": Score(None, "the judge is out")})
+    )
     for name in ("single", "best_of_n{by=length}"):
         assert (await judged.rows(catalog.method(name)))[0].failed == "unscored: the judge is out"
     assert (await whole.rows(catalog.method("single")))[0].failed == (
@@ -324,7 +326,7 @@ async def test_a_synthesis_has_the_cluster_that_its_answer_has_in_the_pool(
     evaluation = await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(2,))
     (row, *_) = await evaluation.rows(says)
     assert (row.answer, row.answer_cluster) == (answer, cluster)
-    assert cluster is None or evaluation.labels[0] == cluster
+    assert cluster is None or evaluation.graded.labels[0] == cluster
 
 
 async def test_beyond_the_budgets_only_what_is_exact_and_free_is_evaluated(cache: Cache) -> None:

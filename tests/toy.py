@@ -21,6 +21,7 @@ from cat_bench.catalog import Method, Task
 from cat_bench.context import QuestionContext, Role, Roles
 from cat_bench.evaluation import Evaluation, Settings
 from cat_bench.flow import Limits
+from cat_bench.graded import GradedPool
 from cat_bench.grading import Grader
 from cat_bench.model import Model
 from cat_bench.prompts import Prompts
@@ -171,9 +172,11 @@ async def evaluation(
     asked, ctx = sample(pool.question.id), QuestionContext(roles, scorer, Prompts())
     return Evaluation(
         sample=asked,
-        pool=pool,
-        scores=await grader.scores(asked, texts, ctx),
-        labels={r.slot: label for r, label in zip(pool.rollouts, labels, strict=True)},
+        graded=GradedPool(
+            pool,
+            await grader.scores(asked, texts, ctx),
+            {r.slot: label for r, label in zip(pool.rollouts, labels, strict=True)},
+        ),
         roles=roles,
         grader=grader,
         prompts=Prompts(),

@@ -60,7 +60,7 @@ class Auditor:
         """The question's rollouts, and its groups by the candidate's name."""
         evaluation = await self.bench.evaluation(sample)
         by_slot = {r.slot: r for r in evaluation.rollouts}
-        order = evaluation.order
+        order = evaluation.graded.order
         dealt = [[order[index] for index in block] for block in blocks(len(order), self.size)]
         groups = [
             [by_slot[slot] for slot in slots] for slots in dealt if by_slot.keys() >= {*slots}
@@ -124,7 +124,7 @@ class Auditor:
             question=found.question,
             cluster=evaluation.sample.cluster,
             values=found.values,
-            truth=[evaluation.scores[rollout.text].value for rollout in group],
+            truth=[evaluation.graded.scores[rollout.text].value for rollout in group],
             label=await self._label(found, evaluation),
             abstained="abstained" in notes,
             fallback="fallback" in notes,
