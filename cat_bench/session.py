@@ -48,7 +48,6 @@ EXACT_POOL = 1024
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: in all, and for each process that helps where that is more."""
 NEEDS = ("answers", "anchor", "judge", "policy", "embedder", "score", *get_args(Capability))
-PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
 
 class Watch(Protocol):
@@ -199,40 +198,6 @@ async def run(
                 invocation(command, meters, started=started, seconds=seconds),
             )
     return Outcome(folder, bench.census, meters, seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a run would make, by purpose (rollouts, each method, scoring) and by model.
-
-    A purpose counts `calls`, `prompt_tokens` and `completion_tokens`.
-    """
-
-    purposes: Mapping[str, Counter[str]]
-    meters: Mapping[str, Meter]
-
-
-async def foresee(config: RunConfig, *, watch: Watch | None = None) -> Forecast:
-    """Play a run through against placeholder replies; calls no model and stores nothing."""
-    async with opened(config, planning=True) as ready:
-        purposes = {"rollouts": Counter[str]()}
-        if watch:
-            watch.start(ready.bench.task.name, ready.survey.questions, ready.meters)
-        async for rows, _ in ready.bench.run(ready.samples()):
-            if watch:
-                watch.advance()
-            for row in rows:
-                if row.method not in FRAMES:
-                    spent = purposes.setdefault(row.method, Counter())
-                    spent.update({part: getattr(row, f"spent_{part}") for part in PARTS})
-        purposes["scoring"] = ready.bench.census.scoring
-    made = Counter[str]()
-    for meter in ready.meters.values():
-        usage = meter.usage
-        made.update(calls=meter.made, prompt_tokens=usage.prompt)
-        made.update(completion_tokens=usage.completion)
-    purposes["rollouts"] = made - sum(purposes.values(), Counter[str]())
-    return Forecast(purposes, ready.meters)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from cat_bench.cache import Cache, import_pool
 from cat_bench.config import RunConfig
 from cat_bench.errors import UsageError
 from cat_bench.results import read_record, read_scores
-from cat_bench.session import foresee, run
+from cat_bench.session import run
 from cat_bench.types import JSON
 from tests.conftest import Workshop
 
@@ -52,18 +52,6 @@ async def test_a_label_and_a_seed(workshop: Workshop) -> None:
 async def test_a_model_that_is_named_twice_is_one(workshop: Workshop) -> None:
     outcome = await run(config(anchor=MODEL, judge=MODEL))
     assert list(outcome.meters) == [MODEL]
-
-
-async def test_a_forecast_is_what_the_run_then_makes(workshop: Workshop) -> None:
-    plan = config(methods=("single", "cat"))
-    foreseen = await foresee(plan)
-    assert workshop.calls == 0
-    outcome = await run(plan)
-    made = outcome.meters[MODEL].made
-    assert made == workshop.calls
-    assert foreseen.purposes["rollouts"]["calls"] == 12
-    assert sum(part["calls"] for part in foreseen.purposes.values()) >= made
-    assert sum(part["calls"] for part in (await foresee(plan)).purposes.values()) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from cat_bench.cli.output import json_option, print_rows
 from cat_bench.cli.progress import Progress
 from cat_bench.config import RunConfig
 from cat_bench.costs import price_of, read_prices
-from cat_bench.session import Forecast, foresee
+from cat_bench.forecast import Forecast, foresee
 from cat_bench.types import JSON
 
 

@@ -35,8 +35,9 @@ from cat_bench.audit.compare import rank_stability, verdicts_of
 from cat_bench.audit.labels import read_labels
 from cat_bench.config import RunConfig
 from cat_bench.errors import DataError, UsageError
+from cat_bench.forecast import foresee
 from cat_bench.results import read_record, read_scores
-from cat_bench.session import foresee, run
+from cat_bench.session import run
 from cat_bench.testing import ChatServer
 from cat_bench.testing.protocol import ChatRequest
 from cat_bench.types import JSON

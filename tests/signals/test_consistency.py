@@ -13,10 +13,11 @@ from cat_bench.backends.scripted import Scripted
 from cat_bench.cache import Cache
 from cat_bench.config import RunConfig
 from cat_bench.costs import Price, costs
+from cat_bench.forecast import foresee
 from cat_bench.report.compute import Rates, compute
 from cat_bench.rerun import replayed
 from cat_bench.results import read_record, read_scores
-from cat_bench.session import foresee, run
+from cat_bench.session import run
 from cat_bench.signals import rated, signal
 from cat_bench.signals.consistency import _rouge
 from cat_bench.testing import ChatServer
