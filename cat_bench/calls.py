@@ -15,6 +15,8 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Capability: TypeAlias = Literal[
     "logprobs", "entropies", "certainties", "confidences", "scoring", "embeddings"
 ]
+RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
+"""The roles whose replies are sampled; an embedder's are not."""
 
 
 class Message(TypedDict):

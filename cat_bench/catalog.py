@@ -13,12 +13,12 @@ from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata, pool_rows
+from cat_bench.calls import RoleName
 from cat_bench.datasets import Data, digest, file_digest, rows
 from cat_bench.errors import ConfigError, DataError, UnknownName
 from cat_bench.prompts import Prompts
@@ -40,9 +40,7 @@ class TaskFile(BaseModel):
     system: str | None = None
     scorer: str
     scorer_params: dict[str, JSON] = Field(default_factory=dict, alias="with")
-    sampling: dict[Literal["policy", "anchor", "judge"], dict[str, JSON]] = Field(
-        default_factory=dict
-    )
+    sampling: dict[RoleName, dict[str, JSON]] = Field(default_factory=dict)
     methods: list[str] = Field(default_factory=list)
     caveats: list[str] = Field(default_factory=list)
 

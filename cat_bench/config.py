@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from cat_bench.calls import RoleName
 from cat_bench.flow import Limits
 from cat_bench.types import JSON
 
@@ -23,7 +24,6 @@ MOST = 100_000
 """Rollouts of one question, and draws of one method: what is beyond does not fit in memory."""
 Shard: TypeAlias = Annotated[str, AfterValidator(_is_part)]
 """I/K: every K-th question from the I-th on, counted from 1."""
-RoleName: TypeAlias = Literal["policy", "anchor", "judge"]
 
 
 class RunConfig(BaseModel):

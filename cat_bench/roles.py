@@ -12,8 +12,9 @@ from cat_bench.backends.opening import open_backend
 from cat_bench.backends.replay import Replay
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_rows
+from cat_bench.calls import RoleName
 from cat_bench.catalog import Task
-from cat_bench.config import RoleName, RunConfig
+from cat_bench.config import RunConfig
 from cat_bench.context import Role, Roles
 from cat_bench.costs import Budget, read_prices
 from cat_bench.errors import UsageError

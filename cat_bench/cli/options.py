@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_args
 import click
 
 from cat_bench.backends.opening import bundled
-from cat_bench.config import RoleName, RunConfig
+from cat_bench.calls import RoleName
+from cat_bench.config import RunConfig
 from cat_bench.errors import ConfigError
 from cat_bench.types import JSON, Sampling
 from cat_bench.validation import read_yaml, scalar, split_list, validated

@@ -1,4 +1,7 @@
-"""Gold: the task's own score of each rollout, from the target. The supervised control."""
+"""Gold: the task's own score of each rollout, from the target. The supervised control.
+
+Reinforcement learning with verifiable rewards (Lambert et al. 2024, arXiv 2411.15124) trains on it.
+"""
 
 from __future__ import annotations
 
@@ -20,5 +23,6 @@ class Gold:
     ) -> Marks:
         """One score per rollout."""
         scores = await ctx.score(sample, [r.text for r in rollouts])
-        why = {str(k): s.reason for k, s in enumerate(scores) if s.value is None}
+        unscored = {str(k): s.reason for k, s in enumerate(scores) if s.value is None}
+        why = {place: reason or "no reason given" for place, reason in unscored.items()}
         return Marks([s.value for s in scores], notes={"unscored": why} if why else {})

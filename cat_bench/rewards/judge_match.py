@@ -36,7 +36,7 @@ class JudgeMatch:
     ) -> Marks:
         """One verdict per rollout; one that says nothing gets 0 unasked."""
         found = await reference(self.estimator, question, rollouts, ctx)
-        if found.text is None or found.empty:
+        if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
         verdicts = await gathered(*(self._matches(text, question, r, ctx) for r in rollouts))

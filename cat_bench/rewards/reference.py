@@ -24,20 +24,14 @@ estimator_named = lru_cache(method)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The text, with notes about it; None where the estimator abstained."""
+    """The text, with notes about it; None where the estimator abstained, or wrote nothing."""
 
     text: str | None
     notes: Mapping[str, JSON] = field(default_factory=dict)
 
-    @property
-    def empty(self) -> bool:
-        """Whether it holds nothing that a rollout could be compared with."""
-        return not self.text or not self.text.strip()
-
     def rewards_nobody(self, size: int) -> Marks:
-        """The marks that an empty reference gives a group of that size: 0 for each rollout."""
-        told = {"abstained": "the reference says nothing", **self.notes}
-        return Marks([0.0] * size, self.text, told)
+        """The marks that a reference without a text gives a group of that size: 0 for each."""
+        return Marks([0.0] * size, None, self.notes)
 
 
 async def reference(
@@ -57,7 +51,10 @@ async def reference(
         handed = handed[: max(fitting, default=0)]
     key = ("reference", name, question.id, *sorted(by_slot))
     estimate = await ctx.once(key, lambda lent: chosen.aggregator.aggregate(question, handed, lent))
-    return await _settled(estimate, question, handed, ctx)
+    found = await _settled(estimate, question, handed, ctx)
+    if found.text is None or found.text.strip():
+        return found
+    return Reference(None, {**found.notes, "abstained": "the reference says nothing"})
 
 
 async def _settled(

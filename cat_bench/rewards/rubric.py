@@ -78,7 +78,7 @@ class SelfProposed:
     ) -> Marks:
         """Shares of yes; notes hold the `rubric`, what was `proposed`, and `met` by rollout."""
         found = await reference(self.estimator, question, rollouts, ctx)
-        if found.text is None or found.empty:
+        if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
         key = (PROMPT, text, self.criteria, self.most, self.attempts)
