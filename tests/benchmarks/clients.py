@@ -1,6 +1,6 @@
 """What a client costs: requests per second and CPU, against one local server, in one run.
 
-    python tests/benchmarks/clients.py [--rollouts 2000] [--in-flight 64,256] [--choices 1,8]
+    python -m tests.benchmarks.clients [--rollouts 2000] [--in-flight 64,256] [--choices 1,8]
 
 The server answers after 50 ms and runs in a process of its own; each client too, so that its CPU
 (threads and children included) is its own. cat-bench stores every rollout durably, and its cache is

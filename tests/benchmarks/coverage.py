@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth, on a grid of means, for the headline estimators.
 
-    python tests/benchmarks/coverage.py [--runs 5000] [--pool 16] [--questions 100,500] [--out CSV]
+    python -m tests.benchmarks.coverage [--runs 5000] [--pool 16] [--questions 100,500] [--out CSV]
 
 A question has an ease of its own: a beta law of concentration 1 with the mean asked for, so that
 most are nearly always or nearly never solved, as in real pools. Its rollouts are right with that
@@ -13,7 +13,6 @@ lies within 0.1 to 0.9, an interval should hold it in 93 to 97 % of runs, or be 
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
 
 from cat_bench.estimators import (
     best_of_probabilities,
@@ -31,6 +29,7 @@ from cat_bench.estimators import (
 )
 from cat_bench.intervals import mean_interval
 from cat_bench.types import FloatArray
+from tests.benchmarks.table import show
 
 MEANS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 METHODS = ("single", "majority", "best-of-n")
@@ -127,18 +126,13 @@ def main() -> None:
         }
         for c in cells
     ]
-    click.echo(tabulate(rows, "keys", "pipe"))
+    show(rows, args.out)
     inside = [c for c in cells if 0.1 <= c.truth <= 0.9]
     low, high = min(c.covered for c in inside), max(c.covered for c in inside)
     click.echo(f"\nTruth within 0.1 to 0.9: {low:.1%} to {high:.1%} held.")
     click.echo(
         f"Cells that are neither within 93 to 97 % nor flagged: {sum(not c.sound for c in cells)}"
     )
-    if args.out:
-        with args.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ where differences are 0 or 1 and an exact test cannot use up its 5 %.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import numpy as np
-from tabulate import tabulate
 
 from cat_bench.intervals import paired_difference
 from cat_bench.types import FloatArray
 from tests.benchmarks.coverage import METHODS, RIGHT, question_values, rollouts
+from tests.benchmarks.table import show
 
 ALL = ("one rollout", *METHODS)
 MEANS = (0.5, 0.9)
@@ -102,12 +100,7 @@ def main() -> None:
         }
         for c in equal_methods(args.runs, pool=args.pool, n=args.n)
     ]
-    click.echo(tabulate(rows, "keys", "pipe"))
-    if args.out:
-        with args.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    show(rows, args.out)
 
 
 if __name__ == "__main__":

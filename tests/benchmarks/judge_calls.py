@@ -1,6 +1,6 @@
 """How many verdicts a table takes: each distinct answer judged once, or each method by itself.
 
-    python tests/benchmarks/judge_calls.py [--task healthbench-mini] [--data FILE] [--limit 100]
+    python -m tests.benchmarks.judge_calls [--task healthbench-mini] [--data FILE] [--limit 100]
 
 Nine methods at n = 1..8 over one pool of 8 rollouts; models and judge are scripts, every rollout
 and every synthesis says something else, so nothing is saved by chance. "By itself" judges the

@@ -1,6 +1,6 @@
 """What each client sends again after half of a run and a kill -9.
 
-    python tests/benchmarks/resume.py [--rollouts 1000] [--in-flight 64]
+    python -m tests.benchmarks.resume [--rollouts 1000] [--in-flight 64]
 
 Every client asks a local server for the same rollouts, is killed once the server has sent half of
 them, and is started again with the same command, its own cache on: lm-eval's `use_cache`, Inspect's
