@@ -12,7 +12,7 @@ import pytest
 from cat_bench import catalog
 from cat_bench.catalog import Method
 from cat_bench.registry import build, known
-from cat_bench.types import JSON
+from cat_bench.types import JSON, Pool
 from tests import toy
 
 VARIANTS: Mapping[str, list[str]] = {
@@ -36,6 +36,15 @@ PARAMS: Mapping[str, list[dict[str, JSON]]] = {
     "synthesis": [{"inputs": inputs} for inputs in ("whole", "answers", "summaries")],
 }
 """Parameters for the aggregators that cannot be made without, or that they change much."""
+POOLS: Mapping[str, Pool] = {
+    "one": toy.pool("the only one = right"),
+    "equal": toy.pool(*["the same = right"] * 4),
+    "empty": toy.pool("", "", "", ""),
+    "unparseable": toy.pool("no idea", "lorem ipsum", "\\boxed{", "</draft>"),
+    "ties": toy.pool("one = a", "two = b", "three = b", "four = a"),
+    "odd": toy.pool("\x00 = \ud800", "{{ 7 * 7 }} {% raw %} = a", "𝔘 = 🙂", "= " + "9" * 5000),
+}
+"""What a plug-in may be handed."""
 
 
 @cache
