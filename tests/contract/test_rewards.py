@@ -82,6 +82,7 @@ TEXTS = (
     "four = A",
     "five = garbled",
 )
+MIXED = (3, 0, 5, 1, 6, 4, 2)
 GROUPS = {**POOLS, "none": toy.pool()}
 TROUBLE: Mapping[str, Outcome] = {
     "permanent": Failure("bad_request", "no", permanent=True),
@@ -207,19 +208,20 @@ async def test_gives_each_rollout_a_number_in_its_range_wherever_it_stands(
     spec: str, task: str, cache: Cache
 ) -> None:
     players, promise = Players(cache), PROMISES[spec]
-    forward = await given(spec, task, toy.pool(*TEXTS).rollouts, players)
-    backward = await given(spec, task, toy.pool(*TEXTS).rollouts[::-1], players)
-    assert forward.values == backward.values[::-1]
-    assert forward.reference == backward.reference
-    numbers = {value for value in forward.values if value is not None}
+    rollouts = toy.pool(*TEXTS).rollouts
+    found = await given(spec, task, rollouts, players)
+    mixed = await given(spec, task, [rollouts[place] for place in MIXED], players)
+    assert mixed.values == tuple(found.values[place] for place in MIXED)
+    assert mixed.reference == found.reference
+    numbers = {value for value in found.values if value is not None}
     assert all(promise.low <= number <= promise.high for number in numbers)
     if promise.numberless:
         assert not numbers
-        assert forward.reference
+        assert found.reference
     else:
         assert len(numbers) > 1
         assert promise.low < getattr(reward(spec), "positive", POSITIVE) < promise.high
-        assert not [*unexplained(forward)]
+        assert not [*unexplained(found)]
 
 
 @pytest.mark.parametrize(("spec", "task"), CASES)
@@ -251,6 +253,15 @@ async def test_needs_what_it_says_and_no_more(spec: str, task: str, cache: Cache
     for need in needed:
         with pytest.raises(NotAvailable):
             await given(spec, task, rollouts, Players(cache), lacking={need})
+
+
+@pytest.mark.parametrize("spec", PROMISES)
+async def test_says_itself_whom_it_asks_on_every_task(spec: str, cache: Cache) -> None:
+    asked = {"anchor", "judge"}
+    for task in PROMISES[spec].tasks:
+        found = await given(spec, task, toy.pool(*TEXTS).rollouts, Players(cache))
+        asked &= {charge.role for charge in found.bill}
+    assert asked == {"anchor", "judge"} & {*getattr(reward(spec), "needs", ())}
 
 
 @pytest.mark.parametrize(("spec", "task"), CASES)
