@@ -189,8 +189,8 @@ def diversity(folder: Path) -> dict[str, Interval]:
     }
 
 
-TIED_OVER = 1_000
-"""Questions whose votes are looked at: each takes milliseconds."""
+TIED_OVER = 200
+"""Questions whose votes are looked at, which take milliseconds each: enough for a rough share."""
 
 
 def tied(folder: Path, budgets: Sequence[int]) -> dict[int, float]:
