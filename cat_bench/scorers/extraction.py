@@ -8,6 +8,7 @@ would give answers to completions that have none. Both take linear time on any t
 from __future__ import annotations
 
 import re
+from string import ascii_letters
 
 _TOKEN = re.compile(
     r"(?P<box>\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*(?:\[[^\]{}]{0,40}\]\s*)*)"
@@ -23,9 +24,13 @@ def last_boxed(text: str) -> str | None:
     ``\boxed 5`` holds what follows up to white space or ``$``. An unclosed or empty box is passed
     over: a cut-off repetition or a quoted instruction may follow the answer.
     """
+    before, box, _ = text.partition("box")
+    if not box:
+        return None
+    begin = len(before.rstrip(ascii_letters).rstrip("\\"))  # what is before it does not matter
     found: dict[int, str] = {}
     opened: list[int | None] = []
-    for token in _TOKEN.finditer(text):
+    for token in _TOKEN.finditer(text, begin):
         if token["bare"]:
             found[token.start()] = token["bare"].rstrip(".,;:")
         elif token["open"] or token[0] == "{":

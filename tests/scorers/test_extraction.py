@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cat_bench.scorers.extraction import last_boxed, last_match
 
@@ -40,6 +42,17 @@ from cat_bench.scorers.extraction import last_boxed, last_match
 )
 def test_last_boxed(text: str, answer: str | None) -> None:
     assert last_boxed(text) == answer
+
+
+PIECES = ("\\", "boxed", "fbox", "\\boxed", "\\framebox", "{", "}", "[", "]", "$", " ", "5", "x")
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_what_stands_before_the_first_box_does_not_matter(text: str) -> None:
+    scanned_from_the_start = last_boxed(r"\boxedness " + text)
+    assert last_boxed(text) == scanned_from_the_start
+    assert last_boxed("{ } } \\{ { " + text) == scanned_from_the_start
 
 
 def test_a_degenerate_text_is_read_once() -> None:
