@@ -3,8 +3,8 @@
 Invariants: a result is stored once, the first writer wins, and it never expires. `store` returns
 when the results survive the death of the process. A slot is leased to one claim at a time, over all
 processes; a process renews its leases while it lives, and a dead one's expire, so that model calls
-number at most slots + what one dead worker had in flight. Machines that share a database server use
-its clock, so that their own may differ.
+number at most slots + what one dead worker had in flight or was storing. Machines that share a
+database server use its clock, so that their own may differ.
 """
 
 from __future__ import annotations
