@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and how often p errs, in every cell of `coverage_grid`.
 
-    python -m tests.benchmarks.coverage [--sets 1000] [--every 1] [--before CSV] [--out CSV]
+    python -m tests.benchmarks.coverage [--grid fresh] [--sets 1000] [--out CSV]
 
 `--every 16` takes every 16th cell, which is a hundred of them. A cell fails where its coverage is
 significantly below 93 %, or where p is below 0.05 significantly more often than in 5.5 % of data
@@ -25,10 +25,13 @@ import numpy as np
 from scipy.stats import binomtest
 
 from cat_bench.stats.intervals import Difference, Interval, holm, mean_interval, paired_difference
-from tests.benchmarks.coverage_grid import Cell, cells, clusters_of, data_sets
+from tests.benchmarks import coverage_fresh, coverage_grid
+from tests.benchmarks.coverage_grid import Cell, clusters_of, data_sets
 from tests.benchmarks.table import show
 
 COVERED, ERRED, SURE = 0.93, 0.055, 0.01
+FAMILIES = coverage_grid.SCORES | coverage_fresh.SCORES
+CELLS = {"first": coverage_grid.cells, "fresh": coverage_fresh.cells}
 RESAMPLES = 999
 """Of p and of the exact intervals, to save time; the table's own have ten times as many."""
 
@@ -51,7 +54,7 @@ class Measured:
 def measure(cell: Cell, sets: int, *, seed: int = 0) -> Measured:
     """Draw the data sets of a cell and count."""
     rng = np.random.default_rng([seed, *map(ord, repr(cell))])
-    values, others = data_sets(cell, sets, rng=rng)
+    values, others = data_sets(cell, sets, rng=rng, families=FAMILIES)
     clusters = clusters_of(cell)
     intervals: Sequence[Interval | Difference]
     told = None
@@ -128,13 +131,14 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
 def main() -> None:
     """Print the failing cells, and write all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--grid", choices=CELLS, default="first")
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    chosen = list(islice(cells(), 0, None, args.every))
+    chosen = list(islice(CELLS[args.grid](), 0, None, args.every))
     found = measure_all(chosen, args.sets, workers=args.workers)
     before = read_before(args.before)
     rows = [row_of(cell, got, before.get(_key(asdict(cell)), {})) for cell, got in found]

@@ -29,7 +29,7 @@ same share of the way to 1, or 0: means of draws and graded scores have no rare 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import product
@@ -50,7 +50,8 @@ MEANS_OF_PAIRS = (0.01, 0.1, 0.5, 0.9, 0.99)
 DRAWS = (1, 4, 16)
 PAIRED_DRAWS = ((1, 1), (1, 16), (4, 4), (16, 16))
 EFFECT = 0.04
-CONTINUOUS = ("of 16", "graded", "lognormal")
+CONTINUOUS = ("of 16", "graded", "lognormal", "of 4", "band", "exponential", "rubric")
+"""Families, of the fresh grid too, of which one draw is more than 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Cell:
         return self.mean if self.effect is None else self.effect
 
 
+Ease = Callable[[Cell, int, np.random.Generator], FloatArray]
+Draw = Callable[[Cell, FloatArray, int, np.random.Generator], FloatArray]
+
+
 def cells() -> Iterator[Cell]:
     """Every cell of the grid, those of means first."""
     for scores, questions, mean, draws in product(SCORES, QUESTIONS, MEANS, DRAWS):
@@ -85,17 +90,21 @@ def clusters_of(cell: Cell) -> list[str] | None:
     """The cluster of each question; None where questions are independent."""
     if not cell.scores.endswith("clusters"):
         return None
-    return [str(k) for k in _cluster_ids(cell.scores, cell.questions)]
+    return [str(k) for k in cluster_ids(cell.scores, cell.questions)]
 
 
 def data_sets(
-    cell: Cell, count: int, *, rng: np.random.Generator
+    cell: Cell,
+    count: int,
+    *,
+    rng: np.random.Generator,
+    families: Mapping[str, tuple[Ease, Draw]] | None = None,
 ) -> tuple[FloatArray, FloatArray | None]:
     """`count` data sets of a cell, shape (count, questions): the values of one method, or of two.
 
-    The second is None where the cell is about a mean.
+    The second is None where the cell is about a mean. `families` are those of this grid by default.
     """
-    ease, draw = SCORES[cell.scores]
+    ease, draw = (families or SCORES)[cell.scores]
     latent = ease(cell, count, rng)
     values = draw(cell, latent, cell.draws, rng)
     if cell.other_draws is None:
@@ -108,11 +117,9 @@ def data_sets(
     return values + by * (float(top) - values), other
 
 
-Ease = Callable[[Cell, int, np.random.Generator], FloatArray]
-Draw = Callable[[Cell, FloatArray, int, np.random.Generator], FloatArray]
+def beta_ease(concentration: float) -> Ease:
+    """Ease by a beta distribution around the cell's mean."""
 
-
-def _beta_ease(concentration: float) -> Ease:
     def ease(cell: Cell, count: int, rng: np.random.Generator) -> FloatArray:
         shape = (count, cell.questions)
         return rng.beta(cell.mean * concentration, (1 - cell.mean) * concentration, shape)
@@ -120,7 +127,8 @@ def _beta_ease(concentration: float) -> Ease:
     return ease
 
 
-def _same_ease(cell: Cell, count: int, rng: np.random.Generator) -> FloatArray:
+def same_ease(cell: Cell, count: int, rng: np.random.Generator) -> FloatArray:
+    """The cell's mean for every question."""
     return np.full((count, cell.questions), cell.mean)
 
 
@@ -136,17 +144,20 @@ def _lognormal_ease(cell: Cell, count: int, rng: np.random.Generator) -> FloatAr
 
 
 def _clustered_ease(cell: Cell, count: int, rng: np.random.Generator) -> FloatArray:
-    ids = _cluster_ids(cell.scores, cell.questions)
+    ids = cluster_ids(cell.scores, cell.questions)
     shared = rng.beta(cell.mean, 1 - cell.mean, (count, ids.max() + 1))[:, ids]
-    return _around(shared, 6, rng)
+    return around(shared, 6, rng)
 
 
-def _around(ease: FloatArray, concentration: float, rng: np.random.Generator) -> FloatArray:
+def around(ease: FloatArray, concentration: float, rng: np.random.Generator) -> FloatArray:
+    """A beta draw around each ease."""
     inner = np.clip(ease, 1e-9, 1 - 1e-9)
     return rng.beta(concentration * inner, concentration * (1 - inner))
 
 
-def _binomial_draw(points: int) -> Draw:
+def binomial_draw(points: int) -> Draw:
+    """The mean of `draws` scores out of `points`, as shares."""
+
     def draw(cell: Cell, ease: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
         return rng.binomial(points * draws, ease) / (points * draws)
 
@@ -155,7 +166,7 @@ def _binomial_draw(points: int) -> Draw:
 
 def _beta_draw(cell: Cell, ease: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
     inside = (ease > 0) & (ease < 1)
-    total = np.sum([_around(ease, 8, rng) for _ in range(draws)], axis=0)
+    total = np.sum([around(ease, 8, rng) for _ in range(draws)], axis=0)
     values: FloatArray = np.where(inside, total / draws, ease)
     return values
 
@@ -178,9 +189,15 @@ def _location(mean: float) -> float:
 
 
 @cache
-def _cluster_ids(scores: str, questions: int) -> NDArray[np.int64]:
+def cluster_ids(scores: str, questions: int) -> NDArray[np.int64]:
+    """The cluster of each question, by the family's name."""
     if scores == "even clusters":
         return np.arange(questions) // 3
+    if scores == "pairs as clusters":
+        return np.arange(questions) // 2
+    if scores == "ten large clusters":
+        ids = np.arange(questions)
+        return np.where(ids < questions // 2, ids % 10, ids)
     first = round(0.3 * questions)
     sizes: list[int] = []
     while sum(sizes) < questions:
@@ -190,25 +207,25 @@ def _cluster_ids(scores: str, questions: int) -> NDArray[np.int64]:
 
 
 SCORES: dict[str, tuple[Ease, Draw]] = {
-    "binary": (_beta_ease(1), _binomial_draw(1)),
-    "alike": (_same_ease, _binomial_draw(1)),
-    "of 16": (_beta_ease(2), _binomial_draw(16)),
-    "graded": (_beta_ease(4), _beta_draw),
+    "binary": (beta_ease(1), binomial_draw(1)),
+    "alike": (same_ease, binomial_draw(1)),
+    "of 16": (beta_ease(2), binomial_draw(16)),
+    "graded": (beta_ease(4), _beta_draw),
     "lognormal": (_lognormal_ease, _lognormal_draw),
     "sparse": (_sparse_ease, _beta_draw),
-    "even clusters": (_clustered_ease, _binomial_draw(1)),
-    "uneven clusters": (_clustered_ease, _binomial_draw(1)),
+    "even clusters": (_clustered_ease, binomial_draw(1)),
+    "uneven clusters": (_clustered_ease, binomial_draw(1)),
 }
 
 
-def main() -> None:
-    """Write the list of cells."""
-    with PUBLISHED.open("w", newline="") as file:
+def publish(chosen: Iterable[Cell], path: Path) -> None:
+    """Write a list of cells."""
+    with path.open("w", newline="") as file:
         names = [field.name for field in fields(Cell)]
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(cell) for cell in cells())
+        writer.writerows(asdict(cell) for cell in chosen)
 
 
 if __name__ == "__main__":
-    main()
+    publish(cells(), PUBLISHED)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.coverage import Measured, failing, measure
+from tests.benchmarks import coverage_fresh
+from tests.benchmarks.coverage import FAMILIES, Measured, failing, measure
 from tests.benchmarks.coverage_grid import PUBLISHED, Cell, cells, data_sets
 
 RESULTS = PUBLISHED.with_name("coverage.csv")
@@ -31,6 +32,8 @@ def as_text(cell: Cell) -> dict[str, str]:
 
 def test_the_published_grid_is_that_of_the_script() -> None:
     assert rows_of(PUBLISHED) == [as_text(cell) for cell in cells()]
+    fresh = [as_text(cell) for cell in coverage_fresh.cells()]
+    assert rows_of(coverage_fresh.PUBLISHED) == fresh
 
 
 def test_no_published_result_fails() -> None:
@@ -78,8 +81,10 @@ def test_a_cell_that_misses_the_truth_too_often_fails() -> None:
     assert [got for _, got in failing([(cell, low), (cell, wrong), (cell, right)])] == [low, wrong]
 
 
-@pytest.mark.parametrize("cell", list(cells())[::97], ids=str)
+@pytest.mark.parametrize(
+    "cell", [*list(cells())[::97], *list(coverage_fresh.cells())[::41]], ids=str
+)
 def test_data_sets_have_the_mean_of_their_cell(cell: Cell) -> None:
-    values, others = data_sets(cell, 400, rng=np.random.default_rng(5))
+    values, others = data_sets(cell, 400, rng=np.random.default_rng(5), families=FAMILIES)
     means = (values if others is None else values - others).mean(axis=1)
     assert abs(means.mean() - cell.truth) <= 4.5 * means.std() / 20 + 1e-9
