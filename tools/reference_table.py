@@ -30,7 +30,7 @@ import cat_bench as cb
 from cat_bench.cache import Cache, import_pool
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
 from cat_bench.report.values import per_question
-from cat_bench.stats.meta import over_models
+from cat_bench.stats.meta import average_over_models
 from cat_bench.system.parallel import open_executor
 from tools.reference_pages import write_pages
 
@@ -158,7 +158,8 @@ def model_table(found: Sequence[Played]) -> pd.DataFrame:
     """Return the mean over a task's models, per method and n.
 
     `diff` is the difference from `against`: the vote at the same n, and for the vote itself that at
-    the n before. Its interval and its prediction for a further model are those of `over_models`.
+    the n before. Its interval and its prediction for a further model are those of
+    `average_over_models`.
     """
     out = []
     for task, rows in pool_table(found).groupby("task"):
@@ -184,7 +185,7 @@ def _compared(key: Key, other: Key | None, scores: Sequence[pd.DataFrame]) -> di
     if other is None:
         return {}
     apart = pd.concat([each[key] - each[other] for each in scores], axis=1, join="outer")
-    of = over_models(apart.to_numpy().T)
+    of = average_over_models(apart.to_numpy().T)
     return {
         "against": f"{other[0]}@{other[1]}",
         "diff": of.mean,

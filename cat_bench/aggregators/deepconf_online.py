@@ -10,7 +10,7 @@ import numpy as np
 
 from cat_bench.aggregators.stopping import expected_pick, shared_orders
 from cat_bench.signals.confidence import Confidence
-from cat_bench.stats.stopping_scores import replayed_cuts
+from cat_bench.stats.stopping_scores import replay_cuts
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 from cat_bench.types.traits import Need
@@ -54,7 +54,7 @@ class DeepConfOnline:
         """Return the picks and the samples at each cap; always a mean over random orders."""
         signal = Confidence(window=self.window, of=self.of)
         groups = [signal.groups(rollout) for rollout in pool]
-        return replayed_cuts(
+        return replay_cuts(
             await ctx.clusters(pool),
             caps,
             groups,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cat_bench.aggregators.stopping import expected_pick, lengths, shared_orders
-from cat_bench.stats.stopping_orders import completed, replayed_windows
-from cat_bench.stats.stopping_windows import windowed
+from cat_bench.stats.stopping_orders import fill_gaps, replay_windows
+from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 from cat_bench.types.traits import Need
@@ -46,6 +46,8 @@ class EarlyStopping:
 
         def means(left: list[int]) -> Stopped:
             orders = shared_orders(pool, ctx)
-            return replayed_windows(labels, left, window=self.window, tokens=tokens, orders=orders)
+            return replay_windows(labels, left, window=self.window, tokens=tokens, orders=orders)
 
-        return completed(windowed(labels, caps, window=self.window, tokens=tokens), means, caps)
+        return fill_gaps(
+            expect_windows(labels, caps, window=self.window, tokens=tokens), means, caps
+        )

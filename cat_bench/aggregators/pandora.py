@@ -14,7 +14,7 @@ import numpy as np
 
 from cat_bench.aggregators.stopping import expected_pick, lengths, shared_orders
 from cat_bench.signals import rated, signal
-from cat_bench.stats.stopping_scores import replayed_best
+from cat_bench.stats.stopping_scores import replay_best
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 from cat_bench.types.traits import Need, SignalTraits, traits
@@ -58,7 +58,7 @@ class Pandora:
     ) -> Stopped:
         """Return the picks and the samples at each cap; always a mean over random orders."""
         numbers = await rated(self.by, question, pool, ctx)
-        return replayed_best(
+        return replay_best(
             np.asarray(numbers, dtype=float),
             caps,
             cost=self.cost,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cat_bench.stats.stopping import IntArray, Rule, stopped
-from cat_bench.stats.stopping_orders import completed, random_orders, replayed
+from cat_bench.stats.stopping import IntArray, Rule, expect_stop
+from cat_bench.stats.stopping_orders import fill_gaps, random_orders, replay_rule
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Rollout, Stopped
@@ -24,9 +24,9 @@ async def by_votes(
     labels, tokens = await ctx.clusters(pool), lengths(pool)
 
     def means(left: list[int]) -> Stopped:
-        return replayed(labels, left, rule, tokens=tokens, orders=shared_orders(pool, ctx))
+        return replay_rule(labels, left, rule, tokens=tokens, orders=shared_orders(pool, ctx))
 
-    return completed(stopped(labels, caps, rule, tokens=tokens), means, caps)
+    return fill_gaps(expect_stop(labels, caps, rule, tokens=tokens), means, caps)
 
 
 def shared_orders(pool: Sequence[Rollout], ctx: Context) -> IntArray:

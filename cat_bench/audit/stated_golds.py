@@ -14,7 +14,7 @@ from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import Task
 from cat_bench.loading.closing import ALONE, asks_for_a_box
 from cat_bench.scorers.solver import Solver
-from cat_bench.system.sandbox import permitted
+from cat_bench.system.sandbox import require_runner
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import AnswerScorer
 from cat_bench.types.traits import ScorerTraits, traits
@@ -45,7 +45,7 @@ def untold(task: Task) -> str | None:
         if not isinstance(scorer, Solver):
             return "a right response is a program, which a gold does not give"
         try:
-            permitted()
+            require_runner()
         except UsageError:
             return "a right response is a program: allow programs by --allow-code bubblewrap"
     if not isinstance(scorer, AnswerScorer):

@@ -4,7 +4,7 @@ from cat_bench.cache.call import Call, Claim, canonical
 from cat_bench.cache.calls import Calls, export_calls, import_calls
 from cat_bench.cache.copying import Copied, copy
 from cat_bench.cache.export import export_pool, export_rollouts, publish_pools
-from cat_bench.cache.files import about
+from cat_bench.cache.files import read_description
 from cat_bench.cache.places import Places
 from cat_bench.cache.pools import (
     PoolMetadata,
@@ -30,7 +30,6 @@ __all__ = [
     "PoolMetadata",
     "PoolRow",
     "Pruned",
-    "about",
     "canonical",
     "copy",
     "export_calls",
@@ -45,5 +44,6 @@ __all__ = [
     "prune",
     "prune_damaged",
     "publish_pools",
+    "read_description",
     "verify",
 ]

@@ -91,7 +91,7 @@ def canonical(value: JSON) -> str:
     not a string, an object of another type.
     """
     try:
-        return _encode(_plain(value))
+        return _encode(_normalise(value))
     except (TypeError, ValueError) as error:
         raise UsageError(f"a model call cannot be keyed: {error}") from error
 
@@ -101,15 +101,15 @@ def key_of(document: str) -> str:
     return sha256(document.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _plain(value: JSON) -> JSON:
+def _normalise(value: JSON) -> JSON:
     if type(value) in _AS_IT_IS:
         return value
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
             raise TypeError(f"keys must be strings, not {list(value)!r}")
-        return {name: _plain(item) for name, item in value.items() if item is not None}
+        return {name: _normalise(item) for name, item in value.items() if item is not None}
     if isinstance(value, float) and isfinite(value) and value.is_integer():
         return int(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
+        return [_normalise(item) for item in value]
     return value

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import key_of
 from cat_bench.cache.codec import Stored, load, pack_text, unpack_text
-from cat_bench.cache.files import ABOUT, about
+from cat_bench.cache.files import ABOUT, read_description
 from cat_bench.cache.rows import Place, model_column
 from cat_bench.cache.store import Cache
 from cat_bench.errors import CacheError, DataError, one_line
@@ -32,7 +32,7 @@ Row = dict[str, JSON]
 FORMAT = "cat_bench calls 1"
 COLUMNS = ("key", "slot", "document", "body", "logprobs", "entropies", "digest")
 _PAGE = 500
-_THERE = schema.at_places(schema.results.c.key, schema.results.c.slot)
+_THERE = schema.select_places(schema.results.c.key, schema.results.c.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Calls:
 
     results: int
     digest: str
-    about: Mapping[str, JSON]
+    read_description: Mapping[str, JSON]
 
 
 def export_calls(
@@ -72,19 +72,19 @@ def export_calls(
 
 def is_calls(file: Path) -> bool:
     """Return whether a file holds published calls. Raises DataError where it cannot be read."""
-    return about(file).get("format") == FORMAT
+    return read_description(file).get("format") == FORMAT
 
 
 def import_calls(cache: Cache, file: Path) -> Calls:
     """Store the file's results; existing ones stay. Raises DataError."""
-    said = about(file)
+    said = read_description(file)
     if said.get("format") != FORMAT:
         raise DataError(
             file, f"is not a file of calls ({FORMAT}): write one by `cache export --calls`"
         )
     whole, count, known = sha256(), 0, set[str]()
     origin = f"{file.name} {str(said.get('digest'))[:12]}"
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         for rows in _pages(file):
             whole.update("".join(map(_line, rows)).encode())
             count += len(rows)
@@ -101,7 +101,7 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
     wanted = set(places)
     select = sa.select(schema.results).where(results.key.in_(keys))
     documents = sa.select(calls.key, calls.document).where(calls.key.in_(keys))
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         said = {row.key: row.document for row in connection.execute(documents)}
         for row in connection.execute(select.order_by(results.key, results.slot)).mappings():
             if (row["key"], row["slot"]) in wanted:
@@ -112,11 +112,11 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
                         f"the cached result {key[:12]}… slot {slot} is damaged: run `cat-bench "
                         "cache verify`"
                     )
-                body = _raw(row["body"])
+                body = _decompress(row["body"])
                 document = said.pop(key, None)
                 yield {
                     **row,
-                    "document": None if document is None else _raw(document),
+                    "document": None if document is None else _decompress(document),
                     "body": body,
                     "digest": Stored(body, row["logprobs"], row["entropies"]).digest(key, slot),
                 }
@@ -148,7 +148,7 @@ def _insert(
             known.add(key)
         if key not in known or slot < 0:
             raise DataError(file, f"the result {key} slot {slot} belongs to no call")
-        stored = _loadable(file, (key, slot), body, logprobs, entropies)
+        stored = _check_loadable(file, (key, slot), body, logprobs, entropies)
         results.append(
             {"key": key, "slot": slot, **asdict(stored), "digest": stored.digest(key, slot)}
         )
@@ -160,7 +160,7 @@ def _insert(
     schema.insert(connection, schema.origins, new)
 
 
-def _loadable(
+def _check_loadable(
     file: Path, place: Place, body: bytes, logprobs: bytes | None, entropies: bytes | None
 ) -> Stored:
     """The result as the cache stores it; raises DataError where it could not be read again."""
@@ -191,7 +191,7 @@ def _line(row: Mapping[str, JSON]) -> str:
     return f"{row['key']}/{row['slot']}/{row['digest']}\n"
 
 
-def _raw(data: bytes) -> bytes:
+def _decompress(data: bytes) -> bytes:
     """Return the text's uncompressed bytes."""
     return unpack_text(data).encode("utf-8", "surrogatepass")
 

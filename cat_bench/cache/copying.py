@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.cache.opening import shown
+from cat_bench.cache.opening import display_url
 from cat_bench.cache.store import Cache
 from cat_bench.cache.upkeep import flaw
 from cat_bench.errors import CacheError, UsageError
@@ -54,7 +54,7 @@ def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copi
         raise UsageError("a cache cannot be copied to itself: name another file or URL")
     _check_pools(source, target)
     counts = [sa.select(sa.func.count()).select_from(table) for table in order]
-    with source.reading() as connection:
+    with source.begin_reading() as connection:
         state = Copied(sum(connection.scalar(count) or 0 for count in counts))
     yield state
     for table in order:
@@ -78,7 +78,7 @@ def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
     last: Key | None = None
     while True:
         after = pages if last is None else pages.where(sa.tuple_(*columns) > sa.tuple_(*last))
-        with source.reading() as connection:
+        with source.begin_reading() as connection:
             page = {tuple(row[:-1]): row[-1] for row in connection.execute(after)}
         if not page:
             return
@@ -103,36 +103,36 @@ def _bring(
     missing = [key for key in page if key not in there]
     if not missing:
         return 0, kept
-    rows = _whole(source, table, missing)
-    with target.writing() as connection:
+    rows = _read_whole(source, table, missing)
+    with target.begin_writing() as connection:
         schema.insert(connection, table, [dict(row) for row in rows.values()])
         if table is schema.results:
-            origin = f"copy of {shown(source.url)}"
+            origin = f"copy of {display_url(source.url)}"
             known = [{"key": key, "slot": slot, "origin": origin} for key, slot in rows]
             schema.insert(connection, schema.origins, known)
-    lost = sum(row != rows[key] for key, row in _whole(target, table, missing).items())
+    lost = sum(row != rows[key] for key, row in _read_whole(target, table, missing).items())
     return len(missing) - lost, kept + lost
 
 
 def _marks(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, object]:
     """What distinguishes the rows that are there, by primary key."""
-    wanted = schema.at_rows(table).with_only_columns(*table.primary_key, _mark(table))
-    with cache.reading() as connection:
+    wanted = schema.select_rows(table).with_only_columns(*table.primary_key, _mark(table))
+    with cache.begin_reading() as connection:
         found = connection.execute(wanted, {"rows": json.dumps(keys)})
         return {tuple(row[:-1]): row[-1] for row in found}
 
 
-def _whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, dict[str, object]]:
+def _read_whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, dict[str, object]]:
     """Return these rows, each checked against its own key and digest."""
     names = [column.name for column in table.primary_key]
-    with cache.reading() as connection:
-        rows = connection.execute(schema.at_rows(table), {"rows": json.dumps(keys)}).all()
+    with cache.begin_reading() as connection:
+        rows = connection.execute(schema.select_rows(table), {"rows": json.dumps(keys)}).all()
     found = {}
     for row in rows:
         fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
         key = tuple(fields[name] for name in names)
         if problem := flaw(table, row):
-            where = f"{shown(cache.url)}: {table.name} {' '.join(map(str, key))}"
+            where = f"{display_url(cache.url)}: {table.name} {' '.join(map(str, key))}"
             raise CacheError(f"{where}: {problem}; run `cat-bench cache verify`")
         found[key] = fields
     if lost := len(keys) - len(found):
@@ -143,7 +143,7 @@ def _whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, dict
 def _check_pools(source: Cache, target: Cache) -> None:
     pools = schema.pools.c
     named = sa.select(pools.name, pools.metadata)
-    with source.reading() as ours, target.reading() as theirs:
+    with source.begin_reading() as ours, target.begin_reading() as theirs:
         there = {row.name: row.metadata for row in theirs.execute(named)}
         for name, data in ours.execute(named):
             if there.get(name, data) != data:

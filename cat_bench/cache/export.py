@@ -38,7 +38,7 @@ def export_pool(cache: Cache, file: Path, *, name: str) -> int:
     written: an unknown extension, a text that Parquet cannot hold.
     """
     pool_metadata(cache, name)
-    return _write(file, _imported_rows(cache, name))
+    return _write(file, _read_imported(cache, name))
 
 
 def export_rollouts(
@@ -50,7 +50,7 @@ def export_rollouts(
     so that the file can be imported for that task. Without, a call's id is its key. Raises as
     `export_pool` does, and UsageError where a question was asked under several sampling parameters.
     """
-    return _write(file, _generated_rows(cache, model, samples))
+    return _write(file, _read_generated(cache, model, samples))
 
 
 def publish_pools(file: Path, pools: Iterable[Pool], *, run: Mapping[str, JSON]) -> int:
@@ -58,10 +58,10 @@ def publish_pools(file: Path, pools: Iterable[Pool], *, run: Mapping[str, JSON])
 
     `run` is the record of the run that read them. Returns the number of rows; raises UsageError.
     """
-    return _write(file, map(_published, pools), {"format": POOL_FORMAT, "run": dict(run)})
+    return _write(file, map(_export_row, pools), {"format": POOL_FORMAT, "run": dict(run)})
 
 
-def _published(pool: Pool) -> Row:
+def _export_row(pool: Pool) -> Row:
     results = {r.slot: r.reply for r in pool.rollouts} | dict(pool.failures)
     if passing := [f for f in pool.failures.values() if not f.permanent]:
         raise UsageError(
@@ -72,9 +72,9 @@ def _published(pool: Pool) -> Row:
     return own | columns_of([results[slot] for slot in sorted(results)])
 
 
-def _imported_rows(cache: Cache, name: str) -> Iterator[Row]:
+def _read_imported(cache: Cache, name: str) -> Iterator[Row]:
     for stored, key in stored_rows(cache, name):
-        with cache.reading() as connection:
+        with cache.begin_reading() as connection:
             dealt = results_of_call(connection, key)
         original = sorted(dealt, key=lambda slot: int(stored["order"][slot]))
         own: Row = {
@@ -83,16 +83,20 @@ def _imported_rows(cache: Cache, name: str) -> Iterator[Row]:
         yield {**own, **columns_of([dealt[slot] for slot in original]), **stored["meta"]}
 
 
-def _generated_rows(cache: Cache, model: str, samples: Iterable[Sample] | None) -> Iterator[Row]:
-    asked = None if samples is None else {_said(s.question.messages): s.question for s in samples}
+def _read_generated(cache: Cache, model: str, samples: Iterable[Sample] | None) -> Iterator[Row]:
+    asked = (
+        None
+        if samples is None
+        else {_prompt_text(s.question.messages): s.question for s in samples}
+    )
     written: dict[str, JSON] = {}
     for key, call in _calls(cache, model):
         row = {"id": key, "problem": call["messages"][-1]["content"]}
         if asked is not None:
-            if (question := asked.get(_said(call["messages"]))) is None:
+            if (question := asked.get(_prompt_text(call["messages"]))) is None:
                 continue
             row = {"id": question.id, "problem": question.text}
-        with cache.reading() as connection:
+        with cache.begin_reading() as connection:
             results = list(results_of_call(connection, key).values())
         if not results:
             continue
@@ -111,7 +115,7 @@ def _generated_rows(cache: Cache, model: str, samples: Iterable[Sample] | None) 
 def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
     """Yield the calls to a model, by key; a page at a time, for the reason in `stored_rows`."""
     calls = schema.calls.c
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         chosen = groups(connection, "generate", model)
     for kind, column in chosen:
         of_model = sa.select(calls.key, calls.document).where(
@@ -120,7 +124,7 @@ def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
         last = ""
         while True:
             select = of_model.where(calls.key > last).order_by(calls.key).limit(_PART)
-            with cache.reading() as connection:
+            with cache.begin_reading() as connection:
                 page = connection.execute(select).all()
             if not page:
                 break
@@ -128,7 +132,7 @@ def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
                 yield last, unpack(document)
 
 
-def _said(messages: JSON) -> str:
+def _prompt_text(messages: JSON) -> str:
     return canonical(messages)
 
 

@@ -14,7 +14,7 @@ ABOUT = "cat_bench"
 POOL_FORMAT = "cat_bench pool 1"
 
 
-def about(file: Path) -> Mapping[str, JSON]:
+def read_description(file: Path) -> Mapping[str, JSON]:
     """Return a published file's description, or an empty one. Raises DataError."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -59,7 +59,7 @@ def resolve(location: str | Path | None) -> sa.URL:
     return sa.URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
 
 
-def shown(url: sa.URL) -> str:
+def display_url(url: sa.URL) -> str:
     """Return the file, or the URL without its secrets."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
@@ -74,7 +74,7 @@ def connect(url: sa.URL) -> sa.Engine:
 
     Raises CacheError.
     """
-    with translated(url):
+    with translate_errors(url):
         if url.get_backend_name() == "sqlite":
             Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
             engine = _sqlite(url)
@@ -107,8 +107,8 @@ def check_there(url: sa.URL, opened: tuple[int, int] | None) -> None:
     """Raise CacheError where the file that was opened is there no more: writing would be lost."""
     if opened is not None and file_identity(url) != opened:
         raise CacheError(
-            f"cache {shown(url)}: the file was deleted or replaced while it was in use; nothing "
-            "more is stored. Put it back, then run again"
+            f"cache {display_url(url)}: the file was deleted or replaced while it was in use; "
+            "nothing more is stored. Put it back, then run again"
         )
 
 
@@ -120,7 +120,7 @@ def clock(connection: sa.Connection) -> float:
 
 
 @contextmanager
-def translated(url: sa.URL) -> Iterator[None]:
+def translate_errors(url: sa.URL) -> Iterator[None]:
     """Turn errors of the database or file system into a CacheError of one line."""
     try:
         yield
@@ -128,11 +128,11 @@ def translated(url: sa.URL) -> Iterator[None]:
         extra = f"install it: {install_command('postgresql')}"
         hint = extra if error.name == "psycopg" else "install it, or name a SQLite file instead"
         problem = f"its driver {error.name!r} is not installed; {hint}"
-        raise CacheError(f"cache {shown(url)}: {problem}") from error
+        raise CacheError(f"cache {display_url(url)}: {problem}") from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         kind = NotNow if _may_pass(error) else CacheError
-        raise kind(f"cache {shown(url)}: {_explain(cause)}") from error
+        raise kind(f"cache {display_url(url)}: {_explain(cause)}") from error
 
 
 def _url(named: str) -> sa.URL:
@@ -148,7 +148,7 @@ def _url(named: str) -> sa.URL:
     if kind not in {"sqlite", "postgresql", "postgres"}:
         hint = nearest(kind, ["sqlite", "postgresql"])
         problem = f"no cache is kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
-        raise CacheError(f"cache {shown(url)}: {problem}")
+        raise CacheError(f"cache {display_url(url)}: {problem}")
     if kind == "sqlite":
         if url.database in {None, "", ":memory:"}:
             raise CacheError(f"{named!r} is in-memory; a cache must be a file")

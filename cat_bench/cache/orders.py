@@ -40,19 +40,19 @@ class Order:
         return sum(map(len, self.slots.values()))
 
 
-async def made(cache: Cache, order: Order) -> None:
+async def record_order(cache: Cache, order: Order) -> None:
     """Record an order before it is sent."""
     names = ("created", "requests", "config", "slots")
     await _note(cache, _MADE, order.tag, {name: getattr(order, name) for name in names})
 
 
-async def sent(cache: Cache, order: Order, id_: str) -> Order:
+async def record_id(cache: Cache, order: Order, id_: str) -> Order:
     """Record the server's name for an order."""
     await _note(cache, _SENT, order.tag, {"id": id_})
     return replace(order, id=id_)
 
 
-async def ended(cache: Cache, order: Order, status: str) -> None:
+async def record_end(cache: Cache, order: Order, status: str) -> None:
     """Record that an order will bring no more results."""
     await _note(cache, _ENDED, order.tag, {"status": status})
 
@@ -85,6 +85,6 @@ async def _note(cache: Cache, kind: str, tag: str, record: Mapping[str, JSON]) -
 def _notes(cache: Cache, kind: str) -> dict[str, dict[str, Any]]:
     column = schema.derived.c
     query = sa.select(column.value).where(column.namespace == kind)
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         records = [unpack(value) for value in connection.scalars(query)]
     return {record.pop("tag"): record for record in records}

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import pack, unpack
-from cat_bench.cache.files import POOL_FORMAT, about
+from cat_bench.cache.files import POOL_FORMAT, read_description
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
@@ -102,7 +102,7 @@ def import_pool(
         scorer_params=dict(scorer_params or {}),
         files=dict(files or {}),
     )
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         before = _metadata(connection, name)
         if before and _origin(before) == _origin(found):
             return before
@@ -117,7 +117,7 @@ def import_pool(
 
 def pool_metadata(cache: Cache, name: str) -> PoolMetadata:
     """Return the record of a pool. Raises UnknownName."""
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         found = _metadata(connection, name)
         if found is None:
             names = connection.scalars(sa.select(schema.pools.c.name))
@@ -127,7 +127,7 @@ def pool_metadata(cache: Cache, name: str) -> PoolMetadata:
 
 def pool_names(cache: Cache) -> list[str]:
     """Return the names of all imported pools, sorted."""
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         return sorted(connection.scalars(sa.select(schema.pools.c.name)))
 
 
@@ -149,7 +149,7 @@ def stored_rows(cache: Cache, name: str) -> Iterator[tuple[dict[str, JSON], str]
     last = -1
     while True:
         select = pool.where(rows.position > last).order_by(rows.position).limit(_PAGE)
-        with cache.reading() as connection:
+        with cache.begin_reading() as connection:
             page = connection.execute(select).all()
         if not page:
             return
@@ -184,12 +184,12 @@ def _insert(
     questions: Mapping[str, str] | None,
 ) -> PoolMetadata:
     matcher = None if questions is None else _Matcher(questions)
-    kept = about(file).get("format") == POOL_FORMAT
+    kept = read_description(file).get("format") == POOL_FORMAT
     seen: dict[str, int] = {}
     sizes = Counter[int]()
     scores: set[str] = set()
     for position, (line, row) in enumerate(read(file)):
-        question = matcher.match(line, row) if matcher else _own_id(file, line, row)
+        question = matcher.match(line, row) if matcher else _read_id(file, line, row)
         if question is None:
             continue
         if question in seen:
@@ -247,7 +247,7 @@ class _Matcher:
         """Return the question's id. An id whose text is another problem's is a miss."""
         question, problem = str(row.get("id")), row.get("problem")
         known = self._texts.get(question)
-        if known is not None and (problem is None or _same(problem, known)):
+        if known is not None and (problem is None or _is_same(problem, known)):
             return question
         if isinstance(problem, str) and problem in self._ids:
             return self._ids[problem]
@@ -268,11 +268,11 @@ class _Matcher:
             )
 
 
-def _same(problem: JSON, known: str) -> bool:
+def _is_same(problem: JSON, known: str) -> bool:
     return isinstance(problem, str) and problem.split() == known.split()
 
 
-def _own_id(file: Path, line: int, row: Mapping[str, JSON]) -> str:
+def _read_id(file: Path, line: int, row: Mapping[str, JSON]) -> str:
     if not isinstance(row.get("id"), str | int) or not isinstance(row.get("problem"), str):
         there = ", ".join(map(repr, row))
         raise DataError(file, f"needs an 'id' and a text 'problem'; there are {there}", line=line)

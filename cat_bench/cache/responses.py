@@ -62,7 +62,7 @@ def columns_of(results: Sequence[Result]) -> dict[str, JSON]:
     for index, source in enumerate(columns["served_by"]):
         if source == f"response {index}":
             columns["served_by"][index] = None
-    columns["failures"] = [_failed(index, result) for index, result in enumerate(results)]
+    columns["failures"] = [_encode_failure(index, result) for index, result in enumerate(results)]
     names = sorted({name for reply in replies for name in reply.scores})
     scores = {name: [reply.scores.get(name) for reply in replies] for name in names}
     said = {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
@@ -85,7 +85,7 @@ def _result(
     failure = given.pop("failures", None)
     if text is None:
         if failure is None:
-            return _null(index)
+            return _null_failure(index)
         return Failure(str(failure["kind"]), str(failure["message"]), permanent=True)
     known = {name: _READERS[name](value) for name, value in given.items() if value is not None}
     numbers = {name: _number(name, s[index]) for name, s in scores.items() if s[index] is not None}
@@ -98,12 +98,12 @@ def _number(name: str, value: JSON) -> float:
     return float(value)
 
 
-def _null(index: int) -> Failure:
+def _null_failure(index: int) -> Failure:
     return Failure("null", f"response {index} is null", permanent=True)
 
 
-def _failed(index: int, result: Result) -> JSON:
-    if isinstance(result, Reply) or result == _null(index):
+def _encode_failure(index: int, result: Result) -> JSON:
+    if isinstance(result, Reply) or result == _null_failure(index):
         return None
     return {"kind": result.kind, "message": result.message}
 

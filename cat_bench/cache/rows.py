@@ -90,13 +90,13 @@ def results_at(connection: sa.Connection, places: Iterable[Place]) -> dict[Place
     found: dict[Place, Result] = {}
     for key, slot, *parts in connection.execute(_RESULTS, places_bound):
         try:
-            found[key, slot] = _loaded(key, slot, *parts)
+            found[key, slot] = _load(key, slot, *parts)
         except (TypeError, ValueError):
             found[key, slot] = DAMAGED
     return found
 
 
-def undamaged(found: Mapping[int, Result]) -> Mapping[int, Result]:
+def drop_damaged(found: Mapping[int, Result]) -> Mapping[int, Result]:
     """Return the results without those whose rows in the cache are damaged."""
     if not any(result is DAMAGED for result in found.values()):
         return found
@@ -111,7 +111,7 @@ def keep_results(connection: sa.Connection, rows: Mapping[Place, Row]) -> bool:
     found = results_at(connection, rows)
     if bad := [rows[place] for place in sorted(found) if found[place] is DAMAGED]:
         for drop in (_DROP_RESULT, _DROP_ORIGIN):
-            schema.many(connection, drop, bad)
+            schema.execute_many(connection, drop, bad)
         schema.insert(connection, schema.results, bad)
     return False
 
@@ -127,7 +127,7 @@ def keep_derived(connection: sa.Connection, rows: Sequence[Row]) -> None:
         if not _holds(namespace, hashed, value, digest)
     }
     if again := [row for row in rows if (row["namespace"], row["key"]) in bad]:
-        schema.many(connection, _DROP_DERIVED, again)
+        schema.execute_many(connection, _DROP_DERIVED, again)
         schema.insert(connection, schema.derived, again)
 
 
@@ -136,7 +136,7 @@ def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
     found = {}
     for slot, *parts in connection.execute(_OF_CALL, {"call": key}):
         try:
-            found[slot] = _loaded(key, slot, *parts)
+            found[slot] = _load(key, slot, *parts)
         except (TypeError, ValueError) as error:
             where = f"the cached result {key[:12]}… slot {slot}"
             raise CacheError(
@@ -145,7 +145,7 @@ def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
     return found
 
 
-def derived_at(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
+def read_derived(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
     """Return the values remembered under these keys; a damaged one is left out."""
     names = {key_of(key): key for key in keys}
     wanted = {"names": json.dumps([[namespace, hashed] for hashed in names])}
@@ -156,7 +156,7 @@ def derived_at(connection: sa.Connection, namespace: str, keys: Sequence[str]) -
     }
 
 
-def _loaded(key: str, slot: int, *parts: Any) -> Result:
+def _load(key: str, slot: int, *parts: Any) -> Result:
     """Return a result from its parts and their digest.
 
     Raises ValueError where it cannot be trusted, TypeError where a part is not bytes.
@@ -188,11 +188,11 @@ _PARTS = (
     *(_results.slot, _results.body, _results.logprobs, _results.entropies),
     _results.digest,
 )
-_RESULTS = schema.at_places(_results.key, *_PARTS)
+_RESULTS = schema.select_places(_results.key, *_PARTS)
 _OF_CALL = sa.select(*_PARTS).where(_results.key == sa.bindparam("call")).order_by(_results.slot)
-_KNOWN = schema.at_keys(schema.calls.c.key)
+_KNOWN = schema.select_keys(schema.calls.c.key)
 _derived = schema.derived.c
-_DERIVED = schema.at_names(_derived.namespace, _derived.key, _derived.value, _derived.digest)
+_DERIVED = schema.select_names(_derived.namespace, _derived.key, _derived.value, _derived.digest)
 _DROP_RESULT = sa.delete(schema.results).where(
     _results.key == sa.bindparam("key"), _results.slot == sa.bindparam("slot")
 )

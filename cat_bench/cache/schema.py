@@ -94,7 +94,7 @@ def lease(connection: sa.Connection, rows: Sequence[dict[str, object]], now: flo
     return _all_changed(connection, _takeovers[connection.dialect.name], timed)
 
 
-def many(
+def execute_many(
     connection: sa.Connection, statement: sa.Executable, rows: Sequence[dict[str, object]]
 ) -> int:
     """Execute for each row and return the number of changed table rows (-1: unknown).
@@ -102,7 +102,7 @@ def many(
     A driver with positional parameters is given tuples: SQLAlchemy's own parameter handling costs
     more than SQLite does.
     """
-    text, names = _compiled(connection.dialect, statement)
+    text, names = _compile(connection.dialect, statement)
     options = {"preserve_rowcount": True}
     if names is None:
         return connection.execute(statement, rows, execution_options=options).rowcount
@@ -111,40 +111,40 @@ def many(
 
 
 @lru_cache
-def _compiled(dialect: sa.Dialect, statement: Any) -> tuple[str, Sequence[str] | None]:
+def _compile(dialect: sa.Dialect, statement: Any) -> tuple[str, Sequence[str] | None]:
     compiled = statement.compile(dialect=dialect)
     return str(compiled), compiled.positiontup
 
 
-def at_places(*columns: sa.Column[Any]) -> sa.Select[Any]:
+def select_places(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Select from the rows at `places`, bound as a JSON list of [key, slot].
 
     With one parameter for any number of places, the statement is prepared only once.
     """
-    return _at("places", ("key", "slot"), columns)
+    return _select("places", ("key", "slot"), columns)
 
 
-def at_keys(*columns: sa.Column[Any]) -> sa.Select[Any]:
+def select_keys(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Select from the rows at `keys`, bound as a JSON list of [key]."""
-    return _at("keys", ("key",), columns)
+    return _select("keys", ("key",), columns)
 
 
-def at_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
+def select_names(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Select from the rows at `names`, bound as a JSON list of [namespace, key].
 
     Each key comes with its namespace: with a separate condition, SQLite might scan the whole
     namespace for every batch.
     """
-    return _at("names", ("namespace", "key"), columns)
+    return _select("names", ("namespace", "key"), columns)
 
 
 @lru_cache
-def at_rows(table: sa.Table) -> sa.Select[Any]:
+def select_rows(table: sa.Table) -> sa.Select[Any]:
     """Select whole rows of a table at `rows`, bound as a JSON list of primary keys."""
-    return _at("rows", [column.name for column in table.primary_key], list(table.c))
+    return _select("rows", [column.name for column in table.primary_key], list(table.c))
 
 
-def _at(parameter: str, by: Sequence[str], columns: Sequence[sa.Column[Any]]) -> sa.Select[Any]:
+def _select(parameter: str, by: Sequence[str], columns: Sequence[sa.Column[Any]]) -> sa.Select[Any]:
     table = columns[0].table
     each = _Each(parameter).table_valued("value")
     at = []
@@ -218,4 +218,4 @@ _inserts = {
 
 
 def _all_changed(connection: sa.Connection, statement: Any, rows: Sequence[Any]) -> bool:
-    return many(connection, statement, rows) == len(rows)
+    return execute_many(connection, statement, rows) == len(rows)

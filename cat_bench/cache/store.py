@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from cat_bench.cache import opening
 from cat_bench.cache.call import Call, Claim
-from cat_bench.cache.rows import DAMAGED, Place, derived_at, derived_row, result_row, results_at
+from cat_bench.cache.rows import DAMAGED, Place, derived_row, read_derived, result_row, results_at
 from cat_bench.cache.worker import Job, Worker
 from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, Writer
 from cat_bench.types.calls import JSON, Failure, Result
@@ -56,7 +56,9 @@ class Cache:
         self._file = opening.file_identity(self.url)
         self.damaged: set[Place] = set()
         """The places of damaged results that were met; those that can be, are made again."""
-        self._leases = Writer(self.reading, self._sampling, lease_s=lease_s, damaged=self.damaged)
+        self._leases = Writer(
+            self.begin_reading, self._begin_sampling, lease_s=lease_s, damaged=self.damaged
+        )
         self._reader = Worker[_Lookup | _Recall](self._read, name="cat-bench-cache-reader")
         self._writer = Worker[Job](
             self._leases.write, name="cat-bench-cache-writer", tick_s=lease_s / 3
@@ -128,28 +130,28 @@ class Cache:
         self._close()
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def begin_reading(self) -> Iterator[sa.Connection]:
         """Yield a connection that reads one consistent state of the database, in any thread."""
         opening.check_there(self.url, self._file)
-        with opening.translated(self.url), self._engine.connect() as connection:
+        with opening.translate_errors(self.url), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def begin_writing(self) -> Iterator[sa.Connection]:
         """Yield one write transaction: all of it is kept, or nothing. For use in any thread."""
-        with self._writing(opening.UPKEEP) as connection:
+        with self._begin_locked(opening.UPKEEP) as connection:
             yield connection
 
     @contextmanager
-    def _sampling(self) -> Iterator[sa.Connection]:
-        with self._writing(opening.SAMPLING) as connection:
+    def _begin_sampling(self) -> Iterator[sa.Connection]:
+        with self._begin_locked(opening.SAMPLING) as connection:
             yield connection
 
     @contextmanager
-    def _writing(self, lock: int) -> Iterator[sa.Connection]:
+    def _begin_locked(self, lock: int) -> Iterator[sa.Connection]:
         engine = self._engine.execution_options(write=lock)
         opening.check_there(self.url, self._file)
-        with opening.translated(self.url), engine.begin() as connection:
+        with opening.translate_errors(self.url), engine.begin() as connection:
             yield connection
 
     def _close(self) -> None:
@@ -160,14 +162,14 @@ class Cache:
 
     def _read(self, batch: Sequence[_Lookup | _Recall]) -> None:
         lookups = [job for job in batch if isinstance(job, _Lookup)]
-        with self.reading() as connection:
+        with self.begin_reading() as connection:
             found = results_at(connection, {place for job in lookups for place in job.places})
             self.damaged |= {place for place, result in found.items() if result is DAMAGED}
             for lookup in lookups:
                 lookup.found = {place: found[place] for place in lookup.places if place in found}
             for job in batch:
                 if isinstance(job, _Recall):
-                    job.found = derived_at(connection, job.namespace, job.keys)
+                    job.found = read_derived(connection, job.namespace, job.keys)
 
 
 def _lasts(result: Result) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cat_bench.cache import schema
 from cat_bench.cache.call import canonical, key_of
 from cat_bench.cache.codec import Stored, load, unpack, unpack_text
-from cat_bench.cache.opening import shown
+from cat_bench.cache.opening import display_url
 from cat_bench.cache.pools import PoolMetadata, drop_pool, pool_metadata, pool_names
 from cat_bench.cache.rows import derived_digest, model_column
 from cat_bench.cache.store import Cache
@@ -90,7 +90,7 @@ def info(cache: Cache) -> Info:
     ).outerjoin(schema.results, _results.key == _calls.key)
     grouped = counted.group_by(_calls.kind, _calls.model).order_by(_calls.kind, _calls.model)
     pools = tuple(pool_metadata(cache, name) for name in pool_names(cache))
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         holdings = tuple(
             Holding(kind, json.loads(model), calls, results, int(size))
             for kind, model, calls, results, size in connection.execute(grouped)
@@ -98,7 +98,7 @@ def info(cache: Cache) -> Info:
         derived = connection.scalar(sa.select(sa.func.count()).select_from(schema.derived))
         origins = dict(tuple(row) for row in connection.execute(_ORIGINS))
         leased = connection.scalar(sa.select(sa.func.count()).select_from(schema.leases))
-    where, size = shown(cache.url), None
+    where, size = display_url(cache.url), None
     if cache.url.get_backend_name() == "sqlite":
         size = sum(p.stat().st_size for end in ("", "-wal") if (p := Path(where + end)).exists())
     return Info(where, size, holdings, pools, derived or 0, leased or 0, origins)
@@ -143,10 +143,10 @@ def prune(
     UsageError if none is given, UnknownName for a model or an origin without a result.
     """
     if origin is not None and kind is None and model is None:
-        return _without(cache, origin, dry_run=dry_run)
+        return _delete_origin(cache, origin, dry_run=dry_run)
     if kind is None and model is None:
         raise UsageError("name what to prune: a model, a pool or a kind")
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         chosen = groups(connection, kind, model)
         counts = [_count(connection, k, m) for k, m in chosen]
         pools = tuple(json.loads(m)["pool"] for k, m in chosen if k == "imported")
@@ -167,7 +167,7 @@ def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
     """
     imported = sa.select(_calls.key).where(_calls.kind == "imported")
     orphan = _results.key.not_in(sa.select(_calls.key))
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         chosen = connection.execute(
             sa.select(schema.results, orphan.label("orphan")).where(_results.key.not_in(imported))
         )
@@ -203,12 +203,12 @@ def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
     return Pruned(len({key for key, _ in gone} | set(calls)), len(gone) + len(values), ())
 
 
-def _without(cache: Cache, origin: str, *, dry_run: bool) -> Pruned:
+def _delete_origin(cache: Cache, origin: str, *, dry_run: bool) -> Pruned:
     """Delete the results that came from a file or a cache; raises UnknownName."""
     own = schema.origins.c
     places = sa.select(own.key, own.slot).where(own.origin == origin)
     keys = sa.select(own.key).where(own.origin == origin).distinct()
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         known = dict(tuple(row) for row in connection.execute(_ORIGINS))
         if origin not in known:
             raise UnknownName("origin of cached results", origin, known)
@@ -253,12 +253,12 @@ def _is_called(model: str, name: str) -> bool:
     )
 
 
-def _of(kind: str, model: str) -> sa.Select[Any]:
+def _select_kind(kind: str, model: str) -> sa.Select[Any]:
     return sa.select(_calls.key).where(_calls.kind == kind, _calls.model == model)
 
 
 def _count(connection: sa.Connection, kind: str, model: str) -> tuple[int, int]:
-    keys = _of(kind, model)
+    keys = _select_kind(kind, model)
     calls = connection.scalar(sa.select(sa.func.count()).select_from(keys.subquery()))
     results = sa.select(sa.func.count()).where(_results.key.in_(keys))
     return calls or 0, connection.scalar(results) or 0
@@ -268,7 +268,7 @@ def _delete(connection: sa.Connection, kind: str, model: str) -> None:
     if kind == "imported":
         drop_pool(connection, json.loads(model)["pool"])
         return
-    keys = _of(kind, model)
+    keys = _select_kind(kind, model)
     for table in (schema.results, schema.origins, schema.leases):
         connection.execute(sa.delete(table).where(table.c.key.in_(keys)))
     connection.execute(sa.delete(schema.calls).where(_calls.kind == kind, _calls.model == model))
@@ -277,7 +277,7 @@ def _delete(connection: sa.Connection, kind: str, model: str) -> None:
 def _compact(cache: Cache) -> None:
     """Return free space to the disk, unless another process is active; results reuse it later."""
     if cache.url.get_backend_name() == "sqlite":
-        with suppress(CacheError), cache.reading() as connection:
+        with suppress(CacheError), cache.begin_reading() as connection:
             connection.rollback()
             connection.connection.cursor().execute("VACUUM")
 
@@ -285,7 +285,7 @@ def _compact(cache: Cache) -> None:
 def _flaws(
     cache: Cache, select: sa.Executable, table: str, wrong: Callable[[Any], str | None]
 ) -> Iterator[Flaw]:
-    with cache.reading() as connection:
+    with cache.begin_reading() as connection:
         for row in connection.execution_options(yield_per=256).execute(select):
             if problem := wrong(row):
                 slot = f" slot {row.slot}" if hasattr(row, "slot") else ""

@@ -86,12 +86,12 @@ class Worker(Generic[_J]):
         while (batch := self._next()) is not None:
             error: Exception | None = None
             try:
-                self._patiently(batch)
+                self._work_patiently(batch)
             except Exception as caught:  # noqa: BLE001 - raised where the jobs are waited for
                 error = caught
             _settle(batch, error)
 
-    def _patiently(self, batch: Sequence[_J]) -> None:
+    def _work_patiently(self, batch: Sequence[_J]) -> None:
         deadline = time.monotonic() + AWAY_S
         while True:
             try:

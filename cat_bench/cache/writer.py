@@ -149,7 +149,7 @@ class Writer:
         for job in jobs:
             job.mine.clear()  # from a first try that failed
         with self._read() as connection:
-            found = self._sound(connection, {place for job in jobs for place in job.places})
+            found = self._read_sound(connection, {place for job in jobs for place in job.places})
             for job in jobs:
                 job.found = {place: found[place] for place in job.places if place in found}
             if self._contended and (open_places := {p for job in jobs for p in job.wanted}):
@@ -167,7 +167,7 @@ class Writer:
         if not self._freed_dead:
             self._free_dead(connection)
         taken = self._lease(connection, sorted(wanted.keys() - self._held))
-        found = self._sound(connection, wanted)
+        found = self._read_sound(connection, wanted)
         self._free(connection, taken & found.keys())
         for job in jobs:
             job.found |= {place: found[place] for place in job.places if place in found}
@@ -175,7 +175,9 @@ class Writer:
             wanted[place].mine.append(place)
         return taken - found.keys()
 
-    def _sound(self, connection: sa.Connection, places: Iterable[Place]) -> dict[Place, Result]:
+    def _read_sound(
+        self, connection: sa.Connection, places: Iterable[Place]
+    ) -> dict[Place, Result]:
         """The results at these places without the damaged ones, which are to be made again."""
         found = results_at(connection, places)
         bad = {place for place, result in found.items() if result is DAMAGED}
@@ -213,7 +215,7 @@ class Writer:
     def _free(self, connection: sa.Connection, places: Iterable[Place]) -> None:
         rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in sorted(places)]
         if rows:
-            schema.many(connection, _FREE, rows)
+            schema.execute_many(connection, _FREE, rows)
 
 
 def _is_dead(owner: str) -> bool:
@@ -256,8 +258,8 @@ def _keep(connection: sa.Connection, jobs: Sequence[StoreJob]) -> None:
 
 _lease = schema.leases.c
 _OWNED = _lease.owner == sa.bindparam("me")
-_OURS = schema.at_places(_lease.key, _lease.slot).where(_OWNED)
-_THEIRS = schema.at_places(_lease.key, _lease.slot).where(
+_OURS = schema.select_places(_lease.key, _lease.slot).where(_OWNED)
+_THEIRS = schema.select_places(_lease.key, _lease.slot).where(
     sa.not_(_OWNED), _lease.expires >= sa.bindparam("now")
 )
 _RENEWAL = sa.update(schema.leases).where(_OWNED).values(expires=sa.bindparam("until"))

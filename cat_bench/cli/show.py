@@ -152,11 +152,11 @@ def _show_question(
 
 
 def _no_texts() -> str:
-    from cat_bench.cache.opening import resolve, shown
+    from cat_bench.cache.opening import display_url, resolve
 
     return (
-        f"The cache {shown(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's, or put "
-        "the run's published calls into this one: cat-bench cache import FILE."
+        f"The cache {display_url(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's, or "
+        "put the run's published calls into this one: cat-bench cache import FILE."
     )
 
 

@@ -30,7 +30,7 @@ from cat_bench.models.costs import COSTS, Charge, Use, costs, spent
 from cat_bench.models.critical_path import path
 from cat_bench.models.lending import QuestionContext, Roles
 from cat_bench.stats.exact import expected_score, max_at, min_at
-from cat_bench.stats.subsets import blocks, shuffled, subsets
+from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
 from cat_bench.types.calls import JSON, FloatArray
 from cat_bench.types.plugins import Exact, Stopping
 from cat_bench.types.records import EXHAUSTED, Estimate, Question, Rollout, Sample
@@ -232,7 +232,7 @@ class Evaluation:
 
     async def _draw(self, method: Method, n: int, draw: int, slots: Sequence[int]) -> ScoreRow:
         by_slot = {r.slot: r for r in self.rollouts}
-        handed = [by_slot[slot] for slot in shuffled(self.question.id, slots)]
+        handed = [by_slot[slot] for slot in shuffle_slots(self.question.id, slots)]
         ctx = self.context(slots)
         outcome: dict[str, JSON]
         try:

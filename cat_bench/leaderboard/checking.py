@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from cat_bench.cache import Cache, about, import_calls, import_pool
+from cat_bench.cache import Cache, import_calls, import_pool, read_description
 from cat_bench.errors import CatBenchError
 from cat_bench.leaderboard.rows import (
     MOST_UNSCORED,
@@ -152,7 +152,7 @@ async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | N
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
-            record: Mapping[str, JSON] = about(file).get("run") or {}
+            record: Mapping[str, JSON] = read_description(file).get("run") or {}
             if not record:
                 return _Again({}, {}, f"{file} is not a published file")
             with only_recorded(record.get("files", {})):

@@ -26,7 +26,7 @@ from cat_bench.report import summarise
 from cat_bench.report.cells import cell as markdown
 from cat_bench.report.rounding import fixed, measured, percent
 from cat_bench.runs.tables import RunTables
-from cat_bench.system.spreadsheet import guarded, unguarded
+from cat_bench.system.spreadsheet import guard, unguard
 from cat_bench.types.calls import JSON
 
 VERSION = "2"
@@ -151,7 +151,7 @@ def read(board: Path) -> list[Row]:
     for number, line in enumerate(lines, 2):
         if len(line) != len(header):
             raise DataError(board, f"has {len(line)} cells, not {len(header)}", line=number)
-    rows = [dict(zip(header, map(unguarded, line), strict=True)) for line in lines]
+    rows = [dict(zip(header, map(unguard, line), strict=True)) for line in lines]
     for number, row in enumerate(rows, 2):
         _check_numbers(board, number, row)
     return rows
@@ -264,7 +264,7 @@ def _number(value: float) -> str:
 
 
 def _written(name: str, cell: str) -> str:
-    return cell if name in NUMBERS else guarded(re.sub(r"[\r\n]", " ", cell))
+    return cell if name in NUMBERS else guard(re.sub(r"[\r\n]", " ", cell))
 
 
 def _check_numbers(board: Path, line: int, row: Row) -> None:

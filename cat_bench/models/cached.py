@@ -18,7 +18,7 @@ import numpy as np
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.call import Kind
-from cat_bench.cache.rows import undamaged
+from cat_bench.cache.rows import drop_damaged
 from cat_bench.errors import NotAvailable
 from cat_bench.models.backends import Backend, Embedder, ImportedPool, Request, RewardModel
 from cat_bench.models.costs import Budget, billed
@@ -33,7 +33,7 @@ from cat_bench.types.calls import (
     Result,
     Sampling,
     Usage,
-    sound,
+    check_result,
 )
 from cat_bench.types.records import Pool, Question, Rollout
 
@@ -118,7 +118,7 @@ class Model:
         if self.imported:
             call = Call.imported(self.imported.name, question.id)
             results = await self._cache.lookup(call, range(count))
-            held = undamaged(results)
+            held = drop_damaged(results)
             self._count_cached(held)
             if self._served:
                 self._served(call.key, held)
@@ -230,7 +230,7 @@ class Model:
         while missing := [slot for slot in dict.fromkeys(slots) if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
-                found = undamaged(await self._cache.lookup(call, missing))
+                found = drop_damaged(await self._cache.lookup(call, missing))
                 self._count_cached(found)
                 results.update(found)
             elif not await self._claim(call, missing, produce, into=results):
@@ -266,7 +266,7 @@ class Model:
         """Make `mine` in requests of the backend's size, each stored as it arrives."""
 
         async def one(group: Sequence[int]) -> None:
-            fresh = {slot: sound(result) for slot, result in (await produce(group)).items()}
+            fresh = {slot: check_result(result) for slot, result in (await produce(group)).items()}
             for result in fresh.values():  # counted before it is stored
                 self._count(result, call)
             kept = await self._flow.stored(self._cache.store(call, fresh))
@@ -286,7 +286,7 @@ class Model:
 
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
         found = await self._cache.lookup(call, slots)
-        held = undamaged(found)
+        held = drop_damaged(found)
         self._count_cached(held)
         if self._served:
             self._served(call.key, held)
@@ -294,7 +294,7 @@ class Model:
 
     async def _plan(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:
         """Return stored results, and a placeholder for each other slot."""
-        results = Drawn(undamaged(await self._cache.lookup(call, slots)))
+        results = Drawn(drop_damaged(await self._cache.lookup(call, slots)))
         self._count_cached(results)
         for slot in slots:
             if slot not in results:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from math import isclose, log
 
 from cat_bench.loading.catalog import method
-from cat_bench.stats.subsets import shuffled
+from cat_bench.stats.subsets import shuffle_slots
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Estimate, Marks, Question, Rollout
@@ -45,7 +45,7 @@ async def reference(
     estimator's errors, and ValueError for an invalid estimate.
     """
     by_slot = {r.slot: r for r in rollouts}
-    handed = [by_slot[slot] for slot in shuffled(question.id, by_slot)]
+    handed = [by_slot[slot] for slot in shuffle_slots(question.id, by_slot)]
     chosen = estimator_named(name)
     fitting = [n for n in chosen.budgets or () if n <= len(handed)]
     if chosen.budgets is not None:

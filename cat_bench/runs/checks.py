@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from cat_bench.errors import PLUGIN_BUGS, UsageError
 from cat_bench.loading.catalog import Task
 from cat_bench.loading.closing import SAMPLES, asks_for_a_box
-from cat_bench.system.sandbox import permitted
+from cat_bench.system.sandbox import require_runner
 from cat_bench.types.plugins import AnswerScorer, QuestionScorer
 from cat_bench.types.records import Question, Sample
 
@@ -79,7 +79,7 @@ def _parses(reader: AnswerScorer, text: str) -> bool:
 def check_permission(task: Task, *, planning: bool) -> None:
     """Raise UsageError where a scorer runs models' programs and nobody has allowed it."""
     if getattr(task.scorer, "runs_code", False) and not planning:
-        permitted()
+        require_runner()
 
 
 def check_questions(questions: int, task: Task, shard: str | None) -> None:

@@ -27,7 +27,9 @@ class Allocated:
     samples: FloatArray
 
 
-def evenly(labels: Sequence[Sequence[Label]], worth: Sequence[FloatArray], total: int) -> Allocated:
+def allocate_evenly(
+    labels: Sequence[Sequence[Label]], worth: Sequence[FloatArray], total: int
+) -> Allocated:
     """Return the exact expectation if each question gets `total` / questions samples or one more.
 
     The questions with one more are random. `labels` and `worth` hold each question's pool: its
@@ -43,7 +45,7 @@ def evenly(labels: Sequence[Sequence[Label]], worth: Sequence[FloatArray], total
     return Allocated(float(np.mean(scores)), 0.0, np.full(len(labels), each + more))
 
 
-def by_disagreement(
+def allocate_by_disagreement(
     labels: Sequence[Sequence[Label]],
     worth: Sequence[FloatArray],
     total: int,

@@ -54,7 +54,7 @@ def bootstrap_means(units: Units, resamples: int, *, rng: np.random.Generator) -
     if groups >= _MANY and (units.sizes == 1).all():
         values, times = np.unique(units.sums, return_counts=True)
         if len(values) < groups / 4:
-            return _in_chunks(
+            return _draw_in_chunks(
                 lambda size: rng.multinomial(groups, times / groups, size) @ values / groups,
                 resamples,
                 width=len(values),
@@ -71,7 +71,7 @@ def bootstrap_means(units: Units, resamples: int, *, rng: np.random.Generator) -
     return sums[counts > 0] / counts[counts > 0]
 
 
-def _in_chunks(draw: Callable[[int], FloatArray], count: int, *, width: int) -> FloatArray:
+def _draw_in_chunks(draw: Callable[[int], FloatArray], count: int, *, width: int) -> FloatArray:
     """Return `count` draws of `width` numbers each, a bounded number at a time."""
     rows = max(1, _CHUNK // width)
     return np.concatenate([draw(min(rows, count - start)) for start in range(0, count, rows)])
@@ -106,7 +106,7 @@ def _random_flips(sizes: FloatArray, resamples: int, *, rng: np.random.Generator
     """Return the total under random signs: eight at a time, looked up by a random byte."""
     values, times = np.unique(sizes, return_counts=True)
     if len(sizes) >= _MANY and len(values) < len(sizes) / 4:
-        return _in_chunks(
+        return _draw_in_chunks(
             lambda size: (2 * rng.binomial(times, 0.5, (size, len(times))) - times) @ values,
             resamples,
             width=len(values),

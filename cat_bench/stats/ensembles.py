@@ -89,7 +89,7 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
     return np.asarray(weights / weights.sum())
 
 
-def cross_fitted(questions: Sequence[Polled], *, folds: int = 5) -> tuple[FloatArray, FloatArray]:
+def cross_fit(questions: Sequence[Polled], *, folds: int = 5) -> tuple[FloatArray, FloatArray]:
     """Return each question's score by weights from the other folds, and these weights by question.
 
     Shapes (questions,) and (questions, models). Question k is in fold k modulo `folds`. Raises

@@ -213,7 +213,7 @@ def _ways_to_lead(
     y, weights = _nodes(most_tied // 2 + 1) if ties else (np.zeros(1), np.ones(1))
     free = np.outer(weights, _binomials(pool - sum(rivals), max(left)))
     unit = np.outer(np.ones_like(y), _binomials(0, max(left)))
-    step = partial(_with_rival, m=m, y=y)
+    step = partial(_multiply_rival, m=m, y=y)
     last = {size: k for k, size in enumerate(rivals)}
     upward = enumerate(accumulate(rivals[:-1], step, initial=free))
     downward = enumerate(accumulate(rivals[:0:-1], step, initial=unit))
@@ -223,7 +223,7 @@ def _ways_to_lead(
         yield size, [float(np.sum(before[k][:, : e + 1] * after[k][:, e::-1])) for e in left]
 
 
-def _with_rival(ways: FloatArray, size: int, *, m: int, y: FloatArray) -> FloatArray:
+def _multiply_rival(ways: FloatArray, size: int, *, m: int, y: FloatArray) -> FloatArray:
     """Multiply `ways` (nodes, degree + 1) by sum_{a<m} C(size, a) x^a + y C(size, m) x^m."""
     width = ways.shape[1]
     fewer = _binomials(size, min(m, width) - 1)

@@ -26,7 +26,7 @@ from scipy.special import ndtri, stdtrit
 
 from cat_bench.stats.bootstrap import bca, bootstrap_means, sign_flip
 from cat_bench.stats.bounded import bounds_of, share_interval
-from cat_bench.stats.student import skewed, student_interval, student_p
+from cat_bench.stats.student import is_skewed, student_interval, student_p
 from cat_bench.stats.units import Clusters, Units, concentration, rounding_of
 from cat_bench.types.calls import FloatArray
 
@@ -91,7 +91,7 @@ def mean_interval(
     beyond them count as possible. Fewer than two clusters have no error bar (NaN). Raises
     ValueError on NaN values or a length that does not match.
     """
-    data = _checked(values)
+    data = _check_values(values)
     whole = np.rint(data)
     data = np.where(np.abs(data - whole) < _ROUNDING, whole, data)  # exact values are rounded, too
     units = Units.of(data, clusters)
@@ -99,7 +99,7 @@ def mean_interval(
         mean = units.mean if len(units) else nan
         return Interval(mean, nan, nan, nan, len(data), _TOO_FEW)
     low, high = _ends(units, bounds, level=level)
-    flag = _NO_BOUND if isnan(low) else _few(units)
+    flag = _NO_BOUND if isnan(low) else _flag_few(units)
     return Interval(units.mean, units.se, low, high, len(data), flag)
 
 
@@ -121,7 +121,7 @@ def paired_difference(
     and spread ignore what did not occur: interval and p are then those of `bounds_of`. NaN below
     two units. Raises ValueError on NaN values or lengths that do not match.
     """
-    left, right = _checked(a), _checked(b)
+    left, right = _check_values(a), _check_values(b)
     if left.shape != right.shape:
         raise ValueError(f"{len(left)} and {len(right)} values are not pairs of the same questions")
     apart = left - right
@@ -137,7 +137,7 @@ def paired_difference(
     turned = Units(sign * units.sums, units.sizes, units.likeness)
     bounds = min(0.0, scores.min()), max(1.0, scores.max())
     sides = [Units.of(side, clusters) for side in (left, right)]
-    rare = any(_rare(side, *bounds) for side in sides)
+    rare = any(_is_rare(side, *bounds) for side in sides)
     reach = bounds[1] - bounds[0]
     low, high, p = _compare(turned, reach, rare, level=level, resamples=resamples, seed=seed)
     if sign < 0:
@@ -157,7 +157,7 @@ def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -
         mean = units.mean if len(units) else nan
         return Interval(mean, nan, nan, nan, len(units), _TOO_FEW)
     low, high = _ends(units, SHARES, level=level)
-    return Interval(units.mean, units.se, low, high, len(units), _few(units))
+    return Interval(units.mean, units.se, low, high, len(units), _flag_few(units))
 
 
 def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = None) -> Interval:
@@ -166,7 +166,7 @@ def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = N
     The interval is the bootstrap of `paired_difference`, of the quotient. NaN where Student's
     interval of `whole` reaches 0, because the quotient is then undefined.
     """
-    above, below = (Units.of(_checked(each), clusters) for each in (part, whole))
+    above, below = (Units.of(_check_values(each), clusters) for each in (part, whole))
     groups, count = len(below.sums), int(below.sizes.sum())
     if groups < 2 or not below.mean > below.se * stdtrit(groups - 1, 0.975):
         return Interval(nan, nan, nan, nan, count, flag="the whole may be 0")
@@ -194,7 +194,7 @@ def bootstrap_error(values: ArrayLike) -> float:
     `values` (Q,) are drawn one by one, as if repeats of a prompt were independent. NaN for no
     value. Raises ValueError on NaN values.
     """
-    data = _checked(values)
+    data = _check_values(values)
     if not len(data):
         return nan
     rng = np.random.default_rng(0)
@@ -231,7 +231,7 @@ def holm(p_values: ArrayLike) -> FloatArray:
     return adjusted
 
 
-def _checked(values: ArrayLike) -> FloatArray:
+def _check_values(values: ArrayLike) -> FloatArray:
     data = np.asarray(values, dtype=float)
     if np.isnan(data).any():
         raise ValueError(
@@ -249,7 +249,7 @@ def _ends(units: Units, bounds: tuple[float, float] | None, *, level: float) -> 
         return share_interval(int(units.sums.sum()), len(units), level=level)
     means = units.sums / units.sizes
     low, high = min(bounds[0], float(means.min())), max(bounds[1], float(means.max()))
-    if not units.se or _rare(units, low, high):
+    if not units.se or _is_rare(units, low, high):
         rng = np.random.default_rng(0)
         return bounds_of(units, low, high, resamples=_RESAMPLES, rng=rng).interval(level)
     return _student_within(units, low, high, level=level)
@@ -260,7 +260,7 @@ def _student_within(
 ) -> tuple[float, float]:
     """Return Student's interval, cut at the bounds and at the exact interval."""
     low, high = student_interval(units, level=level)
-    if skewed(units) or units.degrees < _LOOSE:
+    if is_skewed(units) or units.degrees < _LOOSE:
         rng = np.random.default_rng(0)
         exact = bounds_of(units, least, largest, resamples=_RESAMPLES, rng=rng).interval(level)
         low, high = max(low, exact[0]), min(high, exact[1])
@@ -277,16 +277,16 @@ def _compare(
     if rare or units.spread_over < min(_THIN, len(units) / 4):
         found = bounds_of(units, -reach, reach, resamples=resamples, rng=bounding)
         return *found.interval(level), flipped if mcnemar else found.p
-    corrected = skewed(units) and not mcnemar
+    corrected = is_skewed(units) and not mcnemar
     p = max(flipped, student_p(units)) if corrected else flipped
     return *_student_within(units, -reach, reach, level=level), p
 
 
-def _rare(units: Units, low: float, high: float) -> bool:
+def _is_rare(units: Units, low: float, high: float) -> bool:
     """Return whether few units differ from the lower bound, or few from the upper one."""
     sides = units.sums - low * units.sizes, high * units.sizes - units.sums
     return min(map(concentration, sides)) < min(_HITS, len(units) / 4)
 
 
-def _few(units: Units) -> str | None:
+def _flag_few(units: Units) -> str | None:
     return f"fewer than {_FEW} independent questions" if len(units) < _FEW else None

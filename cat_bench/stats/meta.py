@@ -47,7 +47,7 @@ class OverModels:
     questions: int
 
 
-def over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels:
+def average_over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels:
     """The mean of `values` (models, questions), where every model answered every question.
 
     Its variance is (M + Q - E) / (models x questions), of the mean squares between models, between
@@ -67,8 +67,8 @@ def over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels:
     variance = max(between, shared, between + shared - rest) / table.size
     tau = sqrt(max(0.0, between - rest) / questions)
     degrees = min(models, questions) - 1
-    reach = _t(degrees, level) * sqrt(variance)
-    further = _t(min(models - 2, degrees), level) * sqrt(tau**2 + variance)
+    reach = _t_quantile(degrees, level) * sqrt(variance)
+    further = _t_quantile(min(models - 2, degrees), level) * sqrt(tau**2 + variance)
     ends = mean - reach, mean + reach, tau, mean - further, mean + further
     return OverModels(mean, *ends, models, questions)
 
@@ -86,5 +86,5 @@ def _mean_squares(table: FloatArray) -> tuple[float, float, float]:
     )
 
 
-def _t(degrees: int, level: float) -> float:
+def _t_quantile(degrees: int, level: float) -> float:
     return float(stdtrit(degrees, (1 + level) / 2)) if degrees > 0 else nan

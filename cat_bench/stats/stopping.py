@@ -8,7 +8,7 @@ The expectation is exact. It walks over the vectors of counts that can occur, le
 votes. Clusters of equal size are exchangeable, so the vector keeps one multiset of counts for each
 size; for answers that were given once, it keeps how many were seen. Where unanswered rollouts lie
 in the order does not depend on the order of the votes, so they enter in closed form. A walk ends
-after `STATES` vectors: `replayed` in `stopping_orders` estimates the caps beyond.
+after `STATES` vectors: `replay_rule` in `stopping_orders` estimates the caps beyond.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOCAL = 5_000
 """The most multisets of counts within one size of cluster."""
 
 
-def stopped(
+def expect_stop(
     labels: Sequence[Label],
     caps: Sequence[int],
     rule: Rule,
@@ -72,7 +72,7 @@ def stopped(
         by_then = votes[n, ::-1].cumsum()[::-1][: reach + 1]
         won = (by_then @ ends.won + exactly @ alive.won) / np.maximum(members, 1)
         used = (by_then @ ends.used + exactly @ alive.used) / np.maximum(members, 1)
-        silent = _unanswered(ends.mass, alive.mass, votes, n) / max(pool - answered, 1)
+        silent = _count_unanswered(ends.mass, alive.mass, votes, n) / max(pool - answered, 1)
         picks[row] = [0.0 if k is None else won[k] for k in of]
         drawn[row] = [silent if k is None else used[k] for k in of]
     return Stopped(picks, drawn, drawn @ np.asarray(tokens, dtype=float))
@@ -90,7 +90,7 @@ def votes_after(pool: int, answered: int) -> FloatArray:
     return table
 
 
-def _unanswered(ended: FloatArray, alive: FloatArray, votes: FloatArray, n: int) -> float:
+def _count_unanswered(ended: FloatArray, alive: FloatArray, votes: FloatArray, n: int) -> float:
     """Return the expected number of unanswered rollouts among those sampled up to the cap n.
 
     The v-th vote is the rollout t with chance P(v - 1 votes before) x P(t votes).
@@ -142,7 +142,7 @@ def _walk(
         used: FloatArray = np.zeros((len(codes), len(parts)))
         stops = np.zeros(len(codes), dtype=bool)
         if level:
-            own = [p.padded(level)[at] for p, at in zip(parts, local, strict=True)]
+            own = [p.pad(level)[at] for p, at in zip(parts, local, strict=True)]
             votes = sum(own[1:], own[0])
             stops, won = rule(votes), _winners(own, votes)
             used = np.stack([p.votes[at] for p, at in zip(parts, local, strict=True)], axis=1)
@@ -226,7 +226,7 @@ class _Part:
         votes = counted @ np.arange(size + 1)
         return _Part(counted.astype(np.int16), votes, step, weight)
 
-    def padded(self, most: int) -> Counts:
+    def pad(self, most: int) -> Counts:
         """Return the histogram with columns for 0..most votes; no cluster has more than `most`.
 
         Answers without a vote are not seen, so that column 0 is empty.

@@ -25,7 +25,7 @@ def random_orders(pool: int, rng: np.random.Generator, *, count: int = ORDERS) -
     return rng.permuted(np.tile(np.arange(pool), (count, 1)), axis=1)
 
 
-def replayed(
+def replay_rule(
     labels: Sequence[Label],
     caps: Sequence[int],
     rule: Rule,
@@ -58,8 +58,8 @@ def replayed(
             at[t + 1] = counts.copy()
     used = np.array([np.minimum(ends, n) for n in caps], dtype=np.int64).reshape(len(caps), -1)
     won = [vote_shares(at[n], members) if n in at else None for n in caps]
-    drawn, sequential = drawn_shares(used, orders, tokens)
-    return averaged(won, drawn, sequential)
+    drawn, sequential = share_draws(used, orders, tokens)
+    return average_orders(won, drawn, sequential)
 
 
 def membership(labels: Sequence[Label]) -> NDArray[np.bool_]:
@@ -85,7 +85,7 @@ def vote_shares(counts: IntArray, members: NDArray[np.bool_]) -> FloatArray:
     return found
 
 
-def drawn_shares(
+def share_draws(
     used: IntArray, orders: IntArray, tokens: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the share of orders that draw each rollout (caps, pool), and the mean tokens (caps,).
@@ -97,7 +97,7 @@ def drawn_shares(
     return drawn, drawn @ np.asarray(tokens, dtype=float)
 
 
-def averaged(
+def average_orders(
     won: Sequence[FloatArray | None], drawn: FloatArray, sequential: FloatArray
 ) -> Stopped:
     """Return the means over orders, `won` (orders, pool) at each cap; NaN at caps without any."""
@@ -108,7 +108,7 @@ def averaged(
     return Stopped(each.mean(axis=0), drawn, sequential, means=tuple(range(len(won))), each=each)
 
 
-def completed(
+def fill_gaps(
     exact: Stopped, means: Callable[[list[int]], Stopped], caps: Sequence[int]
 ) -> Stopped:
     """Return the exact values, and the `means` at caps without an exact value."""
@@ -121,7 +121,7 @@ def completed(
     return replace(exact, means=tuple(missing), each=found.each)
 
 
-def replayed_windows(
+def replay_windows(
     labels: Sequence[Label],
     caps: Sequence[int],
     *,
@@ -129,7 +129,7 @@ def replayed_windows(
     tokens: FloatArray,
     orders: IntArray,
 ) -> Stopped:
-    """Return the mean of ESC with windows of this many rollouts; otherwise like `replayed`."""
+    """Return the mean of ESC with windows of this many rollouts; otherwise like `replay_rule`."""
     members, lengths = membership(labels), np.asarray(tokens, dtype=float)
     pool, rows = len(labels), np.arange(len(orders))
     label_of = np.where(members.any(axis=0), np.arange(len(members)) @ members, -1)
@@ -161,5 +161,5 @@ def replayed_windows(
         full = longest[:, whole - 1] + tail if whole else tail
         early = longest[rows, np.minimum(ends, n) // window - 1]
         sequential[row] = np.where(stops, early, full).mean()
-    drawn, _ = drawn_shares(used, orders, lengths)
-    return averaged(won, drawn, sequential)
+    drawn, _ = share_draws(used, orders, lengths)
+    return average_orders(won, drawn, sequential)

@@ -12,12 +12,12 @@ from math import log, sqrt
 import numpy as np
 
 from cat_bench.stats.stopping import IntArray, Label
-from cat_bench.stats.stopping_orders import averaged, drawn_shares, membership, vote_shares
+from cat_bench.stats.stopping_orders import average_orders, membership, share_draws, vote_shares
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.records import Stopped
 
 
-def replayed_best(
+def replay_best(
     numbers: FloatArray,
     caps: Sequence[int],
     *,
@@ -57,11 +57,11 @@ def replayed_best(
             continue
         top = (place < stop[:, None]) & (raw == best[rows, stop - 1][:, None])
         won.append(top / np.maximum(top.sum(axis=1, keepdims=True), 1))
-    drawn, sequential = drawn_shares(used, orders, tokens)
-    return averaged(won, drawn, sequential)
+    drawn, sequential = share_draws(used, orders, tokens)
+    return average_orders(won, drawn, sequential)
 
 
-def replayed_cuts(
+def replay_cuts(
     labels: Sequence[Label],
     caps: Sequence[int],
     groups: Sequence[FloatArray],
@@ -102,7 +102,7 @@ def replayed_cuts(
         drawn[row], written[row] = read.mean(axis=0), shares.mean(axis=0)
         rest = (shares * lengths * ~warm).max(axis=1)
         sequential[row] = ((lengths * warm).max(axis=1) + rest).mean()
-    found = averaged(won, drawn, sequential)
+    found = average_orders(won, drawn, sequential)
     written[[w is None for w in won]] = np.nan
     return replace(found, written=written)
 

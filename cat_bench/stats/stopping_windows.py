@@ -30,7 +30,7 @@ COMPOSITIONS = 100_000
 """The most ways to divide a draw among the large clusters and the rest."""
 
 
-def windowed(
+def expect_windows(
     labels: Sequence[Label],
     caps: Sequence[int],
     *,
@@ -123,7 +123,7 @@ class _Large:
         ways = _choose(below, drawn)
         subsets = float(comb(self.pool, length))
         chance = ways[-1] / subsets
-        quiet = self._quiet(np.array(self.sizes) - drawn[:, :-1], self.pool - length, places)
+        quiet = self._miss_all(np.array(self.sizes) - drawn[:, :-1], self.pool - length, places)
         alive = chance[:, None] * quiet
         steps = np.diff(ways / subsets, axis=0, prepend=0.0)
         longest = (values @ steps) @ quiet
@@ -144,7 +144,7 @@ class _Large:
             return won
         everything = np.array([[*self.sizes, self.pool - sum(self.sizes)]])
         chance = _choose(everything, drawn)[0] / float(comb(self.pool, n))
-        chance = chance * self._quiet(drawn[:, :-1], n, n // self.window + 1)[:, -1]
+        chance = chance * self._miss_all(drawn[:, :-1], n, n // self.window + 1)[:, -1]
         leads = drawn[:, :-1] == drawn[:, :-1].max(axis=1, keepdims=True)
         shares = chance @ (leads / leads.sum(axis=1, keepdims=True))
         for label, share in zip(big, shares, strict=True):
@@ -160,7 +160,7 @@ class _Large:
             -1, len(self.sizes) + 1
         )
 
-    def _quiet(self, left: IntArray, total: int, places: int) -> FloatArray:
+    def _miss_all(self, left: IntArray, total: int, places: int) -> FloatArray:
         """Return P(none of t windows is unanimous) for t < places, shape (rows, places).
 
         `left` (rows, large clusters) are the members among the `total` rollouts to draw from. The
@@ -170,7 +170,7 @@ class _Large:
         ways = np.zeros((len(left), most + 1), dtype=np.longdouble)
         ways[:, 0] = 1
         for column in left.T:
-            own = self._own(column, most)
+            own = self._count_fills(column, most)
             shifted = [np.pad(ways, ((0, 0), (m, 0)))[:, : most + 1] for m in range(own.shape[1])]
             ways = np.einsum("mrk,rm->rk", np.array(shifted), own)
         terms = np.zeros_like(ways)
@@ -184,7 +184,7 @@ class _Large:
         chances: FloatArray = np.clip((terms @ signs).astype(np.float64), 0.0, 1.0)
         return chances
 
-    def _own(self, column: IntArray, most: int) -> NDArray[np.longdouble]:
+    def _count_fills(self, column: IntArray, most: int) -> NDArray[np.longdouble]:
         """Return the ordered ways, over m!, in which one cluster fills m windows: (rows, m + 1)."""
         fills = min(int(column.max(initial=0)) // self.window, most)
         own: NDArray[np.longdouble] = np.ones((len(column), fills + 1), dtype=np.longdouble)

@@ -24,7 +24,7 @@ def student_interval(units: Units, *, level: float) -> tuple[float, float]:
     """Return the interval of the mean by t with `units.degrees`, corrected for skewness."""
     reach = float(stdtrit(units.degrees, (1 + level) / 2))
     low, high = units.mean - reach * units.se, units.mean + reach * units.se
-    if not skewed(units):
+    if not is_skewed(units):
         return low, high
     scale = units.se * sqrt(len(units))
     ends = [units.mean - scale * _invert(y / sqrt(len(units)), units) for y in (reach, -reach)]
@@ -34,26 +34,26 @@ def student_interval(units: Units, *, level: float) -> tuple[float, float]:
 def student_p(units: Units) -> float:
     """Return the two-sided p value of a mean of 0: the larger of t's and the corrected one."""
     statistic = units.mean / (units.se * sqrt(len(units)))
-    found = [statistic, _transform(statistic, units)] if skewed(units) else [statistic]
+    found = [statistic, _transform(statistic, units)] if is_skewed(units) else [statistic]
     return max(2 * float(stdtr(units.degrees, -abs(t) * sqrt(len(units)))) for t in found)
 
 
-def skewed(units: Units) -> bool:
+def is_skewed(units: Units) -> bool:
     """Return whether the skewness rests on so few units that t needs correction."""
     return units.skew**2 * _SKEWED > len(units)
 
 
 def _transform(t: float, units: Units) -> float:
     """Hall's transformation of t / sqrt(G)."""
-    skew = _inflated_skew(units)
+    skew = _inflate_skew(units)
     return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / (6 * len(units))
 
 
 def _invert(y: float, units: Units) -> float:
-    skew = _inflated_skew(units)
+    skew = _inflate_skew(units)
     return 3 / skew * (float(np.cbrt(1 + skew * (y - skew / (6 * len(units))))) - 1)
 
 
-def _inflated_skew(units: Units) -> float:
+def _inflate_skew(units: Units) -> float:
     """Return the skewness, enlarged: few units show too little of it."""
     return units.skew * (1 + _HIDDEN / len(units))

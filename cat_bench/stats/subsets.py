@@ -52,14 +52,14 @@ def subsets(pool: int, n: int, *, question: str, draws: int) -> list[Subset]:
         used = np.bincount(list(chain.from_iterable(plan)), minlength=pool)
         seen = set(plan)
         for key in keys.T[len(plan) :]:
-            subset = _first_new(np.lexsort((key, used)).tolist(), n, seen=seen)
+            subset = _find_new(np.lexsort((key, used)).tolist(), n, seen=seen)
             used[list(subset)] += 1
             seen.add(subset)
             plan.append(subset)
     return plan
 
 
-def shuffled(question: str, slots: Collection[int]) -> Subset:
+def shuffle_slots(question: str, slots: Collection[int]) -> Subset:
     """Return the order in which these slots are handed to an aggregator.
 
     A pseudo-random permutation keyed by (question, sorted slots): the same subset is always the
@@ -71,7 +71,7 @@ def shuffled(question: str, slots: Collection[int]) -> Subset:
     )
 
 
-def _first_new(order: Sequence[int], n: int, *, seen: Collection[Subset]) -> Subset:
+def _find_new(order: Sequence[int], n: int, *, seen: Collection[Subset]) -> Subset:
     """Return the n-subset that comes first in `order` and is not in `seen`."""
     candidates = (tuple(sorted(chosen)) for chosen in combinations(order, n))
     return next(subset for subset in candidates if subset not in seen)

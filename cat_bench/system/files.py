@@ -55,13 +55,13 @@ def remove_stale_drafts(folder: Path) -> None:
     """
     for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         pid = draft.name.removeprefix(f".{folder.name}.").removesuffix(".old")
-        if not pid.isdigit() or _alive(int(pid)) or not folder.exists():
+        if not pid.isdigit() or _is_alive(int(pid)) or not folder.exists():
             continue
         if time.time() - max(f.stat().st_mtime for f in (draft, *draft.glob("*"))) > STALE_S:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -109,7 +109,7 @@ class Executor:
         waiting = iter(jobs)
         batches = list(iter(lambda: list(islice(waiting, size)), []))
         loop = jobs[0].answer.get_loop()
-        for place, answers in self._done(_done, [_packed(each) for each in batches]):
+        for place, answers in self._done(_done, [_pack(each) for each in batches]):
             loop.call_soon_threadsafe(_answer, batches[place], answers)
 
     def _map(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
@@ -121,12 +121,12 @@ class Executor:
         from joblib import delayed
 
         found: Iterable[tuple[int, S]] = self._parallel(
-            delayed(_placed)(place, function, item) for place, item in enumerate(items)
+            delayed(_call_at)(place, function, item) for place, item in enumerate(items)
         )
         return found
 
 
-def _placed(place: int, function: Callable[[T], S], item: T) -> tuple[int, S]:
+def _call_at(place: int, function: Callable[[T], S], item: T) -> tuple[int, S]:
     return place, function(item)
 
 
@@ -136,7 +136,7 @@ def _answer(jobs: Sequence[_Job], answers: Sequence[Any]) -> None:
             job.answer.set_result(answer)
 
 
-def _packed(jobs: Sequence[_Job]) -> list[tuple[Batch[Any, Any], Any]]:
+def _pack(jobs: Sequence[_Job]) -> list[tuple[Batch[Any, Any], Any]]:
     return [(job.function, job.item) for job in jobs]
 
 
@@ -192,13 +192,13 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
-    distributed = _imported("dask", "distributed")
+    distributed = _import_extra("dask", "distributed")
     spec = f"--parallel dask:{address}"
     try:
         _check_reachable(address)
         client = distributed.Client(address, timeout=REACH_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _unreachable(spec, "a Dask scheduler", error) from error
+        raise _connection_error(spec, "a Dask scheduler", error) from error
     with client:
         if not (size := sum(client.ncores().values())):
             raise UsageError(f"{spec}: the scheduler has no worker; start some: dask worker")
@@ -212,7 +212,7 @@ def _dask(address: str) -> Iterator[Executor]:
 @contextmanager
 def _ray(address: str) -> Iterator[Executor]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray, joined = _imported("ray", "ray"), _imported("ray", "ray.util.joblib")
+    ray, joined = _import_extra("ray", "ray"), _import_extra("ray", "ray.util.joblib")
     spec = f"--parallel ray:{address}"
     options = {"include_dashboard": False} if address == "local" else {}
     try:
@@ -222,7 +222,7 @@ def _ray(address: str) -> Iterator[Executor]:
     except RuntimeError as error:
         raise _mismatch(spec, error) from error
     except (OSError, ValueError) as error:
-        raise _unreachable(spec, "Ray", error, TOKEN) from error
+        raise _connection_error(spec, "Ray", error, TOKEN) from error
     try:
         joined.register_ray()
         yield Executor(f"ray:{address}", int(ray.cluster_resources().get("CPU", 1)), "ray")
@@ -236,7 +236,7 @@ def _check_reachable(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=REACH_S).close()
 
 
-def _imported(extra: str, module: str) -> Any:
+def _import_extra(extra: str, module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
@@ -246,7 +246,7 @@ def _imported(extra: str, module: str) -> Any:
         ) from error
 
 
-def _unreachable(spec: str, what: str, error: Exception, hint: str = "") -> UsageError:
+def _connection_error(spec: str, what: str, error: Exception, hint: str = "") -> UsageError:
     return UsageError(
         f"{spec}: {what} does not answer there ({_line(error)}); is it running, and is the "
         f"address right?{hint}"

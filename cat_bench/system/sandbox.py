@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cat_bench.errors import UsageError
-from cat_bench.system.supervision import Limits, Outcome, supervised
+from cat_bench.system.supervision import Limits, Outcome, supervise
 
 DEFAULT = Limits()
 RUNNERS = ("bubblewrap", "docker", "none")
@@ -103,13 +103,13 @@ class Bubblewrap:
                 _interpreter(), "-I", "-c", _LIMITER, *_numbers(limits), str(user), "/box/main.py",
             ]  # fmt: skip
             try:
-                outcome = supervised(command, stdin, limits, inherited=(writing,))
+                outcome = supervise(command, stdin, limits, inherited=(writing,))
             finally:
                 os.close(writing)
             started = any("exit-code" in json.loads(line) for line in status)
         if outcome.ending == "exited" and not started:
             return replace(outcome, ending="broken")
-        return _with_signal(outcome)
+        return _decode_signal(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,12 @@ class Docker:
                 "/box/main.py",
             ]  # fmt: skip
             try:
-                outcome = supervised(command, stdin, limits)
+                outcome = supervise(command, stdin, limits)
             finally:
                 subprocess.run(["docker", "rm", "--force", container], capture_output=True)
         if outcome.ending == "exited" and outcome.code in (125, 126, 127):
             return replace(outcome, ending="broken")
-        return _with_signal(outcome)
+        return _decode_signal(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Unprotected:
             numbers = _numbers(limits, processes=-1)
             main = f"{_write(folder, files)}/main.py"
             command = [sys.executable, "-I", "-c", _LIMITER, *numbers, "0", main]
-            return supervised(command, stdin, limits)
+            return supervise(command, stdin, limits)
 
 
 def permit(name: str) -> Runner:
@@ -181,7 +181,7 @@ def permit(name: str) -> Runner:
     return runner
 
 
-def permitted() -> Runner:
+def require_runner() -> Runner:
     """Return the runner that was allowed. Raises UsageError where none was."""
     name = os.environ.get(_PERMISSION)
     if not name:
@@ -203,7 +203,7 @@ async def run_program(
 
     Raises UsageError where running code was not allowed.
     """
-    run = partial(permitted().run, files, stdin=stdin, packages=packages, limits=limits)
+    run = partial(require_runner().run, files, stdin=stdin, packages=packages, limits=limits)
     return await asyncio.get_running_loop().run_in_executor(_threads(), run)
 
 
@@ -303,6 +303,6 @@ def _numbers(limits: Limits, processes: int | None = None) -> list[str]:
     return list(map(str, (limits.cpu_s, limits.memory, count, limits.disk)))
 
 
-def _with_signal(outcome: Outcome) -> Outcome:
+def _decode_signal(outcome: Outcome) -> Outcome:
     """Turn a shell's code for a signal (above 128) into Python's negative number."""
     return replace(outcome, code=128 - outcome.code) if outcome.code > 128 else outcome

@@ -15,13 +15,13 @@ _FORMULA = re.compile(r" *[=+\-@\t\r\n＝＋－＠']")
 """How a formula may begin; the apostrophe, so that reading gives back what was written."""
 
 
-def guarded(text: str) -> str:
+def guard(text: str) -> str:
     """The text as a cell that no spreadsheet runs."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def unguarded(cell: str) -> str:
-    """The text that `guarded` wrote as this cell."""
+def unguard(cell: str) -> str:
+    """The text that `guard` wrote as this cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
@@ -40,4 +40,4 @@ def csv_of(table: pd.DataFrame) -> bytes:
 
 
 def _cell(text: str) -> str:
-    return guarded(text.replace("\r", " "))
+    return guard(text.replace("\r", " "))

@@ -66,7 +66,7 @@ class Outcome:
         return (error or f"its exit status was {self.code}")[:200] if self.code else None
 
 
-def supervised(
+def supervise(
     command: Sequence[str], stdin: bytes, limits: Limits, *, inherited: Sequence[int] = ()
 ) -> Outcome:
     """Run a command in its own session, and kill all of it at the first limit that it reaches."""

@@ -164,7 +164,7 @@ Result: TypeAlias = Reply | Failure
 """The result of one draw of a call."""
 
 
-def sound(result: Result) -> Result:
+def check_result(result: Result) -> Result:
     """Return the result, or a `malformed` failure in place of an invalid reply."""
     if isinstance(result, Failure) or (flaw := flaw_of(result)) is None:
         return result

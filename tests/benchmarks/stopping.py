@@ -28,10 +28,10 @@ import numpy as np
 import pandas as pd
 
 from cat_bench.stats.exact import majority_probabilities, max_at, uniform_probabilities
-from cat_bench.stats.stopping import stopped
-from cat_bench.stats.stopping_orders import random_orders, replayed, replayed_windows
+from cat_bench.stats.stopping import expect_stop
+from cat_bench.stats.stopping_orders import random_orders, replay_rule, replay_windows
 from cat_bench.stats.stopping_rules import bayes_factor, beta, entropy, majority_share
-from cat_bench.stats.stopping_windows import windowed
+from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.records import Stopped
 from tests.places import SHARED
@@ -65,11 +65,14 @@ def _voting() -> dict[str, tuple[Expected, Expected]]:
         "best-of-infinity": bayes_factor(10.0),
     }
     voting: dict[str, tuple[Expected, Expected]] = {
-        name: (partial(stopped, rule=rule), partial(replayed, rule=rule))
+        name: (partial(expect_stop, rule=rule), partial(replay_rule, rule=rule))
         for name, rule in rules.items()
     }
     for window in (5, 8):
-        exact, drawn = partial(windowed, window=window), partial(replayed_windows, window=window)
+        exact, drawn = (
+            partial(expect_windows, window=window),
+            partial(replay_windows, window=window),
+        )
         voting[f"esc{{window={window}}}"] = (exact, drawn)
     return voting
 

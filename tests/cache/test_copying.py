@@ -93,7 +93,7 @@ async def test_what_is_there_stays(source: Cache, target: Cache) -> None:
 
 
 async def test_a_damaged_row_is_not_copied(source: Cache, target: Cache) -> None:
-    with source.writing() as connection:
+    with source.begin_writing() as connection:
         connection.exec_driver_sql("UPDATE results SET body = x'7b7d' WHERE slot = 2")
     with pytest.raises(CacheError, match=r"source\.sqlite: results \w+ 2: its content differs"):
         [*copy(source, target)]

@@ -125,7 +125,7 @@ async def test_batches_that_cross_do_not_block_each_other(database: str) -> None
 
 async def test_a_long_import_keeps_nobody_from_sampling(database: str) -> None:
     async with Cache(database) as importing, Cache(database) as sampling:
-        with importing.writing():
+        with importing.begin_writing():
             assert (await sampling.claim(CALL, [0])).mine == {0}
             await sampling.store(CALL, {0: Reply(text="kept")})
         assert await importing.lookup(CALL, [0]) == {0: Reply(text="kept")}
@@ -248,7 +248,7 @@ def kept(url: str) -> Counter[str]:
     """How many results each server wrote, of those in the cache."""
     with Cache(url) as cache:
         assert list(verify(cache)) == []
-        with cache.reading() as connection:
+        with cache.begin_reading() as connection:
             bodies = connection.scalars(sa.select(schema.results.c.body))
             return Counter(unpack(body)["served_by"].split()[-1] for body in bodies)
 

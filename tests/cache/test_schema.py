@@ -59,13 +59,13 @@ def test_another_database_is_left_alone(tmp_path: Path) -> None:
 async def test_an_older_cache_is_brought_up_to_date(location: str) -> None:
     async with Cache(location) as cache:
         await cache.store(CALL, {0: Reply(text="kept")})
-        with cache.writing() as connection:
+        with cache.begin_writing() as connection:
             connection.exec_driver_sql("DROP INDEX calls_by_model")
             connection.exec_driver_sql("DROP TABLE origins")
             connection.exec_driver_sql("UPDATE meta SET value = '1' WHERE name = 'schema'")
     for _ in range(2):
         async with Cache(location) as cache:
-            with cache.reading() as connection:
+            with cache.begin_reading() as connection:
                 (index,) = sa.inspect(connection).get_indexes("calls")
                 version = connection.exec_driver_sql("SELECT value FROM meta").scalar_one()
             assert (index["name"], index["column_names"]) == ("calls_by_model", ["kind", "model"])
@@ -75,7 +75,7 @@ async def test_an_older_cache_is_brought_up_to_date(location: str) -> None:
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "cache.sqlite"
-    with Cache(file) as cache, cache.writing() as connection:
+    with Cache(file) as cache, cache.begin_writing() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE name = 'schema'")
     assert "has schema version 99, and this cat_bench reads 3; use" in refusal(file)
 
@@ -94,7 +94,7 @@ async def test_a_damaged_file_is_said(tmp_path: Path) -> None:
 async def test_a_damaged_result_is_no_reply(tmp_path: Path) -> None:
     async with Cache(tmp_path / "cache.sqlite") as cache:
         await cache.store(CALL, {0: Reply(text="2")})
-        with cache.writing() as connection:
+        with cache.begin_writing() as connection:
             connection.exec_driver_sql("UPDATE results SET body = x'00ff'")
         assert await cache.lookup(CALL, [0]) == {0: DAMAGED}
         assert cache.damaged == {(CALL.key, 0)}

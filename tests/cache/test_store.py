@@ -53,7 +53,7 @@ async def test_closing_frees_what_was_leased(location: str) -> None:
 
 async def test_a_long_import_keeps_nobody_from_reading(cache: Cache, location: str) -> None:
     await cache.store(CALL, {0: TWO})
-    with cache.writing():
+    with cache.begin_writing():
         async with Cache(location) as other:
             assert await other.lookup(CALL, [0]) == {0: TWO}
 
@@ -63,7 +63,7 @@ async def test_a_long_import_into_a_file_is_waited_for(
 ) -> None:
     monkeypatch.setattr(opening, "BUSY_S", 0.1)
     async with Cache(tmp_path / "c.sqlite") as importing, Cache(tmp_path / "c.sqlite") as sampling:
-        with importing.writing():
+        with importing.begin_writing():
             claim = asyncio.create_task(sampling.claim(CALL, [0]))
             done, _ = await asyncio.wait([claim], timeout=3 * RETRY_S)
             assert not done
@@ -114,7 +114,7 @@ async def test_the_leases_of_the_living_are_renewed(location: str) -> None:
         await cache.claim(CALL, [0])
 
         def expires() -> float:
-            with cache.reading() as connection:
+            with cache.begin_reading() as connection:
                 return float(connection.scalar(sa.select(schema.leases.c.expires)) or 0)
 
         first = expires()
@@ -126,7 +126,7 @@ async def test_the_leases_of_the_living_are_renewed(location: str) -> None:
 async def test_an_expired_lease_is_taken_over(location: str) -> None:
     async with Cache(location) as silent, Cache(location) as other:
         await silent.claim(CALL, [0])
-        with other.writing() as connection:
+        with other.begin_writing() as connection:
             connection.exec_driver_sql("UPDATE leases SET expires = expires - 100")
         assert (await other.claim(CALL, [0])).mine == {0}
         assert await silent.store(CALL, {0: TWO}) == {0: TWO}
@@ -191,13 +191,13 @@ def test_one_cache_serves_one_event_loop_after_another(location: str) -> None:
 async def test_a_full_disk_is_said_and_the_run_can_go_on(tmp_path: Path) -> None:
     async with Cache(tmp_path / "cache.sqlite") as cache:
         await cache.claim(CALL, [0])
-        with cache.writing() as connection:
+        with cache.begin_writing() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         with pytest.raises(CacheError, match=r"cache\.sqlite: database or disk is full: free"):
             await cache.store(CALL, {0: Reply(text=str(np.random.default_rng(0).bytes(50_000)))})
         assert await cache.lookup(CALL, [0]) == {}
-        with cache.writing() as connection:
+        with cache.begin_writing() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count=1000000")
         assert (await cache.claim(CALL, [0])).mine == {0}
         assert await cache.store(CALL, {0: TWO}) == {0: TWO}
@@ -205,7 +205,7 @@ async def test_a_full_disk_is_said_and_the_run_can_go_on(tmp_path: Path) -> None
 
 def test_no_lookup_walks_a_table(tmp_path: Path) -> None:
     statements = (rows._RESULTS, rows._DERIVED, rows._KNOWN)
-    with Cache(tmp_path / "cache.sqlite") as cache, cache.reading() as connection:
+    with Cache(tmp_path / "cache.sqlite") as cache, cache.begin_reading() as connection:
         for statement in statements:
             text = str(statement.compile(dialect=connection.dialect))
             values = ("[]",) * text.count("?")

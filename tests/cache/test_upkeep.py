@@ -82,7 +82,7 @@ async def test_a_sound_cache_has_no_flaw(cache: Cache) -> None:
 async def test_a_flaw_is_found_where_it_is(
     change: str, table: str, problem: str, cache: Cache
 ) -> None:
-    with cache.writing() as connection:
+    with cache.begin_writing() as connection:
         connection.exec_driver_sql(change)
     flaws = list(verify(cache))
     assert any(flaw.table == table and problem in flaw.problem for flaw in flaws)

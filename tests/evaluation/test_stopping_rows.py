@@ -12,7 +12,7 @@ from cat_bench.aggregators.adaptive_consistency import AdaptiveConsistency
 from cat_bench.aggregators.pandora import Pandora
 from cat_bench.cache import Cache
 from cat_bench.errors import NotAvailable
-from cat_bench.stats.stopping import stopped
+from cat_bench.stats.stopping import expect_stop
 from cat_bench.stats.stopping_rules import beta, majority_share
 from cat_bench.types.plugins import Context, Stopping
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
@@ -28,7 +28,7 @@ async def test_score_and_costs_are_expectations_over_orders(cache: Cache) -> Non
     rows = await whole.rows(toy.method(AdaptiveConsistency("majority", 0.8), "stops"))
     labels = ["right"] * 3 + ["wrong", None]
     lengths = np.array([float(r.reply.usage.completion) for r in POOL.rollouts])
-    exact = stopped(labels, [2, 5], majority_share(0.8), tokens=lengths)
+    exact = expect_stop(labels, [2, 5], majority_share(0.8), tokens=lengths)
     for k, row in enumerate(rows[:2]):
         drawn = exact.drawn[k]
         assert row.n == (2, 5)[k]
@@ -102,5 +102,5 @@ async def test_a_rule_with_a_bug_has_rows_that_say_so(gives: str, cache: Cache) 
 
 
 def test_a_rule_that_never_stops_is_the_vote() -> None:
-    found = stopped(["a", "a", "b"], [3], beta(1.0), tokens=np.ones(3))
+    found = expect_stop(["a", "a", "b"], [3], beta(1.0), tokens=np.ones(3))
     np.testing.assert_allclose(found.picks, [[0.5, 0.5, 0]])

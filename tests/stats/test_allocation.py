@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from cat_bench.stats.allocation import by_disagreement, evenly
+from cat_bench.stats.allocation import allocate_by_disagreement, allocate_evenly
 
 EASY, HARD = ["a"] * 20, ["a"] * 11 + ["b"] * 9
 LABELS = [EASY, EASY, EASY, HARD]
@@ -33,15 +33,15 @@ def test_an_even_split_is_the_mean_over_all_subsets() -> None:
             fmean(vote(answers, n) for answers, n in zip(labels, split, strict=True))
             for split in splits
         ]
-        found = evenly(labels, worth, total)
+        found = allocate_evenly(labels, worth, total)
         assert found.score == pytest.approx(fmean(means))
         assert found.samples.sum() == pytest.approx(total)
 
 
 def test_samples_go_where_answers_disagree_and_that_pays() -> None:
     rng = np.random.default_rng(0)
-    even = evenly(LABELS, WORTH, 24)
-    found = by_disagreement(LABELS, WORTH, 24, rng=rng, first=2, replays=400)
+    even = allocate_evenly(LABELS, WORTH, 24)
+    found = allocate_by_disagreement(LABELS, WORTH, 24, rng=rng, first=2, replays=400)
     assert found.samples.sum() == pytest.approx(24)
     assert found.samples[3] > 2 * found.samples[0]
     assert found.score > even.score + 3 * found.error
@@ -51,7 +51,7 @@ def test_samples_go_where_answers_disagree_and_that_pays() -> None:
 def test_a_pool_that_is_used_up_gets_no_more() -> None:
     labels = [["a", "b"], ["a"] * 6]
     worth = [np.array([1.0, 0]), np.ones(6)]
-    found = by_disagreement(labels, worth, 8, rng=np.random.default_rng(0), replays=5)
+    found = allocate_by_disagreement(labels, worth, 8, rng=np.random.default_rng(0), replays=5)
     assert found.samples.tolist() == [2, 6]
     assert found.score == pytest.approx(0.75)
 
@@ -59,6 +59,6 @@ def test_a_pool_that_is_used_up_gets_no_more() -> None:
 @pytest.mark.parametrize("total", [3, 90])
 def test_what_does_not_fit_is_refused(total: int) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        by_disagreement(LABELS, WORTH, total, rng=np.random.default_rng(0))
+        allocate_by_disagreement(LABELS, WORTH, total, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="sample"):
-        evenly(LABELS, WORTH, total)
+        allocate_evenly(LABELS, WORTH, total)

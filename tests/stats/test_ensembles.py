@@ -7,7 +7,7 @@ import pytest
 
 from cat_bench.stats.ensembles import (
     Polled,
-    cross_fitted,
+    cross_fit,
     equal_weights,
     fitted_weights,
     weighted_score,
@@ -37,17 +37,17 @@ def test_fitted_weights_are_as_good_as_the_best_of_a_grid(seed: int) -> None:
 
 def test_no_question_chooses_its_own_weights() -> None:
     asked = questions(10, 3, 7)
-    _, weights = cross_fitted(asked, folds=5)
+    _, weights = cross_fit(asked, folds=5)
     for k in range(10):
         other = list(asked)
         other[k] = Polled(asked[k].shares[::-1], asked[k].worth[::-1])
-        np.testing.assert_array_equal(cross_fitted(other, folds=5)[1][k], weights[k])
+        np.testing.assert_array_equal(cross_fit(other, folds=5)[1][k], weights[k])
 
 
 def test_a_model_that_is_always_right_gets_the_votes() -> None:
     good, bad = np.array([0.6, 0.3]), np.array([0.1, 0.9])
     asked = [Polled(np.array([good, bad]), np.array([1.0, 0.0])) for _ in range(6)]
-    scores, weights = cross_fitted(asked, folds=3)
+    scores, weights = cross_fit(asked, folds=3)
     assert scores.tolist() == [1.0] * 6
     assert (weights[:, 0] > weights[:, 1]).all()
     assert weighted_score(asked[0], equal_weights(2)) == 0
@@ -64,7 +64,7 @@ def test_too_few_questions_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one question"):
         fitted_weights([])
     with pytest.raises(ValueError, match="5 folds do not fit 3 questions"):
-        cross_fitted(questions(3, 2, 0))
+        cross_fit(questions(3, 2, 0))
 
 
 def test_questions_that_nobody_can_get_right_leave_equal_weights() -> None:

@@ -24,7 +24,7 @@ from cat_bench.stats.intervals import (
     quotient,
     ratio_interval,
 )
-from cat_bench.stats.student import skewed
+from cat_bench.stats.student import is_skewed
 from cat_bench.stats.units import Units
 from cat_bench.types.calls import FloatArray
 
@@ -43,7 +43,7 @@ def columns(drawn: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
 
 def in_the_middle(values: list[float]) -> bool:
     units = Units.of(np.array(values))
-    return units.se > 0 and not skewed(units)
+    return units.se > 0 and not is_skewed(units)
 
 
 @given(fractions.filter(in_the_middle))
@@ -309,7 +309,7 @@ def test_p_is_the_share_of_sign_flips_at_least_as_far() -> None:
     d = np.array([0.3, -0.2, 0.25, 0.4, -0.35, 0.1, 0.2, -0.1, 0.15, -0.25, 0.35, -0.2])
     totals = np.array([abs(d @ signs) for signs in product((1, -1), repeat=len(d))])
     found = paired_difference(0.5 + d / 2, 0.5 - d / 2)
-    assert not skewed(Units.of(d))
+    assert not is_skewed(Units.of(d))
     assert found.p == pytest.approx(np.mean(totals >= abs(d.sum()) - 1e-9))
 
 

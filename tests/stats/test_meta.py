@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import t
 
-from cat_bench.stats.meta import over_models
+from cat_bench.stats.meta import average_over_models
 from cat_bench.types.calls import FloatArray
 
 
@@ -28,7 +28,7 @@ def simulated(
 
 def test_without_an_effect_of_the_questions_it_is_hartung_and_knapp() -> None:
     table = np.array([[0.0, 2.0], [3.0, 1.0], [5.0, 5.0]])  # every question has the same mean
-    found = over_models(table)
+    found = average_over_models(table)
     means = table.mean(axis=1)
     reach = t.ppf(0.975, 1) * means.std(ddof=1) / sqrt(3)
     assert found.mean == pytest.approx(8 / 3)
@@ -39,7 +39,7 @@ def test_without_an_effect_of_the_questions_it_is_hartung_and_knapp() -> None:
 def test_its_variance_is_that_of_models_and_questions(table: FloatArray) -> None:
     """As sums of squares by hand: between rows, between columns, and what is left of the total."""
     rows, columns = table.shape
-    found, grand = over_models(table), float(table.mean())
+    found, grand = average_over_models(table), float(table.mean())
     between = columns * sum((float(row.mean()) - grand) ** 2 for row in table)
     shared = rows * sum((float(column.mean()) - grand) ** 2 for column in table.T)
     total = sum((float(value) - grand) ** 2 for value in table.flat)
@@ -60,7 +60,7 @@ def test_intervals_cover(tau: float, shared: float) -> None:
     held = predicted = 0
     rounds = 1000
     for _ in range(rounds):
-        found = over_models(simulated(rng, models=7, questions=40, tau=tau, shared=shared))
+        found = average_over_models(simulated(rng, models=7, questions=40, tau=tau, shared=shared))
         held += found.low <= 0 <= found.high
         predicted += found.predicted_low <= rng.normal(0, tau) <= found.predicted_high
     assert held / rounds > 0.935
@@ -78,11 +78,11 @@ def test_pairs_taken_as_independent_would_not_cover() -> None:
 
 
 def test_what_cannot_be_told_is_nan() -> None:
-    assert isnan(over_models(np.zeros((4, 5))).low)
-    assert isnan(over_models([[0.0, 1.0]]).low)
-    assert isnan(over_models([[0.0, 1.0], [1.0, 1.0]]).predicted_low)
-    assert isnan(over_models(np.empty((0, 0))).mean)
+    assert isnan(average_over_models(np.zeros((4, 5))).low)
+    assert isnan(average_over_models([[0.0, 1.0]]).low)
+    assert isnan(average_over_models([[0.0, 1.0], [1.0, 1.0]]).predicted_low)
+    assert isnan(average_over_models(np.empty((0, 0))).mean)
     with pytest.raises(ValueError, match="without NaN"):
-        over_models([[0.0, float("nan")], [1.0, 1.0]])
+        average_over_models([[0.0, float("nan")], [1.0, 1.0]])
     with pytest.raises(ValueError, match="models x questions"):
-        over_models([0.0, 1.0])
+        average_over_models([0.0, 1.0])

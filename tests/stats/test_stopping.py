@@ -16,8 +16,8 @@ from scipy.special import gammainc
 from scipy.stats import beta as beta_distribution
 from scipy.stats import gamma
 
-from cat_bench.stats.stopping import Counts, Label, Rule, stopped, votes_after
-from cat_bench.stats.stopping_orders import random_orders, replayed
+from cat_bench.stats.stopping import Counts, Label, Rule, expect_stop, votes_after
+from cat_bench.stats.stopping_orders import random_orders, replay_rule
 from cat_bench.stats.stopping_rules import (
     bayes_factor,
     beta,
@@ -74,7 +74,7 @@ pools = st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_si
 def test_the_expectation_is_the_mean_over_all_orders(name: str, labels: list[Label]) -> None:
     caps = list(range(1, len(labels) + 1))
     tokens = np.arange(len(labels)) ** 2 + 1.0
-    found = stopped(labels, caps, RULES[name], tokens=tokens)
+    found = expect_stop(labels, caps, RULES[name], tokens=tokens)
     expected = by_hand(labels, caps, RULES[name], tokens.tolist())
     assert found.exact
     np.testing.assert_allclose(found.picks, expected.picks, atol=1e-12)
@@ -89,8 +89,8 @@ def test_replayed_over_every_order_is_the_expectation(name: str, labels: list[La
     caps = list(range(1, len(labels) + 2))
     tokens = np.arange(len(labels)) ** 2 + 1.0
     orders = np.array(list(permutations(range(len(labels)))), dtype=np.int64)
-    drawn = replayed(labels, caps, RULES[name], tokens=tokens, orders=orders)
-    exact = stopped(labels, caps, RULES[name], tokens=tokens)
+    drawn = replay_rule(labels, caps, RULES[name], tokens=tokens, orders=orders)
+    exact = expect_stop(labels, caps, RULES[name], tokens=tokens)
     assert not drawn.exact
     np.testing.assert_allclose(drawn.picks, exact.picks, atol=1e-12)
     np.testing.assert_allclose(drawn.drawn, exact.drawn, atol=1e-12)
@@ -107,8 +107,8 @@ def test_replayed_over_every_order_is_the_expectation(name: str, labels: list[La
 def test_a_mean_over_random_orders_is_near_the_expectation(labels: list[Label], name: str) -> None:
     caps, tokens = [5, len(labels)], np.linspace(1, 9, len(labels))
     orders = random_orders(len(labels), np.random.default_rng(len(labels)), count=4_000)
-    drawn = replayed(labels, caps, RULES[name], tokens=tokens, orders=orders)
-    exact = stopped(labels, caps, RULES[name], tokens=tokens)
+    drawn = replay_rule(labels, caps, RULES[name], tokens=tokens, orders=orders)
+    exact = expect_stop(labels, caps, RULES[name], tokens=tokens)
     assert drawn.each is not None
     worth = np.array([label == 0 for label in labels], dtype=float)
     each = drawn.each @ worth
@@ -119,24 +119,24 @@ def test_a_mean_over_random_orders_is_near_the_expectation(labels: list[Label], 
 def test_a_walk_with_too_many_states_is_given_up() -> None:
     labels = [k % 12 for k in range(100)]
     never = RULES["never"]
-    assert np.isnan(stopped(labels, [100], never, tokens=np.ones(100)).picks).all()
-    short = stopped([*"aabbc"], [1, 2, 5], never, tokens=np.ones(5), states=6)
+    assert np.isnan(expect_stop(labels, [100], never, tokens=np.ones(100)).picks).all()
+    short = expect_stop([*"aabbc"], [1, 2, 5], never, tokens=np.ones(5), states=6)
     assert np.isnan(short.sequential).tolist() == [False, False, True]
     assert short.sequential[:2].tolist() == [1, 2]
 
 
 def test_many_answers_that_were_given_once_are_few_states() -> None:
     labels = ["a"] * 40 + [f"once {k}" for k in range(100)] + [None] * 20
-    found = stopped(labels, [40, 160], beta(0.95), tokens=np.ones(160), states=20_000)
+    found = expect_stop(labels, [40, 160], beta(0.95), tokens=np.ones(160), states=20_000)
     np.testing.assert_allclose(found.picks.sum(axis=1), 1)
 
 
 def test_nobody_votes() -> None:
-    found = stopped([None, "", None], [1, 3], beta(0.9), tokens=np.array([1.0, 2.0, 3.0]))
+    found = expect_stop([None, "", None], [1, 3], beta(0.9), tokens=np.array([1.0, 2.0, 3.0]))
     assert found.picks.sum() == 0
     np.testing.assert_allclose(found.sequential, [2, 6])
     orders = random_orders(3, np.random.default_rng(0), count=60)
-    again = replayed([None, "", None], [3], beta(0.9), tokens=np.ones(3), orders=orders)
+    again = replay_rule([None, "", None], [3], beta(0.9), tokens=np.ones(3), orders=orders)
     assert again.picks.sum() == 0
     assert again.sequential[0] == 3
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cat_bench.stats.stopping_orders import random_orders
-from cat_bench.stats.stopping_scores import replayed_best, replayed_cuts
+from cat_bench.stats.stopping_scores import replay_best, replay_cuts
 
 
 @given(
@@ -22,9 +22,7 @@ def test_pandora_is_its_loop(numbers: list[float], cost: float) -> None:
     pool, caps = len(numbers), [1, max(1, len(numbers) // 2), len(numbers)]
     orders = random_orders(pool, np.random.default_rng(pool), count=12)
     tokens = np.arange(pool) + 3.0
-    found = replayed_best(
-        np.array(numbers), caps, cost=cost, doubt=0.1, tokens=tokens, orders=orders
-    )
+    found = replay_best(np.array(numbers), caps, cost=cost, doubt=0.1, tokens=tokens, orders=orders)
     picks, drawn = np.zeros((2, len(caps), pool))
     for order in orders.tolist():
         for row, n in enumerate(caps):
@@ -51,7 +49,7 @@ def test_pandora_stops_sooner_the_more_a_sample_costs() -> None:
     rng = np.random.default_rng(1)
     numbers, orders = rng.exponential(size=60), random_orders(60, rng, count=400)
     used = [
-        replayed_best(
+        replay_best(
             numbers, [60], cost=cost, doubt=0.1, tokens=np.ones(60), orders=orders
         ).sequential[0]
         for cost in (0.01, 0.1, 0.5)
@@ -74,7 +72,7 @@ def test_deepconf_online_is_its_loop(seed: int, keep: float) -> None:
     labels = [None if k == 0 else "abc"[k % 3] for k in rng.integers(0, 6, pool)]
     caps, warmup = [2, 6, 9], 4
     orders = random_orders(pool, rng, count=10)
-    found = replayed_cuts(
+    found = replay_cuts(
         labels, caps, groups, warmup=warmup, keep=keep, tokens=lengths.astype(float), orders=orders
     )
     for row, n in enumerate(caps):

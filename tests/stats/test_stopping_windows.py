@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cat_bench.stats.stopping import Label
-from cat_bench.stats.stopping_orders import random_orders, replayed_windows
-from cat_bench.stats.stopping_windows import windowed
+from cat_bench.stats.stopping_orders import random_orders, replay_windows
+from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.types.records import Stopped
 
 
@@ -57,8 +57,8 @@ def test_the_expectation_is_the_mean_over_all_orders(labels: list[Label], window
     tokens = (np.arange(len(labels)) * 7) % 5 + 1.0
     expected = by_hand(labels, caps, window, tokens.tolist())
     orders = np.array(list(permutations(range(len(labels)))), dtype=np.int64)
-    exact = windowed(labels, caps, window=window, tokens=tokens)
-    drawn = replayed_windows(labels, caps, window=window, tokens=tokens, orders=orders)
+    exact = expect_windows(labels, caps, window=window, tokens=tokens)
+    drawn = replay_windows(labels, caps, window=window, tokens=tokens, orders=orders)
     assert exact.exact
     assert not drawn.exact
     for found in (exact, drawn):
@@ -83,8 +83,8 @@ def test_a_mean_over_random_orders_is_near_the_expectation(
     caps, rng = [7, 24, 40], np.random.default_rng(len(labels))
     tokens = rng.integers(10, 99, len(labels)).astype(float)
     orders = random_orders(len(labels), rng, count=20_000)
-    exact = windowed(labels, caps, window=window, tokens=tokens)
-    drawn = replayed_windows(labels, caps, window=window, tokens=tokens, orders=orders)
+    exact = expect_windows(labels, caps, window=window, tokens=tokens)
+    drawn = replay_windows(labels, caps, window=window, tokens=tokens, orders=orders)
     assert drawn.each is not None
     worth = np.array([label == "a" for label in labels], dtype=float)
     each = drawn.each @ worth
@@ -97,13 +97,13 @@ def test_a_mean_over_random_orders_is_near_the_expectation(
 
 def test_many_large_clusters_are_given_up_and_a_cap_beyond_the_pool_is_undefined() -> None:
     labels = [k % 8 for k in range(160)]
-    assert np.isnan(windowed(labels, [160], window=5, tokens=np.ones(160)).picks).all()
-    found = windowed([*"aab"], [4, 0], window=2, tokens=np.ones(3))
+    assert np.isnan(expect_windows(labels, [160], window=5, tokens=np.ones(160)).picks).all()
+    found = expect_windows([*"aab"], [4, 0], window=2, tokens=np.ones(3))
     assert np.isnan(found.picks).all()
     assert np.isnan(found.sequential).all()
 
 
 def test_a_long_run_of_one_answer_loses_no_precision() -> None:
-    found = windowed(["a"] * 155 + ["b"] * 5, [160], window=5, tokens=np.ones(160))
+    found = expect_windows(["a"] * 155 + ["b"] * 5, [160], window=5, tokens=np.ones(160))
     np.testing.assert_allclose(found.picks.sum(axis=1), 1, atol=1e-9)
     assert (found.drawn >= 0).all()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cat_bench.stats.subsets import blocks, shuffled, subsets
+from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
 
 counts = st.integers(0, 24)
 ids = st.text(max_size=8)
@@ -87,7 +87,7 @@ def test_questions_budgets_and_draws_differ() -> None:
 def test_the_plan_is_pinned() -> None:
     # A change here makes every cached synthesis on an extra draw worthless.
     assert subsets(6, 4, question="q", draws=3) == [(0, 1, 2, 3), (0, 3, 4, 5), (1, 2, 4, 5)]
-    assert shuffled("q", range(5)) == (4, 1, 3, 0, 2)
+    assert shuffle_slots("q", range(5)) == (4, 1, 3, 0, 2)
 
 
 def test_nothing_to_draw() -> None:
@@ -102,19 +102,19 @@ def test_nothing_to_draw() -> None:
 @given(ids, st.sets(st.integers(0, 300), max_size=12))
 def test_hand_over_order_ignores_input_order(question: str, slots: set[int]) -> None:
     listed = sorted(slots)
-    assert shuffled(question, listed[::-1]) == shuffled(question, listed)
-    assert sorted(shuffled(question, listed)) == listed
+    assert shuffle_slots(question, listed[::-1]) == shuffle_slots(question, listed)
+    assert sorted(shuffle_slots(question, listed)) == listed
 
 
 def test_hand_over_orders_are_uniform() -> None:
-    orders = Counter(shuffled(str(i), (1, 5, 9)) for i in range(3000))
+    orders = Counter(shuffle_slots(str(i), (1, 5, 9)) for i in range(3000))
     assert len(orders) == factorial(3)
     assert all(abs(count - 500) < 120 for count in orders.values())
 
 
 def test_hand_over_order_depends_on_the_whole_subset() -> None:
     def order_of_low(i: int, last: int) -> tuple[int, ...]:
-        return tuple(s for s in shuffled(str(i), (0, 1, 2, last)) if s < 3)
+        return tuple(s for s in shuffle_slots(str(i), (0, 1, 2, last)) if s < 3)
 
     same = sum(order_of_low(i, 7) == order_of_low(i, 8) for i in range(600))
     assert same < 200

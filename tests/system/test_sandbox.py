@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cat_bench.errors import UsageError
-from cat_bench.system.sandbox import Runner, open_runner, permit, permitted
+from cat_bench.system.sandbox import Runner, open_runner, permit, require_runner
 from cat_bench.system.supervision import Limits, Outcome
 
 SHORT = Limits(cpu_s=2, wall_s=6, memory=256 << 20, processes=8, disk=1 << 20, output=1 << 16)
@@ -203,9 +203,9 @@ def unpermitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("unpermitted")
 def test_nothing_runs_without_permission() -> None:
     with pytest.raises(UsageError, match="--allow-code bubblewrap"):
-        permitted()
+        require_runner()
     permit("none")
-    assert permitted().name == "none"
+    assert require_runner().name == "none"
 
 
 def test_a_runner_that_is_not_installed_says_how_to_get_it(

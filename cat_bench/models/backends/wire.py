@@ -30,7 +30,7 @@ from cat_bench.types.calls import (
     Reply,
     Sampling,
     Usage,
-    sound,
+    check_result,
 )
 
 OPTIONAL = {
@@ -205,7 +205,7 @@ def _reply(
         served_by=served,
         seed=seed,
     )
-    return sound(reply)
+    return check_result(reply)
 
 
 def _logprobs(choice: JSON) -> FloatArray | None:

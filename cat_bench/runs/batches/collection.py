@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cat_bench.cache import Cache
-from cat_bench.cache.orders import Order, ended, open_orders, sent
+from cat_bench.cache.orders import Order, open_orders, record_end, record_id
 from cat_bench.errors import UnknownName
 from cat_bench.models.backends import wire
 from cat_bench.models.backends.opening import open_backend
@@ -85,14 +85,14 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
             found.missing["never answered"] = order.size
         else:
             await _stored(cache, order, found)
-        await ended(cache, order, state.status)
+        await record_end(cache, order, state.status)
         yield found
 
 
 async def forget(cache: Cache, name: str) -> Order:
     """Give an order up without asking its server. Raises UnknownName."""
     (order,) = _named(cache, name)
-    await ended(cache, order, "forgotten")
+    await record_end(cache, order, "forgotten")
     return order
 
 
@@ -127,7 +127,7 @@ async def _found(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | Non
         return await client.batches.retrieve(order.id)
     async for batch in client.batches.list(limit=100):
         if (batch.metadata or {}).get(TAG) == order.tag:
-            await sent(cache, order, batch.id)
+            await record_id(cache, order, batch.id)
             return batch
     return None
 

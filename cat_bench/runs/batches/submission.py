@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cat_bench.cache import Call
-from cat_bench.cache.orders import Order, ended, made, on_order, sent
-from cat_bench.cache.rows import undamaged
+from cat_bench.cache.orders import Order, on_order, record_end, record_id, record_order
+from cat_bench.cache.rows import drop_damaged
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.openai import OpenAI
@@ -80,7 +80,7 @@ async def _tried(ready: Opened, taken: Collection[tuple[str, int]]) -> None:
     policy, slots = ready.bench.roles.policy, range(ready.bench.settings.pool)
     for sample in ready.samples():
         call = ready.call(sample.question)
-        there = undamaged(await ready.cache.lookup(call, slots))
+        there = drop_damaged(await ready.cache.lookup(call, slots))
         left = [s for s in slots if s not in there and (call.key, s) not in taken]
         if left:
             some = left[: policy.model.backend.choices]
@@ -135,7 +135,7 @@ async def _sent(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) 
 
     kept = config.model_dump(mode="json", exclude_defaults=True, exclude={"out", "parallel"})
     order = Order(secrets.token_hex(6), time.time(), file.lines, kept, file.slots)
-    await made(ready.cache, order)
+    await record_order(ready.cache, order)
     async with service(backend) as client:
         try:
             uploaded = await client.files.create(file=file.path, purpose="batch")
@@ -146,6 +146,6 @@ async def _sent(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) 
                 metadata={TAG: order.tag},
             )
         except APIStatusError:  # refused; after any other error it may have arrived
-            await ended(ready.cache, order, "refused")
+            await record_end(ready.cache, order, "refused")
             raise
-    return await sent(ready.cache, order, batch.id)
+    return await record_id(ready.cache, order, batch.id)
