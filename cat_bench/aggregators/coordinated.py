@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.calls import Message
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -54,7 +54,7 @@ class Coordinated:
                 )
                 for place, order in enumerate(orders)
             )
-            texts = [reply.text for reply in await gathered(*asked)]
+            texts = [reply.text for reply in await gather_all(*asked)]
             draw += width
         return Estimate.synthesised(texts[0])
 

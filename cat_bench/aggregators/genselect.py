@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cat_bench.aggregators.select import named
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
 from cat_bench.types.traits import Need
@@ -54,7 +54,7 @@ class GenSelect:
             count = -(-len(left) // self.window)
             windows = [left[start::count] for start in range(count)]
             stand_ins = [window[int(rng.integers(len(window)))] for window in windows]
-            found = await gathered(
+            found = await gather_all(
                 *(
                     named(
                         ctx.prompt(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cat_bench.aggregators.synthesis import Style, instructions, unified
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
 from cat_bench.types.traits import Need
@@ -51,7 +51,7 @@ class Mixture:
                 unified(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
                 for draw, role in enumerate(self.proposers, first)
             )
-            drafts = [each.text for each in await gathered(*written)]
+            drafts = [each.text for each in await gather_all(*written)]
         prompt = instructions(drafts, ctx, style=self.style, question=question)
         last = await unified(prompt, ctx.anchor, temperature=self.temperature)
         return Estimate.synthesised(last.text, fallback=last.fallback)

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.aggregators.best_of_n import BestOfN
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import paired
 from cat_bench.stats.pairings import rounds_of, strengths
 from cat_bench.types.plugins import Context
@@ -74,7 +74,7 @@ class Pairwise:
         while len(left) > 1:
             lots = rng.random(len(left) // 2)
             pairs = zip(left[::2], left[1::2], lots, strict=False)
-            winners = await gathered(*(self._winner(question, *pair, ctx) for pair in pairs))
+            winners = await gather_all(*(self._winner(question, *pair, ctx) for pair in pairs))
             left = [*winners, *left[2 * len(winners) :]]
         return Estimate.pick(*left)
 
@@ -90,7 +90,7 @@ class Pairwise:
             found = await paired(self._signal, question, [ordered[i], ordered[j]], ctx)
             wins[i, j], wins[j, i] = found[0, 1], found[1, 0]
 
-        await gathered(*(play(i, j) for each in rounds for i, j in each))
+        await gather_all(*(play(i, j) for each in rounds for i, j in each))
         if self.scoring == "wins":
             values = wins.sum(axis=0) / np.maximum((wins + wins.T).sum(axis=0), 1)
         else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cat_bench.aggregators.synthesis import Style, Unified, instructions, unified
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
 from cat_bench.types.traits import Need
@@ -55,6 +55,6 @@ class RecursiveSynthesis:
                 unified(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)
                 for k, prompt in enumerate(prompts)
             )
-            members = await gathered(*written)
+            members = await gather_all(*written)
         last = members[int(rng.integers(size))]
         return Estimate.synthesised(last.text, fallback=last.fallback)

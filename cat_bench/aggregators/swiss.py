@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import paired
 from cat_bench.stats.pairings import Pair, neighbours, rounds_of
 from cat_bench.types.calls import FloatArray
@@ -62,7 +62,7 @@ class Swiss:
             pairs = (drawn.pop(0) if drawn else neighbours(ranked, met))[:left]
             if not pairs:
                 break
-            await gathered(*(self._play(question, ordered, pair, margins, ctx) for pair in pairs))
+            await gather_all(*(self._play(question, ordered, pair, margins, ctx) for pair in pairs))
             left -= len(pairs)
         shares = self.shares(margins)
         return Estimate.pick(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from cat_bench.errors import ContextTooLong
-from cat_bench.loading.prompts.quoting import heading_of, without_heading
-from cat_bench.models.throttling import gathered
+from cat_bench.loading.prompts.quoting import heading_of, quote_heading
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.calls import Message
 from cat_bench.types.plugins import Context, Lent
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -74,7 +74,7 @@ class Synthesis:
                 return [answer for text in texts if (answer := ctx.answer(text))]
             case "summaries":
                 prompts = (ctx.prompt("summary", draft=text) for text in texts)
-                return [r.text for r in await gathered(*map(ctx.anchor.ask, prompts))]
+                return [r.text for r in await gather_all(*map(ctx.anchor.ask, prompts))]
 
     async def _unified(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
         shown = question if self.question == "shown" else None
@@ -86,7 +86,7 @@ class Synthesis:
                 raise
         middle = len(drafts) // 2
         halves = (drafts[:middle], drafts[middle:])
-        parts = await gathered(*(self._unified(half, question, ctx) for half in halves))
+        parts = await gather_all(*(self._unified(half, question, ctx) for half in halves))
         return await self._unified([part.text for part in parts], question, ctx)
 
 
@@ -95,7 +95,7 @@ def instructions(
 ) -> list[Message]:
     """Return the prompt for one response from drafts, with or without the question."""
     name = "synthesis" if style == "math" else "synthesis_free"
-    quoted = [without_heading(draft, TITLE) for draft in drafts]
+    quoted = [quote_heading(draft, TITLE) for draft in drafts]
     if question is None:
         return ctx.prompt(name, drafts=quoted)
     return ctx.prompt(f"{name}_aware", drafts=quoted, question=question.text)

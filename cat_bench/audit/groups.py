@@ -20,7 +20,7 @@ from cat_bench.evaluation.group_rewards import Rewarded, rewarded
 from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.questions import Bench, rollout_rows
 from cat_bench.evaluation.rows import RolloutRow
-from cat_bench.models.costs import Charge, Use, costs, longest, spent
+from cat_bench.models.costs import Charge, Use, costs, longest, sum_spent
 from cat_bench.runs.opening import missing
 from cat_bench.stats.subsets import blocks
 from cat_bench.types.records import Rollout, Sample
@@ -70,7 +70,7 @@ class Auditor:
         found = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
         rows = rollout_rows(evaluation)
         self.bench.count([], rows)
-        self.bench.census.scoring.update(spent(evaluation.scoring))
+        self.bench.census.scoring.update(sum_spent(evaluation.scoring))
         names = [each.name for each in self.listed]
         return rows, {name: [each[name] for each in found if name in each] for name in names}
 

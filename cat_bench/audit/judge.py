@@ -20,7 +20,7 @@ from cat_bench.audit.labels import Labelled, Labels
 from cat_bench.cache import Cache
 from cat_bench.errors import DataError, UsageError
 from cat_bench.loading import catalog
-from cat_bench.loading.validation import validated
+from cat_bench.loading.validation import validate
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.cached import Model
 from cat_bench.models.lending import QuestionContext, Role, Roles
@@ -100,7 +100,7 @@ async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], 
             seed=config.seed,
         )
         stack.push_async_callback(model.close)
-        given = validated(Sampling, config.sampling.get("judge", {}), source="sampling.judge")
+        given = validate(Sampling, config.sampling.get("judge", {}), source="sampling.judge")
         judge = Role(model, given.over(task.sampling.get("judge", Sampling())))
         asks = judging(judge, task.prompts, task.scorer, fetch=not config.offline)
         ctx = QuestionContext(Roles(judge, judge=judge), None, task.prompts)

@@ -20,7 +20,7 @@ from cat_bench.audit.groups import Auditor, RewardedGroup
 from cat_bench.audit.rewards import Audited, accuracy, difference, figures, rank_correlation
 from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import Task
-from cat_bench.models.throttling import in_order
+from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.opening import Watch, folder_of, opened
 from cat_bench.runs.record import PoolDigest, findings, invocation
@@ -81,7 +81,9 @@ async def audit(
         reasons: dict[str, Counter[str]] = {each.name: Counter() for each in listed}
         groups: dict[str, list[RewardedGroup]] = {each.name: [] for each in listed}
         pool = PoolDigest()
-        async for rows, found in in_order(auditor.question, ready.samples(), window=bench.window):
+        async for rows, found in map_in_order(
+            auditor.question, ready.samples(), window=bench.window
+        ):
             pool.add(rows)
             for name, own in found.items():
                 audited[name] += [each.audited for each in own]

@@ -118,7 +118,7 @@ def import_(
     """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls."""
     from cat_bench.cache import calls, import_pool
     from cat_bench.loading.registry import build
-    from cat_bench.loading.trust import noting
+    from cat_bench.loading.trust import note_loaded
 
     if task is None and calls.is_calls(file):
         with _opened(location) as cache:
@@ -133,7 +133,7 @@ def import_(
     if not own and (scorer or answer_pattern):
         raise click.UsageError(f"--scorer and --answer-pattern are for pool:NAME: {task} has both")
     params = {"pattern": answer_pattern} if answer_pattern else {}
-    with noting() as files:
+    with note_loaded() as files:
         if own:
             build("scorer", scorer or "math_equal", params, source="--answer-pattern")
     click.echo(f"Importing {file} ...", err=True)
@@ -216,16 +216,16 @@ def copy(source: str, target: str) -> None:
     """
     from cat_bench.cache import Copied
     from cat_bench.cache import copy as copied
-    from cat_bench.loading.trust import trusted
+    from cat_bench.loading.trust import is_trusted
 
     with _existing(source) as ours, _opened(target) as theirs, Counted("rows copied") as counted:
         state = Copied(0)
-        for state in copied(ours, theirs, derived=trusted()):
+        for state in copied(ours, theirs, derived=is_trusted()):
             counted.at(state.done, of=state.rows)
     click.echo(f"{state.rows} rows: {state.copied} copied, {_there(state)} there before")
     if state.kept:
         click.echo(f"{state.kept} of them differ there, and stayed as they were.", err=True)
-    if not trusted():
+    if not is_trusted():
         click.echo("Scores were not copied and are graded again; --trust copies them.", err=True)
 
 

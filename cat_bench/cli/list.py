@@ -30,10 +30,10 @@ def _methods() -> list[Mapping[str, JSON]]:
 
 
 def _plugins() -> list[Mapping[str, JSON]]:
-    from cat_bench.loading.registry import Kind, ignored, known
+    from cat_bench.loading.registry import Kind, list_ignored, list_plugins
 
-    rows = [(kind, *row) for kind in get_args(Kind) for row in sorted(known(kind).items())]
-    lost = [(*name.partition(".")[::2], why) for name, why in sorted(ignored().items())]
+    rows = [(kind, *row) for kind in get_args(Kind) for row in sorted(list_plugins(kind).items())]
+    lost = [(*name.partition(".")[::2], why) for name, why in sorted(list_ignored().items())]
     return [{"kind": kind, "name": name, "from": told} for kind, name, told in rows + lost]
 
 

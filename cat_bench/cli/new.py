@@ -45,13 +45,13 @@ def task(
     The columns are guessed from their names and the scorer from the answers; the guesses are
     printed and written to task.yaml. Without --data, the task has three example questions.
     """
-    from cat_bench.loading.new_task import described, write_task
+    from cat_bench.loading.new_task import describe, write_task
 
     made = write_task(
         folder, data=data, scorer=scorer, problem=problem, answer=answer, answer_by=answer_by
     )
     click.echo(f"{folder}: a task of {made.questions:,} questions. What was guessed:")
-    print_record(described(made), as_json=False)
+    print_record(describe(made), as_json=False)
     click.echo(f"Run it: cat-bench run {_path_of(made)} --model MODEL")
 
 

@@ -15,7 +15,7 @@ from cat_bench.cli.output import print_report
 from cat_bench.cli.plan import show_plan
 from cat_bench.cli.progress import Progress, busy
 from cat_bench.loading.catalog import model_of
-from cat_bench.loading.registry import known
+from cat_bench.loading.registry import list_plugins
 from cat_bench.models.costs import Price, read_prices
 from cat_bench.models.throttling import Gate
 from cat_bench.runs.config import RunConfig
@@ -62,7 +62,7 @@ def _run(config: RunConfig) -> bool:
     if not config.shard:
         _report(config, outcome, prices)
     click.echo(_summary(outcome, gate, spent=progress.spent()), err=True)
-    if config.model in known("model") and model_of(config.task) != config.model:
+    if config.model in list_plugins("model") and model_of(config.task) != config.model:
         problem = "was trained for its own task only; pass --model"
         click.echo(f"Warning: {config.model} {problem}.", err=True)
     if gate.closed and gate.closed.kind == INTERRUPTED:

@@ -46,21 +46,25 @@ def show(name: str, question: str | None, *, data: Path | None, full: bool, as_j
 def _described(name: str) -> Mapping[str, JSON]:
     """The task or the method of that name, in the catalogue or of the user's own."""
     from cat_bench.loading import catalog
-    from cat_bench.loading.registry import is_file, known
+    from cat_bench.loading.registry import is_file, list_plugins
     from cat_bench.loading.validation import read_yaml, split_inline
 
     bare = split_inline(name, source=name)[0]
     path = Path(bare)
     is_yaml = path.suffix in {".yaml", ".yml"}
-    if bare in {*catalog.method_names(), *known("aggregator")} or is_file(bare):
+    if bare in {*catalog.method_names(), *list_plugins("aggregator")} or is_file(bare):
         return _method(name)
     if is_yaml and "aggregator" in read_yaml(path):
         return _method(name)
-    if is_yaml or bare in {*catalog.task_names(), *known("task")} or (path / "task.yaml").is_file():
+    if (
+        is_yaml
+        or bare in {*catalog.task_names(), *list_plugins("task")}
+        or (path / "task.yaml").is_file()
+    ):
         return _task(name)
     if path.is_dir() or len(path.parts) > 1:
         raise click.UsageError(f"{name} is neither a run nor a task: see `cat-bench list runs`")
-    names = [*catalog.task_names(), *catalog.method_names(), *known("aggregator")]
+    names = [*catalog.task_names(), *catalog.method_names(), *list_plugins("aggregator")]
     raise UnknownName("task, method or run", name, names)
 
 

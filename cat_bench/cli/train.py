@@ -11,7 +11,7 @@ import click
 from cat_bench.cli.options import PATH
 from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.loading.catalog import model_of
-from cat_bench.loading.registry import known
+from cat_bench.loading.registry import list_plugins
 from cat_bench.report.rounding import percent, whole
 from cat_bench.runs.config import BUNDLED, RunConfig
 from cat_bench.runs.opening import results_root
@@ -80,7 +80,7 @@ def train(
     again. The harness itself measures the policy before and after.
     """
     model = model or model_of(task) or BUNDLED
-    scale = scale or ("small" if model in known("model") else "paper")
+    scale = scale or ("small" if model in list_plugins("model") else "paper")
     if steps is not None:
         changes = (*changes, f"max_steps={steps}")
     chosen = recipe(name, scale=scale, reward=reward, changes=changes)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def _plan(
     save_every: int,
 ) -> Plan:
     """Return the plan; fresh rows are generated apart for training and for measuring."""
-    if task in known("generator"):
+    if task in list_plugins("generator"):
         if data is None:
             data = out / "train.jsonl"
             write_fresh_rows(data, task=task, count=chosen.questions, seed=seed, split="train")

@@ -14,7 +14,7 @@ import numpy as np
 from cat_bench.cache import Cache
 from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError
 from cat_bench.loading.registry import registered_name
-from cat_bench.models.critical_path import path
+from cat_bench.models.critical_path import count_path
 from cat_bench.scorers.remote import Portable, RemoteScorer
 from cat_bench.system.parallel import Executor
 from cat_bench.types.calls import JSON
@@ -76,7 +76,7 @@ class Grader:
     ) -> dict[str, Score]:
         """Return the scorer's verdicts; if the scorer raises, all these texts are unscored."""
         try:
-            with path():  # scoring is no part of what a method writes
+            with count_path():  # scoring is no part of what a method writes
                 given = await self._active.score(sample, texts, ctx)
             return dict(zip(texts, map(_sound, given), strict=True))
         except CatBenchError:

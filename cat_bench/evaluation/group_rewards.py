@@ -16,7 +16,7 @@ from cat_bench.errors import PLUGIN_BUGS, reason_of
 from cat_bench.evaluation.grader import Grader
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.costs import Charge
-from cat_bench.models.critical_path import Path, path
+from cat_bench.models.critical_path import Path, count_path
 from cat_bench.models.lending import QuestionContext, Roles
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Reward, SupervisedReward
@@ -102,7 +102,7 @@ async def rewarded(
     try:
         if len(set(slots)) < len(slots):
             raise ValueError(f"slots {slots} are not all different")
-        with path() as calls:
+        with count_path() as calls:
             if isinstance(reward, SupervisedReward):
                 found = await reward.rewards(sample, rollouts, ctx)
             else:

@@ -26,8 +26,8 @@ from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.evaluation.stopping_rows import stopping_rows
 from cat_bench.loading.catalog import Method
 from cat_bench.loading.prompts import Prompts
-from cat_bench.models.costs import COSTS, Charge, Use, costs, spent
-from cat_bench.models.critical_path import path
+from cat_bench.models.costs import COSTS, Charge, Use, costs, sum_spent
+from cat_bench.models.critical_path import count_path
 from cat_bench.models.lending import QuestionContext, Roles
 from cat_bench.stats.exact import expected_score, max_at, min_at
 from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
@@ -205,7 +205,7 @@ class Evaluation:
             drawn = await self._drawn(method, n, costly=True) if calls else []
             row = self.row(method.name, n, picks=slots, weights=tuple(weights.tolist()), **worth)
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
-        now: dict[str, JSON] = {f"spent_{part}": value for part, value in spent(bill).items()}
+        now: dict[str, JSON] = {f"spent_{part}": value for part, value in sum_spent(bill).items()}
         return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
     async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[ScoreRow]:
@@ -236,7 +236,7 @@ class Evaluation:
         ctx = self.context(slots)
         outcome: dict[str, JSON]
         try:
-            with path() as calls:
+            with count_path() as calls:
                 estimate = await method.aggregator.aggregate(self.question, handed, ctx)
             if not isinstance(estimate, Estimate):
                 raise TypeError(f"{method.name} returned {estimate!r}, which is not an Estimate")

@@ -20,9 +20,9 @@ from cat_bench.evaluation.method_rows import Evaluation, Settings
 from cat_bench.evaluation.pool_checks import PoolChecks
 from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.loading.catalog import Method, Task
-from cat_bench.models.costs import spent
+from cat_bench.models.costs import sum_spent
 from cat_bench.models.lending import QuestionContext, Roles
-from cat_bench.models.throttling import in_order
+from cat_bench.models.throttling import map_in_order
 from cat_bench.signals import numbers_known
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
@@ -88,7 +88,7 @@ class Bench:
     ) -> AsyncIterator[tuple[list[ScoreRow], list[RolloutRow]]]:
         """Yield each question's rows, in the order of `samples`."""
         awaited = self.roles.policy.model.awaited
-        return in_order(self._question, samples, window=self.window, idle=lambda: len(awaited))
+        return map_in_order(self._question, samples, window=self.window, idle=lambda: len(awaited))
 
     async def _question(self, sample: Sample) -> tuple[list[ScoreRow], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)
@@ -97,7 +97,7 @@ class Bench:
         rows = [*(row for group in groups for row in group), *frame]
         rollouts = rollout_rows(evaluation)
         self.count(rows, rollouts)
-        self.census.scoring.update(spent(evaluation.scoring))
+        self.census.scoring.update(sum_spent(evaluation.scoring))
         return rows, rollouts
 
     async def evaluation(self, sample: Sample) -> Evaluation:

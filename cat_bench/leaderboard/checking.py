@@ -31,7 +31,7 @@ from cat_bench.leaderboard.rows import (
     with_digest,
 )
 from cat_bench.loading import catalog
-from cat_bench.loading.trust import only_recorded
+from cat_bench.loading.trust import load_only
 from cat_bench.runs import again as rerun
 from cat_bench.types.calls import JSON
 
@@ -155,7 +155,7 @@ async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | N
             record: Mapping[str, JSON] = read_description(file).get("run") or {}
             if not record:
                 return _Again({}, {}, f"{file} is not a published file")
-            with only_recorded(record.get("files", {})):
+            with load_only(record.get("files", {})):
                 rows_at = data if data and not _here(record) else None
                 model = _load(kind, file, cache, record, data=rows_at)
             again = await rerun.replayed(

@@ -19,12 +19,12 @@ from pydantic import BaseModel, Field
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata, pool_rows
 from cat_bench.errors import ConfigError, UnknownName
-from cat_bench.loading.closing import closing_of
+from cat_bench.loading.closing import describe_closing
 from cat_bench.loading.prompts import Prompts
-from cat_bench.loading.registry import beside, build, is_file, known
+from cat_bench.loading.registry import build, is_file, list_plugins, resolve_beside
 from cat_bench.loading.task_file import TaskFile, check_target, errata_of, samples_of
-from cat_bench.loading.trust import admit, only_recorded
-from cat_bench.loading.validation import INLINE, STRICT, read_yaml, split_inline, validated
+from cat_bench.loading.trust import admit, load_only
+from cat_bench.loading.validation import INLINE, STRICT, read_yaml, split_inline, validate
 from cat_bench.system.rows import file_digest
 from cat_bench.types.calls import JSON, Message, Sampling
 from cat_bench.types.plugins import Aggregator, AnswerScorer, Scorer
@@ -129,9 +129,9 @@ def task(
     if spec.startswith(_LM_EVAL):
         name, given = split_inline(spec.removeprefix(_LM_EVAL), source=f"task {spec!r}")
         return _complete(_load_task_class("lm-eval", name=name, **given))
-    if is_file(spec) or (spec in known("task") and spec not in task_names()):
+    if is_file(spec) or (spec in list_plugins("task") and spec not in task_names()):
         return _complete(_load_task_class(spec))
-    return _complete(_from_file(spec, data, fetch=fetch))
+    return _complete(_read_task(spec, data, fetch=fetch))
 
 
 def _complete(task: Task) -> Task:
@@ -143,14 +143,14 @@ def _complete(task: Task) -> Task:
     return replace(task, methods=methods, sampling=sampling)
 
 
-def _from_file(spec: str, data: Path | None, *, fetch: bool) -> Task:
+def _read_task(spec: str, data: Path | None, *, fetch: bool) -> Task:
     path = _task_file(spec)
-    content = validated(TaskFile, read_yaml(path), source=path)
-    scorer = _checked(
+    content = validate(TaskFile, read_yaml(path), source=path)
+    scorer = _check_scorer(
         build("scorer", content.scorer, content.scorer_params, base=path.parent, source=path),
         source=path,
     )
-    closing = closing_of(scorer) if content.closing is None else content.closing
+    closing = describe_closing(scorer) if content.closing is None else content.closing
     prompts = Prompts(path.parent, closing=closing)
     return Task(
         name=path.parent.name if path.name.startswith("task.") else path.stem,
@@ -160,10 +160,10 @@ def _from_file(spec: str, data: Path | None, *, fetch: bool) -> Task:
         samples=partial(samples_of, content, scorer, prompts, path.parent, data, fetch=fetch),
         prompts=prompts,
         sampling={
-            role: validated(Sampling, values, source=f"{path}: sampling.{role}")
+            role: validate(Sampling, values, source=f"{path}: sampling.{role}")
             for role, values in content.sampling.items()
         },
-        methods=tuple(beside(path.parent, name) for name in content.methods),
+        methods=tuple(resolve_beside(path.parent, name) for name in content.methods),
         data=content.data.model_dump(exclude_none=True),
         caveats=tuple(content.caveats),
         errata=errata_of(content, path.parent),
@@ -174,19 +174,19 @@ def _from_file(spec: str, data: Path | None, *, fetch: bool) -> Task:
 
 def model_of(spec: str) -> str | None:
     """Return the model that the task was made for, or None."""
-    model: str | None = _written(spec).get("model")
+    model: str | None = _read_written(spec).get("model")
     return model
 
 
 def is_private(spec: str) -> bool:
     """Return whether the task's YAML says `private`; False if there is none here."""
     try:
-        return bool(_written(spec).get("private"))
+        return bool(_read_written(spec).get("private"))
     except ConfigError:
         return False
 
 
-def _written(spec: str) -> Mapping[str, JSON]:
+def _read_written(spec: str) -> Mapping[str, JSON]:
     """Return the content of the task's YAML as it is written; empty if the task has none."""
     try:
         path = _task_file(spec)
@@ -211,7 +211,7 @@ def _task_file(spec: str) -> Path:
         return found
     if path.is_dir():
         raise ConfigError(path, "", "is a folder without a task.yaml: it is not a task")
-    raise UnknownName("task", spec, [*task_names(), *known("task")])
+    raise UnknownName("task", spec, [*task_names(), *list_plugins("task")])
 
 
 def method(spec: str) -> Method:
@@ -228,14 +228,14 @@ def method(spec: str) -> Method:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         path = root() / "baselines" / f"{name}.yaml"
-        if not path.is_file() and name in known("aggregator"):
+        if not path.is_file() and name in list_plugins("aggregator"):
             content = MethodFile.model_validate({"summary": "", "aggregator": name})
             return _method(name, content, inline, base=Path(), source=f"method {spec!r}")
         if not path.is_file():
             names = method_names()
-            others = (n for n in known("aggregator") if n.replace("_", "-") not in names)
+            others = (n for n in list_plugins("aggregator") if n.replace("_", "-") not in names)
             raise UnknownName("method", name, [*names, *others])
-    content = validated(MethodFile, read_yaml(path), source=path)
+    content = validate(MethodFile, read_yaml(path), source=path)
     return _method(path.stem, content, inline, base=path.parent, source=path)
 
 
@@ -248,8 +248,10 @@ def _method(
     source: str | Path,
 ) -> Method:
     params = {**content.params, **inline}
-    written = {k: beside(base, v) if isinstance(v, str) else v for k, v in content.params.items()}
-    chosen, given = beside(base, content.aggregator), {**written, **inline}
+    written = {
+        k: resolve_beside(base, v) if isinstance(v, str) else v for k, v in content.params.items()
+    }
+    chosen, given = resolve_beside(base, content.aggregator), {**written, **inline}
     aggregator = build("aggregator", chosen, given, source=source)
     if not callable(getattr(aggregator, "aggregate", None)):
         raise ConfigError(source, "aggregator", f"{content.aggregator} has no method `aggregate`")
@@ -263,11 +265,11 @@ def _method(
         budgets=None if budgets is None else tuple(budgets),
         summary=content.summary or (type(aggregator).__doc__ or "").strip().partition("\n")[0],
         citation=content.citation,
-        sha256=_own_files([chosen, *given.values()]),
+        sha256=_digest_files([chosen, *given.values()]),
     )
 
 
-def _own_files(named: Iterable[JSON]) -> str | None:
+def _digest_files(named: Iterable[JSON]) -> str | None:
     """Return one digest of the files in `named`; an edited file makes another method."""
     specs = (INLINE.fullmatch(name) for name in named if isinstance(name, str))
     paths = [Path(s["name"].rpartition(":")[0]) for s in specs if s and is_file(s["name"].strip())]
@@ -284,7 +286,7 @@ def _pool_task(name: str, cache: Cache) -> Task:
     """
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"
-    with only_recorded(pool.files):
+    with load_only(pool.files):
         scorer = build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source)
 
     def samples() -> Iterator[Sample]:
@@ -301,14 +303,14 @@ def _pool_task(name: str, cache: Cache) -> Task:
         summary=f"the questions of {pool.file}",
         scorer=scorer,
         samples=samples,
-        prompts=Prompts(closing=closing_of(scorer)),
+        prompts=Prompts(closing=describe_closing(scorer)),
         data={"pool": name, "file": pool.file, "sha256": pool.sha256},
         exchangeable=pool.exchangeable,
         methods=("single", "majority"),
     )
 
 
-def _checked(scorer: JSON, *, source: str | Path) -> Scorer:
+def _check_scorer(scorer: JSON, *, source: str | Path) -> Scorer:
     if not isinstance(scorer, Scorer):
         raise ConfigError(source, "scorer", "should have a `version` and a method `score`")
     return scorer
@@ -320,14 +322,14 @@ def _load_task_class(spec: str, **params: JSON) -> Task:
     for required in ("samples", "scorer"):
         if not hasattr(plugin, required):
             raise ConfigError(spec, required, "is missing: a task has `samples()` and `scorer`")
-    scorer = _checked(plugin.scorer, source=spec)
+    scorer = _check_scorer(plugin.scorer, source=spec)
     task = Task(
         name=getattr(plugin, "name", spec.rpartition(":")[2]),
         version=str(getattr(plugin, "version", 1)),
         summary=(type(plugin).__doc__ or "").strip().partition("\n")[0],
         scorer=scorer,
         samples=plugin.samples,
-        prompts=Prompts(closing=getattr(plugin, "closing", closing_of(scorer))),
+        prompts=Prompts(closing=getattr(plugin, "closing", describe_closing(scorer))),
     )
     shared = ("sampling", "methods", "private")
     given = {name: getattr(plugin, name) for name in shared if hasattr(plugin, name)}

@@ -23,7 +23,7 @@ _QUANTIFIER = re.compile(r"[*+?]\??|\{\d+(?:,\d*)?\}\??")
 _STANDS_FOR = {r"\s": " ", r"\d": "", r"\w": "", r"\b": "", r"\n": "\n", r"\t": "\t"}
 
 
-def closing_of(scorer: Scorer) -> str:
+def describe_closing(scorer: Scorer) -> str:
     """Return the ending by which the scorer finds a response's answer; "" for free text."""
     declared = traits(ScorerTraits, scorer).closing
     if declared is not None:
@@ -40,7 +40,7 @@ def form_of(pattern: str) -> str:
     """Describe the text that a regular expression with one group reads, in words if possible."""
     if any(_matches(pattern, "", "", each) for each in SAMPLES):
         return ALONE
-    for before, after in _around(pattern):
+    for before, after in _split_around(pattern):
         if any(_matches(pattern, before, after, each) for each in SAMPLES):
             shown = before.strip("\n")
             if not after:
@@ -67,13 +67,13 @@ def _matches(pattern: str, before: str, after: str, answer: str) -> bool:
     return found is not None and answer in found.groups()
 
 
-def _around(pattern: str) -> list[tuple[str, str]]:
+def _split_around(pattern: str) -> list[tuple[str, str]]:
     """Return texts before and after the group, with and without optional parts."""
     pattern = re.sub(r"\(\?[aiLmsux]+\)", "", pattern)
     group = re.search(r"(?<!\\)\((?!\?)|(?<!\\)\(\?P<", pattern)
     if group is None:
         return []
-    end = _closed(pattern, group.start())
+    end = _close_group(pattern, group.start())
     befores, afters = (
         [_example_of_part(part, optional=kept) for kept in (True, False)]
         for part in (pattern[: group.start()], pattern[end:])
@@ -81,7 +81,7 @@ def _around(pattern: str) -> list[tuple[str, str]]:
     return list(product(dict.fromkeys(befores), dict.fromkeys(afters)))
 
 
-def _closed(pattern: str, start: int) -> int:
+def _close_group(pattern: str, start: int) -> int:
     """Return the end of the group that opens at `start`."""
     depth = 0
     for token in re.finditer(r"\\.|\[(?:\\.|[^\]\\])*\]|[()]", pattern[start:], re.DOTALL):
@@ -97,7 +97,7 @@ def _example_of_part(part: str, *, optional: bool) -> str:
     while at < len(part):
         token = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\(|.", re.DOTALL).match(part, at)
         assert token is not None  # any character is a token
-        end = _closed(part, at) if token[0] == "(" else token.end()
+        end = _close_group(part, at) if token[0] == "(" else token.end()
         shown = _example_of_token(part[at:end], optional=optional)
         at = end
         if quantifier := _QUANTIFIER.match(part, at):

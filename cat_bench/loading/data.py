@@ -276,7 +276,7 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
         answer_by=fields.answer_by,
         shuffle=fields.shuffle,
     )
-    mapped["stem"], mapped["problem"] = mapped["problem"], found.shown(mapped["problem"])
+    mapped["stem"], mapped["problem"] = mapped["problem"], found.show(mapped["problem"])
     mapped["answer"] = found.answer
     mapped["meta"] |= {"options": dict(found.options), "permutation": list(found.permutation)}
 

@@ -80,24 +80,24 @@ def grader_template(
     places = [*([Path(folder)] if folder else []), KEPT]
     for path in (place / source.name for place in places):
         if path.is_file():
-            return _template(_checked(path.read_bytes(), str(path), source), path, source)
-    content = _checked(_fetched(source, fetch=fetch), source.url, source)
+            return _template(_check_content(path.read_bytes(), str(path), source), path, source)
+    content = _check_content(_fetch(source, fetch=fetch), source.url, source)
     return _template(content, write_atomic(KEPT / source.name, content), source)
 
 
-def _fetched(source: Pinned, *, fetch: bool) -> bytes:
+def _fetch(source: Pinned, *, fetch: bool) -> bytes:
     if not fetch:
-        _not_here(source, "is not here, and this run is offline")
+        _refuse_missing(source, "is not here, and this run is offline")
     try:
         with urlopen(source.url, timeout=SECONDS) as response:
             content: bytes = response.read()
             return content
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error
-        _not_here(source, f"cannot be fetched ({type(error).__name__}: {reason})")
+        _refuse_missing(source, f"cannot be fetched ({type(error).__name__}: {reason})")
 
 
-def _not_here(source: Pinned, why: str) -> NoReturn:
+def _refuse_missing(source: Pinned, why: str) -> NoReturn:
     raise DataError(
         source.url,
         f"{why}; name a copy by --set judge_template=PATH (or `template:` in the task), or put it "
@@ -105,7 +105,7 @@ def _not_here(source: Pinned, why: str) -> NoReturn:
     )
 
 
-def _checked(content: bytes, where: str, source: Pinned) -> bytes:
+def _check_content(content: bytes, where: str, source: Pinned) -> bytes:
     if (digest := sha256(content).hexdigest()) != source.sha256:
         raise DataError(
             where,

@@ -79,11 +79,13 @@ def guess_columns(
     names = {_normal(name): name for name in reversed(first)}
     messages = None
     if problem is None:
-        messages = _named(names, CONVERSATIONS, [n for n in first if _is_conversation(first[n])])
+        messages = _find_name(
+            names, CONVERSATIONS, [n for n in first if _is_conversation(first[n])]
+        )
         texts = [name for name, value in first.items() if isinstance(value, str)]
-        problem = None if messages else _named(names, PROBLEMS, texts)
+        problem = None if messages else _find_name(names, PROBLEMS, texts)
     rest = [name for name in first if name not in (problem, messages)]
-    answer = answer or _named(names, ANSWERS, rest)
+    answer = answer or _find_name(names, ANSWERS, rest)
     options = None if messages else _options(names, rest, answer)
     taken = {problem, messages, answer, *([options] if isinstance(options, str) else options or [])}
     rest = [name for name in first if name not in taken]
@@ -94,7 +96,7 @@ def guess_columns(
         problem=problem,
         messages=messages,
         answer=answer,
-        id=_named(names, IDS, [name for name in rest if _tells_apart(rows, name)]),
+        id=_find_name(names, IDS, [name for name in rest if _is_distinct(rows, name)]),
         options=options,
         answer_by=by,
         shuffle=0 if isinstance(options, list) and answer in options else None,
@@ -158,7 +160,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[\W_]+", "_", apart).strip("_").lower()
 
 
-def _named(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[str]) -> str | None:
+def _find_name(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[str]) -> str | None:
     """The column that is called as wanted, or else whose name ends so, the first wanted first."""
     for name in wanted:
         if names.get(name) in among:
@@ -201,7 +203,7 @@ def _fits(rows: Sequence[Row], options: str | list[str], answer: str, by: Answer
     return True
 
 
-def _tells_apart(rows: Sequence[Row], name: str) -> bool:
+def _is_distinct(rows: Sequence[Row], name: str) -> bool:
     """Whether a column has another value in each row."""
     values = [row.get(name) for row in rows]
     plain = all(isinstance(value, str | int) and str(value).strip() for value in values)

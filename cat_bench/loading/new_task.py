@@ -17,7 +17,7 @@ import yaml
 
 from cat_bench.errors import DataError, UsageError
 from cat_bench.loading import catalog
-from cat_bench.loading.closing import closing_of
+from cat_bench.loading.closing import describe_closing
 from cat_bench.loading.guessing import ANSWERS, Columns, Scoring, guess_columns, guess_scorer
 from cat_bench.loading.options import AnswerBy
 from cat_bench.loading.registry import build, is_file
@@ -84,7 +84,7 @@ def write_task(
     named = {"problem": problem, "answer": answer}
     for role, column in named.items():
         if column is not None and column not in rows[0]:
-            raise UsageError(f"--{role} {column}: there is no such column. {_there(rows)}")
+            raise UsageError(f"--{role} {column}: there is no such column. {_list_columns(rows)}")
     columns = guess_columns(rows, problem=problem, answer=answer, answer_by=answer_by)
     source = data or folder
     _check(columns, rows, source)
@@ -103,7 +103,7 @@ def write_task(
         else:
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             (draft / file).write_text("".join(lines), encoding="utf-8")
-        scoring, closing = _settled(scoring, draft, source)
+        scoring, closing = _settle(scoring, draft, source)
         made = NewTask(folder, len(rows), columns, scoring, closing)
         _write(draft, made, file)
         for _ in catalog.task(str(draft / "task.yaml"), data=data).samples():
@@ -130,19 +130,21 @@ def _check(columns: Columns, rows: Sequence[Row], source: Path) -> None:
     """Raise DataError where no column holds the questions, or none the answers."""
     if not (columns.problem or columns.messages):
         problem = "has no column that looks like the question: name it by --problem COLUMN."
-        raise DataError(source, f"{problem} {_there(rows)}")
+        raise DataError(source, f"{problem} {_list_columns(rows)}")
     if columns.answer is None:
         problem = "has no column that looks like the answer: name it by --answer COLUMN."
-        raise DataError(source, f"{problem} {_there(rows)} Known names: {', '.join(ANSWERS)}.")
+        raise DataError(
+            source, f"{problem} {_list_columns(rows)} Known names: {', '.join(ANSWERS)}."
+        )
     if all(row.get(columns.answer) in (None, "") for row in rows):
         raise DataError(source, f"has no answers: the column {columns.answer!r} is empty")
 
 
-def _there(rows: Sequence[Row]) -> str:
+def _list_columns(rows: Sequence[Row]) -> str:
     return f"There are {', '.join(map(repr, rows[0]))}."
 
 
-def _settled(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]:
+def _settle(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]:
     """The scorer as the YAML names it, its file copied beside it, and what it asks for."""
     name = scoring.scorer
     if is_file(name):
@@ -150,7 +152,7 @@ def _settled(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str
         shutil.copy(path, folder)
         name = f"./{Path(path).name}:{kind}"
     built = build("scorer", name, scoring.params, base=folder, source=source)
-    return Scoring(name, scoring.params, scoring.reason), closing_of(built)
+    return Scoring(name, scoring.params, scoring.reason), describe_closing(built)
 
 
 def _write(folder: Path, made: NewTask, file: str) -> None:
@@ -185,7 +187,7 @@ def _write(folder: Path, made: NewTask, file: str) -> None:
 
 def _readme(made: NewTask, file: str) -> str:
     """What the folder holds and how it runs, with what was guessed."""
-    rows = "".join(f"| {name} | {value} |\n" for name, value in described(made).items())
+    rows = "".join(f"| {name} | {value} |\n" for name, value in describe(made).items())
     name = made.folder.absolute().name
     return (
         f"# {name}\n\n{made.questions:,} questions of `{file}`.\n\n"
@@ -196,7 +198,7 @@ def _readme(made: NewTask, file: str) -> str:
     )
 
 
-def described(made: NewTask) -> dict[str, str]:
+def describe(made: NewTask) -> dict[str, str]:
     """What was guessed, in words, by what it is about."""
     columns = made.columns
     options = columns.options if isinstance(columns.options, str) else columns.options or []

@@ -40,7 +40,7 @@ class Arranged:
     permutation: tuple[int, ...]
     answer: str
 
-    def shown(self, problem: str) -> str:
+    def show(self, problem: str) -> str:
         """Return the problem with the options under it, a line each."""
         lines = (f"{label}) {text}" for label, text in self.options.items())
         return f"{problem.rstrip()}\n\n" + "\n".join(lines)
@@ -62,14 +62,14 @@ def arrange(
     the columns hold no options or the answer is none of them.
     """
     columns = [options] if isinstance(options, str) else list(options)
-    labelled = _from_columns(row, columns) if len(columns) > 1 else _read(row[columns[0]])
+    labelled = _read_columns(row, columns) if len(columns) > 1 else _read(row[columns[0]])
     if len(labelled) < 2:
         raise ValueError(f"has {len(labelled)} options in {', '.join(columns)}: give two or more")
     labels, texts = zip(*labelled, strict=True)
     if len(set(labels)) < len(labels):
         raise ValueError(f"repeats a label in {', '.join(columns)}")
     if answer in columns and len(columns) > 1:
-        kept = [column for column in columns if _there(row[column])]
+        kept = [column for column in columns if _is_filled(row[column])]
         if answer not in kept:
             raise ValueError(f"has an empty {answer!r}, the column of the right option")
         right = kept.index(answer)
@@ -81,29 +81,29 @@ def arrange(
     return Arranged(shown, tuple(order), labels[order.index(right)])
 
 
-def _from_columns(row: Mapping[str, JSON], columns: Sequence[str]) -> list[tuple[str, str]]:
+def _read_columns(row: Mapping[str, JSON], columns: Sequence[str]) -> list[tuple[str, str]]:
     """Return one option per filled column, labelled by the columns' names if they are labels."""
     named = all(re.fullmatch(r"\w", column) for column in columns)
     labels = columns if named else _letters(len(columns))
     pairs = zip(labels, (row[column] for column in columns), strict=True)
-    return [(label, str(value).strip()) for label, value in pairs if _there(value)]
+    return [(label, str(value).strip()) for label, value in pairs if _is_filled(value)]
 
 
 def _read(value: JSON) -> list[tuple[str, str]]:
     """Return the options in one column, each with its label."""
     if isinstance(value, str):
-        value = _from_text(value)
+        value = _read_text(value)
     if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
         value = dict(zip(map(str, value["label"]), value["text"], strict=True))
     if isinstance(value, Mapping):
-        return [(str(k), str(v).strip()) for k, v in value.items() if _there(v)]
+        return [(str(k), str(v).strip()) for k, v in value.items() if _is_filled(v)]
     if isinstance(value, list | tuple):
         pairs = zip(_letters(len(value)), value, strict=True)
-        return [(label, str(each).strip()) for label, each in pairs if _there(each)]
+        return [(label, str(each).strip()) for label, each in pairs if _is_filled(each)]
     raise ValueError("holds no options: write a list, a mapping of labels to texts, or columns")
 
 
-def _from_text(text: str) -> JSON:
+def _read_text(text: str) -> JSON:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -121,7 +121,7 @@ def _letters(count: int) -> Sequence[str]:
     return LETTERS[:count]
 
 
-def _there(value: JSON) -> bool:
+def _is_filled(value: JSON) -> bool:
     return value is not None and str(value).strip() != ""
 
 

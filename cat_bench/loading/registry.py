@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError, UnknownName, nearest
 from cat_bench.loading.trust import admit
-from cat_bench.loading.validation import validated
+from cat_bench.loading.validation import validate
 from cat_bench.types.calls import JSON
 
 Kind: TypeAlias = Literal[
@@ -104,7 +104,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "lm-eval": "cat_bench.models.backends.lm_eval:LmEval",
         "openai": "cat_bench.models.backends.openai:OpenAI",
         "replay": "cat_bench.models.backends.replay:Replay",
-        "scripted": "cat_bench.models.backends.scripted:from_file",
+        "scripted": "cat_bench.models.backends.scripted:open_file",
         "vllm": "cat_bench.models.backends.vllm:Vllm",
     },
     "reward_model": {
@@ -118,7 +118,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
 }
 
 
-def known(kind: Kind) -> dict[str, str]:
+def list_plugins(kind: Kind) -> dict[str, str]:
     """Return every registered plug-in of a kind: name → `module:attribute`, built-ins first."""
     prefix = f"{kind}."
     found = {
@@ -136,10 +136,10 @@ def registered_name(kind: Kind, plugin: type) -> str:
     nothing. The module of a class in a user's file is named by the file's content.
     """
     place = f"{plugin.__module__}:{plugin.__qualname__}"
-    return next((name for name, value in known(kind).items() if value == place), place)
+    return next((name for name, value in list_plugins(kind).items() if value == place), place)
 
 
-def ignored() -> dict[str, str]:
+def list_ignored() -> dict[str, str]:
     """Return the installed entry points that are ignored: name → target and reason."""
     taken = {f"{kind}.{name}" for kind, names in BUILT_IN.items() for name in names}
     found = {}
@@ -156,7 +156,7 @@ def is_file(spec: str) -> bool:
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
-def beside(folder: Path, spec: str) -> str:
+def resolve_beside(folder: Path, spec: str) -> str:
     """Resolve a spec of a YAML in `folder`: its files are relative to that YAML."""
     if folder == Path():
         return spec
@@ -178,7 +178,7 @@ def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., An
             raise ConfigError(spec, "", f"does not name a class: write {spec}:CLASS")
         path, _, attribute = spec.rpartition(":")
         return _attribute(_module_at((base or Path.cwd()) / path), attribute, spec)
-    names = known(kind)
+    names = list_plugins(kind)
     if spec not in names:
         raise UnknownName(kind, spec, names)
     module, _, attribute = names[spec].partition(":")
@@ -212,7 +212,7 @@ def build(
     source = source or f"{kind} {spec!r}"
     try:
         if isinstance(factory, type) and is_dataclass(factory):
-            return _placed(validated(factory, params, source=source), base)
+            return _place(validate(factory, params, source=source), base)
         return factory(**params)
     except CatBenchError:
         raise
@@ -220,7 +220,7 @@ def build(
         raise ConfigError(source, "", f"{type(error).__name__}: {error}") from error
 
 
-def _placed(plugin: Any, base: Path | None) -> Any:
+def _place(plugin: Any, base: Path | None) -> Any:
     """Return the plug-in, with the files that its parameters name sought in the folder `base`."""
     named = {f.name: getattr(plugin, f.name) for f in fields(plugin) if f.init and base}
     paths = {name: base / path for name, path in named.items() if base and isinstance(path, Path)}

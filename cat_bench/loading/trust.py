@@ -29,13 +29,13 @@ def trust() -> None:
     os.environ[_PERMISSION] = "1"
 
 
-def trusted() -> bool:
+def is_trusted() -> bool:
     """Whether `trust` was called, here or by whoever started this process."""
     return os.environ.get(_PERMISSION) == "1"
 
 
 @contextmanager
-def only_recorded(files: JSON) -> Iterator[None]:
+def load_only(files: JSON) -> Iterator[None]:
     """Load no file within but these, path → SHA-256, and these only where the user trusts them.
 
     A record that holds something else than a mapping has no file that may be loaded.
@@ -49,7 +49,7 @@ def only_recorded(files: JSON) -> Iterator[None]:
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, str]]:
+def note_loaded() -> Iterator[dict[str, str]]:
     """Note what is loaded within, path → SHA-256, for the record."""
     found: dict[str, str] = {}
     token = _noted.set(found)
@@ -69,7 +69,7 @@ def admit(path: Path, digest: str) -> None:
     refused = f"{path} is named by the record and would have been run; it was not:"
     if digest not in recorded:
         raise UsageError(f"{refused} the record does not hold the digest that it has")
-    if not trusted():
+    if not is_trusted():
         raise UsageError(f"{refused} read it, then give --trust")
 
 

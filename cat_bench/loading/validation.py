@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, JSON]:
     return content
 
 
-def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) -> T:
+def validate(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) -> T:
     """Convert `values` to a `kind` (a pydantic model or a plain dataclass), with types checked.
 
     Raises ConfigError with `source`, the first invalid field, and the expected value.
@@ -57,7 +57,7 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
         known = [field.name for field in fields(kind) if field.init]
         for name in values:
             if name not in known:
-                raise ConfigError(source, str(name), _unknown(str(name), known))
+                raise ConfigError(source, str(name), _explain_unknown(str(name), known))
     try:
         return TypeAdapter(kind).validate_python(dict(values))
     except PydanticUserError as error:
@@ -68,12 +68,12 @@ def validated(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) 
         raise ConfigError(source, field, _problem(first, kind)) from None
 
 
-def keywords(
+def convert_keywords(
     factory: Callable[..., object], values: Mapping[str, JSON], *, source: str | Path
 ) -> dict[str, JSON]:
     """Convert `values` to keyword arguments of `factory`, checked by its annotations.
 
-    Raises ConfigError as `validated` does.
+    Raises ConfigError as `validate` does.
     """
     parameters = signature(factory, eval_str=True).parameters.values()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -87,14 +87,14 @@ def keywords(
     }
     extra: Literal["allow", "forbid"] = "allow" if open_ended else "forbid"
     config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=())
-    read = validated(create_model("Options", __config__=config, **fields), values, source=source)
+    read = validate(create_model("Options", __config__=config, **fields), values, source=source)
     return {name: getattr(read, name) for name in values}
 
 
 def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
     """Split `name{key=value,...}` into the name and its values (YAML scalars); braces may nest."""
     found = INLINE.fullmatch(spec.strip())
-    if found is None or not _balanced(found["values"] or ""):
+    if found is None or not _is_balanced(found["values"] or ""):
         raise ConfigError(source, "", "should be NAME or NAME{key=value,...}")
     values = {}
     for part in split_list(found["values"] or ""):
@@ -125,7 +125,7 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _balanced(text: str) -> bool:
+def _is_balanced(text: str) -> bool:
     """Return whether the braces and brackets are balanced."""
     depths = list(accumulate(_STEPS.get(c, 0) for c in text))
     return not depths or (min(depths) >= 0 and depths[-1] == 0)
@@ -137,15 +137,15 @@ def _problem(error: ErrorDetails, kind: JSON) -> str:
             return "is missing."
         case "extra_forbidden":
             *place, name = error["loc"]
-            return _unknown(str(name), _known(kind, place))
+            return _explain_unknown(str(name), _list_fields(kind, place))
     return f"{error['msg'].removeprefix('Value error, ')}, not {repr_in_short(error['input'])}"
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _explain_unknown(name: str, known: list[str]) -> str:
     return f"is not a known field.{nearest(name, known)} Known: {', '.join(known) or 'none'}."
 
 
-def _known(model: JSON, place: Sequence[int | str]) -> list[str]:
+def _list_fields(model: JSON, place: Sequence[int | str]) -> list[str]:
     """Return the field names in YAML of the pydantic model at `place` within `model`."""
     for name in place:
         model = model.model_fields[name].annotation

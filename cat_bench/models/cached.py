@@ -21,8 +21,8 @@ from cat_bench.cache.call import Kind
 from cat_bench.cache.rows import drop_damaged
 from cat_bench.errors import NotAvailable
 from cat_bench.models.backends import Backend, Embedder, ImportedPool, Request, RewardModel
-from cat_bench.models.costs import Budget, billed
-from cat_bench.models.planned import expected, placeholder
+from cat_bench.models.costs import Budget, estimate_usage
+from cat_bench.models.planned import bound_usage, placeholder
 from cat_bench.models.throttling import Flow, Gate, Limits
 from cat_bench.types.calls import (
     Capability,
@@ -136,13 +136,13 @@ class Model:
         """Return one durable result per slot, in the order of `slots`."""
         sampling = sampling.over(self.backend.sampling)
         call = Call.generated(self.backend.identity, messages, sampling, self._label)
-        use = expected(call)
+        use = bound_usage(call)
         tokens = use.prompt + use.completion
 
         async def sample(mine: Sequence[int]) -> dict[int, Result]:
             seeds = [seed_of(call.key, slot, self._seed) for slot in mine]
             request = Request(call.messages, sampling, tuple(seeds))
-            fresh = await self._flow.tried(
+            fresh = await self._flow.try_send(
                 request, self.backend.generate, tokens=tokens * len(mine)
             )
             return dict(zip(mine, fresh, strict=True))
@@ -151,10 +151,10 @@ class Model:
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`."""
-        found = (await self.scored(messages, text))[0]
+        found = (await self.draw_logprobs(messages, text))[0]
         return found if isinstance(found, Failure) else logprobs_of(found)
 
-    async def scored(self, messages: Sequence[Message], text: str) -> Drawn:
+    async def draw_logprobs(self, messages: Sequence[Message], text: str) -> Drawn:
         """Return `logprob`'s result as slot 0: a reply without text."""
         call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
 
@@ -168,10 +168,10 @@ class Model:
 
     async def embed(self, text: str) -> FloatArray | Failure:
         """Return the text's embedding, shape (dimensions,), of length 1."""
-        found = (await self.embedded(text))[0]
+        found = (await self.draw_embedding(text))[0]
         return found if isinstance(found, Failure) else embedding_of(found)
 
-    async def embedded(self, text: str) -> Drawn:
+    async def draw_embedding(self, text: str) -> Drawn:
         """Return `embed`'s result as slot 0: a reply without text.
 
         Raises NotAvailable if the backend has no embeddings.
@@ -185,7 +185,9 @@ class Model:
 
         return await self._measure(Call("embed", backend.identity, text=text), embed)
 
-    async def rewarded(self, messages: Sequence[Message], response: str | Sequence[str]) -> Drawn:
+    async def draw_rewards(
+        self, messages: Sequence[Message], response: str | Sequence[str]
+    ) -> Drawn:
         """Return a reward model's numbers for a response or its steps as slot 0.
 
         Raises NotAvailable if the backend is not a reward model.
@@ -215,7 +217,7 @@ class Model:
 
         async def produce(mine: Sequence[int]) -> dict[int, Result]:
             request = Request(call.messages, Sampling(), tuple(mine))
-            found = await self._flow.tried(request, send, tokens=expected(call).prompt)
+            found = await self._flow.try_send(request, send, tokens=bound_usage(call).prompt)
             return dict(zip(mine, found, strict=True))
 
         return await self._obtain(call, [0], produce)
@@ -269,7 +271,7 @@ class Model:
             fresh = {slot: check_result(result) for slot, result in (await produce(group)).items()}
             for result in fresh.values():  # counted before it is stored
                 self._count(result, call)
-            kept = await self._flow.stored(self._cache.store(call, fresh))
+            kept = await self._flow.store(self._cache.store(call, fresh))
             into.update({**fresh, **kept})
             into.fresh.update(fresh)
 
@@ -319,7 +321,7 @@ class Model:
             self.meter.usage += result.usage
             if self._budget:
                 said = result.text + (result.reasoning or "")
-                use = billed(result.usage, prompt=expected(call).prompt, text=said)
+                use = estimate_usage(result.usage, prompt=bound_usage(call).prompt, text=said)
                 self._budget.spend(self.name, use)
 
 

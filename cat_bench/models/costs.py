@@ -1,9 +1,9 @@
 """The costs of a method: completions, tokens, FLOPs, money.
 
 Figures are for one stand-alone use on one question, scoring excluded: the sampled rollouts and the
-calls on one bill, cached or not. `spent` is the actual cost in this run. `sequential_tokens` are
-the completion tokens that must be written one after another: the longest of parallel rollouts, and
-the sum of successive rounds.
+calls on one bill, cached or not. `sum_spent` returns the actual cost in this run.
+`sequential_tokens` are the completion tokens that must be written one after another: the longest of
+parallel rollouts, and the sum of successive rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from cat_bench.errors import ConfigError, UsageError
-from cat_bench.loading.validation import read_yaml, validated
+from cat_bench.loading.validation import read_yaml, validate
 from cat_bench.stats.exact import max_at
 from cat_bench.types.calls import JSON, Failure, FloatArray, Reply, Usage
 
@@ -103,11 +103,11 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
     `truncated`, `refused`, `empty` and `missing` count the requested slots and the bill's calls
     with that ending; a reply that was cut off without any text is empty.
     """
-    bill = _each_once(bill)
+    bill = _drop_repeats(bill)
     there = [charge.usage for charge in pool if charge.end not in NOTHING]
     prompt, completion, reasoning = _sums(there, use)
     called = sum((c.usage for c in bill), Usage())
-    now = spent(bill)
+    now = sum_spent(bill)
     ends, ended = Counter(c.end for c in pool), Counter(c.end for c in bill)
     found = {
         "calls": use.calls + len(bill),
@@ -133,20 +133,20 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
 def _sums(there: Sequence[Usage], use: Use) -> tuple[float, float, float]:
     """Return the expected prompt, completion and reasoning tokens of a use of these rollouts."""
     return (
-        _expected(use.drawn, [usage.prompt for usage in there]),
-        _expected(use.written, [usage.completion for usage in there]),
-        _expected(use.written, [usage.reasoning for usage in there]),
+        _expect(use.drawn, [usage.prompt for usage in there]),
+        _expect(use.written, [usage.completion for usage in there]),
+        _expect(use.written, [usage.reasoning for usage in there]),
     )
 
 
-def _expected(shares: FloatArray | float, counts: Sequence[int]) -> float:
+def _expect(shares: FloatArray | float, counts: Sequence[int]) -> float:
     """Return the sum of counts times shares; a single share keeps whole numbers."""
     if isinstance(shares, float):
         return shares * sum(counts)
     return float(shares @ np.array(counts, dtype=float))
 
 
-def spent(bill: Sequence[Charge]) -> dict[str, int]:
+def sum_spent(bill: Sequence[Charge]) -> dict[str, int]:
     """Return a bill's `calls`, `prompt_tokens`, `completion_tokens` that this run made."""
     fresh = [charge.usage for charge in bill if charge.fresh]
     usage = sum(fresh, Usage())
@@ -157,7 +157,7 @@ def spent(bill: Sequence[Charge]) -> dict[str, int]:
     }
 
 
-def _each_once(bill: Sequence[Charge]) -> list[Charge]:
+def _drop_repeats(bill: Sequence[Charge]) -> list[Charge]:
     """Return the bill with one charge for each `once` key, preferably one made now."""
     kept: dict[object, Charge] = {}
     for charge in bill:
@@ -191,7 +191,7 @@ def read_prices(path: Path) -> dict[str, Price]:
     for model, values in read_yaml(path).items():
         if not isinstance(values, Mapping):
             raise ConfigError(path, str(model), "should be {input: ..., output: ...}, per million")
-        prices[str(model)] = validated(Price, values, source=f"{path}: {model}")
+        prices[str(model)] = validate(Price, values, source=f"{path}: {model}")
     return prices
 
 
@@ -216,7 +216,7 @@ def flops(usage: Usage, parameters: float) -> float:
     return 2 * parameters * (usage.prompt + usage.completion)
 
 
-def billed(usage: Usage, *, prompt: int, text: str) -> Usage:
+def estimate_usage(usage: Usage, *, prompt: int, text: str) -> Usage:
     """Return the usage that a budget counts; numbers that a server omits are estimated.
 
     `prompt` is the estimate of the prompt's tokens. A token counts as four characters.

@@ -1,6 +1,6 @@
 """Count the tokens that one use of a plug-in must write one after another.
 
-Calls that are awaited in turn add up; calls that `gathered` starts together count as the longest of
+Calls that are awaited in turn add up; calls that `gather_all` starts together count as the longest of
 them. Calls started together in any other way count as successive: an upper bound. Nothing is
 measured by a clock, so the count is the same for cached calls and does not depend on load.
 """
@@ -25,7 +25,7 @@ _current: ContextVar[Path | None] = ContextVar("critical_path", default=None)
 
 
 @contextmanager
-def path() -> Iterator[Path]:
+def count_path() -> Iterator[Path]:
     """Count tokens inside on a separate path."""
     own = Path()
     token = _current.set(own)

@@ -18,7 +18,7 @@ from cat_bench.errors import PLUGIN_BUGS, CallFailed, ContextTooLong, NotAvailab
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.cached import Drawn, Model, embedding_of, logprobs_of, rewards_of
 from cat_bench.models.costs import Charge
-from cat_bench.models.critical_path import extend, path
+from cat_bench.models.critical_path import count_path, extend
 from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 from cat_bench.types.plugins import AnswerScorer, Context, T
 from cat_bench.types.records import Rollout
@@ -67,7 +67,7 @@ class Borrowed:
         reply = drawn[draw]
         self.bill.append(Charge.of(self.name, reply, fresh=draw in drawn.fresh))
         if isinstance(reply, Failure):
-            raise failed(reply)
+            raise call_failed(reply)
         extend(reply.usage.completion)
         return reply
 
@@ -75,13 +75,13 @@ class Borrowed:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`."""
         if "scoring" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} cannot score a given text")
-        return logprobs_of(self._bill(await self.role.model.scored(messages, text)))
+        return logprobs_of(self._bill(await self.role.model.draw_logprobs(messages, text)))
 
     async def embed(self, text: str) -> FloatArray:
         """Return the text's embedding, of length 1; one use pays once for equal texts."""
         if "embeddings" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} gives no embeddings")
-        return embedding_of(self._bill(await self.role.model.embedded(text), once=text))
+        return embedding_of(self._bill(await self.role.model.draw_embedding(text), once=text))
 
     async def reward(
         self, messages: Sequence[Message], response: str | Sequence[str]
@@ -90,13 +90,15 @@ class Borrowed:
         if "rewards" not in self.capabilities:
             raise NotAvailable(f"{self.role.model.name} gives no rewards")
         key = repr((messages, response))
-        return rewards_of(self._bill(await self.role.model.rewarded(messages, response), once=key))
+        return rewards_of(
+            self._bill(await self.role.model.draw_rewards(messages, response), once=key)
+        )
 
     def _bill(self, drawn: Drawn, *, once: str | None = None) -> Reply:
         """Return charge and return the measurement in slot 0; raises CallFailed."""
         if isinstance(found := drawn[0], Failure):
             self.bill.append(Charge.of(self.name, found))
-            raise failed(found)
+            raise call_failed(found)
         self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh, once=once))
         return found
 
@@ -171,7 +173,7 @@ class QuestionContext:
 
         async def done() -> tuple[T | Exception | SystemExit, list[Charge], float]:
             lent = replace(self, key=repr(key), bill=[])
-            with path() as own:
+            with count_path() as own:
                 try:
                     return await work(lent), lent.bill, own.tokens
                 except PLUGIN_BUGS as error:  # raised below, for each caller
@@ -195,7 +197,7 @@ class QuestionContext:
 
     def _lend(self, name: str, role: Role | None) -> Borrowed:
         if role is None:
-            raise NotAvailable(role_missing(name))
+            raise NotAvailable(explain_missing_role(name))
         return Borrowed(name, role, self.bill)
 
 
@@ -206,12 +208,12 @@ _OPTIONS = {
 """A role's name, and the option for its model if that is not named after the role."""
 
 
-def role_missing(role: str) -> str:
+def explain_missing_role(role: str) -> str:
     """Say why a plug-in that needs this role is not available, and how to name a model."""
     named, option = _OPTIONS.get(role, (role, f"--{role} MODEL"))
     return f"no {named} is named: give {option}"
 
 
-def failed(failure: Failure) -> CallFailed:
+def call_failed(failure: Failure) -> CallFailed:
     """Return the exception of a failed call."""
     return ContextTooLong(failure) if failure.kind == "context" else CallFailed(failure)

@@ -13,7 +13,7 @@ UNBOUNDED_TOKENS = 1024
 """The assumed length of a reply without `max_tokens` when a run is planned."""
 
 
-def expected(call: Call) -> Usage:
+def bound_usage(call: Call) -> Usage:
     """Return the largest usage of one draw; a prompt token counts as four characters."""
     prompt = sum(len(message["content"]) for message in call.messages) // 4
     if call.kind in {"logprob", "embed", "reward", "steps"}:
@@ -33,7 +33,7 @@ def placeholder(call: Call, slot: int) -> Reply:
     return Reply(
         text=f'{{"explanation": "{call.key[:8]} \\boxed{{{chosen}}}", "met": true}}',
         finish="stop",
-        usage=expected(call),
+        usage=bound_usage(call),
         token_logprobs=scored,
         token_entropies=scored,
         measures={

@@ -20,7 +20,7 @@ from aiolimiter import AsyncLimiter
 
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.pace import Pace
-from cat_bench.models.critical_path import extend, path
+from cat_bench.models.critical_path import count_path, extend
 from cat_bench.types.calls import Failure, Result
 
 AHEAD = 512
@@ -76,7 +76,7 @@ class Flow:
         self._requests = _per_minute(self.limits.requests_per_minute)
         self._tokens = _per_minute(self.limits.tokens_per_minute)
 
-    async def tried(self, request: Request, send: Send, *, tokens: int = 0) -> list[Result]:
+    async def try_send(self, request: Request, send: Send, *, tokens: int = 0) -> list[Result]:
         """Return one result per seed, after bounded retries of transient failures.
 
         `tokens` is the expected usage of one try, for the token rate. Only the seeds that failed
@@ -109,7 +109,7 @@ class Flow:
             if self._waiting:  # now that the results count as unstored
                 asyncio.get_running_loop().call_soon(self._admit)
 
-    async def stored(self, storing: Awaitable[Made]) -> Made:
+    async def store(self, storing: Awaitable[Made]) -> Made:
         """Await `storing` while it counts as waiting; it delays new calls only on a slow disk."""
         self._unstored += 1
         try:
@@ -128,7 +128,7 @@ class Flow:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with self._within():
+            async with self._enter_window():
                 results = await send(request)
         except TimeoutError:
             late = Failure("timeout", f"no reply within {self.limits.deadline} s")
@@ -136,7 +136,7 @@ class Flow:
         self._learn(results, started=started, now=loop.time())
         return results
 
-    def _within(self) -> AbstractAsyncContextManager[object]:
+    def _enter_window(self) -> AbstractAsyncContextManager[object]:
         deadline = self.limits.deadline
         return _EVER if deadline is None else asyncio.timeout(deadline)
 
@@ -189,7 +189,7 @@ def _per_minute(rate: float | None) -> AsyncLimiter | None:
     return AsyncLimiter(max(rate / 60, 1.0), 60 * max(rate / 60, 1.0) / rate) if rate else None
 
 
-async def in_order(
+async def map_in_order(
     work: Callable[[Item], Coroutine[Any, Any, Made]],
     items: Iterable[Item],
     *,
@@ -221,7 +221,7 @@ async def in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def gathered(*made: Awaitable[Made]) -> list[Made]:
+async def gather_all(*made: Awaitable[Made]) -> list[Made]:
     """Return all results in order; an error is raised once all others have ended.
 
     `asyncio.gather` would let the others run on: their calls would be on no bill and outlive a run.
@@ -230,7 +230,7 @@ async def gathered(*made: Awaitable[Made]) -> list[Made]:
     lengths: list[float] = []
 
     async def apart(one: Awaitable[Made]) -> Made:
-        with path() as own:
+        with count_path() as own:
             try:
                 return await one
             finally:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 
 from cat_bench.errors import UnknownName
 from cat_bench.loading import catalog
-from cat_bench.loading.validation import STRICT, read_yaml, validated
+from cat_bench.loading.validation import STRICT, read_yaml, validate
 from cat_bench.report.cells import cell, pipe, records
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
 from cat_bench.report.compute import Axis, equal_tokens
@@ -98,7 +98,7 @@ def read(name: str) -> Claims:
         path = catalog.root() / "claims" / f"{name}.yaml"
         if not path.is_file():
             raise UnknownName("list of claims", name, names())
-    return validated(Claims, read_yaml(path), source=path)
+    return validate(Claims, read_yaml(path), source=path)
 
 
 def applicable(run: RunTables | Path) -> list[str]:

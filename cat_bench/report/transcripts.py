@@ -17,7 +17,7 @@ from cat_bench.cache import Cache
 from cat_bench.errors import CatBenchError
 from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.loading import catalog
-from cat_bench.loading.trust import only_recorded
+from cat_bench.loading.trust import load_only
 from cat_bench.report.cells import records
 from cat_bench.report.values import at_budgets
 from cat_bench.runs import again as rerun
@@ -131,7 +131,7 @@ async def transcripts(
 
 def _targets(record: Mapping[str, JSON], data: Path | None) -> dict[str, JSON]:
     """What the task says is right, by question; none where the task or its data are not here."""
-    with Cache() as cache, only_recorded(record.get("files", {})):
+    with Cache() as cache, load_only(record.get("files", {})):
         try:
             samples = catalog.task(record["config"]["task"], data=data, cache=cache).samples()
             return {sample.question.id: sample.target for sample in samples}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ruling
 from cat_bench.scorers.workers import Undecided
@@ -41,7 +41,7 @@ class JudgeMatch:
         if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
-        verdicts = await gathered(*(self._matches(text, question, r, ctx) for r in rollouts))
+        verdicts = await gather_all(*(self._matches(text, question, r, ctx) for r in rollouts))
         why = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
         if why:
             notes["unscored"] = why

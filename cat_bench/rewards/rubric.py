@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.length import length_penalised
 from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
@@ -88,7 +88,7 @@ class SelfProposed:
         if isinstance(checklist, Undecided):
             return Marks([None] * len(rollouts), text, {**notes, "failed": checklist.reason})
         rubric = checklist.criteria
-        checked = await gathered(*(self._met(rubric, question, r, ctx) for r in rollouts))
+        checked = await gather_all(*(self._met(rubric, question, r, ctx) for r in rollouts))
         shares = [None if isinstance(met, Undecided) else sum(met) / len(rubric) for met in checked]
         notes |= {
             "rubric": list(rubric),
@@ -121,7 +121,7 @@ class SelfProposed:
             return [False] * len(rubric)
         asked = (verdict(line, question.text, rollout.text, ctx=ctx) for line in rubric)
         met = []
-        for number, found in enumerate(await gathered(*asked), 1):
+        for number, found in enumerate(await gather_all(*asked), 1):
             if isinstance(found, Undecided):
                 return Undecided(f"criterion {number}: {found.reason}")
             met.append(found.met)

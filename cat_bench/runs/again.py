@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from cat_bench.cache import Cache, Places
 from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import method_names
-from cat_bench.loading.registry import is_file, known
-from cat_bench.loading.trust import only_recorded
-from cat_bench.loading.validation import validated
+from cat_bench.loading.registry import is_file, list_plugins
+from cat_bench.loading.trust import load_only
+from cat_bench.loading.validation import validate
 from cat_bench.models.backends import Backend, ImportedPool
 from cat_bench.models.backends.recorded import Recorded
 from cat_bench.models.backends.replay import Replay
@@ -65,7 +65,7 @@ def configuration(
         values |= {name: config.get(name) for name in ("embedder", "reward_model")}
     else:
         values["model"] = model
-    return validated(RunConfig, values, source="the run's record")
+    return validate(RunConfig, values, source="the run's record")
 
 
 async def replayed(
@@ -84,7 +84,7 @@ async def replayed(
     )
     backend = None if model else _Stored(record).backend
     environment = Environment(cache=cache, backend=backend, served=served, fetches=True)
-    with only_recorded(record.get("files", {})):
+    with load_only(record.get("files", {})):
         await run(config, environment=environment)
     return read_record(out)
 
@@ -121,7 +121,7 @@ async def pools(
     environment = Environment(cache=cache, backend=_Stored(record).backend, fetches=True)
     config = configuration(record, data=data).model_copy(update={"methods": _BUILT_IN})
     async with AsyncExitStack() as held:
-        with only_recorded(record.get("files", {})):
+        with load_only(record.get("files", {})):
             ready = await held.enter_async_context(opened(config, environment=environment))
         policy = ready.bench.roles.policy
         for sample in ready.samples():
@@ -149,7 +149,7 @@ class _Stored:
 
 def _methods(record: Mapping[str, JSON]) -> list[str]:
     """The run's methods that were available, as they can be named here."""
-    there = {*method_names(), *known("aggregator")}
+    there = {*method_names(), *list_plugins("aggregator")}
     named = []
     for entry in record["methods"]:
         base, brace, parameters = entry["name"].partition("{")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cat_bench.loading.catalog import model_of
-from cat_bench.loading.validation import scalar, validated
+from cat_bench.loading.validation import scalar, validate
 from cat_bench.models.throttling import Limits
 from cat_bench.types.calls import JSON, RoleName
 
@@ -119,7 +119,7 @@ def configured(task: str, values: Mapping[str, JSON], *, source: str | Path) -> 
 
     Raises ConfigError, which names `source`, for a field that is unknown or cannot be read.
     """
-    return validated(RunConfig, {"model": _model(task), **values, "task": task}, source=source)
+    return validate(RunConfig, {"model": _model(task), **values, "task": task}, source=source)
 
 
 def as_command(config: RunConfig) -> list[str]:

@@ -11,7 +11,7 @@ from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_rows
 from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import Task
-from cat_bench.loading.validation import validated
+from cat_bench.loading.validation import validate
 from cat_bench.models.backends import Backend
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.cached import Meter, Model, Served
@@ -84,7 +84,7 @@ class OpenModels:
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
         """Return the model `spec` in a role; unset sampling parameters are the task's."""
         parameters = self._config.sampling.get(name, {})
-        given = validated(Sampling, parameters, source=f"sampling.{name}")
+        given = validate(Sampling, parameters, source=f"sampling.{name}")
         return Role(self._opened(spec), given.over(task.sampling.get(name, Sampling())))
 
     def _opened(self, spec: str, backend: Callable[[str, Cache], Backend] | None = None) -> Model:

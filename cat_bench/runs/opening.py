@@ -28,10 +28,10 @@ from cat_bench.evaluation.method_rows import FRAMES, Settings
 from cat_bench.evaluation.questions import Bench, Census
 from cat_bench.loading import catalog
 from cat_bench.loading.catalog import Method, Task
-from cat_bench.loading.registry import known
-from cat_bench.loading.trust import noting
+from cat_bench.loading.registry import list_plugins
+from cat_bench.loading.trust import note_loaded
 from cat_bench.models.cached import Meter
-from cat_bench.models.lending import Roles, role_missing
+from cat_bench.models.lending import Roles, explain_missing_role
 from cat_bench.models.throttling import Gate
 from cat_bench.runs.checks import check_permission, check_questions, warnings_of
 from cat_bench.runs.config import RunConfig
@@ -144,7 +144,7 @@ async def opened(
     async with AsyncExitStack() as held:
         cache = await held.enter_async_context(Cache(environment.cache))
         fetch = environment.fetches or not config.offline
-        with noting() as files:
+        with note_loaded() as files:
             task = catalog.task(config.task, data=config.data, cache=cache, fetch=fetch)
             task = with_profile(task, config)
             check_permission(task, planning=planning)
@@ -324,7 +324,7 @@ def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
         if kind == "reward" and roles.reward is None and name in scores:
             continue
         if kind == "score" and name not in scores:
-            raise UnknownName("signal or imported score", name, [*known("signal"), *scores])
+            raise UnknownName("signal or imported score", name, [*list_plugins("signal"), *scores])
         if kind == "scores" and not scores:
             return f"no scores came with the rollouts of {model.name}"
         if kind == "answers" and not isinstance(task.scorer, AnswerScorer):
@@ -334,7 +334,7 @@ def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
         if kind == "policy" and model.imported:
             return "a replayed pool has no model to ask"
         if kind in {"anchor", "judge", "embedder", "reward"} and getattr(roles, kind) is None:
-            return role_missing(kind)
+            return explain_missing_role(kind)
     return None
 
 

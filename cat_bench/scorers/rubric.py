@@ -26,7 +26,7 @@ from cat_bench.errors import CallFailed
 from cat_bench.loading.grader_template import GraderTemplate, grader_template
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.lending import Role
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.scorers import official
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.calls import JSON, Message, Sampling
@@ -132,7 +132,7 @@ class Rubric:
         """
         target = Target.model_validate(sample.target)
         grades = (self._grade(target, sample.question, text, ctx) for text in texts)
-        return await gathered(*grades)
+        return await gather_all(*grades)
 
     async def verdict(
         self,
@@ -170,7 +170,7 @@ class Rubric:
                 self.verdict(line.criterion, question, text, ctx, points=line.points, repeat=repeat)
             )
         met: list[bool] = []
-        for number, found in enumerate(await gathered(*asked), 1):
+        for number, found in enumerate(await gather_all(*asked), 1):
             if isinstance(found, Undecided):
                 return Score(None, f"criterion {number}: {found.reason}")
             met.append(found.met)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from cat_bench.errors import ConfigError
-from cat_bench.loading.registry import build, is_file, known
+from cat_bench.loading.registry import build, is_file, list_plugins
 from cat_bench.loading.validation import split_inline
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals.imported import Imported
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context, Pairwise, Signal
@@ -52,7 +52,7 @@ def signal(spec: str) -> Signal:
     pool has an imported score. Raises ConfigError for an invalid signal.
     """
     name, params = split_inline(spec, source=f"signal {spec!r}")
-    if not (is_file(name) or name in known("signal")):
+    if not (is_file(name) or name in list_plugins("signal")):
         return Imported(spec)
     built: Signal = build("signal", name, params)
     reads = traits(SignalTraits, built).reads
@@ -83,7 +83,7 @@ async def rated(
         async def one(rollout: Rollout, lent: Context) -> float:
             return (await _numbers(chosen, question, [rollout], lent))[0]
 
-        return np.array(await gathered(*map(alone, rollouts)), dtype=float)
+        return np.array(await gather_all(*map(alone, rollouts)), dtype=float)
     if chosen.reads == "pairs":
         return from_others(await paired(by, question, rollouts, ctx))
     return np.array(await _numbers(chosen, question, rollouts, ctx))
@@ -119,7 +119,7 @@ async def paired(
         matrix[i, j], matrix[j, i] = block[0, 1], block[1, 0]
 
     pairs = ((i, j) for k, i in enumerate(ordered) for j in ordered[k + 1 :])
-    await gathered(*(fill(i, j) for i, j in pairs))
+    await gather_all(*(fill(i, j) for i, j in pairs))
     return matrix
 
 

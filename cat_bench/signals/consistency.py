@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.errors import NotAvailable
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import from_others
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import FloatArray
@@ -92,7 +92,7 @@ def _longest_common(one: Sequence[str], other: Sequence[str]) -> int:
 
 async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
     said = [index for index, text in enumerate(texts) if text.strip()]
-    vectors = await gathered(*(ctx.embedder.embed(texts[index]) for index in said))
+    vectors = await gather_all(*(ctx.embedder.embed(texts[index]) for index in said))
     matrix = np.eye(len(texts))
     if said:
         matrix[np.ix_(said, said)] = np.stack(vectors) @ np.stack(vectors).T

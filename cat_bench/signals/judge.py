@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cat_bench.errors import CallFailed
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals.replies import number_in
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Rollout
@@ -27,7 +27,7 @@ class Judge:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """Return one number per rollout, by one call each."""
-        return await gathered(*(self._score(question, r, ctx) for r in rollouts))
+        return await gather_all(*(self._score(question, r, ctx) for r in rollouts))
 
     async def _score(self, question: Question, rollout: Rollout, ctx: Context) -> float:
         prompt = ctx.prompt("judge", question=question.text, response=rollout.text)

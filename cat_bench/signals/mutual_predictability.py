@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.errors import ContextTooLong
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import from_others
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -52,7 +52,7 @@ class MutualPredictability:
         by_slot = {r.slot: r for r in rollouts}
         others = {j: rng.permutation([i for i in slots if i != j]).tolist() for j in slots}
         asked = (_predict(question, r, [by_slot[i] for i in others[r.slot]], ctx) for r in rollouts)
-        return await gathered(*asked)
+        return await gather_all(*asked)
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -62,7 +62,7 @@ class MutualPredictability:
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (_predict(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)
         matrix = np.full((size, size), np.nan)
-        for place, value in zip(places, await gathered(*asked), strict=True):
+        for place, value in zip(places, await gather_all(*asked), strict=True):
             matrix[place] = value
         return matrix
 

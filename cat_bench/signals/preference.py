@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import from_others
 from cat_bench.signals.replies import number_in
 from cat_bench.types.calls import FloatArray
@@ -52,7 +52,7 @@ class Preference:
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)
         matrix = np.zeros((size, size))
-        for (i, j), won in zip(places, await gathered(*asked), strict=True):
+        for (i, j), won in zip(places, await gather_all(*asked), strict=True):
             matrix[i, j] += won / 2
             matrix[j, i] += (1 - won) / 2
         return matrix

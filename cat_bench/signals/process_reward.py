@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.errors import ContextTooLong
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Rollout
 from cat_bench.types.traits import Need
@@ -42,7 +42,7 @@ class ProcessReward:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """Return one number per rollout; raises CallFailed."""
-        return await gathered(*(self._score(question, r, ctx) for r in rollouts))
+        return await gather_all(*(self._score(question, r, ctx) for r in rollouts))
 
     async def _score(self, question: Question, rollout: Rollout, ctx: Context) -> float:
         pieces = [piece for piece in rollout.text.split(self.steps) if piece.strip()]

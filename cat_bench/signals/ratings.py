@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.signals import from_others
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -56,7 +56,7 @@ class Ratings:
         pairs = [(i, j) for i in range(size) for j in range(i + 1, size)]
         margins = (self._margin(question, rollouts[i], rollouts[j], ctx) for i, j in pairs)
         matrix = np.zeros((size, size))
-        for (i, j), margin in zip(pairs, await gathered(*margins), strict=True):
+        for (i, j), margin in zip(pairs, await gather_all(*margins), strict=True):
             matrix[i, j], matrix[j, i] = margin, -margin
         return matrix
 

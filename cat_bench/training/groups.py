@@ -12,7 +12,7 @@ from statistics import fmean
 
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
-from cat_bench.models.throttling import gathered
+from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.advantages import advantages
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.policy import Policy
@@ -75,7 +75,7 @@ class GroupReward:
         texts = [completion[-1]["content"] for completion in completions]
         replies = self._policy.replies(prompts, texts, completion_ids, entropies=rewarder.entropies)
         made = await self._made()
-        found = await gathered(
+        found = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
         _check(found)
@@ -92,7 +92,7 @@ class GroupReward:
         self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
     ) -> None:
         """Log the accuracy of references and rewards, if the task needs no judge for it."""
-        known = await gathered(*map(self._truth, found, texts))
+        known = await gather_all(*map(self._truth, found, texts))
         if references := [score for score, _, _ in known if score is not None]:
             log("reference_accuracy", fmean(references))
         if agreements := [agrees for _, group, _ in known for agrees in group]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cat_bench.errors import UsageError
-from cat_bench.loading.registry import known, load
+from cat_bench.loading.registry import list_plugins, load
 from cat_bench.loading.validation import split_inline
 from cat_bench.models.backends.hf.loading import HUB_ID, Checkpoint
 from cat_bench.types.calls import FloatArray, Message, Reply, Usage
@@ -110,11 +110,11 @@ def weights(spec: str) -> str:
     Raises UsageError for any other model.
     """
     bare, options = split_inline(spec, source=f"model {spec!r}")
-    if bare in known("model"):
+    if bare in list_plugins("model"):
         return str(load("model", bare).folder)  # type: ignore[attr-defined]
     name = bare.removeprefix("hf:")
     if options or not (Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name)):
-        names = " or ".join(known("model"))
+        names = " or ".join(list_plugins("model"))
         raise UsageError(
             f"{spec!r} cannot be trained here: name {names}, a folder, or a model of the Hub"
         )

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.loading.catalog import root
-from cat_bench.loading.registry import beside
-from cat_bench.loading.validation import STRICT, read_yaml, scalar, validated
+from cat_bench.loading.registry import resolve_beside
+from cat_bench.loading.validation import STRICT, read_yaml, scalar, validate
 from cat_bench.types.calls import JSON
 
 Trainer: TypeAlias = Literal["grpo", "sft"]
@@ -83,11 +83,11 @@ def recipe(
     `changes` are `key=value` for settings of the trainer's. Raises UnknownName, ConfigError.
     """
     path = _path(spec)
-    content = validated(RecipeFile, read_yaml(path), source=path)
+    content = validate(RecipeFile, read_yaml(path), source=path)
     base = content
     if content.like:
-        other = _path(beside(path.parent, content.like))
-        base = validated(RecipeFile, read_yaml(other), source=other)
+        other = _path(resolve_beside(path.parent, content.like))
+        base = validate(RecipeFile, read_yaml(other), source=other)
     trainer = content.trainer or base.trainer
     settings = content.settings.get(scale) or base.settings.get(scale)
     if trainer is None or settings is None:
@@ -101,7 +101,7 @@ def recipe(
     return Recipe(
         name=path.stem,
         trainer=trainer,
-        reward=reward or beside(path.parent, content.reward),
+        reward=reward or resolve_beside(path.parent, content.reward),
         settings=settings,
         summary=content.summary,
         citation=content.citation,

@@ -18,7 +18,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from cat_bench.errors import UsageError
-from cat_bench.models.throttling import in_order
+from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.policy import Policy
 from cat_bench.training.recipes import Recipe
@@ -65,7 +65,7 @@ async def references(
     try:
         ready = await rewarder.opened()
         work = partial(_reference, rewarder, recipe.group)
-        found = [each async for each in in_order(work, samples, window=ready.bench.window)]
+        found = [each async for each in map_in_order(work, samples, window=ready.bench.window)]
     finally:
         await rewarder.close()
     pairs = [

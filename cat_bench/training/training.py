@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cat_bench.errors import ConfigError, UsageError, nearest
 from cat_bench.loading.registry import files_in
-from cat_bench.models.backends.hf.loading import libraries, quiet
+from cat_bench.models.backends.hf.loading import libraries, silence
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.opening import missing, opened
@@ -92,7 +92,7 @@ def train(
     """
     _check_libraries()
     clock = time.monotonic()
-    with warnings.catch_warnings(), quiet(libraries()[1].utils.logging), _without_head_warning():
+    with warnings.catch_warnings(), silence(libraries()[1].utils.logging), _without_head_warning():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         if plan.exam:

@@ -29,7 +29,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from cat_bench.errors import ConfigError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
-from cat_bench.loading.validation import validated
+from cat_bench.loading.validation import validate
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.rewarder import Rewarder
 from cat_bench.types.calls import JSON, Reply, Usage
@@ -67,7 +67,7 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
             raise ConfigError(SECTION, "reward", "is missing, such as equivalence{estimator=cat}")
         session = {"methods": ("single",), **given}
         self._rewarder = Rewarder(
-            session.pop("reward"), validated(RunConfig, session, source=SECTION)
+            session.pop("reward"), validate(RunConfig, session, source=SECTION)
         )
         self._gathering: dict[str, _Gathering] = {}
 

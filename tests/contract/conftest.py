@@ -11,7 +11,7 @@ import pytest
 
 from cat_bench.loading import catalog
 from cat_bench.loading.catalog import Method
-from cat_bench.loading.registry import build, known
+from cat_bench.loading.registry import build, list_plugins
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Pool
 from tests import toy
@@ -25,7 +25,9 @@ VARIANTS: Mapping[str, list[str]] = {
     "ratings": ["ratings{by=anchor}"],
     "process_reward": [f"process_reward{{steps=' ',reduce={how}}}" for how in REDUCE],
 }
-SIGNALS = sorted(spec for name in known("signal") for spec in [name, *VARIANTS.get(name, [])])
+SIGNALS = sorted(
+    spec for name in list_plugins("signal") for spec in [name, *VARIANTS.get(name, [])]
+)
 """Every registered signal, and what else its parameters can make of it."""
 PARAMS: Mapping[str, list[dict[str, JSON]]] = {
     "best_of_n": [{"by": by} for by in SIGNALS],
@@ -65,7 +67,7 @@ POOLS: Mapping[str, Pool] = {
 def methods() -> dict[str, Method]:
     """The catalogue's methods, and each registered aggregator with its default parameters."""
     found = {name: catalog.method(name) for name in catalog.method_names()}
-    for name in sorted(known("aggregator")):
+    for name in sorted(list_plugins("aggregator")):
         for params in PARAMS.get(name, [{}]):
             label = ",".join([name, *(f"{key}={value}" for key, value in params.items())])
             found[label] = toy.method(build("aggregator", name, params), label)

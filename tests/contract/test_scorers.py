@@ -9,8 +9,8 @@ from typing import cast
 
 import pytest
 
-from cat_bench.loading.closing import closing_of
-from cat_bench.loading.registry import build, known
+from cat_bench.loading.closing import describe_closing
+from cat_bench.loading.registry import build, list_plugins
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import AnswerScorer, Context, QuestionScorer
 from cat_bench.types.records import Question, Sample
@@ -105,7 +105,9 @@ TOLERANT = Case("number", "Answer: %s", [], params={"relative": 0.01})
 
 def _named() -> set[str]:
     """The registered scorers with final answers, those of the bundled models apart."""
-    built = {name: build("scorer", name, {}) for name in known("scorer") if name != "counsel"}
+    built = {
+        name: build("scorer", name, {}) for name in list_plugins("scorer") if name != "counsel"
+    }
     return {name for name, scorer in built.items() if isinstance(scorer, AnswerScorer)}
 
 
@@ -189,7 +191,7 @@ def test_targets_are_checked(case: Case) -> None:
 
 def test_a_response_that_ends_as_asked_has_an_answer(case: Case) -> None:
     scorer = case.build()
-    closing = closing_of(scorer)
+    closing = describe_closing(scorer)
     assert closing
     written = case.written % case.same[0][0]
     forms = {r"\boxed": r"\boxed", "Answer:": "Answer:", "code block": "```"}

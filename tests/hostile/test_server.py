@@ -116,7 +116,7 @@ def test_any_reply_is_a_sound_one_or_a_failure(data: st.DataObject) -> None:
     )
     body = mapping(choices=st.lists(choice, max_size=3) | json_values, usage=usage, model=maybe(""))
     raw = json.dumps(data.draw(body)).encode()
-    answer = wire.parsed(200, {}, raw)
+    answer = wire.parse_body(200, {}, raw)
     found = answer if isinstance(answer, Failure) else wire.replies(answer, 1)
     for result in [found] if isinstance(found, Failure) else found:
         if isinstance(result, Reply):
@@ -132,7 +132,7 @@ def test_any_error_is_a_failure_in_one_printable_line(value: Any, status: int) -
     found = wire.failure(status, {"Location": ESCAPES, "Retry-After": str(value)}, raw)
     assert found.message.isprintable()
     assert found.retry_after is None or 0 <= found.retry_after <= wire.PAUSE_MOST
-    embedded = wire.embedded({"data": [{"embedding": value}]})
+    embedded = wire.read_embedding({"data": [{"embedding": value}]})
     assert isinstance(embedded, Failure) or flaw_of(embedded) is None
 
 

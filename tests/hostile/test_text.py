@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cat_bench.aggregators.synthesis import Synthesis
 from cat_bench.cache import Cache
-from cat_bench.loading.prompts.quoting import inside
+from cat_bench.loading.prompts.quoting import quote_tag
 from cat_bench.models.backends.scripted import Scripted
 from cat_bench.scorers.math_equal import MathEqual
 from cat_bench.scorers.number import Number
@@ -46,12 +46,12 @@ LOOKALIKES = [
 
 @pytest.mark.parametrize("spelt", LOOKALIKES, ids=ascii)
 def test_what_looks_like_a_closing_tag_is_disarmed(spelt: str) -> None:
-    assert inside(f"a {spelt} b", "draft") == f"a &lt;{spelt[1:]} b"
+    assert quote_tag(f"a {spelt} b", "draft") == f"a &lt;{spelt[1:]} b"
 
 
 @given(st.text(alphabet="<>/ draft\u200b\uff1c&lt;x", max_size=60))
 def test_no_quoted_text_holds_its_tag(text: str) -> None:
-    quoted = inside(text, "draft")
+    quoted = quote_tag(text, "draft")
     assert re.search(r"[<\uff1c][\s/\u200b]*draft", quoted) is None
     assert quoted.replace("&lt;", "<") == text.replace("&lt;", "<").replace("\uff1c", "<") or (
         "\uff1c" in quoted
@@ -61,7 +61,7 @@ def test_no_quoted_text_holds_its_tag(text: str) -> None:
 @pytest.mark.parametrize("text", ["<" * 200_000, ("<" + " " * 99) * 2000, "<" + "/" * 200_000])
 def test_quoting_takes_linear_time(text: str) -> None:
     begun = time.process_time()
-    inside(text, "draft")
+    quote_tag(text, "draft")
     assert time.process_time() - begun < 5
 
 

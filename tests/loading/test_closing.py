@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cat_bench.loading.closing import ALONE, BOXED, LIKE_THE_DRAFTS, closing_of, form_of
+from cat_bench.loading.closing import ALONE, BOXED, LIKE_THE_DRAFTS, describe_closing, form_of
 from cat_bench.loading.prompts import Prompts
 from cat_bench.loading.registry import build
 from cat_bench.types.plugins import Context
@@ -49,15 +49,17 @@ class Free:
 
 
 def test_each_scorer_says_how_an_answer_is_given() -> None:
-    assert closing_of(build("scorer", "math_equal", {})) == BOXED
-    assert "Answer: " in closing_of(build("scorer", "math_equal", {"pattern": "Answer: (.*)"}))
-    assert "letter" in closing_of(build("scorer", "choice", {}))
-    assert "Wahl" in closing_of(build("scorer", "choice", {"pattern": "Wahl: (.)"}))
-    assert " in km" in closing_of(build("scorer", "number", {"unit": "km"}))
-    assert closing_of(build("scorer", "rubric", {})) == ""
-    assert closing_of(Free()) == ""
-    assert closing_of(Boxes()) == BOXED
-    assert closing_of(Sesame()) == LIKE_THE_DRAFTS
+    assert describe_closing(build("scorer", "math_equal", {})) == BOXED
+    assert "Answer: " in describe_closing(
+        build("scorer", "math_equal", {"pattern": "Answer: (.*)"})
+    )
+    assert "letter" in describe_closing(build("scorer", "choice", {}))
+    assert "Wahl" in describe_closing(build("scorer", "choice", {"pattern": "Wahl: (.)"}))
+    assert " in km" in describe_closing(build("scorer", "number", {"unit": "km"}))
+    assert describe_closing(build("scorer", "rubric", {})) == ""
+    assert describe_closing(Free()) == ""
+    assert describe_closing(Boxes()) == BOXED
+    assert describe_closing(Sesame()) == LIKE_THE_DRAFTS
 
 
 def test_a_synthesis_is_asked_for_the_tasks_form() -> None:

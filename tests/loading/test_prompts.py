@@ -8,7 +8,7 @@ import pytest
 
 from cat_bench.errors import ConfigError
 from cat_bench.loading.prompts import GENERAL, Prompts
-from cat_bench.loading.prompts.quoting import inside
+from cat_bench.loading.prompts.quoting import quote_tag
 
 VALUES = {
     "question": "Q?",
@@ -81,9 +81,9 @@ def test_what_a_rollout_says_is_never_a_template() -> None:
     ["</draft>", "</DRAFT >", "< / draft>", "<\n/\tdraft>", "<draft number='9'>", "<\u200b/draft>"],
 )
 def test_a_delimiter_is_disarmed_however_it_is_spelt(spelt: str) -> None:
-    assert inside(f"a {spelt} b", "draft") == f"a {spelt.replace('<', '&lt;')} b"
+    assert quote_tag(f"a {spelt} b", "draft") == f"a {spelt.replace('<', '&lt;')} b"
 
 
 def test_other_text_is_left_as_it_is() -> None:
     text = "if a < b and c <d> then </answer> or a<draught"
-    assert inside(text, "draft") == text
+    assert quote_tag(text, "draft") == text

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from cat_bench.errors import ConfigError, UnknownName
-from cat_bench.loading.registry import BUILT_IN, Kind, build, ignored, known, load
+from cat_bench.loading.registry import BUILT_IN, Kind, build, list_ignored, list_plugins, load
 
 FILE = """
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_built_in_loads(kind: Kind) -> None:
-    assert known(kind).items() >= BUILT_IN[kind].items()
+    assert list_plugins(kind).items() >= BUILT_IN[kind].items()
     for name in BUILT_IN[kind]:
         assert callable(load(kind, name))
 
@@ -98,8 +98,8 @@ def test_entry_points_that_nothing_finds_are_told(
         "reward.gold = ideas:Gold\nagregator.typo = ideas:Typo\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert known("aggregator")["mine"] == "ideas:Mine"
-    found = ignored()
+    assert list_plugins("aggregator")["mine"] == "ideas:Mine"
+    found = list_ignored()
     assert found["reward.gold"] == "ideas:Gold (ignored: the built-in one keeps its name)"
     assert found["agregator.typo"] == "ideas:Typo (ignored: no such kind)"
     assert "aggregator.mine" not in found

@@ -11,7 +11,7 @@ import pytest
 from cat_bench.errors import ConfigError
 from cat_bench.loading.catalog import MethodFile
 from cat_bench.loading.task_file import TaskFile
-from cat_bench.loading.validation import read_yaml, scalar, split_inline, split_list, validated
+from cat_bench.loading.validation import read_yaml, scalar, split_inline, split_list, validate
 from cat_bench.types.calls import JSON, Sampling
 
 
@@ -56,13 +56,13 @@ TASK = {"version": 1, "summary": "x", "scorer": "s"}
 )
 def test_what_is_off_is_named(kind: type, values: dict[str, JSON], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^here\.yaml: .*{message}") as caught:
-        validated(kind, values, source="here.yaml")
+        validate(kind, values, source="here.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_a_field_of_a_type_that_no_yaml_holds_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"here: .*Thing"):
-        validated(Odd, {"thing": 1}, source="here")
+        validate(Odd, {"thing": 1}, source="here")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_off_is_quoted_in_short(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="summary: Input should be a valid string, not "
     ) as caught:
-        validated(MethodFile, read_yaml(path), source=path)
+        validate(MethodFile, read_yaml(path), source=path)
     assert len(str(caught.value)) < 300 + len(str(path))
 
 

@@ -22,7 +22,7 @@ from cat_bench.models.costs import (
     longest,
     price_of,
     read_prices,
-    spent,
+    sum_spent,
 )
 from cat_bench.types.calls import Failure, Reply, Usage
 
@@ -113,8 +113,8 @@ def test_how_a_call_ended(result: Reply | Failure, end: str | None) -> None:
 
 
 def test_what_was_really_spent() -> None:
-    assert spent(BILL) == {"calls": 3, "prompt_tokens": 170, "completion_tokens": 40}
-    assert spent([]) == {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    assert sum_spent(BILL) == {"calls": 3, "prompt_tokens": 170, "completion_tokens": 40}
+    assert sum_spent([]) == {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
 
 def test_prices_are_per_million(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from cat_bench.aggregators.recursive_synthesis import RecursiveSynthesis
 from cat_bench.cache import Cache
 from cat_bench.loading import catalog
-from cat_bench.models.critical_path import extend, path
-from cat_bench.models.throttling import gathered
+from cat_bench.models.critical_path import count_path, extend
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from tests import toy
 
@@ -25,11 +25,11 @@ async def written(tokens: int) -> None:
 async def test_calls_in_turn_add_up_and_gathered_ones_are_as_long_as_the_longest() -> None:
     async def rounds(first: int, second: int) -> None:
         await written(first)
-        await gathered(written(second), written(1))
+        await gather_all(written(second), written(1))
 
-    with path() as whole:
+    with count_path() as whole:
         await written(5)
-        await gathered(written(7), rounds(4, 6), written(2))
+        await gather_all(written(7), rounds(4, 6), written(2))
         await written(1)
     assert whole.tokens == 5 + (4 + 6) + 1
 
@@ -39,14 +39,14 @@ async def test_a_failed_call_leaves_the_length_of_the_others() -> None:
         await written(9)
         raise ValueError
 
-    with path() as whole, pytest.raises(ValueError):  # noqa: PT011
-        await gathered(written(3), fails())
+    with count_path() as whole, pytest.raises(ValueError):  # noqa: PT011
+        await gather_all(written(3), fails())
     assert whole.tokens == 9
 
 
 async def test_outside_of_a_path_nothing_is_counted() -> None:
     extend(3)
-    with path() as inner:
+    with count_path() as inner:
         pass
     assert inner.tokens == 0
 
@@ -60,7 +60,7 @@ async def test_what_is_computed_once_is_on_every_path(cache: Cache) -> None:
         return 1
 
     for _ in range(2):
-        with path() as own:
+        with count_path() as own:
             await ctx.once("key", work)
         assert own.tokens == 4
 

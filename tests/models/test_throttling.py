@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cat_bench.models.backends import Request
-from cat_bench.models.throttling import Flow, Gate, Limits, gathered
+from cat_bench.models.throttling import Flow, Gate, Limits, gather_all
 from cat_bench.types.calls import Failure, Reply, Result, Sampling
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Server:
 
 
 async def many(flow: Flow, server: Server, count: int) -> list[Result]:
-    found = await asyncio.gather(*(flow.tried(ask(k), server) for k in range(count)))
+    found = await asyncio.gather(*(flow.try_send(ask(k), server) for k in range(count)))
     return [result for results in found for result in results]
 
 
@@ -143,7 +143,7 @@ def test_delays_grow_with_jitter_up_to_the_longest(loop: Clockwork) -> None:
         return [DOWN]
 
     limits = Limits(retries=9, first_delay=1.0, longest_delay=4.0)
-    assert run(loop, Flow(limits).tried(ask(), down)) == [DOWN]
+    assert run(loop, Flow(limits).try_send(ask(), down)) == [DOWN]
     waits = [after - before for before, after in pairwise(at)]
     ceilings = [1.0, 2.0, *[4.0] * 7]
     assert len(waits) == 9
@@ -160,7 +160,7 @@ def test_only_the_seeds_that_failed_are_asked_for_again(loop: Clockwork) -> None
             DOWN if seed % 2 and len(asked) < 3 else Reply(text=str(seed)) for seed in request.seeds
         ]
 
-    found = run(loop, Flow().tried(ask(10, 11, 12, 13), shaky))
+    found = run(loop, Flow().try_send(ask(10, 11, 12, 13), shaky))
     assert asked == [(10, 11, 12, 13), (11, 13), (11, 13)]
     assert [r.text for r in found if isinstance(r, Reply)] == ["10", "11", "12", "13"]
 
@@ -187,7 +187,7 @@ def test_what_is_worth_another_try(failure: Failure, tries: int, loop: Clockwork
         count += 1
         return [failure]
 
-    assert run(loop, Flow(Limits(retries=2)).tried(ask(), failing)) == [failure]
+    assert run(loop, Flow(Limits(retries=2)).try_send(ask(), failing)) == [failure]
     assert count == tries
 
 
@@ -199,7 +199,7 @@ def test_a_request_that_hangs_ends_at_its_deadline_and_gives_its_place_back(
         raise AssertionError
 
     flow = Flow(Limits(concurrency=2, start=2, retries=1, deadline=5.0, first_delay=0.0))
-    found = run(loop, flow.tried(ask(0, 1), hang))
+    found = run(loop, flow.try_send(ask(0, 1), hang))
     assert {f.kind for f in found if isinstance(f, Failure)} == {"timeout"}
     assert loop.now == 10.0
     assert run(loop, many(flow, Server(), 2)) == [FINE] * 2
@@ -208,7 +208,7 @@ def test_a_request_that_hangs_ends_at_its_deadline_and_gives_its_place_back(
 def test_cancelled_waiters_leak_no_place(loop: Clockwork) -> None:
     async def check() -> None:
         flow, server = Flow(Limits(concurrency=2, start=2)), Server()
-        tasks = [asyncio.create_task(flow.tried(ask(k), server)) for k in range(12)]
+        tasks = [asyncio.create_task(flow.try_send(ask(k), server)) for k in range(12)]
         await asyncio.sleep(0.5)
         for task in (*tasks[:1], *tasks[3:8]):
             task.cancel()
@@ -232,9 +232,9 @@ def test_a_waiter_cancelled_as_its_turn_comes_passes_it_on(loop: Clockwork) -> N
             await free.wait()
             return [FINE]
 
-        first = asyncio.create_task(flow.tried(ask(), held))
+        first = asyncio.create_task(flow.try_send(ask(), held))
         await asyncio.sleep(0)
-        second, third = (asyncio.create_task(flow.tried(ask(), held)) for _ in range(2))
+        second, third = (asyncio.create_task(flow.try_send(ask(), held)) for _ in range(2))
         await asyncio.sleep(0)
         free.set()
         while not first.done():
@@ -257,7 +257,7 @@ def test_tokens_keep_to_their_rate(loop: Clockwork) -> None:
     flow, server = Flow(Limits(tokens_per_minute=6000)), Server()
 
     async def spend() -> None:
-        await asyncio.gather(*(flow.tried(ask(k), server, tokens=50) for k in range(41)))
+        await asyncio.gather(*(flow.try_send(ask(k), server, tokens=50) for k in range(41)))
 
     run(loop, spend())
     assert 19 <= server.at[-1] <= 20
@@ -265,14 +265,14 @@ def test_tokens_keep_to_their_rate(loop: Clockwork) -> None:
 
 def test_a_request_larger_than_a_second_of_tokens_goes_through(loop: Clockwork) -> None:
     flow = Flow(Limits(tokens_per_minute=60))
-    assert run(loop, flow.tried(ask(), Server(), tokens=10_000)) == [FINE]
+    assert run(loop, flow.try_send(ask(), Server(), tokens=10_000)) == [FINE]
 
 
 def test_a_closed_gate_lets_what_is_in_flight_finish(loop: Clockwork) -> None:
     async def check() -> None:
         gate = Gate()
         flow, server = Flow(Limits(concurrency=2, start=2), gate=gate), Server()
-        tasks = [asyncio.create_task(flow.tried(ask(k), server)) for k in range(5)]
+        tasks = [asyncio.create_task(flow.try_send(ask(k), server)) for k in range(5)]
         await asyncio.sleep(0.5)
         gate.close("budget", "spent")
         gate.close("interrupted", "later")
@@ -293,7 +293,7 @@ def test_a_closed_gate_ends_retries(loop: Clockwork) -> None:
         gate.close("interrupted", "enough")
         return [DOWN]
 
-    assert run(loop, Flow(gate=gate).tried(ask(), down)) == [DOWN]
+    assert run(loop, Flow(gate=gate).try_send(ask(), down)) == [DOWN]
     assert tries == 1
 
 
@@ -309,7 +309,7 @@ async def test_an_error_waits_for_what_is_under_way() -> None:
     async def wrong() -> int:
         raise ValueError("no")
 
-    assert await gathered(slow(3), slow(1)) == [3, 1]
+    assert await gather_all(slow(3), slow(1)) == [3, 1]
     with pytest.raises(ValueError, match="no"):
-        await gathered(slow(4), wrong(), slow(5))
+        await gather_all(slow(4), wrong(), slow(5))
     assert done == [1, 3, 4, 5]

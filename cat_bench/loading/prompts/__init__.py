@@ -19,7 +19,7 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from cat_bench.errors import ConfigError
-from cat_bench.loading.prompts.quoting import inside
+from cat_bench.loading.prompts.quoting import quote_tag
 from cat_bench.types.calls import JSON
 
 GENERAL = Path(__file__).parent
@@ -56,7 +56,7 @@ class Prompts:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters["inside"] = inside
+        self._environment.filters["inside"] = quote_tag
 
     def source(self, name: str) -> str:
         """Return the unrendered text `name` (without `.txt`); raises ConfigError if missing."""
@@ -77,12 +77,12 @@ class Prompts:
         """
         meta = values.get("meta", {})
         given = {**meta, "closing": self.closing, "meta": meta, **values}
-        with self._explained(name):
+        with self._explain_errors(name):
             return self._environment.get_template(f"{name}.txt").render(**given)
 
     def reads(self, name: str) -> set[str]:
         """Return the variables that a text uses; raises ConfigError as `render` does."""
-        with self._explained(name):
+        with self._explain_errors(name):
             loader = self._environment.loader
             source = loader.get_source(self._environment, f"{name}.txt")[0] if loader else ""
             return find_undeclared_variables(self._environment.parse(source))
@@ -94,7 +94,7 @@ class Prompts:
         return sorted(path.stem for path in self.folder.glob("*.txt"))
 
     @contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
+    def _explain_errors(self, name: str) -> Iterator[None]:
         """Turn any error of a text into a ConfigError with its file, and its line if known."""
         file = self.folder / f"{name}.txt"
         try:

@@ -27,7 +27,7 @@ _LOOKS = str.maketrans(
 """Cyrillic, Greek, Armenian and phonetic letters, and the Latin ones that they look like."""
 
 
-def inside(text: str, tag: str) -> str:
+def quote_tag(text: str, tag: str) -> str:
     """Return `text` with the sign before everything that looks like `<tag` or `</tag` escaped."""
     name = tag.casefold()
     return _LESS.sub(lambda sign: "&lt;" if _looks_like(name, text, sign.end()) else sign[0], text)
@@ -59,7 +59,7 @@ def _looks(character: str) -> str:
     return shown.casefold().translate(_LOOKS)
 
 
-def without_heading(text: str, heading: str) -> str:
+def quote_heading(text: str, heading: str) -> str:
     """Return `text` with a backslash before each line that is this heading."""
     return heading_of(heading).sub(r"\1\\\2", text)
 

@@ -16,7 +16,7 @@ _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 """No part of it matches `<`, so a search takes linear time."""
 
 
-def unreached(url: str, problem: Exception, proxy: str | None) -> str:
+def explain_unreached(url: str, problem: Exception, proxy: str | None) -> str:
     """Return explain why a request to `url`, perhaps through `proxy`, got no answer."""
     said = one_line(problem) or type(problem).__name__
     if isinstance(problem, aiohttp.ClientHttpProxyError):

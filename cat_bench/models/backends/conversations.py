@@ -85,7 +85,7 @@ class Conversations:
         marker = self.tokenizer.convert_tokens_to_ids(self.step)
         if marker is None or marker == self.tokenizer.unk_token_id:
             raise ValueError(f"the tokenizer has no token {self.step!r}: name one by {{step=…}}")
-        made = self.whole(messages, marked(steps, self.step))
+        made = self.whole(messages, mark_steps(steps, self.step))
         ends = tuple(k for k, token in enumerate(made.ids) if token == marker)
         if len(ends) != len(steps):
             found = f"{len(ends)} tokens {self.step!r} for {len(steps)} steps"
@@ -93,7 +93,7 @@ class Conversations:
         return Input(made.ids, made.segments, ends)
 
 
-def marked(steps: Sequence[str], marker: str) -> str:
+def mark_steps(steps: Sequence[str], marker: str) -> str:
     """Return the steps as one text with a marker after each."""
     return "".join(step.replace(marker, "") + marker for step in steps)
 

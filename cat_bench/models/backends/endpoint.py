@@ -58,7 +58,7 @@ class Endpoint:
         key_variable: str | None = None,
         timeout: float,
     ) -> None:
-        self.url = _checked(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL)
+        self.url = _check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL)
         self._key = _key(api_key, key_variable, self.url)
         self._key_variable = key_variable or f"{KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to its file"
         self._proxy = _proxy(self.url)
@@ -77,8 +77,8 @@ class Endpoint:
         except TooLarge as problem:
             return Failure("malformed", f"{problem}; is {self.url} a model's server?")
         except (aiohttp.ClientError, OSError) as problem:
-            return Failure("connection", advice.unreached(self.url, problem, self._proxy))
-        answer = wire.parsed(answered.status, answered.headers, answered.body)
+            return Failure("connection", advice.explain_unreached(self.url, problem, self._proxy))
+        answer = wire.parse_body(answered.status, answered.headers, answered.body)
         if not isinstance(answer, Failure):
             return answer
         hint = ""
@@ -86,7 +86,7 @@ class Endpoint:
             hint = f"; none was sent: set {self._key_variable}"
         elif answered.status == 404:
             hint = await self._serves(body["model"])
-        return replace(answer, message=self.without_key(answer.message + hint))
+        return replace(answer, message=self.hide_key(answer.message + hint))
 
     def sdk(self) -> AsyncOpenAI:
         """Return the official client for this URL, which retries; close it."""
@@ -140,7 +140,7 @@ class Endpoint:
         except (TimeoutError, aiohttp.ClientError, OSError, RecursionError, *wire.BROKEN):
             return []
 
-    def without_key(self, text: str) -> str:
+    def hide_key(self, text: str) -> str:
         """Return a text that a server or the client wrote, without the key."""
         bare = text.replace(self._key, "[key]") if self._key else text
         return MASKED_KEY.sub("[key]", bare)
@@ -151,7 +151,7 @@ class Endpoint:
             await self._opened.close()
 
 
-def _checked(text: str) -> str:
+def _check_url(text: str) -> str:
     url = _url(text.rstrip("/"))
     problem = ""
     if url.scheme not in ("http", "https") or not url.host:

@@ -35,11 +35,11 @@ class _Server:
     falls: int = 0
     """The number of failures since its last answer."""
 
-    def aside(self, now: float) -> bool:
+    def is_aside(self, now: float) -> bool:
         """Return whether it is in a pause after too many failures."""
         return self.falls >= STRIKES and now < self.pace.paused_until
 
-    def free(self, now: float) -> bool:
+    def is_free(self, now: float) -> bool:
         """Return whether it may be sent one more request now."""
         return self.in_hand < int(self.pace.level) and now >= self.pace.paused_until
 
@@ -68,7 +68,7 @@ class Fleet:
             answer = await self._post_once(path, body)
             if not isinstance(answer, Failure) or answer.kind not in BROKEN | {"rate_limit"}:
                 break
-            if all(server.aside(loop.time()) for server in self._servers):
+            if all(server.is_aside(loop.time()) for server in self._servers):
                 break
         return answer
 
@@ -100,7 +100,7 @@ class Fleet:
             server.answered += 1
             server.falls = 0
             server.pace.rise()
-        elif not server.aside(now):  # all requests in flight count as one fall
+        elif not server.is_aside(now):  # all requests in flight count as one fall
             server.falls += 1
             if (further := server.falls - STRIKES) >= 0:
                 pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**further)
@@ -126,9 +126,9 @@ class Fleet:
 
     def _choice(self) -> _Server | None:
         now = asyncio.get_running_loop().time()
-        if all(server.aside(now) for server in self._servers):
+        if all(server.is_aside(now) for server in self._servers):
             return min(self._servers, key=lambda server: server.pace.paused_until)
-        free = [server for server in self._servers if server.free(now)]
+        free = [server for server in self._servers if server.is_free(now)]
         return min(free, key=lambda server: server.in_hand, default=None)
 
     def _admit(self) -> None:
@@ -139,7 +139,7 @@ class Fleet:
                 turn.set_result(server)
 
 
-def reached(
+def connect(
     base_url: str | Sequence[str] | None,
     *,
     api_key: str | None = None,

@@ -55,7 +55,7 @@ class Inspect:
         **arguments: JSON,
     ) -> None:
         self._inspect = _library()
-        from cat_bench.models.backends.inspect_output import masked
+        from cat_bench.models.backends.inspect_output import mask
 
         config = self._inspect.GenerateConfig(
             max_connections=max_connections, max_retries=0, attempt_timeout=attempt_timeout
@@ -63,7 +63,7 @@ class Inspect:
         try:
             self._model = self._inspect.get_model(spec, config=config, memoize=False, **arguments)
         except Exception as error:  # providers raise exceptions of their own
-            said = masked(str(getattr(error, "message", error)))
+            said = mask(str(getattr(error, "message", error)))
             raise ModelError(f"Inspect cannot open {spec!r}: {said}") from error
         changes = {k: content(v) for k, v in arguments.items() if k not in PLACEMENT}
         self._identity = {"inspect": spec, **({"args": changes} if changes else {})}
@@ -115,7 +115,7 @@ class Inspect:
         from cat_bench.models.backends.inspect_output import read
 
         while True:
-            asked = self._asked(request)
+            asked = self._translate(request)
             if isinstance(asked, Failure):
                 return asked
             answer = await self._attempt(request.messages, asked)
@@ -132,7 +132,7 @@ class Inspect:
                 return answer
             self._refused.add(refused)
 
-    def _asked(self, request: Request) -> dict[str, JSON] | Failure:
+    def _translate(self, request: Request) -> dict[str, JSON] | Failure:
         """Fields of Inspect's `GenerateConfig`."""
         given = request.sampling.given()
         extra = dict(given.pop("extra", {}))

@@ -28,7 +28,7 @@ def read(output: ModelOutput, raw: JSON, seed: int | None) -> list[Reply | Failu
     usages = _usages(output, [None if array is None else len(array) for array in arrays])
     results: list[Reply | Failure] = []
     for index, choice in enumerate(output.choices):
-        found = _read(choice, usages[index], null=_null(raw, index))
+        found = _read(choice, usages[index], null=_is_null(raw, index))
         if isinstance(found, Reply):
             served = output.model or None
             found = replace(found, token_logprobs=arrays[index], served_by=served, seed=seed)
@@ -54,7 +54,7 @@ def _read(choice: ChatCompletionChoice, usage: Usage, *, null: bool) -> Reply | 
     return Reply(text=text, reasoning=reasoning, finish=FINISH.get(stop, stop), usage=usage)
 
 
-def _null(raw: JSON, index: int) -> bool:
+def _is_null(raw: JSON, index: int) -> bool:
     """Return whether this choice's content is null in an answer of OpenAI's shape."""
     try:
         (choice,) = [c for c in raw["choices"] if (c.get("index") or 0) == index]
@@ -94,7 +94,7 @@ def failure(error: Exception) -> Failure:
                 headers if isinstance(headers, Mapping) else {},
                 raw if isinstance(raw, bytes) else str(cause).encode("utf-8", "replace"),
             )
-            return replace(made, message=masked(made.message))
+            return replace(made, message=mask(made.message))
     names = " ".join(type(cause).__name__ for cause in causes)
     kind = "server"
     if "Timeout" in names:
@@ -103,7 +103,7 @@ def failure(error: Exception) -> Failure:
         kind = "connection"
     elif any(isinstance(cause, ValueError) for cause in causes):
         kind = "malformed"
-    return Failure(kind, one_line(masked(f"{type(causes[0]).__name__}: {causes[0]}")))
+    return Failure(kind, one_line(mask(f"{type(causes[0]).__name__}: {causes[0]}")))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -121,6 +121,6 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """Return the text in one line, without possible API keys and Inspect's markup."""
     return MASKED_KEY.sub("[key]", _MARKUP.sub("", " ".join(text.split())))

@@ -165,7 +165,7 @@ def _open(kind: str, arguments: str, batch: int) -> Any:
         raise UnknownName("lm-eval model class", kind, model_registry.keys())
     try:
         cls = get_model(kind)
-        own = _more(cls, _parse(arguments), batch)
+        own = _add_arguments(cls, _parse(arguments), batch)
         return cls.create_from_arg_string(arguments, own)
     except CatBenchError:
         raise
@@ -174,7 +174,7 @@ def _open(kind: str, arguments: str, batch: int) -> Any:
         raise ModelError(f"lm-eval cannot open {kind}?{arguments}: {problem}") from error
 
 
-def _more(cls: type, given: Mapping[str, JSON], batch: int) -> dict[str, JSON]:
+def _add_arguments(cls: type, given: Mapping[str, JSON], batch: int) -> dict[str, JSON]:
     """Return arguments that were not given: the batch size, and an existing device."""
     from lm_eval.models.api_models import TemplateAPI
 

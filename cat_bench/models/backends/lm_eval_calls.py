@@ -33,7 +33,7 @@ from cat_bench.models.backends.endpoint import MASKED_KEY
 from cat_bench.models.backends.hf.chat import OPEN, split
 from cat_bench.models.backends.hf.work import Work
 from cat_bench.models.backends.hf.worker import BatchWorkers
-from cat_bench.models.backends.scoring import trusted
+from cat_bench.models.backends.scoring import choose_way
 from cat_bench.types.calls import JSON, Failure, FloatArray, Message, Reply, Result, Usage
 
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}
@@ -158,7 +158,7 @@ class InProcess:
         asked = [((r.context, r.text), lm.tok_encode(r.context), ids) for r, ids in fitting]
         scored = lm._loglikelihood_tokens(asked, disable_tqdm=True)  # noqa: SLF001
         for (row, ids), (total, _) in zip(fitting, scored, strict=True):
-            row.settle(_even(total, len(ids)))
+            row.settle(_spread_evenly(total, len(ids)))
 
     def _fits(self, row: CompletionRow | ScoringRow, more: int) -> bool:
         """Return whether a prompt fits; else fail its row, because lm-eval would truncate it."""
@@ -203,7 +203,7 @@ class OverHttp:
         """Return the text's log-probability, divided evenly; raises NotAvailable if invalid."""
         async with self._lock:
             if not self._trusted:
-                way = await trusted({"loglikelihood": self._score_reply})
+                way = await choose_way({"loglikelihood": self._score_reply})
                 if isinstance(way, Failure):
                     return way
                 if isinstance(way, str):
@@ -254,7 +254,7 @@ class OverHttp:
             ((total, _),) = lm.parse_logprobs(body, tokens=sent, ctxlens=lengths)
         except Exception as error:  # noqa: BLE001 - recorded
             return failure(error)
-        return _even(total, len(own))
+        return _spread_evenly(total, len(own))
 
 
 def failure(error: Exception) -> Failure:
@@ -295,7 +295,7 @@ def _too_long(size: int, more: int, limit: int) -> Failure:
     return Failure("context", message, permanent=True)
 
 
-def _even(total: float, count: int) -> FloatArray:
+def _spread_evenly(total: float, count: int) -> FloatArray:
     return np.full(count, total / count, dtype=np.float32)
 
 

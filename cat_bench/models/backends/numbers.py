@@ -20,20 +20,20 @@ class Labels:
 
     label: int | None = None
 
-    def of_whole(self, values: FloatArray) -> float:
+    def reward_of(self, values: FloatArray) -> float:
         """Return the reward among the numbers of a response, shape (labels,); raises ValueError."""
         if self.label is None and len(values) != 1:
             raise ValueError(f"the model has {len(values)} labels: name the reward by {{label=…}}")
-        return self._checked(values, self.label or 0)
+        return self._check(values, self.label or 0)
 
-    def of_steps(self, values: FloatArray) -> FloatArray:
+    def steps_of(self, values: FloatArray) -> FloatArray:
         """Return step probabilities (steps,) from numbers (steps, labels); raises ValueError."""
         if values.size and (values.min() < 0 or values.max() > 1):
             raise ValueError("the numbers of the steps are not probabilities")
         place = values.shape[1] > 1 if self.label is None else self.label
-        return np.array([self._checked(row, int(place)) for row in values])
+        return np.array([self._check(row, int(place)) for row in values])
 
-    def _checked(self, values: FloatArray, label: int) -> float:
+    def _check(self, values: FloatArray, label: int) -> float:
         if not -len(values) <= label < len(values):
             raise ValueError(f"the model has {len(values)} labels, and no label {label}")
         if not np.isfinite(value := float(values[label])):
@@ -41,7 +41,7 @@ class Labels:
         return value
 
 
-def activated(logits: FloatArray, *, regression: bool = False) -> FloatArray:
+def activate(logits: FloatArray, *, regression: bool = False) -> FloatArray:
     """Return the default activation over the last axis."""
     if regression:
         return logits
@@ -52,7 +52,7 @@ def activated(logits: FloatArray, *, regression: bool = False) -> FloatArray:
     return shares
 
 
-def rewarded(numbers: FloatArray | float, *, tokens: int, served_by: str | None = None) -> Reply:
+def make_reply(numbers: FloatArray | float, *, tokens: int, served_by: str | None = None) -> Reply:
     """Return a reply without text that holds rewards."""
     measures = {"rewards": np.atleast_1d(np.asarray(numbers, dtype=np.float64))}
     return Reply(text="", usage=Usage(tokens), measures=measures, served_by=served_by)

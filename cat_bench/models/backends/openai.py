@@ -18,8 +18,14 @@ from pydantic import PositiveFloat, PositiveInt
 from cat_bench.errors import ConfigError, NotAvailable, UsageError
 from cat_bench.models.backends import Request, wire
 from cat_bench.models.backends.endpoint import Endpoint
-from cat_bench.models.backends.fleet import Fleet, reached
-from cat_bench.models.backends.scoring import Render, Score, by_echo, by_prompt_logprobs, trusted
+from cat_bench.models.backends.fleet import Fleet, connect
+from cat_bench.models.backends.scoring import (
+    Render,
+    Score,
+    by_prompt_logprobs,
+    choose_way,
+    score_by_echo,
+)
 from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
 Scoring: TypeAlias = Literal["auto", "prompt_logprobs", "echo"]
@@ -32,7 +38,7 @@ class OpenAI:
     if the server returns fewer. `logprobs` requests each token's log-probability, until the server
     refuses. `scoring` enables `logprob`: by vLLM's `prompt_logprobs`, by `echo` on the completion
     endpoint (which needs `render`, the model's chat template), or by the first that works.
-    `sampling` is the model's default. `base_url` is as in `reached`, `api_key` and `key_variable`
+    `sampling` is the model's default. `base_url` is as in `connect`, `api_key` and `key_variable`
     as in `Endpoint`, whose errors are raised too.
 
     Raises ConfigError for `echo` without `render`.
@@ -56,7 +62,7 @@ class OpenAI:
             problem = "'echo' sends plain text; give the model's chat template as `render`"
             raise ConfigError("openai", "scoring", problem)
         self._model = model
-        self._endpoint = reached(
+        self._endpoint = connect(
             base_url, api_key=api_key, key_variable=key_variable, timeout=timeout
         )
         self._choices = choices
@@ -153,35 +159,35 @@ class OpenAI:
         """
         if not text:
             return np.zeros(0, dtype=np.float32)
-        scorer = self._scorer or await self._checked()
+        scorer = self._scorer or await self._check_scoring()
         return scorer if isinstance(scorer, Failure) else await scorer(messages, text)
 
     async def embed(self, text: str) -> Reply | Failure:
         """Return a reply without text; its `measures` hold the `embedding`."""
         sent = {"model": self._model, "input": text, "encoding_format": "float"}
         answer = await self._endpoint.post("/embeddings", sent)
-        return answer if isinstance(answer, Failure) else wire.embedded(answer)
+        return answer if isinstance(answer, Failure) else wire.read_embedding(answer)
 
-    async def _checked(self) -> Score | Failure:
+    async def _check_scoring(self) -> Score | Failure:
         async with self._lock:
             if self._unscorable:
                 raise NotAvailable(f"{self._model} cannot score a given text: {self._unscorable}")
             if self._scorer is None:
-                way = await trusted(self._ways)
+                way = await choose_way(self._ways)
                 if isinstance(way, Failure):
                     return way
                 if isinstance(way, str):
                     self._unscorable = way
                 else:
                     self._scorer = way
-        return self._scorer or await self._checked()
+        return self._scorer or await self._check_scoring()
 
     def _scorers(self, scoring: Scoring | None, render: Render | None) -> dict[str, Score]:
         ways: dict[str, Score] = {}
         if scoring in ("auto", "prompt_logprobs"):
             ways["prompt_logprobs"] = by_prompt_logprobs(self._endpoint.post, self._model)
         if scoring in ("auto", "echo") and render is not None:
-            ways["echo"] = by_echo(self._endpoint.post, self._model, render)
+            ways["echo"] = score_by_echo(self._endpoint.post, self._model, render)
         return ways
 
     async def close(self) -> None:

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata
 from cat_bench.errors import ConfigError, UnknownName
-from cat_bench.loading.registry import known, load
-from cat_bench.loading.validation import keywords, split_inline
+from cat_bench.loading.registry import list_plugins, load
+from cat_bench.loading.validation import convert_keywords, split_inline
 from cat_bench.models.backends import Backend, ImportedPool
 from cat_bench.models.backends.replay import Replay
 from cat_bench.types.calls import JSON, Capability
@@ -52,11 +52,11 @@ def open_backend(
         )
         raise ConfigError(f"model {bare.partition('?')[0]!r}", secret[1], problem)
     kind, colon, name = bare.partition(":")
-    if role == "backend" and not colon and bare in known("model"):
+    if role == "backend" and not colon and bare in list_plugins("model"):
         return _open(load("model", bare), options, source=source)
-    if kind not in known(role):
+    if kind not in list_plugins(role):
         if not (Path(bare).is_dir() or (bare.count("/") == 1 and not colon)):
-            raise _unmeant(bare) or _unknown(kind if colon else bare, role)
+            raise _suggest_spec(bare) or _unknown_name(kind if colon else bare, role)
         kind, name = "hf", bare
     if not name:
         raise ConfigError(source, "", f"names no model: write {kind}:NAME")
@@ -69,12 +69,12 @@ def open_backend(
 
 def _open(factory: Callable[..., Backend], options: Mapping[str, JSON], *, source: str) -> Backend:
     try:
-        return factory(**keywords(factory, options, source=source))
+        return factory(**convert_keywords(factory, options, source=source))
     except TypeError as error:
         raise ConfigError(source, "", f"{error}") from error
 
 
-def _unmeant(spec: str) -> ConfigError | None:
+def _suggest_spec(spec: str) -> ConfigError | None:
     """What a name that others use would be here; None where that is not known."""
     kind, colon, name = spec.partition(":")
     if colon and name and kind in PROVIDERS:
@@ -86,11 +86,11 @@ def _unmeant(spec: str) -> ConfigError | None:
     return ConfigError(f"model {spec!r}", "", problem)
 
 
-def _unknown(name: str, role: Literal["backend", "reward_model"]) -> UnknownName:
-    backends = [f"{each}:NAME" for each in sorted(known(role))]
+def _unknown_name(name: str, role: Literal["backend", "reward_model"]) -> UnknownName:
+    backends = [f"{each}:NAME" for each in sorted(list_plugins(role))]
     if role == "reward_model":
         return UnknownName("reward model", name, backends)
-    return UnknownName("model", name, [*known("model"), *backends])
+    return UnknownName("model", name, [*list_plugins("model"), *backends])
 
 
 def _open_replay(name: str, cache: Cache) -> Replay:

@@ -68,9 +68,9 @@ class Post:
         Raises TimeoutError, aiohttp.ClientError, OSError, TooLarge, or ValueError for a broken
         header.
         """
-        answer, copied = await self._sent(url, body)
+        answer, copied = await self._send(url, body)
         if copied and not self._repeats:
-            answer, self._repeats = await self._sent(url, body)
+            answer, self._repeats = await self._send(url, body)
         return answer
 
     async def fetch(self, url: str, *, timeout: float) -> Answer:
@@ -84,7 +84,7 @@ class Post:
         """Close every connection."""
         await self._session.close()
 
-    async def _sent(self, url: str, body: bytes) -> tuple[Answer, bool]:
+    async def _send(self, url: str, body: bytes) -> tuple[Answer, bool]:
         """Return the answer, and whether it equals an earlier one.
 
         A connection that brought a server's error is closed: a proxy that reports one early may

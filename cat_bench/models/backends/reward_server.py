@@ -17,10 +17,10 @@ from pydantic import PositiveFloat, PositiveInt
 
 from cat_bench.errors import ConfigError, NotAvailable, UsageError
 from cat_bench.models.backends.content import content
-from cat_bench.models.backends.conversations import STEP, Conversations, Input, marked, pair
-from cat_bench.models.backends.fleet import reached
+from cat_bench.models.backends.conversations import STEP, Conversations, Input, mark_steps, pair
+from cat_bench.models.backends.fleet import connect
 from cat_bench.models.backends.gathering import Gathering
-from cat_bench.models.backends.numbers import Activation, Labels, rewarded
+from cat_bench.models.backends.numbers import Activation, Labels, make_reply
 from cat_bench.models.backends.silent import Silent
 from cat_bench.models.backends.wire import shares
 from cat_bench.types.calls import JSON, Failure, FloatArray, Message, Reply
@@ -78,7 +78,7 @@ class RewardServer(Silent):
             raise ConfigError("reward model", "tokenizer", "'score' sends a pair of plain texts")
         urls = given.split(",") if isinstance(given, str) else given
         bare = [url.strip().rstrip("/").removesuffix("/v1") for url in urls]
-        self._endpoint = reached(bare, api_key=api_key, key_variable=key_variable, timeout=timeout)
+        self._endpoint = connect(bare, api_key=api_key, key_variable=key_variable, timeout=timeout)
         self._model, self._api, self._activation, self._step = model, api, activation, step
         self._labels, self._tokenizer = Labels(label), tokenizer
         self._conversations: Conversations | None = None
@@ -106,7 +106,7 @@ class RewardServer(Silent):
             item = await asyncio.to_thread(self._item, messages, response)
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        if item.steps is None and isinstance(unclear := await self._checked(item), Failure):
+        if item.steps is None and isinstance(unclear := await self._check(item), Failure):
             return unclear
         if not self._batched:
             return (await self._rate([item]))[0]
@@ -127,7 +127,7 @@ class RewardServer(Silent):
             query, document = pair(messages, "".join(response))
             return Item({"queries": query, "documents": document})
         if self._tokenizer is None:
-            text = response if isinstance(response, str) else marked(response, self._step)
+            text = response if isinstance(response, str) else mark_steps(response, self._step)
             last: Message = {"role": "assistant", "content": text}
             sent = {"messages": [*messages, last], "add_generation_prompt": False}
             return Item(sent, steps=steps)
@@ -139,10 +139,10 @@ class RewardServer(Silent):
         if isinstance(response, str):
             if self._api == "sglang":
                 return Item({"text": write.text(messages, response)})
-            return _of_tokens(write.whole(messages, response))
-        return _of_tokens(write.stepwise(messages, response), steps=steps)
+            return _token_item(write.whole(messages, response))
+        return _token_item(write.stepwise(messages, response), steps=steps)
 
-    async def _checked(self, item: Item) -> Failure | None:
+    async def _check(self, item: Item) -> Failure | None:
         """Ask once with the activation and once without: a server that ignores an unknown
         `use_activation` would return numbers that do not match their cache key."""
         async with self._lock:
@@ -173,12 +173,14 @@ class RewardServer(Silent):
     def _reply(self, item: Item, values: JSON, tokens: int) -> Reply | Failure:
         try:
             if item.steps is None:
-                numbers: FloatArray | float = self._labels.of_whole(np.asarray(values, dtype=float))
+                numbers: FloatArray | float = self._labels.reward_of(
+                    np.asarray(values, dtype=float)
+                )
             else:
-                numbers = self._labels.of_steps(_rows(values, item))
+                numbers = self._labels.steps_of(_rows(values, item))
         except (TypeError, ValueError) as error:
             return Failure("bad_request", f"{self._model}: {error}", permanent=True)
-        return rewarded(numbers, tokens=tokens, served_by=self._model)
+        return make_reply(numbers, tokens=tokens, served_by=self._model)
 
     async def _post_items(
         self, items: Sequence[Item], *, activation: bool
@@ -205,7 +207,7 @@ class RewardServer(Silent):
         return list(zip(listed, shares(usage, [item.tokens for item in items]), strict=True))
 
 
-def _of_tokens(made: Input, steps: int | None = None) -> Item:
+def _token_item(made: Input, steps: int | None = None) -> Item:
     return Item({"input": list(made.ids)}, len(made.ids), steps, made.ends)
 
 

@@ -48,12 +48,12 @@ def by_prompt_logprobs(post: Post, model: str) -> Score:
             pairs = [(e["decoded_token"], e["logprob"]) for e in entries]
         except (AttributeError, KeyError, StopIteration, TypeError):
             return Failure("malformed", "the server sent no prompt_logprobs")
-        return aligned(pairs, text)
+        return align(pairs, text)
 
     return score
 
 
-def by_echo(post: Post, model: str, render: Render) -> Score:
+def score_by_echo(post: Post, model: str, render: Render) -> Score:
     """Score by the completion endpoint, which echoes the text with log-probabilities."""
 
     async def score(messages: Sequence[Message], text: str) -> FloatArray | Failure:
@@ -68,12 +68,12 @@ def by_echo(post: Post, model: str, render: Render) -> Score:
             pairs = list(zip(listed["tokens"], listed["token_logprobs"], strict=True))
         except (KeyError, IndexError, TypeError, ValueError):
             return Failure("malformed", "the server echoed no log-probabilities")
-        return aligned(pairs[: max(0, len(pairs) - max(0, written))], text)
+        return align(pairs[: max(0, len(pairs) - max(0, written))], text)
 
     return score
 
 
-def aligned(pairs: Sequence[tuple[str, float | None]], text: str) -> FloatArray | Failure:
+def align(pairs: Sequence[tuple[str, float | None]], text: str) -> FloatArray | Failure:
     """Return the log-probabilities of the last tokens, which spell `text` except for white space.
 
     White space is ignored, because templates trim it and some tokenizers do not decode it.
@@ -97,7 +97,7 @@ def _squeeze(text: str) -> str:
     return "".join(text.split())
 
 
-async def trusted(ways: Mapping[str, Score]) -> Score | Failure | str:
+async def choose_way(ways: Mapping[str, Score]) -> Score | Failure | str:
     """Return the first way that passes the check, or the reasons why none does.
 
     A failure that is unrelated to the server's abilities is returned.

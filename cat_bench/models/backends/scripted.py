@@ -108,9 +108,9 @@ class Scripted:
         self.calls += 1
         if self._delay:
             await asyncio.sleep(self._delay)
-        return [await self._one(request, seed) for seed in request.seeds]
+        return [await self._answer(request, seed) for seed in request.seeds]
 
-    async def _one(self, request: Request, seed: int) -> Reply | Failure:
+    async def _answer(self, request: Request, seed: int) -> Reply | Failure:
         written = self._reply(request, seed)
         outcome = await written if isinstance(written, Awaitable) else written
         self.completions += 1
@@ -159,7 +159,7 @@ class Scripted:
         """Do nothing: nothing was opened."""
 
 
-def from_file(name: str, **options: JSON) -> Scripted:
+def open_file(name: str, **options: JSON) -> Scripted:
     """Open `./file.py:function` as a model; its identity is the file's text.
 
     Raises ConfigError where there is no such file or function.
@@ -179,10 +179,10 @@ def rewards_from_file(name: str) -> Scripted:
             f"reward model 'scripted:{name}'", "", "write scripted:./file.py:function"
         )
     script = load("reward_model", name)
-    return Scripted(_nothing, identity=_file(name), rewarding=script)
+    return Scripted(_say_nothing, identity=_file(name), rewarding=script)
 
 
-def _nothing(*_: object) -> str:
+def _say_nothing(*_: object) -> str:
     return ""
 
 

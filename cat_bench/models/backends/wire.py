@@ -101,7 +101,7 @@ def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
     return None
 
 
-def parsed(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failure:
+def parse_body(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failure:
     """Return the body of an answer, or its failure; routers hide errors inside a 200."""
     if status != 200:
         return failure(status, headers, raw)
@@ -123,7 +123,7 @@ def replies(data: JSON, seed: int | None) -> list[Reply | Failure] | Failure:
     try:
         choices = data["choices"]
         if len(choices) > 1:
-            choices = _each_once(choices)
+            choices = _drop_repeats(choices)
         if not choices:
             return Failure("malformed", "the completion holds no choices")
         arrays = [_logprobs(choice) for choice in choices]
@@ -138,7 +138,7 @@ def replies(data: JSON, seed: int | None) -> list[Reply | Failure] | Failure:
         return Failure("malformed", f"this is not the shape of a chat completion: {wrong}")
 
 
-def embedded(data: JSON) -> Reply | Failure:
+def read_embedding(data: JSON) -> Reply | Failure:
     """Return the first vector of an answer with embeddings, as a reply without text."""
     try:
         vector = numbers(data["data"][0]["embedding"])
@@ -164,7 +164,7 @@ def numbers(values: JSON) -> FloatArray:
     return array.astype(np.float32)
 
 
-def _each_once(choices: Sequence[JSON]) -> list[JSON]:
+def _drop_repeats(choices: Sequence[JSON]) -> list[JSON]:
     """Return the choices by index; of several with the same index, the first."""
     indexed: dict[int, JSON] = {}
     for place, choice in enumerate(choices):

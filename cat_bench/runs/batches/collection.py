@@ -212,7 +212,7 @@ def _results(line: JSON, slots: Sequence[int], seed: int) -> dict[int, Result]:
         failure = Failure(fault.get("code") or "server", str(fault.get("message")))
         return dict.fromkeys(slots, failure)
     raw = json.dumps(response.get("body")).encode()
-    body = wire.parsed(response.get("status_code", 500), {}, raw)
+    body = wire.parse_body(response.get("status_code", 500), {}, raw)
     got = body if isinstance(body, Failure) else wire.replies(body, seed)
     if isinstance(got, Failure):
         return dict.fromkeys(slots, got)

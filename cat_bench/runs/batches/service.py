@@ -37,7 +37,7 @@ async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
         async with endpoint.sdk() as client:
             yield client
     except OpenAIError as error:
-        said = endpoint.without_key(" ".join(str(error).split()))
+        said = endpoint.hide_key(" ".join(str(error).split()))
         raise ModelError(f"{endpoint.url}: {said}") from None
 
 

@@ -17,7 +17,7 @@ from cat_bench.cache import Cache
 from cat_bench.errors import ConfigError
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.endpoint import Endpoint
-from cat_bench.models.backends.fleet import STRIKES, Fleet, reached
+from cat_bench.models.backends.fleet import STRIKES, Fleet, connect
 from cat_bench.models.backends.openai import OpenAI
 from cat_bench.models.cached import Model
 from cat_bench.models.throttling import Limits
@@ -42,7 +42,7 @@ async def servers() -> AsyncIterator[list[ChatServer]]:
 
 @pytest.fixture
 async def fleet(servers: list[ChatServer]) -> AsyncIterator[Fleet]:
-    made = reached([server.base_url for server in servers], api_key=None, timeout=10)
+    made = connect([server.base_url for server in servers], api_key=None, timeout=10)
     assert isinstance(made, Fleet)
     yield made
     await made.close()
@@ -57,14 +57,14 @@ def fine(answers: list[object]) -> bool:
 
 
 def test_urls_from_wherever_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = reached("http://a/v1", api_key=None, timeout=1)
+    one = connect("http://a/v1", api_key=None, timeout=1)
     assert isinstance(one, Endpoint)
-    assert reached(["http://a/v1", "http://a/v1"], api_key=None, timeout=1).url == one.url
+    assert connect(["http://a/v1", "http://a/v1"], api_key=None, timeout=1).url == one.url
     monkeypatch.setenv("OPENAI_BASE_URL", "http://b/v1, http://c/v1")
-    assert reached(None, api_key=None, timeout=1).url == "http://b/v1,http://c/v1"
+    assert connect(None, api_key=None, timeout=1).url == "http://b/v1,http://c/v1"
     assert repr(OpenAI("m")) == "OpenAI('m', base_url='http://b/v1,http://c/v1')"
     with pytest.raises(ConfigError, match="ftp://d"):
-        reached("http://a/v1,ftp://d", api_key=None, timeout=1)
+        connect("http://a/v1,ftp://d", api_key=None, timeout=1)
 
 
 async def test_the_least_busy_is_asked(servers: list[ChatServer], fleet: Fleet) -> None:

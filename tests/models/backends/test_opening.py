@@ -7,7 +7,7 @@ import pytest
 from cat_bench.cache import Cache
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.loading.catalog import model_of
-from cat_bench.loading.registry import known
+from cat_bench.loading.registry import list_plugins
 from cat_bench.models.backends.opening import open_backend
 
 
@@ -27,7 +27,7 @@ def test_a_bundled_task_names_its_model(task: str, model: str | None) -> None:
 
 async def test_every_bundled_model_opens_and_is_one_of_its_own(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache.sqlite")
-    models = [open_backend(name, cache) for name in known("model")]
+    models = [open_backend(name, cache) for name in list_plugins("model")]
     assert len({str(model.identity) for model in models}) == len(models) >= 2
     for model in models:
         await model.close()

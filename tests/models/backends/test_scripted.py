@@ -5,7 +5,7 @@ import pytest
 
 from cat_bench.errors import ConfigError, NotAvailable
 from cat_bench.models.backends import Backend, Request
-from cat_bench.models.backends.scripted import Scripted, from_file
+from cat_bench.models.backends.scripted import Scripted, open_file
 from cat_bench.types.calls import Failure, Message, Reply, Sampling, Usage
 
 MESSAGES: tuple[Message, ...] = ({"role": "user", "content": "What is two and two?"},)
@@ -72,20 +72,20 @@ async def test_scoring() -> None:
 async def test_from_file_is_identified_by_its_text(tmp_path: Path) -> None:
     script = tmp_path / "model.py"
     script.write_text("def four(request, seed):\n    return '4'\n")
-    first = from_file(f"{script}:four", choices=3)
+    first = open_file(f"{script}:four", choices=3)
     assert (await first.generate(request(1)))[0] == Reply(
         text="4", finish="stop", usage=Usage(5, 1), seed=1
     )
     assert first.choices == 3
-    assert from_file(f"{script}:four").identity == first.identity
+    assert open_file(f"{script}:four").identity == first.identity
     script.write_text("def four(request, seed):\n    return 'four'\n")
-    assert from_file(f"{script}:four").identity != first.identity
+    assert open_file(f"{script}:four").identity != first.identity
 
 
 def test_from_file_says_what_is_missing(tmp_path: Path) -> None:
     script = tmp_path / "model.py"
     script.write_text("def four(request, seed):\n    return '4'\n")
     with pytest.raises(ConfigError, match="foru"):
-        from_file(f"{script}:foru")
+        open_file(f"{script}:foru")
     with pytest.raises(ConfigError, match=r"scripted:\./file\.py:function"):
-        from_file("four")
+        open_file("four")

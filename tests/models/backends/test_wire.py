@@ -150,7 +150,7 @@ def test_usage_without_details() -> None:
 )
 def test_errors_as_servers_word_them(status: int, body: Any, kind: str, permanent: bool) -> None:
     raw = body if isinstance(body, str) else json.dumps(body)
-    failure = wire.parsed(status, {}, raw.encode())
+    failure = wire.parse_body(status, {}, raw.encode())
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.permanent) == (kind, permanent)
 

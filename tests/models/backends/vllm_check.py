@@ -33,7 +33,7 @@ from cat_bench.models.backends import Request
 from cat_bench.models.backends.conversations import STEP
 from cat_bench.models.backends.hf import HuggingFace
 from cat_bench.models.backends.hf.classifier import Classifier
-from cat_bench.models.backends.numbers import activated
+from cat_bench.models.backends.numbers import activate
 from cat_bench.models.backends.reward_server import API, RewardServer
 from cat_bench.models.backends.vllm import Vllm
 from cat_bench.models.backends.vllm_server import Server
@@ -173,7 +173,7 @@ async def test_an_endpoint_gives_the_number_of_transformers(
     for response in RESPONSES:
         ids = chat_ids(response)
         logits = by_hand(outcome, ids, Qwen3ForSequenceClassification)
-        expected = logits if activation == "raw" else activated(logits)
+        expected = logits if activation == "raw" else activate(logits)
         found = await model.reward(QUESTION, response)
         np.testing.assert_allclose(numbers(found), expected, atol=CLOSE)
         np.testing.assert_allclose(
@@ -199,7 +199,7 @@ async def test_score_gives_the_number_of_the_pair(
     for response in RESPONSES:
         ids = list(tokenizer(QUESTION[0]["content"], response).input_ids)
         logits = by_hand(outcome, ids, Qwen3ForSequenceClassification)
-        expected = logits if activation == "raw" else activated(logits)
+        expected = logits if activation == "raw" else activate(logits)
         found = await model.reward(QUESTION, response)
         np.testing.assert_allclose(numbers(found), expected, atol=CLOSE)
         alike = numbers(await local.reward(QUESTION, response))
@@ -233,7 +233,7 @@ async def test_steps_have_the_probabilities_of_transformers(
     ids = chat_ids("".join(step + STEP for step in STEPS))
     marks = [k for k, token in enumerate(ids) if token == chat_ids(STEP)[-2]]
     logits = by_hand(process, ids, Qwen3ForTokenClassification)[marks]
-    expected = activated(logits)[:, 1]
+    expected = activate(logits)[:, 1]
     np.testing.assert_allclose(numbers(await model.reward(QUESTION, STEPS)), expected, atol=CLOSE)
     local = await Classifier(process).reward(QUESTION, STEPS)
     np.testing.assert_allclose(numbers(local), expected, atol=CLOSE)

@@ -21,8 +21,8 @@ from cat_bench.models.backends.hf.loading import (
     Checkpoint,
     defaults,
     folder_digest,
-    located,
-    stated,
+    locate,
+    read_generation,
 )
 from cat_bench.models.backends.hf.worker import BatchWorkers
 
@@ -73,11 +73,11 @@ class HuggingFace(InProcess):
         begin = partial(start, batch=batch, tokens=tokens, threads=threads)
         folder = Path(path).expanduser()
         if folder.is_dir():
-            located(path, folder)
+            locate(path, folder)
             super().__init__(
                 lambda: begin(open_checkpoint()),
                 identity={"folder_digest": folder_digest(folder)},
-                sampling=defaults(stated(folder)),
+                sampling=defaults(read_generation(folder)),
                 batch=batch,
             )
         else:

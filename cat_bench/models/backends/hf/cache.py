@@ -65,7 +65,7 @@ def keep(cache: Cache, rows: torch.Tensor) -> None:
     cache.reorder_cache(cast(torch.LongTensor, rows))
 
 
-def in_place(config: PreTrainedConfig) -> DynamicCache:
+def make_cache(config: PreTrainedConfig) -> DynamicCache:
     """Return an empty cache for a model; layers with a window or a state are unchanged."""
     cache = DynamicCache(config=config)
     cache.layers = [

@@ -61,7 +61,7 @@ class History:
         """Keep only these rows."""
         self._counts, self._prompted = self._counts[rows], self._prompted[rows]
 
-    def penalised(self, logits: torch.Tensor) -> torch.Tensor:
+    def penalise(self, logits: torch.Tensor) -> torch.Tensor:
         """Apply transformers' repetition penalty, and OpenAI's presence and frequency penalties."""
         distribution = self._distribution
         written = self._counts > 0

@@ -18,8 +18,8 @@ from pydantic import PositiveInt
 from cat_bench.errors import NotAvailable
 from cat_bench.models.backends.conversations import STEP, Conversations, Form, Input
 from cat_bench.models.backends.gathering import Gathering
-from cat_bench.models.backends.hf.loading import Checkpoint, folder_digest, located
-from cat_bench.models.backends.numbers import Activation, Labels, activated, rewarded
+from cat_bench.models.backends.hf.loading import Checkpoint, folder_digest, locate
+from cat_bench.models.backends.numbers import Activation, Labels, activate, make_reply
 from cat_bench.models.backends.silent import Silent
 from cat_bench.types.calls import JSON, Failure, FloatArray, Message, Reply
 
@@ -61,7 +61,7 @@ class Classifier(Silent):
         self._gathering = Gathering(self._rate, size=batch, lanes=1)
         folder = Path(path).expanduser()
         if folder.is_dir():
-            located(path, folder)
+            locate(path, folder)
             self._model_identity: JSON = {"folder_digest": folder_digest(folder)}
         else:
             self._model_identity = self._running[0].identity
@@ -125,15 +125,15 @@ class Classifier(Silent):
         regression = checkpoint.model.config.problem_type == "regression"
         try:
             if made.ends:
-                shares = activated(logits[list(made.ends)], regression=regression)
-                numbers: FloatArray | float = self._labels.of_steps(shares)
+                shares = activate(logits[list(made.ends)], regression=regression)
+                numbers: FloatArray | float = self._labels.steps_of(shares)
             elif self._activation == "raw":
-                numbers = self._labels.of_whole(logits)
+                numbers = self._labels.reward_of(logits)
             else:
-                numbers = self._labels.of_whole(activated(logits, regression=regression))
+                numbers = self._labels.reward_of(activate(logits, regression=regression))
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        return rewarded(numbers, tokens=len(made.ids), served_by=checkpoint.served_by)
+        return make_reply(numbers, tokens=len(made.ids), served_by=checkpoint.served_by)
 
     def _logits(self, inputs: Sequence[Input]) -> list[FloatArray]:
         """Return logits per input: (labels,), or (tokens, labels) from a token classifier."""

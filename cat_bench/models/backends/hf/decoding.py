@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from cat_bench.models.backends.hf.cache import in_place, keep
+from cat_bench.models.backends.hf.cache import keep, make_cache
 from cat_bench.models.backends.hf.choosing import History, draw, warpers
 from cat_bench.models.backends.hf.uniforms import Uniforms
 from cat_bench.models.backends.hf.work import Draw, Passage, Work, Written
@@ -109,7 +109,7 @@ class Prefilled:
         self.ids = ids.to(engine.device)
         self.mask = (positions >= 0).to(engine.device)
         self.positions = positions.clamp(min=0).to(engine.device)
-        self.cache = in_place(engine.model.config)
+        self.cache = make_cache(engine.model.config)
         starts = range(0, longest - last + 1, max(1, PREFILL // len(rows)))
         for start, end in zip(starts, (*starts[1:], longest), strict=True):
             self.logits = engine.logits(
@@ -214,7 +214,7 @@ class Decoding:
 
     def _choose(self, raw: torch.Tensor) -> torch.Tensor:
         """Return one token per row, given the raw distribution at temperature 1."""
-        scores = self._history.penalised(self._logits) if self._history else self._logits
+        scores = self._history.penalise(self._logits) if self._history else self._logits
         if not self._uniforms:
             return scores.argmax(-1)
         for warper in self._warpers:

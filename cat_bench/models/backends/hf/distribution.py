@@ -41,9 +41,9 @@ class Distribution:
         if extra:
             raise ValueError(f"in-process models know no parameter {', '.join(sorted(extra))}")
         return cls(
-            temperature=float(_given(sampling.temperature, 1.0)),
+            temperature=float(_default_to(sampling.temperature, 1.0)),
             top_k=max(0, sampling.top_k or 0),
-            top_p=float(_given(sampling.top_p, 1.0)),
+            top_p=float(_default_to(sampling.top_p, 1.0)),
             min_p=float(sampling.min_p or 0.0),
             presence=float(sampling.presence_penalty or 0.0),
             frequency=float(sampling.frequency_penalty or 0.0),
@@ -56,5 +56,5 @@ class Distribution:
         return (self.presence, self.frequency, self.repetition) != (0.0, 0.0, 1.0)
 
 
-def _given(value: float | None, default: float) -> float:
+def _default_to(value: float | None, default: float) -> float:
     return default if value is None else value

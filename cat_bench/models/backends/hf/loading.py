@@ -63,7 +63,7 @@ class Checkpoint:
         from safetensors import SafetensorError
 
         folder = Path(path).expanduser()
-        source = located(path, folder)
+        source = locate(path, folder)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(
@@ -74,7 +74,7 @@ class Checkpoint:
             dtype = "float32"
         identity = {"folder_digest": folder_digest(folder)} if folder.is_dir() else None
         try:
-            with quiet(transformers.utils.logging):
+            with silence(transformers.utils.logging):
                 tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
                 kind = _kind(
                     transformers.AutoConfig.from_pretrained(source, revision=revision), kinds
@@ -141,7 +141,7 @@ def libraries() -> tuple[Any, Any]:
 
 
 @contextmanager
-def quiet(logging: Any) -> Iterator[None]:
+def silence(logging: Any) -> Iterator[None]:
     """Switch off transformers' progress bars."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -152,7 +152,7 @@ def quiet(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def located(path: str, folder: Path) -> str:
+def locate(path: str, folder: Path) -> str:
     """Return the folder, or the possible Hub name, that transformers should open."""
     if folder.is_dir():
         if (folder / "adapter_config.json").is_file():
@@ -196,7 +196,7 @@ def folder_digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def stated(folder: Path) -> dict[str, JSON]:
+def read_generation(folder: Path) -> dict[str, JSON]:
     """Return the folder's generation configuration, which may be empty.
 
     Raises ModelError where it is not JSON.

@@ -89,7 +89,7 @@ class BatchWorkers:
 
     def _take(self, me: int) -> Sequence[Row]:
         share = ceil(len(self._waiting) / (len(self._threads) - len(self._running)))
-        batch = picked(self._waiting, rows=min(share, self._rows), tokens=self._tokens)
+        batch = pick_rows(self._waiting, rows=min(share, self._rows), tokens=self._tokens)
         taken = set(map(id, batch))
         self._waiting = [row for row in self._waiting if id(row) not in taken]
         self._running[me] = batch
@@ -114,7 +114,7 @@ class BatchWorkers:
             row.settle(problem)
 
 
-def picked(waiting: Sequence[Row], *, rows: int, tokens: int) -> list[Row]:
+def pick_rows(waiting: Sequence[Row], *, rows: int, tokens: int) -> list[Row]:
     """Return the first row and the rows of equal key and most similar cost, within the budget.
 
     The first row is always taken.

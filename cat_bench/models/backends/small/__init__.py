@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 from cat_bench.errors import ModelError, one_line
 from cat_bench.models.backends.hf.chat import Chat
 from cat_bench.models.backends.hf.in_process import InProcess, Running
-from cat_bench.models.backends.hf.loading import defaults, folder_digest, located, stated
+from cat_bench.models.backends.hf.loading import defaults, folder_digest, locate, read_generation
 from cat_bench.models.backends.hf.worker import BatchWorkers
 
 MOST = 8
@@ -70,10 +70,10 @@ class Small(InProcess):
         threads: PositiveInt | None = None,
     ) -> None:
         folder = Path(path).expanduser()
-        located(path, folder)
+        locate(path, folder)
         super().__init__(
             partial(load, folder, batch=batch, tokens=tokens, threads=threads),
             identity={"folder_digest": folder_digest(folder)},
-            sampling=defaults(stated(folder)),
+            sampling=defaults(read_generation(folder)),
             batch=batch,
         )

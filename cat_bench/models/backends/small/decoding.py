@@ -17,7 +17,7 @@ import numpy as np
 from cat_bench.models.backends.hf.uniforms import Uniforms
 from cat_bench.models.backends.hf.work import Draw, Passage, Work, Written
 from cat_bench.models.backends.small.network import Array, Bools, Ints, Network, Past, softmax
-from cat_bench.models.backends.small.shaping import History, draw, filtered
+from cat_bench.models.backends.small.shaping import History, draw, filter_scores
 
 CHUNK = 64
 """The number of steps for which buffers and random numbers are prepared ahead."""
@@ -181,7 +181,7 @@ class Decoding:
 
     def _choose(self, raw: Array) -> Ints:
         """Return one token per row, given the raw distribution at temperature 1."""
-        scores = self._history.penalised(self._logits) if self._history else self._logits
+        scores = self._history.penalise(self._logits) if self._history else self._logits
         if not self._uniforms:
             return np.asarray(scores.argmax(axis=-1))
         distribution = self._distribution
@@ -192,7 +192,7 @@ class Decoding:
             distribution.min_p,
         ) == (1, 0, 1, 0)
         unchanged = plain and self._history is None
-        probabilities = raw if unchanged else softmax(filtered(scores, distribution))
+        probabilities = raw if unchanged else softmax(filter_scores(scores, distribution))
         column = self._step % CHUNK
         return draw(probabilities, self._noise[:, column : column + 1])
 

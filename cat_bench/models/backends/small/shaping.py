@@ -15,7 +15,7 @@ from cat_bench.models.backends.hf.distribution import Distribution
 from cat_bench.models.backends.small.network import Array, Ints, softmax
 
 
-def filtered(scores: Array, distribution: Distribution) -> Array:
+def filter_scores(scores: Array, distribution: Distribution) -> Array:
     """Return the scores at the distribution's temperature, which is not 0, after its filters."""
     scores = scores / np.float32(distribution.temperature)
     if distribution.top_k:
@@ -69,7 +69,7 @@ class History:
         """Keep only these rows."""
         self._counts, self._prompted = self._counts[rows], self._prompted[rows]
 
-    def penalised(self, logits: Array) -> Array:
+    def penalise(self, logits: Array) -> Array:
         """Apply transformers' repetition penalty, and OpenAI's presence and frequency penalties."""
         distribution = self._distribution
         written = self._counts > 0

@@ -156,4 +156,4 @@ def test_presence_and_frequency_are_taken_off_the_logits_of_what_was_written() -
     for token in (1, 1, 2):
         history.add(torch.tensor([token]))
     wanted = [[1.0, -4.0 - 0.5 - 0.5, 1.5 - 0.5 - 0.25, 0.25]]
-    torch.testing.assert_close(history.penalised(logits), torch.tensor(wanted))
+    torch.testing.assert_close(history.penalise(logits), torch.tensor(wanted))

@@ -16,7 +16,7 @@ from cat_bench.cache import Cache
 from cat_bench.errors import ModelError
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.hf import HuggingFace
-from cat_bench.models.backends.hf.loading import defaults, folder_digest, located, stated
+from cat_bench.models.backends.hf.loading import defaults, folder_digest, locate, read_generation
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import Reply, Sampling
@@ -118,7 +118,7 @@ def test_defaults_are_what_the_generation_configuration_states(
 ) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps(given))
     assert defaults(GenerationConfig.from_pretrained(tmp_path).to_dict()) == expected
-    assert defaults(stated(tmp_path)) == expected
+    assert defaults(read_generation(tmp_path)) == expected
 
 
 async def test_without_a_chat_template_the_contents_are_the_prompt(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_adapter_and_a_missing_device_are_said_in_a_line(tmp_path: Path) -> N
     torch = pytest.importorskip("torch")
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="holds a LoRA adapter without its base model"):
-        located(str(tmp_path), tmp_path)
+        locate(str(tmp_path), tmp_path)
     if not torch.cuda.is_available():
         with Cache(tmp_path / "cache.sqlite") as cache, pytest.raises(ModelError, match="no CUDA"):
             open_backend("hf:some/model{device=cuda}", cache)

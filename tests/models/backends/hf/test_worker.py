@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from cat_bench.models.backends.hf.work import Work
-from cat_bench.models.backends.hf.worker import BatchWorkers, picked
+from cat_bench.models.backends.hf.worker import BatchWorkers, pick_rows
 from cat_bench.types.calls import Failure
 
 
@@ -60,21 +60,21 @@ def results(items: Sequence[Item]) -> list[int | Failure]:
 
 def test_a_batch_is_of_one_kind_and_of_near_costs() -> None:
     first, near, far, other = item(10), item(11), item(90), item(10, "b")
-    assert picked([first, far, other, near], rows=2, tokens=1000) == [first, near]
-    assert picked([other, far, first], rows=9, tokens=1000) == [other]
+    assert pick_rows([first, far, other, near], rows=2, tokens=1000) == [first, near]
+    assert pick_rows([other, far, first], rows=9, tokens=1000) == [other]
 
 
 def test_rows_times_the_largest_cost_stay_within_the_budget() -> None:
     rng = random.Random(0)
     waiting = [item(rng.randint(1, 50)) for _ in range(100)]
-    taken = picked(waiting, rows=64, tokens=300)
+    taken = pick_rows(waiting, rows=64, tokens=300)
     assert waiting[0] in taken
     assert 1 < len(taken) * max(row.cost for row in taken) <= 300
 
 
 def test_a_row_beyond_the_budget_runs_alone() -> None:
     huge = item(5000)
-    assert picked([huge, item(4999)], rows=8, tokens=1000) == [huge]
+    assert pick_rows([huge, item(4999)], rows=8, tokens=1000) == [huge]
 
 
 def test_idle_threads_share_what_waits() -> None:

@@ -115,7 +115,7 @@ def test_penalties_are_taken_off_the_logits_of_what_was_written() -> None:
     history = History(Distribution(presence=0.5, frequency=0.25, repetition=2.0), [[3]], 4)
     for token in (1, 1, 2):
         history.add(np.array([token]))
-    found = history.penalised(np.array([[1.0, -2.0, 3.0, 0.5]], dtype=np.float32))
+    found = history.penalise(np.array([[1.0, -2.0, 3.0, 0.5]], dtype=np.float32))
     np.testing.assert_allclose(found, [[1.0, -4.0 - 0.5 - 0.5, 1.5 - 0.5 - 0.25, 0.25]])
 
 
