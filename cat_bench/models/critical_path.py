@@ -1,7 +1,7 @@
 """Count the tokens that one use of a plug-in must write one after another.
 
-Calls that are awaited in turn add up; calls that `gather_all` starts together count as the longest of
-them. Calls started together in any other way count as successive: an upper bound. Nothing is
+Calls that are awaited in turn add up; calls that `gather_all` starts together count as the longest
+of them. Calls started together in any other way count as successive: an upper bound. Nothing is
 measured by a clock, so the count is the same for cached calls and does not depend on load.
 """
 
