@@ -25,7 +25,7 @@ from cat_bench.report.figures import curve_figure
 from cat_bench.report.table import as_html
 from cat_bench.report.transcripts import transcripts
 from cat_bench.report.webpage import write_page
-from cat_bench.runs.config import RunConfig, as_command, configured
+from cat_bench.runs.config import RunConfig, as_command, configure
 from cat_bench.runs.one_question import Aggregated, aggregate_texts
 from cat_bench.runs.opening import Watch
 from cat_bench.runs.opening import run as run_session
@@ -236,7 +236,7 @@ def _config(
         "n": [n] if isinstance(n, int) else list(n),
     }
     given = {name: value for name, value in named.items() if value}
-    return configured(fspath(task), {**settings, **given}, source="cat_bench.run")
+    return configure(fspath(task), {**settings, **given}, source="cat_bench.run")
 
 
 async def _run(config: RunConfig, progress: bool | Watch, gate: Gate) -> tuple[Run, list[str]]:

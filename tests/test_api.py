@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import cat_bench as cb
 from cat_bench.cli.options import OPTIONS, configurations
-from cat_bench.runs.config import as_command, configured
+from cat_bench.runs.config import as_command, configure
 from cat_bench.types.calls import JSON
 from tests.conftest import TOY, Workshop
 
@@ -52,7 +52,7 @@ def test_a_run_gives_the_digits_of_the_command_line(workshop: Workshop, run: cb.
     assert same.record.loc["config.model", "value"] == MODEL
     command = workshop.record["invocations"][0]["command"]
     (config,) = configurations(**parsed(command))
-    assert config == configured(
+    assert config == configure(
         "toy/task.yaml", {"model": MODEL, "methods": METHODS, "n": [1, 4], **SETTINGS}, source=""
     )
 
@@ -78,7 +78,7 @@ def parsed(command: list[str]) -> dict[str, JSON]:
     ],
 )
 def test_a_command_makes_the_configuration_that_it_stands_for(values: dict[str, JSON]) -> None:
-    config = configured("tally", values, source="")
+    config = configure("tally", values, source="")
     (again,) = configurations(**parsed(as_command(config)))
     urls = config.base_url if isinstance(config.base_url, str) else tuple(config.base_url or ())
     assert again.model_copy(update={"base_url": urls or None}) == config

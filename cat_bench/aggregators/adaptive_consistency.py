@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.aggregators.stopping import by_votes, expected_pick
+from cat_bench.aggregators.stopping import expected_pick, stop_by_votes
 from cat_bench.stats.stopping import Rule
 from cat_bench.stats.stopping_rules import beta, entropy, majority_share
 from cat_bench.types.plugins import Context
@@ -51,7 +51,7 @@ class AdaptiveConsistency:
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context
     ) -> Stopped:
         """Return the picks and the samples at each cap."""
-        return await by_votes(pool, caps, self._rule, ctx)
+        return await stop_by_votes(pool, caps, self._rule, ctx)
 
     @property
     def _rule(self) -> Rule:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.aggregators.stopping import by_votes, expected_pick
+from cat_bench.aggregators.stopping import expected_pick, stop_by_votes
 from cat_bench.stats.stopping_rules import UNSEEN, bayes_factor
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
@@ -46,4 +46,6 @@ class BestOfInfinity:
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context
     ) -> Stopped:
         """Return the picks and the samples at each cap."""
-        return await by_votes(pool, caps, bayes_factor(self.threshold, unseen=self.unseen), ctx)
+        return await stop_by_votes(
+            pool, caps, bayes_factor(self.threshold, unseen=self.unseen), ctx
+        )

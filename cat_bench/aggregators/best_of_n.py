@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.stats.exact import best_of_probabilities
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -43,7 +43,7 @@ class BestOfN:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """Return the top rollouts, evenly weighted."""
-        values = await rated(self.by, question, rollouts, ctx)
+        values = await rate(self.by, question, rollouts, ctx)
         if np.isnan(values).all():
             return Estimate.abstain(f"{self.by} gives no rollout a number")
         best = values == np.nanmax(values)
@@ -55,4 +55,4 @@ class BestOfN:
         """Return the closed form if a rollout's number depends on itself alone, else None."""
         if self.reads != "self":
             return None
-        return best_of_probabilities(await rated(self.by, question, pool, ctx), budgets)
+        return best_of_probabilities(await rate(self.by, question, pool, ctx), budgets)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.aggregators.select import named
+from cat_bench.aggregators.select import select_one
 from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -56,7 +56,7 @@ class GenSelect:
             stand_ins = [window[int(rng.integers(len(window)))] for window in windows]
             found = await gather_all(
                 *(
-                    named(
+                    select_one(
                         ctx.prompt(
                             self.prompt, question=question.text, drafts=[r.text for r in window]
                         ),

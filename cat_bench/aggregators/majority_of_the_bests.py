@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.stats.exact import best_of_probabilities
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -56,7 +56,7 @@ class MajorityOfTheBests:
     ) -> Estimate:
         """Return the members of the winning answers, weighted."""
         labels = await ctx.clusters(rollouts)
-        numbers = np.array(await rated(self.by, question, rollouts, ctx), dtype=float)
+        numbers = np.array(await rate(self.by, question, rollouts, ctx), dtype=float)
         numbers[[label is None for label in labels]] = np.nan
         size = min(self.m or ceil(sqrt(len(rollouts))), len(rollouts))
         (wins,) = best_of_probabilities(numbers, [size])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cat_bench.aggregators.synthesis import Style, instructions, unified
+from cat_bench.aggregators.synthesis import Style, instructions, synthesise
 from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -48,10 +48,10 @@ class Mixture:
             prompt = instructions(drafts, ctx, style=self.style, question=question)
             first = layer * len(self.proposers)
             written = (
-                unified(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
+                synthesise(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
                 for draw, role in enumerate(self.proposers, first)
             )
             drafts = [each.text for each in await gather_all(*written)]
         prompt = instructions(drafts, ctx, style=self.style, question=question)
-        last = await unified(prompt, ctx.anchor, temperature=self.temperature)
+        last = await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         return Estimate.synthesised(last.text, fallback=last.fallback)

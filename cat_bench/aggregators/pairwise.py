@@ -15,7 +15,7 @@ import numpy as np
 
 from cat_bench.aggregators.best_of_n import BestOfN
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import paired
+from cat_bench.signals import rate_pairs
 from cat_bench.stats.pairings import rounds_of, strengths
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -87,7 +87,7 @@ class Pairwise:
         wins = np.zeros((size, size))
 
         async def play(i: int, j: int) -> None:
-            found = await paired(self._signal, question, [ordered[i], ordered[j]], ctx)
+            found = await rate_pairs(self._signal, question, [ordered[i], ordered[j]], ctx)
             wins[i, j], wins[j, i] = found[0, 1], found[1, 0]
 
         await gather_all(*(play(i, j) for each in rounds for i, j in each))
@@ -101,5 +101,5 @@ class Pairwise:
     async def _winner(
         self, question: Question, one: Rollout, other: Rollout, lot: float, ctx: Context
     ) -> Rollout:
-        share = (await paired(self._signal, question, [one, other], ctx))[0, 1]
+        share = (await rate_pairs(self._signal, question, [one, other], ctx))[0, 1]
         return other if share > 0.5 or (share == 0.5 and lot < 0.5) else one

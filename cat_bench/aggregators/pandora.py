@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.aggregators.stopping import expected_pick, lengths, shared_orders
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.stats.stopping_scores import replay_best
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout, Stopped
@@ -57,7 +57,7 @@ class Pandora:
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context
     ) -> Stopped:
         """Return the picks and the samples at each cap; always a mean over random orders."""
-        numbers = await rated(self.by, question, pool, ctx)
+        numbers = await rate(self.by, question, pool, ctx)
         return replay_best(
             np.asarray(numbers, dtype=float),
             caps,

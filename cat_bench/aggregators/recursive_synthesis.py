@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cat_bench.aggregators.synthesis import Style, Unified, instructions, unified
+from cat_bench.aggregators.synthesis import Style, Unified, instructions, synthesise
 from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -52,7 +52,7 @@ class RecursiveSynthesis:
                 instructions(each, ctx, style=self.style, question=question) for each in drafts
             ]
             written = (
-                unified(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)
+                synthesise(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)
                 for k, prompt in enumerate(prompts)
             )
             members = await gather_all(*written)

@@ -64,12 +64,12 @@ class Select:
         """Return the rollout that one reading names, if any."""
         model = ctx.anchor if self.by == "anchor" else ctx.judge
         prompt = ctx.prompt(self.prompt, question=question.text, drafts=[r.text for r in rollouts])
-        return await named(
+        return await select_one(
             prompt, rollouts, model, attempts=self.attempts, temperature=self.temperature
         )
 
 
-async def named(
+async def select_one(
     prompt: Sequence[Message],
     rollouts: Sequence[Rollout],
     model: Lent,

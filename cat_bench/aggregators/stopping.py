@@ -17,7 +17,7 @@ from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Rollout, Stopped
 
 
-async def by_votes(
+async def stop_by_votes(
     pool: Sequence[Rollout], caps: Sequence[int], rule: Rule, ctx: Context
 ) -> Stopped:
     """Return the effect of a rule that reads votes at each cap, exact where feasible."""

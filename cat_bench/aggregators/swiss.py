@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import paired
+from cat_bench.signals import rate_pairs
 from cat_bench.stats.pairings import Pair, neighbours, rounds_of
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -89,6 +89,6 @@ class Swiss:
         """Fill in both entries of a pair."""
         both = [rollouts[k] for k in pair]
         margin = np.nan_to_num(
-            (await paired(f"ratings{{by={self.by}}}", question, both, ctx))[0, 1]
+            (await rate_pairs(f"ratings{{by={self.by}}}", question, both, ctx))[0, 1]
         )
         margins[pair], margins[pair[::-1]] = margin, -margin

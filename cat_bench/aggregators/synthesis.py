@@ -61,7 +61,7 @@ class Synthesis:
         drafts = await self._drafts(rollouts, ctx)
         if not drafts:
             return Estimate.abstain("no rollout has an answer")
-        written = await self._unified(drafts, question, ctx)
+        written = await self._unify(drafts, question, ctx)
         return Estimate.synthesised(written.text, fallback=written.fallback)
 
     async def _drafts(self, rollouts: Sequence[Rollout], ctx: Context) -> list[str]:
@@ -76,18 +76,18 @@ class Synthesis:
                 prompts = (ctx.prompt("summary", draft=text) for text in texts)
                 return [r.text for r in await gather_all(*map(ctx.anchor.ask, prompts))]
 
-    async def _unified(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
+    async def _unify(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
         shown = question if self.question == "shown" else None
         prompt = instructions(drafts, ctx, style=self.style, question=shown)
         try:
-            return await unified(prompt, ctx.anchor, temperature=self.temperature)
+            return await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         except ContextTooLong:
             if len(drafts) <= 2:
                 raise
         middle = len(drafts) // 2
         halves = (drafts[:middle], drafts[middle:])
-        parts = await gather_all(*(self._unified(half, question, ctx) for half in halves))
-        return await self._unified([part.text for part in parts], question, ctx)
+        parts = await gather_all(*(self._unify(half, question, ctx) for half in halves))
+        return await self._unify([part.text for part in parts], question, ctx)
 
 
 def instructions(
@@ -101,7 +101,7 @@ def instructions(
     return ctx.prompt(f"{name}_aware", drafts=quoted, question=question.text)
 
 
-async def unified(
+async def synthesise(
     prompt: Sequence[Message], model: Lent, *, draw: int = 0, temperature: float | None = None
 ) -> Unified:
     """Return the model's response to such a prompt, from the response's header on."""

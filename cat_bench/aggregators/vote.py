@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.stats.exact import majority_probabilities
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -96,7 +96,7 @@ class Vote:
         """Return each rollout's vote, at least 0; NaN for no vote."""
         if not self.by:
             return np.ones(len(rollouts))
-        numbers = await rated(self.by, question, rollouts, ctx)
+        numbers = await rate(self.by, question, rollouts, ctx)
         there = np.sort(numbers[~np.isnan(numbers)])
         if not there.size:
             return numbers

@@ -21,7 +21,7 @@ def verdicts_of(one: Path, other: Path) -> Agreement:
     Raises UsageError where the runs differ in more than the judge, DataError where a folder is not
     a run.
     """
-    _same(one, other)
+    _check_same(one, other)
     columns = [*_KEY, "met"]
     left, right = (read_rollouts(run, columns=columns) for run in (one, other))
     both = left.merge(right, on=_KEY, suffixes=("", "_other"))
@@ -51,7 +51,7 @@ def rank_stability(one: Mapping[str, float], other: Mapping[str, float]) -> tupl
     return float(tau), len(shared)
 
 
-def _same(one: Path, other: Path) -> None:
+def _check_same(one: Path, other: Path) -> None:
     """Raise UsageError unless both runs judged the same rollouts by the same rubrics."""
     records = [read_record(run) for run in (one, other)]
     for run, record in zip((one, other), records, strict=True):

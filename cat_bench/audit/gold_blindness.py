@@ -91,12 +91,12 @@ async def gold_blindness(
             target = rows[other].target
             (after,) = await scorer.score(replace(sample, target=target), [text], ctx)
             right = (after.value or 0.0) > _RIGHT
-            predicted = _one(await scorer.clusters([answer, *passed[other]]))
+            predicted = _is_one_cluster(await scorer.clusters([answer, *passed[other]]))
             count["pairs"] += 1
             count["accepted"] += right
             count["expected"] += predicted
             count["surplus"] += right and not predicted
-            count["changed"] += _reading(before) != _reading(after)
+            count["changed"] += _read_metadata(before) != _read_metadata(after)
             count["unscored"] += after.value is None
     return Blindness(**count)
 
@@ -106,11 +106,11 @@ def _reader(scorer: AnswerScorer, sample: Sample) -> AnswerScorer:
     return scorer.for_question(sample.question) if isinstance(scorer, QuestionScorer) else scorer
 
 
-def _one(labels: Sequence[Hashable]) -> bool:
+def _is_one_cluster(labels: Sequence[Hashable]) -> bool:
     """Return whether all labels are the same cluster."""
     return None not in labels and len(set(labels)) == 1
 
 
-def _reading(score: Score) -> Mapping[str, JSON]:
+def _read_metadata(score: Score) -> Mapping[str, JSON]:
     """Return the part of a score's metadata that describes the text and not the gold."""
     return {name: score.details[name] for name in ("answer", "verdict") if name in score.details}

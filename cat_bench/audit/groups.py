@@ -16,12 +16,12 @@ from typing import Any
 from cat_bench.audit.candidates import Candidate
 from cat_bench.audit.rewards import Audited
 from cat_bench.errors import NotAvailable
-from cat_bench.evaluation.group_rewards import Rewarded, rewarded
+from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.questions import Bench, rollout_rows
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.models.costs import Charge, Use, costs, longest, sum_spent
-from cat_bench.runs.opening import missing
+from cat_bench.runs.opening import explain_missing
 from cat_bench.stats.subsets import blocks
 from cat_bench.types.records import Rollout, Sample
 
@@ -52,7 +52,7 @@ class Auditor:
 
     def __post_init__(self) -> None:
         for each in self.listed:
-            if reason := missing(each.needs, self.bench.task, self.bench.roles):
+            if reason := explain_missing(each.needs, self.bench.task, self.bench.roles):
                 self.unavailable[each.name] = reason
 
     async def question(
@@ -80,18 +80,18 @@ class Auditor:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
         able = [each for each in self.listed if each.name not in self.unavailable]
         made = await asyncio.gather(
-            *(self._rewarded(each, evaluation, group, memory) for each in able)
+            *(self._reward(each, evaluation, group, memory) for each in able)
         )
-        light = [_without_arrays(rollout) for rollout in group]
+        light = [_drop_arrays(rollout) for rollout in group]
         return {
             each.name: RewardedGroup(
-                evaluation.sample, light, one, await self._audited(one, evaluation, group)
+                evaluation.sample, light, one, await self._audit(one, evaluation, group)
             )
             for each, one in zip(able, made, strict=True)
             if one
         }
 
-    async def _rewarded(
+    async def _reward(
         self,
         candidate: Candidate,
         evaluation: Evaluation,
@@ -101,7 +101,7 @@ class Auditor:
         """Return the candidate's rewards, or None if the candidate is not available."""
         bench = self.bench
         try:
-            return await rewarded(
+            return await reward_group(
                 candidate.reward,
                 evaluation.sample,
                 group,
@@ -114,7 +114,7 @@ class Auditor:
             self.unavailable[candidate.name] = str(reason)
             return None
 
-    async def _audited(
+    async def _audit(
         self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> Audited:
         """Return the rewards beside the true scores."""
@@ -150,7 +150,7 @@ class Auditor:
         return scores[found.reference].value
 
 
-def _without_arrays(rollout: Rollout) -> Rollout:
+def _drop_arrays(rollout: Rollout) -> Rollout:
     """Return the rollout without its arrays: an audit keeps every group until its end."""
     bare = replace(rollout.reply, token_logprobs=None, token_entropies=None, measures={})
     return replace(rollout, reply=bare)

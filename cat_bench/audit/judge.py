@@ -25,10 +25,10 @@ from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.cached import Model
 from cat_bench.models.lending import QuestionContext, Role, Roles
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.judge_profile import with_profile
+from cat_bench.runs.judge_profile import apply_profile
 from cat_bench.runs.opening import results_root
 from cat_bench.runs.record import digest
-from cat_bench.scorers.rubric import Profile, Rubric, Verdict, judging
+from cat_bench.scorers.rubric import Profile, Rubric, Verdict, describe_judging
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON, Sampling
 
@@ -61,14 +61,14 @@ async def audit_profiles(
         records.append(record_of(labels, found[profile], judge=str(config.judge), asks=asks))
     for profile, record in zip(profiles, records, strict=True):
         record["profiles"] = {
-            other: _plain(agreement(_both(labels, found[profile], found[other])))
+            other: _to_json(agreement(_pair_verdicts(labels, found[profile], found[other])))
             for other in profiles
             if other != profile
         }
     return records
 
 
-def _both(
+def _pair_verdicts(
     labels: Labels, verdicts: Sequence[bool | None], others: Sequence[bool | None]
 ) -> Iterator[Pair]:
     """Two verdicts on each row that has both."""
@@ -89,7 +89,7 @@ async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], 
         )
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(Cache())
-        task = with_profile(catalog.task(config.task, cache=cache), config)
+        task = apply_profile(catalog.task(config.task, cache=cache), config)
         backend = open_backend(config.judge, cache, base_url=config.base_url)
         model = Model(
             config.judge,
@@ -102,7 +102,7 @@ async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], 
         stack.push_async_callback(model.close)
         given = validate(Sampling, config.sampling.get("judge", {}), source="sampling.judge")
         judge = Role(model, given.over(task.sampling.get("judge", Sampling())))
-        asks = judging(judge, task.prompts, task.scorer, fetch=not config.offline)
+        asks = describe_judging(judge, task.prompts, task.scorer, fetch=not config.offline)
         ctx = QuestionContext(Roles(judge, judge=judge), None, task.prompts)
         scorer = task.scorer if isinstance(task.scorer, Rubric) else Rubric()
         found = await gather(*(_verdict(row, scorer, ctx) for row in labels.rows))
@@ -141,10 +141,10 @@ def record_of(
             "annotators": labels.annotators,
         },
         "unobtained": len(labels.rows) - len(rows),
-        "judge_and_people": _plain(agreement(pairs(rows))),
-        "people_among_themselves": _plain(agreement(people)) if people else None,
+        "judge_and_people": _to_json(agreement(pairs(rows))),
+        "people_among_themselves": _to_json(agreement(people)) if people else None,
         "categories": {
-            name: _plain(agreement(pairs(own))) for name, own in sorted(by_category.items())
+            name: _to_json(agreement(pairs(own))) for name, own in sorted(by_category.items())
         },
         "audited": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -184,7 +184,7 @@ def _read(path: Path) -> dict[str, JSON]:
     return record
 
 
-def _plain(found: Agreement) -> dict[str, JSON]:
+def _to_json(found: Agreement) -> dict[str, JSON]:
     """Return an agreement as JSON: figures as [value, low, high], undefined ones as null."""
     figures = {
         name: [None if math.isnan(x) else round(x, 6) for x in asdict(figure).values()]

@@ -115,12 +115,12 @@ def figures(groups: Sequence[Audited], *, positive: float = POSITIVE) -> Figures
         unscored=sum(value is None for group in groups for value in group.values),
         label_accuracy=_mean(groups, lambda group: group.label),
         reward_accuracy=_mean(groups, lambda group: accuracy(group, positive)),
-        false_positives=_ratio(groups, lambda group: _missed(group, positive, right=False)),
-        false_negatives=_ratio(groups, lambda group: _missed(group, positive, right=True)),
+        false_positives=_ratio(groups, lambda group: _count_missed(group, positive, right=False)),
+        false_negatives=_ratio(groups, lambda group: _count_missed(group, positive, right=True)),
         silent=_mean(groups, lambda group: float(not any(advantages(group.values)))),
-        advantage_error=_ratio(groups, misdirected),
+        advantage_error=_ratio(groups, misdirected_mass),
         rank_correlation=_mean(groups, rank_correlation, bounds=(-1.0, 1.0)),
-        **_of_rubrics(groups),
+        **_measure_rubrics(groups),
         calls=_average([group.calls for group in groups]),
         tokens=_average([group.tokens for group in groups]),
     )
@@ -132,7 +132,7 @@ def accuracy(group: Audited, positive: float = POSITIVE) -> float | None:
     return fmean(hits) if hits else None
 
 
-def misdirected(group: Audited) -> tuple[float, float]:
+def misdirected_mass(group: Audited) -> tuple[float, float]:
     """Return the absolute mass of a group's advantages that has the wrong sign, and all of it.
 
     An advantage is (R - mean) / sd within the group. Its right sign is that of the gold reward's
@@ -158,19 +158,19 @@ def rank_correlation(group: Audited) -> float | None:
 def difference(first: Side, second: Side) -> Difference:
     """Return the paired difference of two measures, over the questions for which both exist."""
     clusters = {group.question: group.cluster for group in first[0]}
-    one, other = _by_question(*first), _by_question(*second)
+    one, other = _average_by_question(*first), _average_by_question(*second)
     shared = [question for question in one if question in other]
     values = [[side[question] for question in shared] for side in (one, other)]
     return paired_difference(*values, clusters=[clusters[question] for question in shared])
 
 
-def _missed(group: Audited, positive: float, *, right: bool) -> tuple[float, float]:
+def _count_missed(group: Audited, positive: float, *, right: bool) -> tuple[float, float]:
     """Return how many right (or wrong) rollouts are rewarded like the others, and their total."""
     flags = [value >= positive for value, truth in group.pairs if (truth >= RIGHT) == right]
     return float(sum(rewarded != right for rewarded in flags)), float(len(flags))
 
 
-def _of_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
+def _measure_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
     """Return the figures of self-proposed rubrics."""
     found = [group for group in groups if group.proposed is not None and group.met]
     criteria = [verdicts for group in found for verdicts in zip(*group.met, strict=True)]
@@ -183,7 +183,7 @@ def _of_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
     }
 
 
-def _by_question(groups: Sequence[Audited], of: Measure) -> dict[str, float]:
+def _average_by_question(groups: Sequence[Audited], of: Measure) -> dict[str, float]:
     """Return each question's mean over the groups for which the measure is defined."""
     found: dict[str, list[float]] = {}
     for group in groups:
@@ -196,7 +196,7 @@ def _mean(
     groups: Sequence[Audited], of: Measure, *, bounds: tuple[float, float] = SHARES
 ) -> Interval:
     shared = {group.question: group.cluster for group in groups}
-    found = _by_question(groups, of)
+    found = _average_by_question(groups, of)
     clusters = [shared[question] for question in found]
     return mean_interval(list(found.values()), clusters=clusters, bounds=bounds)
 

@@ -22,8 +22,8 @@ from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import Task
 from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Watch, folder_of, opened
-from cat_bench.runs.record import PoolDigest, findings, invocation
+from cat_bench.runs.opening import Watch, folder_of, open_run
+from cat_bench.runs.record import PoolDigest, add_findings, invocation
 from cat_bench.stats.intervals import Interval
 from cat_bench.types.calls import JSON
 
@@ -63,7 +63,7 @@ async def audit(
     Raises UsageError before anything is paid for.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    async with opened(config) as ready:
+    async with open_run(config) as ready:
         bench = ready.bench
         if not 2 <= group <= bench.settings.pool:
             raise UsageError(
@@ -95,7 +95,7 @@ async def audit(
         made = invocation(command, ready.meters, started=started, seconds=seconds)
     lines = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
     whole = {
-        **findings(record, bench.census, survey=ready.survey, pool=pool),
+        **add_findings(record, bench.census, survey=ready.survey, pool=pool),
         "groupless": auditor.groupless,
         "reasons": {name: dict(why.most_common()) for name, why in reasons.items() if why},
         "rewards": lines,
@@ -125,7 +125,7 @@ def _row(
         else:
             row[each.name] = value
     row["flag"] = found.reward_accuracy.flag
-    return {name: _known(value) for name, value in row.items()}
+    return {name: _to_json(value) for name, value in row.items()}
 
 
 def _answer(
@@ -150,7 +150,7 @@ def _answer(
         for c in ranked
     )
     gap = asdict(difference(first, second))
-    return {**best, "second": ranked[1].name, **{n: _known(x) for n, x in gap.items()}}
+    return {**best, "second": ranked[1].name, **{n: _to_json(x) for n, x in gap.items()}}
 
 
 def _reasons(notes: Mapping[str, JSON]) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _reasons(notes: Mapping[str, JSON]) -> Iterator[str]:
     yield from notes.get("unscored", {}).values()
 
 
-def _known(value: JSON) -> JSON:
+def _to_json(value: JSON) -> JSON:
     """Return the value as JSON takes it: a NaN becomes None, a NumPy float becomes a float."""
     if not isinstance(value, float):
         return value

@@ -36,7 +36,7 @@ End
 """
 
 
-def untold(task: Task) -> str | None:
+def explain_unstatable(task: Task) -> str | None:
     """Return why no text can state a gold of this task; None where one can."""
     scorer = task.scorer
     if needs := traits(ScorerTraits, scorer).needs:
@@ -55,7 +55,7 @@ def untold(task: Task) -> str | None:
     return None
 
 
-def written(target: JSON) -> str:
+def write_answer(target: JSON) -> str:
     """Return a target as one answer; the first one where several are accepted."""
     return str(target[0] if isinstance(target, list) and target else target)
 
@@ -79,12 +79,14 @@ def texts(task: Task, gold: JSON, other: JSON) -> tuple[str, ...]:
     """
     if isinstance(task.scorer, Solver):
         form = _PRINTED if task.scorer.runs_code else "```lp\n{}```\n"
-        return tuple(form.format(each) for each in _formulations(written(gold), written(other)))
+        return tuple(
+            form.format(each) for each in _formulations(write_answer(gold), write_answer(other))
+        )
     state = statement(task)
     if state is None:
         return ()
-    alone = state(written(gold))
-    return (alone, f"It is not {written(other)}.\n\n{alone}")
+    alone = state(write_answer(gold))
+    return (alone, f"It is not {write_answer(other)}.\n\n{alone}")
 
 
 def _formulations(gold: str, other: str) -> tuple[str, ...]:

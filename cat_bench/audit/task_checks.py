@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Literal, cast
 
 from cat_bench.audit.gold_blindness import gold_blindness
-from cat_bench.audit.stated_golds import texts, untold, written
+from cat_bench.audit.stated_golds import explain_unstatable, texts, write_answer
 from cat_bench.errors import PLUGIN_BUGS, NotAvailable, PromptError, TargetError
 from cat_bench.loading.catalog import Task
 from cat_bench.models.lending import QuestionContext, Role, Roles
@@ -61,7 +61,7 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
         _targets(task, samples),
         _prompt(task, samples),
         await _golds(task, rows),
-        _words(task, samples),
+        _check_targets(task, samples),
         await _blindness(task, rows),
     ]
 
@@ -86,7 +86,9 @@ def _targets(task: Task, samples: Sequence[Sample]) -> Check:
             problems[sample.question.id] = problem
     if problems:
         first = f"{next(iter(problems))} {next(iter(problems.values()))}"
-        return _found("targets", f"cannot be scored: the row {first}", problems, len(samples))
+        return _make_finding(
+            "targets", f"cannot be scored: the row {first}", problems, len(samples)
+        )
     return Check("targets", "ok", f"the scorer can use all {len(samples):,} targets")
 
 
@@ -95,7 +97,7 @@ def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
     hidden = [sample.question.id for sample in samples if not _shows_problem(sample)]
     if hidden:
         fix = "never show the problem in what the model is asked: put its text into the messages"
-        return _found("prompt", fix, hidden, len(samples))
+        return _make_finding("prompt", fix, hidden, len(samples))
     if flaws := [*warnings_of(task, samples)]:
         return Check("prompt", "found", "; ".join(flaws))
     shown = f"shows the problem in all {len(samples):,} rows, and no text contradicts the closing"
@@ -114,7 +116,7 @@ def _words_of(text: str) -> set[str]:
 
 async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
     """Score a text that states each row's own gold."""
-    if reason := untold(task):
+    if reason := explain_unstatable(task):
         return Check("golds", "untold", reason)
     missed, tried = {}, 0
     for sample in rows:
@@ -123,15 +125,15 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
             try:
                 (score,) = await task.scorer.score(sample, [text], _context(task))
             except PLUGIN_BUGS as error:
-                return _failed("golds", error)
+                return _explain_exception("golds", error)
             if score.value != 1:
                 scored = f"scores {score.value:g}" if score.value is not None else "is unscored"
-                gold = "one" if task.private else repr(written(sample.target))
+                gold = "one" if task.private else repr(write_answer(sample.target))
                 missed[sample.question.id] = f"{gold}, which {scored}"
     if missed:
         first = next(iter(missed.values()))
         problem = f"score below 1 when a response states them, such as {first}: correct the closing"
-        return _found("golds", f"{problem}, the targets or the scorer", missed, tried)
+        return _make_finding("golds", f"{problem}, the targets or the scorer", missed, tried)
     if not tried:
         return Check("golds", "untold", "no target is one that a response can state")
     left = f"; {len(rows) - tried} cannot be stated" if tried < len(rows) else ""
@@ -139,7 +141,7 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
     return Check("golds", "ok", stated)
 
 
-def _words(task: Task, samples: Sequence[Sample]) -> Check:
+def _check_targets(task: Task, samples: Sequence[Sample]) -> Check:
     """Ask the scorer whether the targets are of its kind."""
     if traits(ScorerTraits, task.scorer).doubt is None:
         return Check("words", "untold", "the scorer declares no `doubt` about targets")
@@ -151,22 +153,22 @@ def _words(task: Task, samples: Sequence[Sample]) -> Check:
 async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
     """Score the stated golds again with the golds of all other sampled rows."""
     scorer = task.scorer
-    if (reason := untold(task)) or not isinstance(scorer, AnswerScorer):
+    if (reason := explain_unstatable(task)) or not isinstance(scorer, AnswerScorer):
         return Check("blindness", "untold", reason or "the scorer compares no answers")
-    if len({written(sample.target) for sample in rows}) < 2:
+    if len({write_answer(sample.target) for sample in rows}) < 2:
         return Check("blindness", "untold", "golds cannot be permuted: all sampled rows share one")
     stated = [
         (sample, text)
         for sample, other in zip(rows, [*rows[1:], *rows[:1]], strict=True)
         for text in texts(task, sample.target, other.target)
-        if not _several(sample)
+        if not _accepts_several(sample)
     ]
     if len({sample.question.id for sample, _ in stated}) < 2:
         return Check("blindness", "untold", "no two rows have one gold that a response can state")
     try:
         found = await gold_blindness(scorer, stated, _context(task), rounds=len(rows))
     except PLUGIN_BUGS as error:
-        return _failed("blindness", error)
+        return _explain_exception("blindness", error)
     if not found.pairs:
         return Check("blindness", "untold", "no stated gold scores as right: see the check `golds`")
     fix = ": read the answer from the text alone, then compare" if found.knows else ""
@@ -178,7 +180,7 @@ def _reader(task: Task, sample: Sample) -> object:
     return scorer.for_question(sample.question) if isinstance(scorer, QuestionScorer) else scorer
 
 
-def _several(sample: Sample) -> bool:
+def _accepts_several(sample: Sample) -> bool:
     """Return whether a row accepts several answers, which two rows may share in part."""
     return isinstance(sample.target, list) and len(sample.target) > 1
 
@@ -188,14 +190,14 @@ def _context(task: Task) -> Context:
     return QuestionContext(Roles(cast("Role", None)), None, task.prompts)
 
 
-def _failed(name: str, error: BaseException) -> Check:
+def _explain_exception(name: str, error: BaseException) -> Check:
     """Return what a scorer's exception means: it asked a model, or it has a bug."""
     if isinstance(error, NotAvailable):
         return Check(name, "untold", f"the scorer asks a model: {error}")
     return Check(name, "found", f"the scorer failed with {error!r}: correct it")
 
 
-def _found(name: str, problem: str, ids: Iterable[str], whole: int) -> Check:
+def _make_finding(name: str, problem: str, ids: Iterable[str], whole: int) -> Check:
     """Return a finding that counts its rows and names the first ones."""
     rows = tuple(ids)
     listed = ", ".join(rows[:_LISTED]) + (" and others" if len(rows) > _LISTED else "")

@@ -49,7 +49,7 @@ _KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": Cha
 @inspect_task
 def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> InspectTask:
     """Answer each question of a task by a method that reads n rollouts."""
-    dataset = MemoryDataset([_translated(each) for each in catalog.task(task).samples()], name=task)
+    dataset = MemoryDataset([_translate(each) for each in catalog.task(task).samples()], name=task)
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
 
 
@@ -63,7 +63,7 @@ def aggregated(task: str, method: str, n: int) -> Solver:
         active, sample = get_model(), samples[str(state.sample_id)]
         async with Cache() as cache:
             model = Model(str(active), Active(active), cache=cache)
-            row, text = await _answered(found, chosen, n, sample, model=model, cache=cache)
+            row, text = await _answer(found, chosen, n, sample, model=model, cache=cache)
         state.output = ModelOutput.from_content(str(active), text)
         state.messages.append(state.output.message)
         state.metadata[KEPT] = {"score": row.score, "n": row.n, "reason": row.failed}
@@ -101,7 +101,7 @@ class Active(Inspect):
         """Do nothing: Inspect closes the model."""
 
 
-async def _answered(
+async def _answer(
     task: Task, method: Method, n: int, sample: Sample, *, model: Model, cache: Cache
 ) -> tuple[ScoreRow, str]:
     """Return the method's row at its largest n, and its text or its most probable pick."""
@@ -127,7 +127,7 @@ async def _answered(
     return row, next((r.text for r in pool.rollouts if r.slot == likeliest), "")
 
 
-def _translated(sample: Sample) -> InspectSample:
+def _translate(sample: Sample) -> InspectSample:
     question = sample.question
     gold = sample.target if isinstance(sample.target, str) else ""
     messages = list(_messages(question.messages))

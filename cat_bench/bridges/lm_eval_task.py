@@ -144,7 +144,7 @@ class LmEvalScorer:
 
     def answer(self, text: str) -> str | None:
         """Return the answer that the filter reads from a text, or None if it reads none."""
-        answer = str(self._filtered({}, text)).strip()
+        answer = str(self._filter({}, text)).strip()
         return answer if answer and answer != INVALID else None
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
@@ -157,13 +157,13 @@ class LmEvalScorer:
         return [self._score(sample.target, text) for text in texts]
 
     def _score(self, doc: Mapping[str, JSON], text: str) -> Score:
-        value = self.task.process_results(doc, [self._filtered(doc, text)])[self.metric]
+        value = self.task.process_results(doc, [self._filter(doc, text)])[self.metric]
         try:
             return Score(float(value))
         except (TypeError, ValueError):
             return Score(None, f"lm-eval's {self.metric} is not a number for one text")
 
-    def _filtered(self, doc: Mapping[str, JSON], text: str) -> JSON:
+    def _filter(self, doc: Mapping[str, JSON], text: str) -> JSON:
         from lm_eval.api.instance import Instance
 
         one = Instance("generate_until", dict(doc), ("", {}), 0)

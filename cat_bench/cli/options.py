@@ -12,7 +12,7 @@ import click
 from cat_bench.errors import ConfigError
 from cat_bench.loading.trust import trust
 from cat_bench.loading.validation import read_yaml, scalar, split_list
-from cat_bench.runs.config import RunConfig, configured
+from cat_bench.runs.config import RunConfig, configure
 from cat_bench.system.sandbox import permit
 from cat_bench.types.calls import JSON, RoleName, Sampling
 
@@ -130,7 +130,7 @@ def configurations(
     else:
         each = [{"task": name} for name in tasks]
     source = config or "options"
-    return [configured(str(own["task"]), {**values, **own}, source=source) for own in each]
+    return [configure(str(own["task"]), {**values, **own}, source=source) for own in each]
 
 
 def _folders(out: Path, tasks: Sequence[str]) -> list[Path]:

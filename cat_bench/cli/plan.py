@@ -12,7 +12,7 @@ from cat_bench.cli.output import json_option, print_rows
 from cat_bench.cli.progress import Progress
 from cat_bench.models.costs import price_of, read_prices
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.forecast import Forecast, foresee
+from cat_bench.runs.forecast import Forecast, forecast_run
 from cat_bench.types.calls import JSON
 
 
@@ -33,7 +33,7 @@ def show_plan(configs: Sequence[RunConfig], *, as_json: bool) -> None:
     rows: list[Mapping[str, JSON]] = []
     for config in configs:
         with Progress(foreseen=True) as progress:
-            forecast = asyncio.run(foresee(config, watch=progress))
+            forecast = asyncio.run(forecast_run(config, watch=progress))
         of = {"task": config.task} if len(configs) > 1 else {}
         rows += [of | row for row in (*_purposes(forecast), *_models(forecast, config))]
     if as_json:

@@ -65,7 +65,7 @@ class GradedPool:
         parts = (self.rollouts[k * size : (k + 1) * size] for k in range(4))
         return [replace(self, pool=replace(self.pool, rollouts=part)) for part in parts]
 
-    def served(self, budgets: Sequence[int]) -> list[int]:
+    def servable_budgets(self, budgets: Sequence[int]) -> list[int]:
         """Return the budgets for which the pool holds enough rollouts."""
         return [n for n in budgets if n <= len(self.rollouts)]
 
@@ -88,8 +88,8 @@ class GradedPool:
                 "lost": float(expected.lost[k]),
                 "abstained": float(expected.abstained[k]),
                 "exhausted": float(exhausted[k]),
-                **broken_down(parts[k]),
-                **scored(expected.value[k], reason),
+                **part_fields(parts[k]),
+                **score_fields(expected.value[k], reason),
             }
             for k in range(len(parts))
         ]
@@ -97,19 +97,19 @@ class GradedPool:
     def abstention(self) -> dict[str, JSON]:
         """Return the fields of a row for an abstention: the score and all its parts are 0."""
         names = next((p for score in self.scores.values() if (p := score.parts)), {})
-        return {"score": 0.0, "abstained": 1.0, **broken_down(dict.fromkeys(names, 0.0))}
+        return {"score": 0.0, "abstained": 1.0, **part_fields(dict.fromkeys(names, 0.0))}
 
     def _value(self, rollout: Rollout) -> float:
         value = self.scores[rollout.text].value
         return math.nan if value is None else value
 
 
-def broken_down(parts: Mapping[str, float]) -> dict[str, JSON]:
+def part_fields(parts: Mapping[str, float]) -> dict[str, JSON]:
     """Return the fields of a row for the parts of a score."""
     return {"parts": tuple(parts), "part_scores": tuple(parts.values())}
 
 
-def scored(value: float | None, reason: str | None = None) -> dict[str, JSON]:
+def score_fields(value: float | None, reason: str | None = None) -> dict[str, JSON]:
     """Return the fields of a row for a score; NaN or None is unscored, with the reason."""
     if value is None or math.isnan(value):
         return {"score": None, "failed": f"unscored: {reason or 'no pick could be graded'}"}

@@ -78,7 +78,7 @@ class Grader:
         try:
             with count_path():  # scoring is no part of what a method writes
                 given = await self._active.score(sample, texts, ctx)
-            return dict(zip(texts, map(_sound, given), strict=True))
+            return dict(zip(texts, map(_check_score, given), strict=True))
         except CatBenchError:
             raise
         except PLUGIN_BUGS as error:  # becomes the reason of these scores
@@ -96,7 +96,7 @@ class Grader:
         if key in known:
             labels = known[key]
         else:
-            labels = self._numbered(distinct, await self.answers.clusters(distinct))
+            labels = self._number_labels(distinct, await self.answers.clusters(distinct))
             await self._remember(space, {key: labels})
         of = dict(zip(distinct, labels, strict=True))
         return [of[answer] if answer else None for answer in answers]
@@ -148,7 +148,7 @@ class Grader:
             raise ConfigError(f"scorer {type(self.scorer).__qualname__}", "answer()", problem)
         return answer
 
-    def _numbered(self, answers: Sequence[str], labels: Sequence[JSON]) -> list[int | None]:
+    def _number_labels(self, answers: Sequence[str], labels: Sequence[JSON]) -> list[int | None]:
         """Return the labels as numbers; other labels are numbered in the order of the answers.
 
         Raises ConfigError if the scorer gave too few or too many labels, or an unhashable one.
@@ -174,7 +174,7 @@ class Grader:
             await self._cache.remember(space, values)
 
 
-def _sound(score: Score) -> Score:
+def _check_score(score: Score) -> Score:
     """Return the score unchanged; raise TypeError or ValueError if it is invalid."""
     if not isinstance(score, Score):
         raise TypeError(f"the scorer gave {score!r}, which is not a Score")

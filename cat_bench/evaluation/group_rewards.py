@@ -1,7 +1,7 @@
 """Compute one group's rewards: partition the group, call the reward, record a failure.
 
 The group is the pool here: its answers are clustered among themselves, by the task's equality.
-`rewarded` raises `NotAvailable` only: then the reward cannot work in this run at all.
+`reward_group` raises `NotAvailable` only: then the reward cannot work in this run at all.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RewardContext(QuestionContext):
         return [scores[text] for text in texts]
 
 
-async def rewarded(
+async def reward_group(
     reward: Reward | SupervisedReward,
     sample: Sample,
     rollouts: Sequence[Rollout],
@@ -108,7 +108,7 @@ async def rewarded(
             else:
                 found = await reward.rewards(question, rollouts, ctx)
         marks = found if isinstance(found, Marks) else Marks(found)
-        values = _checked(marks.values, len(rollouts))
+        values = _check_values(marks.values, len(rollouts))
     except PLUGIN_BUGS as error:  # becomes the reason of these rewards
         marks = Marks((), notes={"failed": reason_of(error)})
         values = (None,) * len(rollouts)
@@ -117,7 +117,7 @@ async def rewarded(
     )
 
 
-def _checked(values: Sequence[float | None], size: int) -> tuple[float | None, ...]:
+def _check_values(values: Sequence[float | None], size: int) -> tuple[float | None, ...]:
     """Return one number per rollout, with None for a NaN.
 
     Raises ValueError for a wrong count, and for an infinite reward: it has no group mean.

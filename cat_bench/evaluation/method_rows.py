@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cat_bench.errors import PLUGIN_BUGS, reason_of
-from cat_bench.evaluation.graded_pool import GradedPool, broken_down, scored, variances
+from cat_bench.evaluation.graded_pool import GradedPool, part_fields, score_fields, variances
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.evaluation.stopping_rows import stopping_rows
@@ -92,9 +92,9 @@ class Evaluation:
 
         Raises NotAvailable if the run lacks a need of the method.
         """
-        budgets = self.graded.served(method.budgets or self.settings.budgets)
+        budgets = self.graded.servable_budgets(method.budgets or self.settings.budgets)
         free = not (self._calls(method) or method.budgets)
-        further = self.graded.served(self.settings.beyond) if free else []
+        further = self.graded.servable_budgets(self.settings.beyond) if free else []
         ctx = self.context([r.slot for r in self.rollouts])
         if isinstance(method.aggregator, Stopping):
             return await stopping_rows(self, method.name, method.aggregator, [*budgets, *further])
@@ -108,7 +108,7 @@ class Evaluation:
             rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
             return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
         costly = self._calls_for_each_subset(method)
-        groups = await asyncio.gather(*(self._drawn(method, n, costly=costly) for n in budgets))
+        groups = await asyncio.gather(*(self._draw_rows(method, n, costly=costly) for n in budgets))
         return [row for group in groups for row in group]
 
     def oracle(self) -> list[ScoreRow]:
@@ -135,12 +135,12 @@ class Evaluation:
     def _frame(
         self, name: str, at: Callable[[ArrayLike, Sequence[int]], FloatArray]
     ) -> list[ScoreRow]:
-        wanted = self.graded.served((*self.settings.budgets, *self.settings.beyond))
+        wanted = self.graded.servable_budgets((*self.settings.budgets, *self.settings.beyond))
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)
         spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
         return [
-            self.row(name, n, rollout_var=spread.get(n), **scored(value))
+            self.row(name, n, rollout_var=spread.get(n), **score_fields(value))
             for n, value in zip(budgets, values, strict=True)
         ]
 
@@ -174,7 +174,7 @@ class Evaluation:
     async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
         """Return the variance over fresh rollouts by budget, up to a quarter of the pool."""
         quarters = self.graded.quarters
-        budgets = [n for n in quarters[0].served(budgets) if n >= 1]
+        budgets = [n for n in quarters[0].servable_budgets(budgets) if n >= 1]
         apart = []
         for part in quarters if budgets else ():
             within = replace(self, graded=part)
@@ -202,13 +202,13 @@ class Evaluation:
         for n, weights, worth in zip(
             budgets, probabilities, self.graded.worth(probabilities), strict=True
         ):
-            drawn = await self._drawn(method, n, costly=True) if calls else []
+            drawn = await self._draw_rows(method, n, costly=True) if calls else []
             row = self.row(method.name, n, picks=slots, weights=tuple(weights.tolist()), **worth)
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in sum_spent(bill).items()}
         return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
 
-    async def _drawn(self, method: Method, n: int, *, costly: bool) -> list[ScoreRow]:
+    async def _draw_rows(self, method: Method, n: int, *, costly: bool) -> list[ScoreRow]:
         """Return one row per subset of the plan; a method that calls after all gets fewer draws."""
         order = self.graded.order
         if costly:
@@ -260,9 +260,9 @@ class Evaluation:
                 "text": text,
                 "exhausted": overran,
                 "fallback": estimate.fallback,
-                **await self._answered(text),
+                **await self._read_answer(text),
             }
-            return {**kept, **broken_down(score.parts), **scored(score.value, score.reason)}
+            return {**kept, **part_fields(score.parts), **score_fields(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             raise ValueError(
@@ -274,7 +274,7 @@ class Evaluation:
         (worth,) = self.graded.worth([weights], [by_slot[slot] for slot in picks])
         return {"picks": picks, "weights": weights, "fallback": estimate.fallback, **worth}
 
-    async def _answered(self, text: str) -> dict[str, JSON]:
+    async def _read_answer(self, text: str) -> dict[str, JSON]:
         """Return a synthesised text's answer and its cluster in the pool's partition."""
         scorer = self.grader.answers_to(self.question)
         if scorer is None:

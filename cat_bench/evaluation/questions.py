@@ -141,7 +141,7 @@ class Bench:
         """Add one question's rows to the census."""
         census = self.census
         census.questions += 1
-        refused_rows = sum(map(_refused, rows))
+        refused_rows = sum(map(_is_refused, rows))
         census.refused_rows += refused_rows
         census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
         every: list[ScoreRow | RolloutRow] = [*rows, *rollouts]
@@ -155,7 +155,7 @@ class Bench:
                 census.written[row.method, row.n] += 1
                 census.unread[row.method, row.n] += row.answer is None
         there = [row for row in rollouts if row.failed is None]
-        refused = sum(_refused(row) for row in rollouts)
+        refused = sum(_is_refused(row) for row in rollouts)
         census.dropped.update(n for n in self.settings.budgets if n > len(there))
         census.rollouts.update(
             asked=len(rollouts),
@@ -167,7 +167,7 @@ class Bench:
         )
 
 
-def _refused(row: ScoreRow | RolloutRow) -> bool:
+def _is_refused(row: ScoreRow | RolloutRow) -> bool:
     return row.failed is not None and row.failed.startswith("refused: ")
 
 

@@ -99,7 +99,7 @@ async def _stops(
 async def _spread(evaluation: Evaluated, rule: Stopping, caps: Sequence[int]) -> dict[int, float]:
     """Return the variance of the value over fresh rollouts, by cap up to a quarter of the pool."""
     quarters = evaluation.graded.quarters
-    served = [n for n in quarters[0].served(caps) if n >= 1]
+    served = [n for n in quarters[0].servable_budgets(caps) if n >= 1]
     if not served:
         return {}
     parts = [await _stops(evaluation, part, rule, served) for part in quarters]

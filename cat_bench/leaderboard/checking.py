@@ -24,11 +24,11 @@ from cat_bench.leaderboard.rows import (
     OWN,
     VERSION,
     Row,
+    add_digest,
     claims,
     identity,
     read,
     rows_of,
-    with_digest,
 )
 from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
@@ -79,7 +79,7 @@ async def check(
     where the file is not a leaderboard.
     """
     rows = read(board)
-    play = partial(_played, parallel=parallel, data=data)
+    play = partial(_play, parallel=parallel, data=data)
     seen: dict[tuple[str, ...], int] = {}
     runs: dict[tuple[str, str], _Again] = {}
     for line, row in enumerate(rows, 2):
@@ -89,7 +89,7 @@ async def check(
             yield Finding(line, row["method"], row["n"], "refused", reason)
             continue
         seen[key] = line
-        found = await _recomputed(row, board.parent, runs, play)
+        found = await _recompute(row, board.parent, runs, play)
         yield replace(found, line=line)
 
 
@@ -97,7 +97,7 @@ def _flaw(row: Row) -> str | None:
     """What is wrong with a row by itself."""
     if row["version"] != VERSION:
         return f"has columns of version {row['version']}, not {VERSION}"
-    if with_digest(row)["digest"] != row["digest"]:
+    if add_digest(row)["digest"] != row["digest"]:
         return "was changed: its digest is another row's"
     if row["as_claimed"] != " ".join(claims(pool=bool(row["pool"]), calls=_calls(row))):
         return "does not name the columns that are as claimed"
@@ -110,7 +110,7 @@ def _calls(row: Row) -> bool:
     return bool(row["published_calls"])
 
 
-async def _recomputed(
+async def _recompute(
     row: Row,
     base: Path,
     runs: dict[tuple[str, str], _Again],
@@ -148,7 +148,7 @@ async def _recomputed(
     return finding("reproduced", f"from {proofs[0]}", " ".join([*unproven, *lacking]))
 
 
-async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Again:
+async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Again:
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
@@ -156,9 +156,9 @@ async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | N
             if not record:
                 return _Again({}, {}, f"{file} is not a published file")
             with load_only(record.get("files", {})):
-                rows_at = data if data and not _here(record) else None
+                rows_at = data if data and not _has_rows(record) else None
                 model = _load(kind, file, cache, record, data=rows_at)
-            again = await rerun.replayed(
+            again = await rerun.replay_run(
                 record, out, cache=cache, model=model, parallel=parallel, data=rows_at
             )
         except CatBenchError as error:
@@ -168,7 +168,7 @@ async def _played(kind: str, file: Path, *, parallel: str | None, data: Path | N
     return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run)
 
 
-def _here(record: Mapping[str, JSON]) -> bool:
+def _has_rows(record: Mapping[str, JSON]) -> bool:
     """Whether the run's task has its rows where it looks for them."""
     try:
         next(iter(catalog.task(record["config"]["task"]).samples()), None)

@@ -43,7 +43,7 @@ async def add(
     there = {
         tuple(row[name] for name in OWN): row for row in (read(board) if board.exists() else ())
     }
-    rows = rows_of(run, pool=_beside(board, pool), calls=_beside(board, calls))
+    rows = rows_of(run, pool=_place_beside(board, pool), calls=_place_beside(board, calls))
     if lacking := [row for row in rows if float(row["unscored"]) > MOST_UNSCORED]:
         first = lacking[0]
         raise UsageError(
@@ -91,7 +91,7 @@ async def publish_pool(
                 yield pool
 
         return await asyncio.to_thread(
-            publish_pools, file, one_by_one(), run=_without_invocations(record)
+            publish_pools, file, one_by_one(), run=_drop_invocations(record)
         )
 
 
@@ -109,9 +109,9 @@ async def publish_calls(
     refuse_private(record, instead=_SCORES_ALONE)
     _folder(file)
     with Places() as places:
-        await rerun.touched(record, places, cache=cache, data=data)
+        await rerun.trace_places(record, places, cache=cache, data=data)
         with Cache(cache) as opened:
-            return export_calls(opened, file, places, run=_without_invocations(record))
+            return export_calls(opened, file, places, run=_drop_invocations(record))
 
 
 def upload(file: Path, repository: str) -> str:
@@ -130,12 +130,12 @@ def upload(file: Path, repository: str) -> str:
     return f"{ENDPOINT}/datasets/{repository}"
 
 
-def _without_invocations(record: Mapping[str, JSON]) -> dict[str, JSON]:
+def _drop_invocations(record: Mapping[str, JSON]) -> dict[str, JSON]:
     """The record without its invocations."""
     return {name: value for name, value in record.items() if name != "invocations"}
 
 
-def _beside(board: Path, file: Path | None) -> str:
+def _place_beside(board: Path, file: Path | None) -> str:
     return "" if file is None else Path(relpath(file, board.parent)).as_posix()
 
 

@@ -105,7 +105,7 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
     asked = record["questions"]
     return [
-        with_digest(head | _cells(row, params[row["method"]], asked)) for row in _records(scored)
+        add_digest(head | _cells(row, params[row["method"]], asked)) for row in _records(scored)
     ]
 
 
@@ -124,14 +124,14 @@ def identity(record: Mapping[str, JSON]) -> Row:
         "task": config["task"],
         "model": config["model"],
         "revision": canonical(models["policy"]),
-        "anchor": _other(config, models, "anchor"),
+        "anchor": _describe_other(config, models, "anchor"),
         "judge": f"{config['judge']} {canonical(models['judge'])}" if judged else "",
         "pool_size": str(config["pool"]),
         "draws": str(config["draws"]),
     }
 
 
-def with_digest(row: Row) -> Row:
+def add_digest(row: Row) -> Row:
     """The row with its digest."""
     cells = [row[name] for name in COLUMNS if name != "digest"]
     return row | {"digest": sha256("\x1f".join(cells).encode()).hexdigest()[:16]}
@@ -165,7 +165,7 @@ def append(board: Path, rows: Iterable[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(COLUMNS)
-        writer.writerows([_written(name, row[name]) for name in COLUMNS] for row in rows)
+        writer.writerows([_write_cell(name, row[name]) for name in COLUMNS] for row in rows)
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -182,10 +182,10 @@ def render(rows: Sequence[Row]) -> str:
     for task, group in best.groupby("task"):
         lines = [
             {
-                "model": markdown(_marked(row, "model")),
-                "method": markdown(_marked(row, "method")),
+                "model": markdown(_mark(row, "model")),
+                "method": markdown(_mark(row, "method")),
                 "n": f"{row['n']} of {row['pool_size']}",
-                "score, %": _measured(row, "score", "ci") + _without_score(row),
+                "score, %": _format_figure(row, "score", "ci") + _refuse_unscored(row),
                 "difference, points": _difference(row),
                 "tokens": fixed(float(row["tokens"]), 0) if row["tokens"] else "",
                 **({"judge": markdown(_judge(row))} if row["judge"] else {}),
@@ -198,7 +198,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def _judge(row: Mapping[str, JSON]) -> str:
     """The judge with the scorer, whose version names the profile, and its audit."""
-    return f"{row['judge']} ({row['scorer']}; {_marked(row, 'judge_audit')})"
+    return f"{row['judge']} ({row['scorer']}; {_mark(row, 'judge_audit')})"
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, JSON]]:
@@ -235,7 +235,7 @@ def _cells(row: Mapping[str, JSON], parameters: str, asked: int) -> Row:
     return {**texts, **numbers, **own}
 
 
-def _other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) -> str:
+def _describe_other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) -> str:
     """The model in this part, where it is not the policy."""
     if models.get(role) in (None, models["policy"]):
         return ""
@@ -263,7 +263,7 @@ def _number(value: float) -> str:
     return "" if isnan(value) else f"{round(value, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
-def _written(name: str, cell: str) -> str:
+def _write_cell(name: str, cell: str) -> str:
     return cell if name in NUMBERS else guard(re.sub(r"[\r\n]", " ", cell))
 
 
@@ -276,7 +276,7 @@ def _check_numbers(board: Path, line: int, row: Row) -> None:
             raise DataError(board, f"{name} is {cell[:40]!r}, and no number", line=line)
 
 
-def _measured(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") -> str:
+def _format_figure(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") -> str:
     three = (row[column] for column in (name, f"{ends}_low", f"{ends}_high"))
     return measured(*(float(cell) if cell else None for cell in three), sign=sign)
 
@@ -284,14 +284,14 @@ def _measured(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") 
 def _difference(row: Mapping[str, JSON]) -> str:
     if not row["diff"]:
         return ""
-    return f"{_measured(row, 'diff', 'diff', sign='+')} vs {markdown(row['reference'])}"
+    return f"{_format_figure(row, 'diff', 'diff', sign='+')} vs {markdown(row['reference'])}"
 
 
-def _without_score(row: Mapping[str, JSON]) -> str:
+def _refuse_unscored(row: Mapping[str, JSON]) -> str:
     share = float(row["unscored"])
     return f" ({percent(share)} % unscored)" if share > 0 else ""
 
 
-def _marked(row: Mapping[str, JSON], name: str) -> str:
+def _mark(row: Mapping[str, JSON], name: str) -> str:
     """A cell of the row, marked where no published file proves it."""
     return f"{row[name]} (as claimed)" if name in row["as_claimed"].split() else str(row[name])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.reference import estimator_named, reference
-from cat_bench.scorers.rubric import ruling
+from cat_bench.scorers.rubric import ask_verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
 from cat_bench.types.records import Marks, Question, Rollout
@@ -55,5 +55,5 @@ class JudgeMatch:
         prompt = ctx.prompt(
             PROMPT, conversation=question.text, reference=text, response=rollout.text
         )
-        found = await ruling(prompt, ctx.judge)
+        found = await ask_verdict(prompt, ctx.judge)
         return found if isinstance(found, Undecided) else float(found.met)

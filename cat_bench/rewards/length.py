@@ -11,7 +11,7 @@ from cat_bench.errors import NotAvailable
 from cat_bench.types.records import Rollout
 
 
-def length_penalised(
+def penalise_length(
     values: Sequence[float | None],
     rollouts: Sequence[Rollout],
     *,

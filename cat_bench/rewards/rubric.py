@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.rewards.length import length_penalised
+from cat_bench.rewards.length import penalise_length
 from cat_bench.rewards.reference import estimator_named, reference
 from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
 from cat_bench.scorers.workers import Undecided
@@ -97,7 +97,7 @@ class SelfProposed:
         }
         if why := {str(k): m.reason for k, m in enumerate(checked) if isinstance(m, Undecided)}:
             notes["unscored"] = why
-        values = length_penalised(
+        values = penalise_length(
             shares, rollouts, limit=self.length_limit, penalty=self.length_penalty
         )
         return Marks(values, text, notes)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from cat_bench.errors import NotAvailable
 from cat_bench.rewards.gold import Gold
-from cat_bench.rewards.length import length_penalised
+from cat_bench.rewards.length import penalise_length
 from cat_bench.scorers.rubric import Target
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Marks, Rollout, Sample
@@ -43,7 +43,7 @@ class TaskRubric:
         except ValidationError:
             raise NotAvailable("the task's targets are not rubrics") from None
         marks = await Gold().rewards(sample, rollouts, ctx)
-        values = length_penalised(
+        values = penalise_length(
             marks.values, rollouts, limit=self.length_limit, penalty=self.length_penalty
         )
         return Marks(values, notes=marks.notes)

@@ -25,7 +25,7 @@ from cat_bench.models.cached import Served
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.open_models import Environment
-from cat_bench.runs.opening import opened, run
+from cat_bench.runs.opening import open_run, run
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Pool
 
@@ -68,7 +68,7 @@ def configuration(
     return validate(RunConfig, values, source="the run's record")
 
 
-async def replayed(
+async def replay_run(
     record: Mapping[str, JSON],
     out: Path,
     *,
@@ -89,7 +89,7 @@ async def replayed(
     return read_record(out)
 
 
-async def touched(
+async def trace_places(
     record: Mapping[str, JSON],
     places: Places,
     *,
@@ -102,7 +102,7 @@ async def touched(
     """
     with TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        again = await replayed(record, out, cache=cache, served=places.add, data=data)
+        again = await replay_run(record, out, cache=cache, served=places.add, data=data)
     if again["pool_digest"] != record["pool_digest"]:
         raise UsageError("this cache does not hold the run's rollouts: name the one that does")
 
@@ -122,7 +122,7 @@ async def pools(
     config = configuration(record, data=data).model_copy(update={"methods": _BUILT_IN})
     async with AsyncExitStack() as held:
         with load_only(record.get("files", {})):
-            ready = await held.enter_async_context(opened(config, environment=environment))
+            ready = await held.enter_async_context(open_run(config, environment=environment))
         policy = ready.bench.roles.policy
         for sample in ready.samples():
             if only in (None, sample.question.id):

@@ -114,7 +114,7 @@ class RunConfig(BaseModel):
         )
 
 
-def configured(task: str, values: Mapping[str, JSON], *, source: str | Path) -> RunConfig:
+def configure(task: str, values: Mapping[str, JSON], *, source: str | Path) -> RunConfig:
     """The configuration of a run of `task`; the task's own model where `values` name none.
 
     Raises ConfigError, which names `source`, for a field that is unknown or cannot be read.

@@ -76,7 +76,7 @@ class RunWriter:
         finally:
             shutil.rmtree(self._draft, ignore_errors=True)
 
-    def noting(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+    def note_questions(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Yield the samples unchanged, each question recorded as it passes."""
         for sample in samples:
             question = sample.question
@@ -96,7 +96,7 @@ class RunWriter:
         Processes that finish the same run take turns, so that no invocation is lost.
         """
         self._close()
-        with _locked(self._draft.parent):
+        with _lock(self._draft.parent):
             again = (self.folder / "run.json").is_file()
             before = read_record(self.folder)["invocations"] if again else []
             whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
@@ -114,7 +114,7 @@ class RunWriter:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     """An exclusive lock on `folder`; released when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -246,10 +246,10 @@ def _read(
         rows = pd.read_parquet(path, columns=named, filters=only)
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read: {error}") from error
-    return completed(rows, kind, wanted)
+    return fill_columns(rows, kind, wanted)
 
 
-def completed(rows: pd.DataFrame, kind: type, wanted: Sequence[str]) -> pd.DataFrame:
+def fill_columns(rows: pd.DataFrame, kind: type, wanted: Sequence[str]) -> pd.DataFrame:
     """Return the wanted columns of a table; columns that it lacks hold their default."""
     defaults = {field.name: field.default for field in fields(kind)}
     missing: dict[str, JSON] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.models.cached import Meter
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Watch, opened
+from cat_bench.runs.opening import Watch, open_run
 
 PARTS = ("calls", "prompt_tokens", "completion_tokens")
 
@@ -25,9 +25,9 @@ class Forecast:
     meters: Mapping[str, Meter]
 
 
-async def foresee(config: RunConfig, *, watch: Watch | None = None) -> Forecast:
+async def forecast_run(config: RunConfig, *, watch: Watch | None = None) -> Forecast:
     """Play a run through against placeholder replies; calls no model and stores nothing."""
-    async with opened(config, planning=True) as ready:
+    async with open_run(config, planning=True) as ready:
         purposes = {"rollouts": Counter[str]()}
         if watch:
             watch.start(ready.bench.task.name, ready.survey.questions, ready.meters)

@@ -12,7 +12,7 @@ from cat_bench.scorers.rubric import Rubric
 from cat_bench.types.calls import JSON, Sampling
 
 
-def with_profile(task: Task, config: RunConfig) -> Task:
+def apply_profile(task: Task, config: RunConfig) -> Task:
     """The task as its judge is asked by `config.judge_profile` and `config.judge_template`.
 
     Another profile than the task's own brings its own sampling of the judge. Raises ConfigError

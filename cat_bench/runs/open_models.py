@@ -85,9 +85,9 @@ class OpenModels:
         """Return the model `spec` in a role; unset sampling parameters are the task's."""
         parameters = self._config.sampling.get(name, {})
         given = validate(Sampling, parameters, source=f"sampling.{name}")
-        return Role(self._opened(spec), given.over(task.sampling.get(name, Sampling())))
+        return Role(self._open(spec), given.over(task.sampling.get(name, Sampling())))
 
-    def _opened(self, spec: str, backend: Callable[[str, Cache], Backend] | None = None) -> Model:
+    def _open(self, spec: str, backend: Callable[[str, Cache], Backend] | None = None) -> Model:
         if spec not in self._models:
             self._budget.check(spec)
             opened = (backend or self._backend)(spec, self._cache)
@@ -96,7 +96,7 @@ class OpenModels:
 
     def _reward(self, spec: str) -> Role:
         """Return the reward model `spec`; raise UsageError if it gives no rewards."""
-        model = self._opened(spec, self._reward_backend)
+        model = self._open(spec, self._reward_backend)
         if "rewards" not in model.capabilities:
             raise UsageError(f"--reward-model {spec} plays another role and gives no rewards")
         return Role(model)
@@ -120,7 +120,7 @@ class OpenModels:
             policy,
             self._role(task, "anchor", anchor) if anchor else None,
             self._role(task, "judge", judge) if judge else None,
-            Role(self._opened(config.embedder)) if config.embedder else None,
+            Role(self._open(config.embedder)) if config.embedder else None,
             self._reward(config.reward_model) if config.reward_model else None,
         )
 

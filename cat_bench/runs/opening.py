@@ -36,10 +36,10 @@ from cat_bench.models.throttling import Gate
 from cat_bench.runs.checks import check_permission, check_questions, warnings_of
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import RunWriter
-from cat_bench.runs.judge_profile import with_profile
+from cat_bench.runs.judge_profile import apply_profile
 from cat_bench.runs.open_models import Environment, OpenModels, check_pool
-from cat_bench.runs.record import PoolDigest, Survey, digest, findings, invocation, plan_record
-from cat_bench.scorers.rubric import judging
+from cat_bench.runs.record import PoolDigest, Survey, add_findings, digest, invocation, plan_record
+from cat_bench.scorers.rubric import describe_judging
 from cat_bench.system.parallel import open_executor
 from cat_bench.types.calls import JSON, Capability
 from cat_bench.types.plugins import AnswerScorer
@@ -127,7 +127,7 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(
+async def open_run(
     config: RunConfig,
     *,
     gate: Gate | None = None,
@@ -146,10 +146,10 @@ async def opened(
         fetch = environment.fetches or not config.offline
         with note_loaded() as files:
             task = catalog.task(config.task, data=config.data, cache=cache, fetch=fetch)
-            task = with_profile(task, config)
+            task = apply_profile(task, config)
             check_permission(task, planning=planning)
             methods = _methods(config, task)
-        judged = _judged(config, task)
+        judged = _is_judged(config, task)
         models = OpenModels(config, cache, environment=environment, gate=gate, planning=planning)
         held.push_async_callback(models.close)
         roles = models.roles(task)
@@ -157,14 +157,14 @@ async def opened(
             task = replace(task, exchangeable=imported.exchangeable)
         settings = _settings(config, roles)
         _check_budgets(methods, settings)
-        samples = partial(_chosen, task, config)
+        samples = partial(_choose, task, config)
         survey = Survey.of(samples(), task.scorer)
         check_questions(survey.questions, task, config.shard)
         task = replace(task, caveats=(*task.caveats, *(f"{w}." for w in survey.warnings())))
         if imported:
             check_pool(cache, imported.name, samples())
         named, judge = config.named, roles.judge if judged else None
-        asks = judge and judging(judge, task.prompts, task.scorer, fetch=fetch)
+        asks = judge and describe_judging(judge, task.prompts, task.scorer, fetch=fetch)
         record = plan_record(
             named, survey, task=task, roles=roles, methods=methods, settings=settings, asks=asks
         )
@@ -177,7 +177,7 @@ async def opened(
             recalls=not (judged and environment.served),
             executor=executor,
         )
-        census = Census(unavailable=_unavailable(methods, task, roles))
+        census = Census(unavailable=_find_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
         ready = Opened(bench, survey, record, models.meters, samples, cache, config.label, files)
@@ -199,7 +199,7 @@ async def run(
     Raises UsageError before anything is paid for.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    async with opened(config, gate=gate, environment=environment) as ready:
+    async with open_run(config, gate=gate, environment=environment) as ready:
         bench, meters = ready.bench, ready.meters
         folder = config.out or folder_of(bench.task, config, ready.record)
         if watch:
@@ -208,14 +208,14 @@ async def run(
             watch.start(bench.task.name, ready.survey.questions, meters)
         pool = PoolDigest()
         with rare_garbage_collection(), RunWriter(folder) as writer:
-            async for rows, rollouts in bench.run(writer.noting(ready.samples())):
+            async for rows, rollouts in bench.run(writer.note_questions(ready.samples())):
                 writer.add(rows, rollouts)
                 pool.add(rollouts)
                 if watch:
                     watch.advance()
             seconds = time.perf_counter() - clock
             writer.finish(
-                findings(
+                add_findings(
                     ready.record,
                     bench.census,
                     survey=ready.survey,
@@ -246,7 +246,7 @@ def results_root() -> Path:
     return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
 
 
-def _chosen(task: Task, config: RunConfig) -> Iterator[Sample]:
+def _choose(task: Task, config: RunConfig) -> Iterator[Sample]:
     return islice(islice(task.samples(), config.limit), config.stride[0], None, config.stride[1])
 
 
@@ -267,11 +267,11 @@ def _settings(config: RunConfig, roles: Roles) -> Settings:
         budgets=tuple(sorted(set(budgets))),
         pool=pool,
         draws=config.draws,
-        beyond=_beyond(max(budgets), pool),
+        beyond=_extend_budgets(max(budgets), pool),
     )
 
 
-def _beyond(n: int, pool: int) -> tuple[int, ...]:
+def _extend_budgets(n: int, pool: int) -> tuple[int, ...]:
     """Doublings of the largest budget up to the pool's size, where closed forms reach that far."""
     doubled = (n << k for k in range(1, pool.bit_length()))
     sizes = {size for size in doubled if size < pool} | {pool}
@@ -290,7 +290,7 @@ def _methods(config: RunConfig, task: Task) -> list[Method]:
     return methods
 
 
-def _judged(config: RunConfig, task: Task) -> bool:
+def _is_judged(config: RunConfig, task: Task) -> bool:
     """Whether a judge scores the task; raises UsageError where none is named."""
     judged = "judge" in traits(ScorerTraits, task.scorer).needs
     if judged and config.judge is None:
@@ -307,13 +307,13 @@ def _check_budgets(methods: Sequence[Method], settings: Settings) -> None:
             raise UsageError(f"{method.name} reads {odd[0]} rollouts of a pool of {settings.pool}")
 
 
-def _unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
+def _find_unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
     """The methods that cannot run here, each with its reason."""
-    reasons = {method.name: missing(method.needs, task, roles) for method in methods}
+    reasons = {method.name: explain_missing(method.needs, task, roles) for method in methods}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
+def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
     """Why something with these needs cannot run here; None where it can. Raises UnknownName."""
     model = roles.policy.model
     scores = model.imported.scores if model.imported else ()

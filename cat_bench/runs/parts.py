@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import DataError
-from cat_bench.runs.folder import completed
+from cat_bench.runs.folder import fill_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
 
     try:
         with pq.ParquetFile(path) as file:
-            size = PART if _grouped(file) else max(file.metadata.num_rows, 1)
+            size = PART if _is_grouped(file) else max(file.metadata.num_rows, 1)
             present = [name for name in columns if name in file.schema_arrow.names]
             held: pd.DataFrame | None = None
             for batch in file.iter_batches(batch_size=size, columns=present):
@@ -39,17 +39,17 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
                 if held is not None and len(held):
                     last = held["question"] == held["question"].iloc[-1]
                     if not last.all():
-                        yield completed(held[~last], kind, columns)
+                        yield fill_columns(held[~last], kind, columns)
                     rows = pd.concat([held[last], rows])
                 held = rows
             if held is None:
                 held = file.schema_arrow.empty_table().select(present).to_pandas()
-            yield completed(held, kind, columns)
+            yield fill_columns(held, kind, columns)
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read: {error}") from error
 
 
-def _grouped(file: pq.ParquetFile) -> bool:
+def _is_grouped(file: pq.ParquetFile) -> bool:
     """Return whether each question's rows are adjacent, or the file is one part anyway."""
     import pyarrow.compute as pc
 
@@ -65,7 +65,7 @@ def _grouped(file: pq.ParquetFile) -> bool:
     return True
 
 
-def by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
+def group_by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each question's rows, one question after another."""
     for part in parts:
         for question, rows in part.groupby("question", sort=False):
@@ -76,7 +76,7 @@ class RowsByQuestion:
     """The rows of single questions, to be read in roughly the order of the table."""
 
     def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
-        self._groups = by_question(parts)
+        self._groups = group_by_question(parts)
         self._held: dict[str, pd.DataFrame] = {}
 
     def of(self, question: str) -> pd.DataFrame | None:

@@ -56,7 +56,7 @@ class Survey:
             question = sample.question
             row = canonical([question.id, question.messages, sample.target])
             whole.update(row.encode("utf-8", "surrogatepass"))
-            for name, part in _said(sample).items():
+            for name, part in _list_parts(sample).items():
                 text = json.dumps(part, sort_keys=True, default=str)
                 parts[name].update(text.encode("utf-8", "surrogatepass"))
             survey.questions += 1
@@ -71,7 +71,7 @@ class Survey:
                 yield f"{count:,} of {self.questions:,} targets {reason}"
 
 
-def _said(sample: Sample) -> dict[str, JSON]:
+def _list_parts(sample: Sample) -> dict[str, JSON]:
     """The parts of one row, as `Survey.parts` names them."""
     question = sample.question
     system = [each["content"] for each in question.messages if each["role"] == "system"]
@@ -169,7 +169,7 @@ def _task_record(task: Task, survey: Survey, asks: JSON) -> dict[str, JSON]:
     }
 
 
-def findings(
+def add_findings(
     record: Mapping[str, JSON],
     census: Census,
     *,

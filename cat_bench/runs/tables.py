@@ -94,7 +94,7 @@ class RunTables:
     def read(self, *kinds: type[Reading]) -> None:
         """Make the missing readings of these kinds in one pass."""
         made = {kind: kind(self.record) for kind in kinds if kind not in self._readings}
-        rollouts = self._noted([reading for reading in made.values() if reading.rollouts])
+        rollouts = self._note([reading for reading in made.values() if reading.rollouts])
         pools = RowsByQuestion(rollouts)
         if readings := [reading for reading in made.values() if reading.scores]:
             for part in self.score_parts(_columns(reading.scores for reading in readings)):
@@ -104,7 +104,7 @@ class RunTables:
             pass
         self._readings |= made
 
-    def _noted(self, readings: Sequence[Reading]) -> Iterator[pd.DataFrame]:
+    def _note(self, readings: Sequence[Reading]) -> Iterator[pd.DataFrame]:
         """Yield the rollouts in parts, after adding each part to these readings."""
         if not readings:
             return

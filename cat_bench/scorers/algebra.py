@@ -17,7 +17,7 @@ from typing import Any
 from zlib import crc32
 
 from cat_bench.scorers.plain import number_key, rounded_key
-from cat_bench.scorers.reading import interval, joined, read
+from cat_bench.scorers.reading import interval, join_keys, read
 
 _POINTS = 4
 _PRECISION = 50
@@ -74,7 +74,7 @@ def equation_key(difference: Any) -> str:
     scale = next((value for value in values if value), None)
     if scale is None:
         return f"text {difference}"
-    return f"equation {', '.join(_shown(value / scale) for value in values)}"
+    return f"equation {', '.join(_format(value / scale) for value in values)}"
 
 
 def expression_key(expression: Any, *, decimal: bool = False) -> str:
@@ -100,18 +100,18 @@ def expression_key(expression: Any, *, decimal: bool = False) -> str:
     values = _values(expression)
     if all(value == values[0] for value in values):
         return f"number {_constant(values[0], decimal=decimal)}"
-    return f"expression {', '.join(map(_shown, values))}"
+    return f"expression {', '.join(map(_format, values))}"
 
 
 def _constant(value: Any, *, decimal: bool) -> str:
     """Return the key of a number: exact where it is rational, rounded where it is not."""
-    real = _real(value.real, decimal=decimal)
+    real = _real_key(value.real, decimal=decimal)
     if abs(value.imag) <= _EPSILON * max(1, abs(value)):
         return real
-    return f"{real} + {_real(value.imag, decimal=decimal)}i"
+    return f"{real} + {_real_key(value.imag, decimal=decimal)}i"
 
 
-def _real(value: Any, *, decimal: bool) -> str:
+def _real_key(value: Any, *, decimal: bool) -> str:
     exact = Fraction(str(value))
     near = exact.limit_denominator(_LARGEST_DENOMINATOR)
     if abs(near - exact) * 10**40 <= max(Fraction(1), abs(exact)):
@@ -123,7 +123,7 @@ def _values(expression: Any) -> list[Any]:
     """Return the expression at the fixed points; raises ValueError where it has no value at any."""
     symbols = sorted(expression.free_symbols, key=str)
     points = range(_POINTS if symbols else 1)
-    values = [_at(expression, {s: _coordinate(s.name, k) for s in symbols}) for k in points]
+    values = [_evaluate(expression, {s: _coordinate(s.name, k) for s in symbols}) for k in points]
     if all(value is None for value in values):
         raise ValueError("the expression has no value")
     return values
@@ -141,7 +141,7 @@ def _coordinate(name: str, place: int) -> Any:
     return -size if place == 1 or (place and draw >> 20 & 1) else size
 
 
-def _at(expression: Any, point: dict[Any, Any]) -> Any:
+def _evaluate(expression: Any, point: dict[Any, Any]) -> Any:
     """Return the value at a point, as an mpmath number, or None."""
     real_numbers = _numbers()
     value = expression.evalf(_PRECISION, subs=point) if point else expression.evalf(_PRECISION)
@@ -165,7 +165,7 @@ def _numbers() -> Any:
     return context
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return "none"
     parts = (value.real, value.imag) if value.imag else (value.real,)
@@ -206,7 +206,7 @@ def _inequality(relation: Any) -> str:
         return f"not {equation_key(difference)}"
     values = _values(difference if relation.rel_op in {">", ">="} else -difference)
     scale = abs(next(value for value in values if value))
-    return f"{relation.rel_op.replace('<', '>')} {', '.join(_shown(v / scale) for v in values)}"
+    return f"{relation.rel_op.replace('<', '>')} {', '.join(_format(v / scale) for v in values)}"
 
 
 def _set_key(expression: Any, *, decimal: bool = False) -> str:
@@ -222,9 +222,9 @@ def _set_key(expression: Any, *, decimal: bool = False) -> str:
         ends = [expression_key(end, decimal=decimal) for end in (evaluated.start, evaluated.end)]
         return interval(ends, brackets)
     if isinstance(evaluated, FiniteSet):
-        return joined({expression_key(each, decimal=decimal) for each in evaluated.args})
+        return join_keys({expression_key(each, decimal=decimal) for each in evaluated.args})
     if isinstance(evaluated, Union):
-        return f"union {joined({_set_key(part, decimal=decimal) for part in evaluated.args})}"
+        return f"union {join_keys({_set_key(part, decimal=decimal) for part in evaluated.args})}"
     return f"text {srepr(evaluated)}"
 
 
@@ -244,8 +244,8 @@ def _parse(text: str) -> Any:
     )
     relations = getattr(reading, "_unsorted_args", None)
     if relations is None or not hasattr(reading, "as_set"):
-        return _known(reading)
-    return _Together([_known(relation) for relation in relations])
+        return _substitute_constants(reading)
+    return _Together([_substitute_constants(relation) for relation in relations])
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class _Together:
     relations: Sequence[Any]
 
 
-def _known(expression: Any) -> Any:
+def _substitute_constants(expression: Any) -> Any:
     from sympy import Basic, E, Expr, I, MatrixBase, Symbol
     from sympy.core.function import AppliedUndef
 
@@ -272,7 +272,7 @@ def _known(expression: Any) -> Any:
 
 def _prepare(text: str) -> str:
     """Rewrite LaTeX for the parser: decimals as fractions, degrees as angles."""
-    text = _REPEATING.sub(_repeating, _SIZES.sub(r"\1", text))
+    text = _REPEATING.sub(_expand_repeating, _SIZES.sub(r"\1", text))
     if _TRIGONOMETRIC.search(text):
         text = _CIRCLE.sub(r" \\cdot \\frac{\\pi}{180}", text)
     text = _DECIMAL.sub(lambda found: _fraction(Fraction(found[0])), text)
@@ -280,7 +280,7 @@ def _prepare(text: str) -> str:
     return _PRIME.sub(lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
 
 
-def _repeating(decimal: re.Match[str]) -> str:
+def _expand_repeating(decimal: re.Match[str]) -> str:
     whole, fixed, period = decimal.groups()
     ninths = (10 ** len(period) - 1) * 10 ** len(fixed)
     return _fraction(Fraction(int(whole + fixed + period) - int(whole + fixed or "0"), ninths))

@@ -14,7 +14,13 @@ from functools import cached_property
 from typing import ClassVar
 
 from cat_bench.scorers.extraction import last_match
-from cat_bench.scorers.statements import bare, last_line, pattern_of, plain_words, statements
+from cat_bench.scorers.statements import (
+    last_line,
+    pattern_of,
+    plain_words,
+    statements,
+    strip_markup,
+)
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Sample, Score
@@ -61,13 +67,13 @@ class Choice:
 
     def answer(self, text: str) -> str | None:
         """Return the label of the option that a text chooses; None for no option or several."""
-        named = (self._label(bare(part)) for part in self._stated(text))
+        named = (self._label(strip_markup(part)) for part in self._find_statements(text))
         return next((label for label in named if label is not None), None)
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is a label."""
         if isinstance(target, str) and target.strip():
-            return None if self._label(target) else self._unknown(target)
+            return None if self._label(target) else self._explain_unknown(target)
         return "has an answer that is not the label of an option"
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> list[Score]:
@@ -86,7 +92,7 @@ class Choice:
         """Return each answer's label; None stays None."""
         return [answer or None for answer in answers]
 
-    def _stated(self, text: str) -> Iterator[str]:
+    def _find_statements(self, text: str) -> Iterator[str]:
         """Yield the statements that may name the choice, the last one first."""
         if self._regex:
             yield last_match(self._regex, text) or ""
@@ -123,7 +129,7 @@ class Choice:
     @cached_property
     def _leading(self) -> re.Pattern[str]:
         """A label at the beginning, alone or before an option's text."""
-        texts = "|".join(re.escape(bare(text)) for text in self.options.values() if text)
+        texts = "|".join(re.escape(strip_markup(text)) for text in self.options.values() if text)
         then = rf"\s*$|{_AFTER}" + (rf"|\s+(?:{texts})" if texts else "")
         return re.compile(
             rf"(?:option|choice)?\s*[(\[（\"']?(?P<label>{self._labels})(?:[)\]）\"'](?!\w)|{then})",
@@ -149,7 +155,7 @@ class Choice:
         return pattern_of("choice", self.pattern)
 
     @staticmethod
-    def _unknown(target: str) -> str:
+    def _explain_unknown(target: str) -> str:
         return (
             f"has the answer {target!r}, not the label of an option: name the column of the "
             "options as data.fields.options, or use the scorer text_equal"

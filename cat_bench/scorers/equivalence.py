@@ -35,7 +35,7 @@ class Equivalence:
         """Return the form of an answer, or Undecided if it could not be determined."""
         text = tidy(answer)
         if (self.timeout, text) not in _read:
-            form = at_sight(text) or await self._ask(text)
+            form = form_at_sight(text) or await self._ask(text)
             if len(_read) >= _REMEMBERED:
                 del _read[next(iter(_read))]
             _read[self.timeout, text] = form
@@ -60,7 +60,7 @@ class Equivalence:
         return reply if isinstance(reply, Undecided) else Form(*reply)
 
 
-def at_sight(text: str) -> Form | None:
+def form_at_sight(text: str) -> Form | None:
     """Return the form of a tidied answer without algebra; None for any other."""
     try:
         return read(text, _refuse)

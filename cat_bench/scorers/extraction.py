@@ -86,7 +86,7 @@ def last_match(pattern: re.Pattern[str], text: str) -> str | None:
         return None
     found = None
     try:
-        with _limited(MATCH_S):
+        with _limit_time(MATCH_S):
             for match in pattern.finditer(text):
                 found = match[1]
     except _TooSlowError:
@@ -100,7 +100,7 @@ class _TooSlowError(Exception):
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
+def _limit_time(seconds: float) -> Iterator[None]:
     """Raise _TooSlowError in what runs for more CPU time than this, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

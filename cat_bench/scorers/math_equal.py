@@ -16,10 +16,10 @@ from functools import cache, cached_property
 from importlib.metadata import version
 
 from cat_bench.errors import ConfigError
-from cat_bench.scorers.equivalence import Equivalence, at_sight
+from cat_bench.scorers.equivalence import Equivalence, form_at_sight
 from cat_bench.scorers.extraction import last_boxed, last_match
 from cat_bench.scorers.plain import tidy
-from cat_bench.scorers.reading import listed
+from cat_bench.scorers.reading import is_listed
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
@@ -90,7 +90,7 @@ class MathEqual:
 
     def doubt(self, target: JSON) -> str | None:
         """Return why a target may not suit this scorer; None if it is mathematics."""
-        form = at_sight(tidy(str(target)))
+        form = form_at_sight(tidy(str(target)))
         return _DOUBT if form and form.key.startswith("word ") else None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
@@ -125,7 +125,7 @@ class MathEqual:
 
     def _read(self, answer: str) -> str:
         """Return the answer, in parentheses if it is an ordered list without brackets."""
-        return f"({answer})" if self.ordered and listed(tidy(answer)) else answer
+        return f"({answer})" if self.ordered and is_listed(tidy(answer)) else answer
 
     @cached_property
     def _relation(self) -> Equivalence:

@@ -106,7 +106,7 @@ class Number:
         clusters: list[list[Quantity]] = []
         labels: dict[Quantity, int] = {}
         for quantity in sorted(there, key=lambda q: (q.value, q.unit)):
-            fits = (all(self._same(quantity, other) for other in each) for each in clusters)
+            fits = (all(self._is_same(quantity, other) for other in each) for each in clusters)
             label = next((number for number, fit in enumerate(fits) if fit), len(clusters))
             if label == len(clusters):
                 clusters.append([])
@@ -119,9 +119,9 @@ class Number:
         quantity = self._read(answer) if answer else None
         if quantity is None or gold is None:
             return Score(0.0, "no answer")
-        return Score(float(self._same(gold, quantity)), details={"answer": answer})
+        return Score(float(self._is_same(gold, quantity)), details={"answer": answer})
 
-    def _same(self, one: Quantity, other: Quantity) -> bool:
+    def _is_same(self, one: Quantity, other: Quantity) -> bool:
         if one.unit and other.unit and one.unit != other.unit:
             return False
         largest = max(abs(one.value), abs(other.value))

@@ -176,13 +176,13 @@ def number_key(value: Fraction, *, decimal: bool = False) -> str:
     places = _places(value.denominator)
     if places is None or places < PLACES:
         return str(value)
-    simple = _simple(value, places)
+    simple = _simplify(value, places)
     if simple is None:
         return rounded_key(value)
     return str(simple if decimal else value)
 
 
-def _simple(value: Fraction, places: int) -> Fraction | None:
+def _simplify(value: Fraction, places: int) -> Fraction | None:
     """Return the simple fraction that a decimal of six places or more rounds, or None.
 
     These fractions are so few that only one in three hundred decimals rounds one by chance.

@@ -87,29 +87,29 @@ class Program:
         if not programs:
             return Score(0.0, "no answer")
         if isinstance(tests[0], str):
-            return await self._asserted(tests, programs[-1])
+            return await self._score_calls(tests, programs[-1])
         for number, test in enumerate(tests, 1):
             outcome = await self._run({"main.py": programs[-1]}, str(test["input"]))
             if outcome.ending == "broken":
-                return _broken(outcome)
+                return _report_broken(outcome)
             same = _lines(outcome.stdout) == _lines(str(test["output"]).encode())
             if outcome.problem or not same:
-                return _failed(number, tests, outcome.problem or "another output")
+                return _fail_test(number, tests, outcome.problem or "another output")
         return Score(1.0, details={"passed": len(tests), "tests": len(tests)})
 
-    async def _asserted(self, tests: Sequence[str], program: str) -> Score:
+    async def _score_calls(self, tests: Sequence[str], program: str) -> Score:
         """Score a program whose functions are called: all calls in one run."""
         split = [_split(test) for test in tests]
         calls = [test.call for test in split if isinstance(test, _Test)]
         outcome = await self._run({"main.py": _CALLING, "program.py": program}, json.dumps(calls))
         if outcome.ending == "broken":
-            return _broken(outcome)
+            return _report_broken(outcome)
         values = _values(outcome.stdout) if outcome.ending == "exited" else []
         for number, test in enumerate(split, 1):
             value = values[number - 1] if number <= len(values) else _MISSING
-            if not isinstance(test, _Test) or not _same(value, test.value):
+            if not isinstance(test, _Test) or not _is_same(value, test.value):
                 why = "another value" if value is not _MISSING else outcome.problem
-                return _failed(number, tests, why or "no plain value")
+                return _fail_test(number, tests, why or "no plain value")
         return Score(1.0, details={"passed": len(tests), "tests": len(tests)})
 
     async def _run(self, files: dict[str, str], given: str) -> Outcome:
@@ -161,7 +161,7 @@ def _value(text: Any) -> Any:
         return _MISSING
 
 
-def _same(value: Any, expected: Any) -> bool:
+def _is_same(value: Any, expected: Any) -> bool:
     try:
         return value is not _MISSING and bool(value == expected)
     except RecursionError:
@@ -173,11 +173,11 @@ def _lines(text: bytes) -> list[bytes]:
     return [line.rstrip() for line in text.rstrip().split(b"\n")]
 
 
-def _failed(number: int, tests: Sequence[JSON], why: str) -> Score:
+def _fail_test(number: int, tests: Sequence[JSON], why: str) -> Score:
     details = {"passed": number - 1, "tests": len(tests)}
     return Score(0.0, f"test {number} of {len(tests)}: {why}", details)
 
 
-def _broken(outcome: Outcome) -> Score:
+def _report_broken(outcome: Outcome) -> Score:
     message = outcome.stderr.decode(errors="replace").strip().rpartition("\n")[2]
     return Score(None, f"the sandbox failed: {message or outcome.code}")

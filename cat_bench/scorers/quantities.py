@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from cat_bench.scorers.statements import bare
+from cat_bench.scorers.statements import strip_markup
 
 Decimal: TypeAlias = Literal[".", ","] | None
 
@@ -105,7 +105,7 @@ def _tidy(text: str) -> str:
     text = _VULGAR.sub(lambda found: f"{found[1]} {found[2]}" if found[1] else found[2], text)
     for form, plain in _LATEX:
         text = form.sub(plain, text)
-    return bare(text).translate(_SIGNS)
+    return strip_markup(text).translate(_SIGNS)
 
 
 def _value(found: re.Match[str], decimal: Decimal) -> Fraction | None:

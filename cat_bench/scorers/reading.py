@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from cat_bench.scorers.plain import LONGEST, number
-from cat_bench.scorers.units import measured
+from cat_bench.scorers.units import split_unit
 from cat_bench.scorers.words import literal, numeral_and_base
 
 Algebra: TypeAlias = Callable[[str, str], str]
@@ -97,19 +97,19 @@ def read(text: str, algebra: Algebra) -> Form:
         return Form(f"text {text}")
     settled = _settle(text)
     try:
-        form = _based(_form(settled, algebra))
+        form = _read_base(_form(settled, algebra))
     except RecursionError:
         return Form(f"text {text}")
     return form if len(form.key) <= LONGEST else replace(form, key=_digest(form.key))
 
 
-def _based(form: Form) -> Form:
+def _read_base(form: Form) -> Form:
     """Return a numeral's digits with its base as the unit, which bare digits leave out."""
     found = numeral_and_base(form.key)
     return Form(found[0], unit=found[1]) if found else form
 
 
-def listed(text: str) -> bool:
+def is_listed(text: str) -> bool:
     """Return whether a tidied answer is a list without brackets, such as ``1, 2``."""
     text = _settle(text)
     return literal(text) is None and len(_split(text, ",;")) > 1
@@ -137,11 +137,11 @@ def _form(text: str, algebra: Algebra) -> Form:
         text = builder[1]
     if _RELATION.search(text):
         return Form(_inequalities(text, algebra))
-    pieces = _pieces(_CONJUNCTION.sub(", ", text).strip(", "))
+    pieces = _split_elements(_CONJUNCTION.sub(", ", text).strip(", "))
     if len(pieces) > 1:
         return _list(pieces, algebra)
-    name, body = _named(pieces[0])
-    body, unit = measured(body)
+    name, body = _split_name(pieces[0])
+    body, unit = split_unit(body)
     key = _key(body, algebra)
     if not key.startswith("number "):
         return Form(key)
@@ -150,7 +150,7 @@ def _form(text: str, algebra: Algebra) -> Form:
 
 def _list(pieces: Sequence[str], algebra: Algebra) -> Form:
     """Return the form of a list without brackets: unordered, unless its elements have names."""
-    first, body = _named(pieces[0])
+    first, body = _split_name(pieces[0])
     if first and not any("=" in piece for piece in pieces[1:]):
         pieces = [body, *pieces[1:]]
     forms = [_form(piece, algebra) for piece in pieces]
@@ -158,10 +158,10 @@ def _list(pieces: Sequence[str], algebra: Algebra) -> Form:
     if len(set(names)) == len(names) and all(names):
         ordered = sorted(forms, key=lambda form: form.name)
         return Form(_tuple([form.key for form in ordered]))
-    return Form(joined([form.key for form in forms]))
+    return Form(join_keys([form.key for form in forms]))
 
 
-def _named(text: str) -> tuple[str, str]:
+def _split_name(text: str) -> tuple[str, str]:
     r"""Return the name and the value of ``x = ... = 5``, ``x \in S``, ``x \approx 5``."""
     member = _MEMBER.search(text)
     if member and _NAME.fullmatch(text[: member.start()].strip()):
@@ -231,7 +231,7 @@ def _collection(text: str, algebra: Algebra) -> str | None:
         inside = text[2:-2].strip()
         if not inside:
             return "empty"
-        return joined({_form(piece, algebra).key for piece in _pieces(inside)})
+        return join_keys({_form(piece, algebra).key for piece in _split_elements(inside)})
     if len(text) < 3 or text[0] not in "([" or text[-1] not in ")]" or not _encloses(text):
         return None
     pieces = _split(text[1:-1], ",;")
@@ -269,7 +269,7 @@ def _tuple(keys: Sequence[str]) -> str:
     return f"({', '.join(keys)})"
 
 
-def joined(keys: Iterable[str]) -> str:
+def join_keys(keys: Iterable[str]) -> str:
     """Return the key of an unordered list; for one element, the element's key."""
     ordered = sorted(keys)
     return ordered[0] if len(ordered) == 1 else f"{{{', '.join(ordered)}}}"
@@ -293,7 +293,7 @@ def _depths(text: str) -> Iterator[tuple[str, int]]:
         yield sign, depth
 
 
-def _pieces(text: str) -> list[str]:
+def _split_elements(text: str) -> list[str]:
     r"""Return the elements of a list; one that has a ``\pm`` is two."""
     pieces: list[str] = []
     for piece in _split(text, ",;"):

@@ -76,7 +76,7 @@ class RemoteScorer:
         return [None if answer is None else next(labels) for answer in answers]
 
     async def _done(self, work: _Work) -> JSON:
-        version, outcome = await self._executor.ask(graded, work)
+        version, outcome = await self._executor.ask(grade_batch, work)
         if version != self.version:
             raise CatBenchError(
                 f"a process of {self._executor.name} grades with {version}, this one with "
@@ -87,16 +87,16 @@ class RemoteScorer:
         return outcome
 
 
-def graded(batch: Sequence[_Work]) -> list[_Outcome]:
+def grade_batch(batch: Sequence[_Work]) -> list[_Outcome]:
     """Return the outcome of each item of work; called in the other process."""
-    return asyncio.run(_all(batch))
+    return asyncio.run(_grade_all(batch))
 
 
-async def _all(batch: Sequence[_Work]) -> list[_Outcome]:
-    return await asyncio.gather(*map(_one, batch))
+async def _grade_all(batch: Sequence[_Work]) -> list[_Outcome]:
+    return await asyncio.gather(*map(_grade_one, batch))
 
 
-async def _one(work: _Work) -> _Outcome:
+async def _grade_one(work: _Work) -> _Outcome:
     scorer = work.scorer
     try:
         if work.sample is None:

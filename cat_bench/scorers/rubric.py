@@ -67,7 +67,7 @@ class Target(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _bare(cls, value: JSON) -> JSON:
+    def _wrap_bare(cls, value: JSON) -> JSON:
         return {"rubric": value} if isinstance(value, list) else value
 
 
@@ -155,7 +155,9 @@ class Rubric:
         item = official.official_item(criterion, points)
         prompt = official.official_prompt(template.text, question.messages, response, item)
         first = repeat * tries
-        return await ruling(prompt, ctx.judge, attempts=tries, first=first, read=_read_official)
+        return await ask_verdict(
+            prompt, ctx.judge, attempts=tries, first=first, read=_read_official
+        )
 
     async def _grade(self, target: Target, question: Question, text: str, ctx: Context) -> Score:
         if not text.strip() and self.profile == "ours":
@@ -206,7 +208,7 @@ async def verdict(
 ) -> Verdict | Undecided:
     """Whether the last reply of a conversation meets a criterion, by the judge that `ctx` lends."""
     prompt = ctx.prompt(PROMPT, conversation=conversation, response=response, criterion=criterion)
-    return await ruling(prompt, ctx.judge, attempts=attempts)
+    return await ask_verdict(prompt, ctx.judge, attempts=attempts)
 
 
 def read_verdict(text: str) -> Verdict | None:
@@ -214,7 +216,7 @@ def read_verdict(text: str) -> Verdict | None:
     return read_reply(Verdict, text)
 
 
-async def ruling(
+async def ask_verdict(
     prompt: Sequence[Message],
     judge: Lent,
     *,
@@ -251,7 +253,7 @@ def read_reply(kind: type[Form], text: str) -> Form | None:
         return None
 
 
-def judging(
+def describe_judging(
     judge: Role, prompts: Prompts, scorer: Scorer | None = None, *, fetch: bool = True
 ) -> Mapping[str, JSON]:
     """What verdicts depend on besides the text: the judge, its sampling and its prompt.

@@ -61,7 +61,7 @@ class Verdict:
         """Whether the status of the program is known."""
         return self.status in ("optimal", "infeasible", "unbounded")
 
-    def same(self, other: Verdict) -> bool:
+    def agrees(self, other: Verdict) -> bool:
         """Return whether both are solved, with the same status and objective."""
         if not self.solved or self.status != other.status:
             return False
@@ -142,7 +142,7 @@ class Solver:
         labels: dict[Verdict, int] = {}
         head: Verdict | None = None
         for verdict in sorted(solved, key=lambda v: (v.status, v.objective or 0.0)):
-            if head is None or not head.same(verdict):
+            if head is None or not head.agrees(verdict):
                 head = verdict
             labels[verdict] = labels.get(head, len(set(labels.values())))
         return [None if verdict is None else labels.get(verdict) for verdict in verdicts]

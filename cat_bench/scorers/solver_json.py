@@ -40,7 +40,7 @@ def read_json(text: str) -> Formulation:
     if len(text) > LONGEST:
         raise TooLarge(f"the text has more than {LONGEST:,} characters")
     try:
-        content = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        content = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise Unreadable(f"is not JSON ({error.msg})", error.lineno) from None
     except ValueError:
@@ -74,7 +74,7 @@ class _Reader:
         for place, row in enumerate(rows):
             self._row(row, ("constraints", place))
         with self._at(("variables",)):
-            return self._draft.finished()
+            return self._draft.finish()
 
     def _variable(self, name: str, fields: Any) -> None:
         path = ("variables", name)
@@ -90,7 +90,7 @@ class _Reader:
                 bounds[side] = none
             elif value is not _MISSING:
                 bounds[side] = limit(self._number(value, (*path, side)))
-        self._draft.bound(place, None, **bounds)
+        self._draft.set_bounds(place, None, **bounds)
         self._draft.variables[place].integer = _TYPES[kind]
 
     def _objective(self, fields: Any) -> None:
@@ -231,5 +231,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise _Misplaced(f"{name} is not a number in JSON", re.escape(name), 1)

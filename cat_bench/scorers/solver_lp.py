@@ -79,7 +79,7 @@ class _Reader:
                     self._integer(binary=section.kind == "binary")
         if self._at < len(self._tokens):
             raise Unreadable("text follows End", self._peek().line)
-        return self._draft.finished()
+        return self._draft.finish()
 
     def _check_order(self, section: _Token, seen: set[str]) -> None:
         if section.kind == "unsupported":
@@ -97,7 +97,7 @@ class _Reader:
 
     def _row(self) -> None:
         self._label()
-        limits = self._left_limit()
+        limits = self._read_left_limit()
         linear: Linear = {}
         line = self._peek().line
         if self._sum(linear) is not None:
@@ -110,17 +110,17 @@ class _Reader:
         self._draft.add_row(linear, lower, upper)
 
     def _bounds(self) -> None:
-        limits = self._left_limit()
-        place, line = self._known()
+        limits = self._read_left_limit()
+        place, line = self._read_variable()
         following = self._peek()
         if not limits and following.kind == "name" and following.text.lower() == "free":
             self._next()
             limits = {"lower": -inf, "upper": inf}
         elif not limits or following.kind == "sense":
             limits = self._right_limit(limits)
-        self._draft.bound(place, line, **limits)
+        self._draft.set_bounds(place, line, **limits)
 
-    def _left_limit(self) -> dict[str, float]:
+    def _read_left_limit(self) -> dict[str, float]:
         """Return the limit that a number and a sense state, if they are next."""
         start = self._at
         sign = self._sign()
@@ -147,7 +147,7 @@ class _Reader:
             raise Unreadable("both senses set the same limit", sense.line)
         return left | right
 
-    def _known(self) -> tuple[int, int]:
+    def _read_variable(self) -> tuple[int, int]:
         """Return the variable that is next, and its line."""
         token = self._next()
         if token.kind != "name":
@@ -157,10 +157,10 @@ class _Reader:
         return self._draft.places[token.text], token.line
 
     def _integer(self, *, binary: bool) -> None:
-        place, line = self._known()
+        place, line = self._read_variable()
         self._draft.variables[place].integer = True
         if binary:
-            self._draft.bound(place, line, lower=0.0, upper=1.0)
+            self._draft.set_bounds(place, line, lower=0.0, upper=1.0)
 
     def _sum(self, linear: Linear, *, quadratic: bool = False) -> float | None:
         """Read terms into `linear`; return the sum of their constants, or None for none."""

@@ -49,7 +49,7 @@ class _Reader:
             "COLUMNS": self._column,
             "RHS": self._rhs,
             "RANGES": self._range,
-            "BOUNDS": self._bound,
+            "BOUNDS": self._read_bound,
             "OBJSENSE": self._sense,
             "QUADOBJ": self._half_square,
             "QMATRIX": self._square,
@@ -68,7 +68,7 @@ class _Reader:
                 continue
             section = fields[0].upper()
             if section == "ENDATA":
-                return self._finished(line)
+                return self._finish(line)
             if section in seen or (section not in self._parts and section != "NAME"):
                 if section in _UNSUPPORTED:
                     raise Unsupported(f"a section {section} is not solved", line)
@@ -127,7 +127,7 @@ class _Reader:
         values = (_float(text, line) for text in fields[1::2])
         return list(zip(fields[::2], values, strict=True))
 
-    def _bound(self, fields: list[str], line: int) -> None:
+    def _read_bound(self, fields: list[str], line: int) -> None:
         kind = fields[0].upper()
         valued = kind in ("LO", "UP", "FX", "LI", "UI", "SC")
         if kind == "SC":
@@ -145,13 +145,15 @@ class _Reader:
         variable.integer |= kind in ("BV", "LI", "UI")
         if kind in _FREE_BOUNDS:
             lower, upper = _FREE_BOUNDS[kind]
-            self._draft.bound(place, line, lower=lower, upper=upper)
+            self._draft.set_bounds(place, line, lower=lower, upper=upper)
         elif kind in ("MI", "PL"):
-            self._draft.bound(place, line, **({"lower": -inf} if kind == "MI" else {"upper": inf}))
+            self._draft.set_bounds(
+                place, line, **({"lower": -inf} if kind == "MI" else {"upper": inf})
+            )
         else:
             value = limit(_float(fields[-1], line))
             sides = {"L": ("lower",), "U": ("upper",), "F": ("lower", "upper")}[kind[0]]
-            self._draft.bound(place, line, **dict.fromkeys(sides, value))
+            self._draft.set_bounds(place, line, **dict.fromkeys(sides, value))
 
     def _half_square(self, fields: list[str], line: int) -> None:
         one, two, value = self._product(fields, line)
@@ -167,7 +169,7 @@ class _Reader:
         one, two = (self._draft.places[name] for name in fields[:2])
         return one, two, _float(fields[2], line)
 
-    def _finished(self, line: int) -> Formulation:
+    def _finish(self, line: int) -> Formulation:
         if self._objective is None:
             raise Unreadable("there is no row of type N for the objective", line)
         for place, marked in self._marked.items():
@@ -182,7 +184,7 @@ class _Reader:
                 self._draft.add_row(self._linear[name], *_limits(kind, limit(right), spread))
             elif kind != "N" and not _holds_empty(kind, self._right.get(name, 0.0)):
                 raise Unreadable(f"row {name} has no column and cannot hold", line)
-        return self._draft.finished()
+        return self._draft.finish()
 
 
 def _limits(kind: str, right: float, spread: float | None) -> tuple[float, float]:

@@ -133,14 +133,14 @@ class Draft:
         """Add a constraint."""
         self.rows.append(Row(linear, lower, upper))
 
-    def bound(self, place: int, line: int | None, **bounds: float) -> None:
+    def set_bounds(self, place: int, line: int | None, **bounds: float) -> None:
         """State the `lower` or `upper` bound of a variable, or both."""
         variable = self.variables[place]
         variable.line = line
         variable.lower = bounds.get("lower", variable.lower)
         variable.upper = bounds.get("upper", variable.upper)
 
-    def finished(self) -> Formulation:
+    def finish(self) -> Formulation:
         """Return the program. Raises Unreadable if a bound is ambiguous."""
         if not self.variables:
             raise Unreadable("the program has no variable")

@@ -81,7 +81,7 @@ def last_line(text: str) -> str | None:
     return next((line for line in lines if line), None)
 
 
-def bare(text: str) -> str:
+def strip_markup(text: str) -> str:
     """Return a text without markup: emphasis, dollars, `\\text{…}`, outer quotes."""
     text = unicodedata.normalize("NFKC", text)
     text = _DOLLARS.sub(lambda found: found[1] or found[2], text)
@@ -97,7 +97,7 @@ def plain_words(text: str, *, case: bool = False) -> str:
     punctuation, and spaces beside commas, semicolons and colons are removed. A text that consists
     only of these is unchanged.
     """
-    flat = bare(text).translate(_FLAT)
+    flat = strip_markup(text).translate(_FLAT)
     flat = flat if case else unicodedata.normalize("NFKC", flat.casefold())
     flat = re.sub(r"\s*([,;:])\s*", r"\1", flat).strip()
     stripped, previous = flat, ""

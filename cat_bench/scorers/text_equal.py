@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cat_bench.scorers.extraction import last_match
-from cat_bench.scorers.statements import bare, last_line, pattern_of, plain_words, statements
+from cat_bench.scorers.statements import (
+    last_line,
+    pattern_of,
+    plain_words,
+    statements,
+    strip_markup,
+)
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Sample, Score
@@ -65,16 +71,18 @@ class TextEqual:
         if self._regex:
             found = last_match(self._regex, text)
         else:
-            found = next((s for s in statements(text, whole=self.multiline) if bare(s)), None)
+            found = next(
+                (s for s in statements(text, whole=self.multiline) if strip_markup(s)), None
+            )
             found = found or (text if self.multiline else last_line(text))
-        return bare(found or "") or None
+        return strip_markup(found or "") or None
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is an answer or a list of them."""
         accepted = target if isinstance(target, list) else [target]
         if not accepted or not all(isinstance(a, str | int | float) for a in accepted):
             return "has an answer that is not text: write a text, or a list of accepted texts"
-        if not all(bare(str(answer)) for answer in accepted):
+        if not all(strip_markup(str(answer)) for answer in accepted):
             return "has an empty answer"
         lines = any("\n" in str(answer).strip() for answer in accepted)
         if lines and not (self.multiline or self.pattern):

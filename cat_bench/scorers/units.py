@@ -67,7 +67,7 @@ _POWER = re.compile(r"\^\{?(\d)\}?")
 _AMOUNT = re.compile(rf"(?<=\d)\s*(?:\\text\{{\s*)?({'|'.join(_SCALES)})\s*\}}?(?![a-z])")
 
 
-def measured(text: str) -> tuple[str, str]:
+def split_unit(text: str) -> tuple[str, str]:
     """Return a text without the unit around its number, and the unit, or an empty string."""
     text = _MODULO.sub("", _AMOUNT.sub(_scale, text))
     text, unit = _split_sign(text)
@@ -105,7 +105,7 @@ def _is_unit(words: str, *, attached: bool) -> bool:
     if attached and len(plain[0]) > 4:
         return not _FUNCTIONS & set(plain)
     if attached or any(len(word) < 3 for word in plain):
-        return all(_known(word) and len(word) > 1 for word in plain) and (
+        return all(_find_unit(word) and len(word) > 1 for word in plain) and (
             not attached or len(plain[0]) > 3
         )
     return not _FUNCTIONS & set(plain)
@@ -120,11 +120,11 @@ def _unit(words: str) -> str:
         raised = "2"
     if any(word in {"cubic", "cu", "cubed"} for word in plain):
         raised = "3"
-    names = ["/" if word == "per" else _known(word) for word in plain]
+    names = ["/" if word == "per" else _find_unit(word) for word in plain]
     name = "".join(filter(None, names)).strip("/")
     return name + (f"^{raised}" if name and raised not in {"", "1"} else "")
 
 
-def _known(word: str) -> str:
+def _find_unit(word: str) -> str:
     word = word.strip(".")
     return _UNITS.get(word) or _UNITS.get(word.removesuffix("s")) or ""

@@ -65,7 +65,7 @@ def signal(spec: str) -> Signal:
     return built
 
 
-async def rated(
+async def rate(
     by: str, question: Question, rollouts: Sequence[Rollout], ctx: Context
 ) -> FloatArray:
     """Return each rollout's number by the signal `by`, shape (rollouts,); NaN for none.
@@ -85,7 +85,7 @@ async def rated(
 
         return np.array(await gather_all(*map(alone, rollouts)), dtype=float)
     if chosen.reads == "pairs":
-        return from_others(await paired(by, question, rollouts, ctx))
+        return mean_from_others(await rate_pairs(by, question, rollouts, ctx))
     return np.array(await _numbers(chosen, question, rollouts, ctx))
 
 
@@ -99,7 +99,7 @@ async def _numbers(
     return numbers
 
 
-async def paired(
+async def rate_pairs(
     by: str, question: Question, rollouts: Sequence[Rollout], ctx: Context
 ) -> FloatArray:
     """Return the matrix (n, n) of the pairwise signal `by`, NaN on the diagonal; each pair once.
@@ -123,7 +123,7 @@ async def paired(
     return matrix
 
 
-def from_others(matrix: FloatArray) -> FloatArray:
+def mean_from_others(matrix: FloatArray) -> FloatArray:
     """Return the mean of each column without diagonal and NaN, shape (n,).
 
     NaN if a column has no other number, and 0 for a single rollout.

@@ -15,7 +15,7 @@ import numpy as np
 
 from cat_bench.errors import NotAvailable
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import from_others
+from cat_bench.signals import mean_from_others
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -51,7 +51,7 @@ class Consistency:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """Return one mean per rollout."""
-        return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+        return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -66,7 +66,7 @@ class Consistency:
 
 
 def _rouge(texts: Sequence[str]) -> FloatArray:
-    words = [_words(text) for text in texts]
+    words = [_split_words(text) for text in texts]
     matrix = np.ones((len(texts), len(texts)))
     for i, one in enumerate(words):
         for j, other in enumerate(words[:i]):
@@ -99,7 +99,7 @@ async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
     return matrix
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     try:
         from rouge_score.tokenize import tokenize
     except ImportError as error:

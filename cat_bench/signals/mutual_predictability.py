@@ -16,7 +16,7 @@ import numpy as np
 
 from cat_bench.errors import ContextTooLong
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import from_others
+from cat_bench.signals import mean_from_others
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Rollout
@@ -47,7 +47,7 @@ class MutualPredictability:
     ) -> list[float]:
         """Return one mean per rollout; a single rollout is scored given only the question."""
         if self.given == "each" and len(rollouts) > 1:
-            return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+            return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
         rng, slots = ctx.rng, sorted(r.slot for r in rollouts)
         by_slot = {r.slot: r for r in rollouts}
         others = {j: rng.permutation([i for i in slots if i != j]).tolist() for j in slots}

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import from_others
+from cat_bench.signals import mean_from_others
 from cat_bench.signals.replies import number_in
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -42,7 +42,7 @@ class Preference:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> list[float]:
         """Return one share per rollout."""
-        return list(map(float, from_others(await self.matrix(question, rollouts, ctx))))
+        return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

@@ -45,11 +45,11 @@ class Faults:
         if not self.rates:
             return None
         begin = max(len(self.schedule), number - self.storm + 1)
-        if any(self._drawn(earlier) == "rate_limit" for earlier in range(begin, number)):
+        if any(self._draw(earlier) == "rate_limit" for earlier in range(begin, number)):
             return "rate_limit"
-        return self._drawn(number)
+        return self._draw(number)
 
-    def _drawn(self, number: int) -> Fault | None:
+    def _draw(self, number: int) -> Fault | None:
         place = Random(f"{self.seed}:{number}").random()
         for fault, rate in self.rates.items():
             if place < rate:

@@ -163,20 +163,20 @@ class ChatServer:
             if fault:
                 self.stats.faults[fault] += 1
             await asyncio.sleep(self.delay)
-            if spoilt := await self._spoilt(fault, request):
+            if spoilt := await self._spoil(fault, request):
                 return spoilt
             if request.path in rewards.NEEDED:
                 refusal = self._objection(body, self.rating.tokens(body))
                 return refusal or self.rating.answer(request.path, body)
             if needed == "input":
-                return self._embedded(body)
+                return self._embed(body)
             return self._answer(number, body, fault, chat=needed == "messages")
         except json.JSONDecodeError as problem:
             return _refusal(400, f"the body is not JSON: {problem}")
         finally:
             self._in_hand -= 1
 
-    async def _spoilt(
+    async def _spoil(
         self, fault: Fault | None, request: web.BaseRequest
     ) -> web.StreamResponse | None:
         """Return the response to a fault that gives no completion at all."""
@@ -238,7 +238,7 @@ class ChatServer:
             raw = raw[: len(raw) // 2]
         return web.Response(body=raw, content_type="application/json")
 
-    def _embedded(self, body: JSON) -> web.Response:
+    def _embed(self, body: JSON) -> web.Response:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         said = [protocol.count(text) for text in texts]
         refusal = self._objection(body, max(said, default=0))

@@ -63,10 +63,10 @@ def _line(
 ) -> None:
     if known := _finite_points(rows, key):
         steps, values = np.array(known, dtype=float).T
-        axes.plot(steps, smoothed(values), label=label, color=look.colour, linestyle=look.line)
+        axes.plot(steps, smooth(values), label=label, color=look.colour, linestyle=look.line)
 
 
-def smoothed(values: FloatArray) -> FloatArray:
+def smooth(values: FloatArray) -> FloatArray:
     """Return the running mean over `SMOOTH` steps, fewer at both ends; shape (steps,)."""
     window = np.ones(SMOOTH)
     counts = np.convolve(np.ones(len(values)), window)[SMOOTH // 2 :][: len(values)]

@@ -74,19 +74,19 @@ class GroupReward:
         rewarder = self._rewarder
         texts = [completion[-1]["content"] for completion in completions]
         replies = self._policy.replies(prompts, texts, completion_ids, entropies=rewarder.entropies)
-        made = await self._made()
+        made = await self._count_made()
         found = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
         _check(found)
         if log_metric:
-            log_metric("calls_made", await self._made() - made)
+            log_metric("calls_made", await self._count_made() - made)
             _count(found, log_metric)
             await self._judge(found, [[texts[k] for k in g] for g in places], log_metric)
         return [value for group in found for value in group.values]
 
-    async def _made(self) -> int:
-        return sum(meter.made for meter in (await self._rewarder.opened()).meters.values())
+    async def _count_made(self) -> int:
+        return sum(meter.made for meter in (await self._rewarder.open()).meters.values())
 
     async def _judge(
         self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log

@@ -79,7 +79,7 @@ class Journal(TrainerCallback):
         wanted = KEPT | set(NAMES.values())
         now = time.monotonic()
         row = {"step": state.global_step, "seconds": round(now - self._then, 3)}
-        row |= {name: _finite(value) for name, value in named.items() if name in wanted}
+        row |= {name: _drop_nonfinite(value) for name, value in named.items() if name in wanted}
         self._then = now
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -113,5 +113,5 @@ def _rows(path: Path) -> Iterator[dict[str, JSON]]:
             return
 
 
-def _finite(value: JSON) -> JSON:
+def _drop_nonfinite(value: JSON) -> JSON:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -57,7 +57,7 @@ def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
     return folder
 
 
-def outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
+def measure_outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
     """Return every method's score before and after, in [0, 1], and the paired differences.
 
     Differences are to one rollout of the initial policy; `teacher` holds those between one rollout

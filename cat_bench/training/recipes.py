@@ -82,18 +82,18 @@ def recipe(
 
     `changes` are `key=value` for settings of the trainer's. Raises UnknownName, ConfigError.
     """
-    path = _path(spec)
+    path = _find_file(spec)
     content = validate(RecipeFile, read_yaml(path), source=path)
     base = content
     if content.like:
-        other = _path(resolve_beside(path.parent, content.like))
+        other = _find_file(resolve_beside(path.parent, content.like))
         base = validate(RecipeFile, read_yaml(other), source=other)
     trainer = content.trainer or base.trainer
     settings = content.settings.get(scale) or base.settings.get(scale)
     if trainer is None or settings is None:
         missing = "trainer" if trainer is None else f"settings.{scale}"
         raise ConfigError(path, missing, "is missing: give it, or `like: RECIPE` that has it")
-    settings = {**settings, **_changed(changes)}
+    settings = {**settings, **_parse_changes(changes)}
     for name in COUNTS:
         value = settings.get(name)
         if not isinstance(value, int) or value < 1:
@@ -108,7 +108,7 @@ def recipe(
     )
 
 
-def _path(spec: str) -> Path:
+def _find_file(spec: str) -> Path:
     path = Path(spec)
     if path.suffix in {".yaml", ".yml"}:
         return path
@@ -118,7 +118,7 @@ def _path(spec: str) -> Path:
     return path
 
 
-def _changed(changes: Sequence[str]) -> dict[str, JSON]:
+def _parse_changes(changes: Sequence[str]) -> dict[str, JSON]:
     values = {}
     for change in changes:
         key, equals, value = change.partition("=")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from cat_bench.errors import UsageError
-from cat_bench.evaluation.group_rewards import Rewarded, rewarded
+from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.models.lending import QuestionContext
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Opened, opened
+from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import Reply
 from cat_bench.types.records import Rollout, Sample
 from cat_bench.types.traits import RewardTraits, ScorerTraits, traits
@@ -40,25 +40,25 @@ class Rewarder:
         """Whether rollouts must come with their tokens' entropies."""
         return "entropies" in self._traits.needs
 
-    async def opened(self) -> Opened:
+    async def open(self) -> Opened:
         """Open the run once and return it."""
         async with self._opening:
             if self._ready is None:
-                self._ready = await self._stack.enter_async_context(opened(self._config))
+                self._ready = await self._stack.enter_async_context(open_run(self._config))
                 self._samples = {s.question.id: s for s in self._ready.samples()}
             return self._ready
 
     async def sample(self, question: str) -> Sample:
         """Return the question of that id with its target; raise UsageError if it is unknown."""
-        ready = await self.opened()
+        ready = await self.open()
         if question not in self._samples:
             raise UsageError(f"task {ready.bench.task.name!r} has no question {question!r}")
         return self._samples[question]
 
     async def group(self, question: str, replies: Sequence[Reply]) -> Rewarded:
         """Return the rewards of all rollouts of one question, in order."""
-        bench = (await self.opened()).bench
-        return await rewarded(
+        bench = (await self.open()).bench
+        return await reward_group(
             self._reward,
             await self.sample(question),
             [Rollout(slot, reply) for slot, reply in enumerate(replies)],
@@ -69,7 +69,7 @@ class Rewarder:
 
     async def truths(self, question: str, texts: Sequence[str]) -> list[float | None]:
         """Return the task's scores of texts, for logging only; None if they need a judge."""
-        bench = (await self.opened()).bench
+        bench = (await self.open()).bench
         if "judge" in traits(ScorerTraits, bench.grader.scorer).needs:
             return [None] * len(texts)
         sample = await self.sample(question)

@@ -63,7 +63,7 @@ async def references(
     """Return prompts and completions of the questions with a reference, and figures."""
     rewarder = Rewarder(recipe.reward, config)
     try:
-        ready = await rewarder.opened()
+        ready = await rewarder.open()
         work = partial(_reference, rewarder, recipe.group)
         found = [each async for each in map_in_order(work, samples, window=ready.bench.window)]
     finally:
@@ -89,7 +89,7 @@ async def _reference(
     rewarder: Rewarder, group: int, sample: Sample
 ) -> tuple[str | None, float | None]:
     """Return the reward's reference for the initial policy's rollouts, and its score."""
-    role = (await rewarder.opened()).bench.roles.policy
+    role = (await rewarder.open()).bench.roles.policy
     pool = await role.model.rollouts(sample.question, group, role.sampling)
     found = await rewarder.group(sample.question.id, [r.reply for r in pool.rollouts])
     if found.reference is None:

@@ -29,11 +29,11 @@ from cat_bench.loading.registry import files_in
 from cat_bench.models.backends.hf.loading import libraries, silence
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import missing, opened
+from cat_bench.runs.opening import explain_missing, open_run
 from cat_bench.system.extras import install_command
 from cat_bench.system.files import write_atomic
 from cat_bench.system.rows import file_digest
-from cat_bench.training.measure import Exam, measure, outcome
+from cat_bench.training.measure import Exam, measure, measure_outcome
 from cat_bench.training.policy import Policy, weights
 from cat_bench.training.recipes import Recipe
 from cat_bench.types.calls import JSON
@@ -92,14 +92,14 @@ def train(
     """
     _check_libraries()
     clock = time.monotonic()
-    with warnings.catch_warnings(), silence(libraries()[1].utils.logging), _without_head_warning():
+    with warnings.catch_warnings(), silence(libraries()[1].utils.logging), _hide_head_warning():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
         source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
         if plan.exam:
             exam = plan.session.model_copy(update={"data": plan.exam.data})
             asyncio.run(_samples(exam, plan.recipe.reward))
         _start(plan)
-        with _locked(plan.out):
+        with _lock(plan.out):
             told = _run_trainer(plan, source, arguments, samples, tell=tell)
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
@@ -109,7 +109,7 @@ def train(
             measure(model, plan.exam, session=plan.session, out=plan.out / when)
             for when, model in (("before", plan.session.model), ("after", f"hf:{_model(plan)}"))
         ]
-        found["outcome"] = outcome(runs[0], runs[1], n=plan.exam.n)
+        found["outcome"] = measure_outcome(runs[0], runs[1], n=plan.exam.n)
     _write_json(plan.out / "train.json", found)
     return found
 
@@ -168,9 +168,11 @@ def questions(plan: Plan) -> list[Sample]:
 
 async def _samples(config: RunConfig, spec: str) -> list[Sample]:
     chosen = reward(spec)
-    async with opened(config) as ready:
+    async with open_run(config) as ready:
         samples = list(ready.samples())
-        reason = missing(traits(RewardTraits, chosen).needs, ready.bench.task, ready.bench.roles)
+        reason = explain_missing(
+            traits(RewardTraits, chosen).needs, ready.bench.task, ready.bench.roles
+        )
     bare = [sample.question.id for sample in samples if sample.target is None]
     if bare and isinstance(chosen, SupervisedReward):
         reason = (
@@ -200,7 +202,7 @@ def _start(plan: Plan) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     """An exclusive lock on a folder; released when the process ends, however it ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -222,7 +224,7 @@ def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
 
     kind = GRPOConfig if plan.recipe.trainer == "grpo" else SFTConfig
     source = f"recipe {plan.recipe.name}"
-    settings = _typed(plan.recipe.settings, get_type_hints(kind), source=source)
+    settings = _convert(plan.recipe.settings, get_type_hints(kind), source=source)
     cuda = torch.cuda.is_available()
     given: dict[str, Any] = {
         "bf16": cuda,
@@ -244,7 +246,7 @@ def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
         raise ConfigError(source, "", f"TRL refuses it: {error}") from error
 
 
-def _typed(
+def _convert(
     settings: Mapping[str, JSON], kinds: Mapping[str, Any], *, source: str | Path
 ) -> dict[str, JSON]:
     """Return the settings as TRL types them: YAML's 1e-4 is a string, and becomes a number."""
@@ -264,7 +266,7 @@ def _typed(
 
 
 @contextmanager
-def _without_head_warning() -> Iterator[None]:
+def _hide_head_warning() -> Iterator[None]:
     """Leave out transformers' warning that a checkpoint lacks a head tied to the embeddings."""
 
     def other(record: logging.LogRecord) -> bool:

@@ -14,7 +14,7 @@ from cat_bench.audit.rewards import (
     accuracy,
     difference,
     figures,
-    misdirected,
+    misdirected_mass,
     rank_correlation,
 )
 from cat_bench.types.calls import JSON
@@ -53,7 +53,7 @@ def group(
 def test_advantage_error(
     values: Sequence[float | None], truth: Sequence[float], wrong: float, mass: float
 ) -> None:
-    assert misdirected(group(values, truth)) == pytest.approx((wrong, mass))
+    assert misdirected_mass(group(values, truth)) == pytest.approx((wrong, mass))
 
 
 def test_rates_are_over_wrong_and_right_rollouts_and_accuracy_over_questions() -> None:
@@ -131,11 +131,11 @@ def test_gold_is_never_wrong_and_its_mirror_always_is(
     pairs: list[tuple[float | None, float]],
 ) -> None:
     truth = [t for _, t in pairs]
-    wrong, mass = misdirected(group(truth, truth))
+    wrong, mass = misdirected_mass(group(truth, truth))
     assert wrong == 0
-    mirrored = misdirected(group([1 - t for t in truth], truth))
+    mirrored = misdirected_mass(group([1 - t for t in truth], truth))
     assert mirrored == pytest.approx((mass, mass))
-    wrong, mass = misdirected(group([v for v, _ in pairs], truth))
+    wrong, mass = misdirected_mass(group([v for v, _ in pairs], truth))
     assert 0 <= wrong <= mass * (1 + 1e-9)
     if len(set(truth)) == 1:
         assert wrong == pytest.approx(mass / 2)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from cat_bench.bundled.mini_or.modeller import merged, mini_or
+from cat_bench.bundled.mini_or.modeller import merge, mini_or
 from cat_bench.bundled.mini_or.problems import KINDS, cplex_lp, parts_of, problems, rows
 from cat_bench.loading.catalog import root, task
 from cat_bench.models.backends import Request
@@ -68,7 +68,7 @@ def test_parts_are_written_and_read_back() -> None:
     for problem in PROBLEMS:
         text = problem.formulation()
         assert cplex_lp(parts_of(text)) == text
-        assert merged([text, problem.formulation(min(problem.slips)), text]) == text
+        assert merge([text, problem.formulation(min(problem.slips)), text]) == text
 
 
 async def test_the_modeller_errs_and_its_drafts_can_be_merged() -> None:

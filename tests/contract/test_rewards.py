@@ -15,7 +15,7 @@ import pytest
 from cat_bench.cache import Cache
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.group_rewards import Rewarded, rewarded
+from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.loading.prompts import Prompts
 from cat_bench.loading.registry import BUILT_IN, load
 from cat_bench.models.backends import Request
@@ -168,7 +168,7 @@ async def given(
     named = {role: player for role, player in players.roles.items() if role not in lacking}
     if "entropies" in lacking:
         rollouts = [replace(r, reply=replace(r.reply, token_entropies=None)) for r in rollouts]
-    return await rewarded(
+    return await reward_group(
         reward(spec),
         sample,
         rollouts,

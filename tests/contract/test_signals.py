@@ -9,7 +9,7 @@ import pytest
 
 from cat_bench.cache import Cache
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.signals import from_others, rated, signal
+from cat_bench.signals import mean_from_others, rate, signal
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Pairwise
 from cat_bench.types.records import Rollout
@@ -79,7 +79,7 @@ async def test_what_it_says_of_a_pair_is_a_column_of_its_matrix(name: str, cache
     off = ~np.eye(len(few), dtype=bool)
     np.testing.assert_allclose(few[off], every[1::2, 1::2][off])
     alone = await chosen.scores(whole.question, rollouts, whole.context([0]))
-    np.testing.assert_allclose(alone, from_others(every))
+    np.testing.assert_allclose(alone, mean_from_others(every))
     np.testing.assert_allclose(
-        await rated(name, whole.question, rollouts, whole.context([0])), alone
+        await rate(name, whole.question, rollouts, whole.context([0])), alone
     )

@@ -62,7 +62,7 @@ def test_a_failure_for_good_has_no_place_in_the_plan() -> None:
     graded = replace(GRADED, pool=replace(POOL, failures=failures))
     assert graded.order == [0, 1, 2, 3, 4, 5]
     assert len(graded.charges) == 7
-    assert graded.served([1, 5, 6]) == [1, 5]
+    assert graded.servable_budgets([1, 5, 6]) == [1, 5]
 
 
 def test_quarters_are_disjoint_and_of_one_size() -> None:

@@ -13,7 +13,7 @@ import pytest
 from cat_bench.cache import Cache
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.group_rewards import Rewarded, rewarded
+from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.backends.scripted import Scripted
 from cat_bench.rewards import estimates, reward
@@ -28,7 +28,7 @@ async def rewards(
     spec: str | Reward, *texts: str, cache: Cache, anchor: Scripted | None = None
 ) -> Rewarded:
     chosen = reward(spec) if isinstance(spec, str) else spec
-    return await rewarded(
+    return await reward_group(
         chosen,
         sample(),
         pool(*texts).rollouts,
@@ -109,7 +109,7 @@ async def test_a_plug_ins_list_is_taken_and_its_faults_are_recorded(cache: Cache
 async def test_rewards_that_share_a_memory_pay_for_a_reference_once(cache: Cache) -> None:
     memory: dict[Hashable, asyncio.Future[Any]] = {}
     found = [
-        await rewarded(
+        await reward_group(
             reward("equivalence"),
             sample(),
             [rollout(k, text) for k, text in order],

@@ -9,7 +9,7 @@ import pytest
 
 from cat_bench.errors import DataError
 from cat_bench.leaderboard import COLUMNS, publishing, read, render
-from cat_bench.leaderboard.rows import NUMBERS, append, with_digest
+from cat_bench.leaderboard.rows import NUMBERS, add_digest, append
 from tests.conftest import SCORER, Workshop
 
 RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "9")
@@ -48,7 +48,7 @@ def test_a_forged_cell_of_any_column_is_refused_or_as_claimed(workshop: Workshop
     for row, name in zip(rows, COLUMNS, strict=False):
         assert row[name] != FORGED[name], name
         row[name] = FORGED[name]
-        row.update(with_digest(row) if name != "digest" else {})
+        row.update(add_digest(row) if name != "digest" else {})
     board.unlink()
     append(board, rows)
     by_column = dict(zip(COLUMNS, _findings(workshop), strict=False))
@@ -93,7 +93,7 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
     assert "% unscored)" in render([row])
     assert "at most 0.05 may be" in _findings(workshop)[0]["reason"]
     board.unlink()
-    append(board, [with_digest({**row, "unscored": "0"})])
+    append(board, [add_digest({**row, "unscored": "0"})])
     assert _findings(workshop)[0]["reason"].startswith("unscored is 0, and comes out as 0.")
 
 
@@ -102,6 +102,6 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
 def test_a_number_that_is_none_is_said_with_its_line(name: str, cell: str, tmp_path: Path) -> None:
     whole = {**dict.fromkeys(COLUMNS, ""), **dict.fromkeys(NUMBERS, "0")}
     counts = dict.fromkeys(("n", "pool_size", "draws", "questions"), "1")
-    append(tmp_path / "board.csv", [with_digest({**whole, **counts, name: cell})])
+    append(tmp_path / "board.csv", [add_digest({**whole, **counts, name: cell})])
     with pytest.raises(DataError, match=f"line 2: {name} is "):
         read(tmp_path / "board.csv")

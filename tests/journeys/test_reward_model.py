@@ -8,10 +8,10 @@ import pytest
 from cat_bench.errors import UsageError
 from cat_bench.models.costs import Price
 from cat_bench.report.compute import Rates, compute
-from cat_bench.runs.again import replayed
+from cat_bench.runs.again import replay_run
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record, read_scores
-from cat_bench.runs.forecast import foresee
+from cat_bench.runs.forecast import forecast_run
 from cat_bench.runs.opening import run
 from cat_bench.testing import ChatServer
 from cat_bench.testing.rewards import Rating
@@ -39,7 +39,7 @@ def config(**fields: JSON) -> RunConfig:
 async def test_it_is_asked_once_for_all_methods_budgets_and_runs(workshop: Workshop) -> None:
     async with ChatServer(rating=Rating(rate=lambda text: float("yes" in str(text)))) as server:
         named = config(reward_model="openai:test-model", base_url=server.base_url)
-        assert (await foresee(named)).meters["openai:test-model"].made > 0
+        assert (await forecast_run(named)).meters["openai:test-model"].made > 0
         assert server.stats.requests == 0
         outcome = await run(named)
         made, probes = outcome.meters["openai:test-model"].made, 2
@@ -50,7 +50,7 @@ async def test_it_is_asked_once_for_all_methods_budgets_and_runs(workshop: Works
     record = read_record(outcome.folder)
     assert record["config"]["reward_model"] == "openai:test-model"
     assert record["models"]["reward"]["reward"]["activation"] == "raw"
-    assert (await replayed(record, workshop.folder / "replayed"))["id"] == record["id"]
+    assert (await replay_run(record, workshop.folder / "replayed"))["id"] == record["id"]
     scores = read_scores(outcome.folder)
     assert scores["failed"].isna().all()
     assert scores.loc[scores["method"] == BEST, "draw"].isna().all()

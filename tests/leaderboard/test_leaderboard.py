@@ -11,7 +11,7 @@ import pytest
 from pyarrow.parquet import read_table
 
 from cat_bench.leaderboard import COLUMNS, read, render
-from cat_bench.leaderboard.rows import NUMBERS, append, claims, with_digest
+from cat_bench.leaderboard.rows import NUMBERS, add_digest, append, claims
 from tests.conftest import Workshop
 from tests.leaderboard.hub import Hub, serving
 
@@ -87,7 +87,7 @@ def test_without_the_calls_only_the_free_methods_can_be_recomputed(
 ) -> None:
     claimed = " ".join(claims(pool=True, calls=False))
     alone = {"published_calls": "", "as_claimed": claimed}
-    _rewrite(board, lambda row: with_digest({**row, **alone}))
+    _rewrite(board, lambda row: add_digest({**row, **alone}))
     found = _check(workshop)
     assert found[FREE, "2"]["verdict"] == "reproduced"
     assert found[CALLING, "2"]["verdict"] == "out of reach"
@@ -136,7 +136,7 @@ def test_one_changed_digit_is_refused(workshop: Workshop, board: Path) -> None:
             return row
         digit = "1" if row["score"][-1] != "1" else "2"
         changed = {**row, "score": row["score"][:-1] + digit}
-        return with_digest(changed) if resealed else changed
+        return add_digest(changed) if resealed else changed
 
     _rewrite(board, lambda row: forged(row, resealed=False))
     found = _check(workshop, status=1)
@@ -150,9 +150,7 @@ def test_one_changed_digit_is_refused(workshop: Workshop, board: Path) -> None:
 
 @pytest.mark.parametrize("name", ["questions", "diff", "tokens", "task_digest", "pool_digest"])
 def test_any_other_cell_is_recomputed_too(name: str, workshop: Workshop, board: Path) -> None:
-    _rewrite(
-        board, lambda row: with_digest({**row, name: "7"}) if row["method"] == CALLING else row
-    )
+    _rewrite(board, lambda row: add_digest({**row, name: "7"}) if row["method"] == CALLING else row)
     found = _check(workshop, status=1)
     assert found[CALLING, "4"]["reason"].startswith(f"{name} is 7, and comes out as ")
     assert found[FREE, "4"]["verdict"] == "reproduced"
@@ -175,7 +173,7 @@ def test_adding_again_adds_nothing_and_changes_nothing(workshop: Workshop, board
     said = workshop.run("leaderboard", "add", _run(workshop))
     assert said[:2] == (0, "results/leaderboard.csv: 0 rows added, 6 were there\n")
     assert board.read_bytes() == before
-    _rewrite(board, lambda row: with_digest({**row, "score": "0.5"}))
+    _rewrite(board, lambda row: add_digest({**row, "score": "0.5"}))
     status, _, err = workshop.run("leaderboard", "add", _run(workshop))
     assert status == 2
     assert "no row is ever changed" in err
@@ -193,7 +191,7 @@ def test_no_name_is_a_formula(name: str, tmp_path: Path) -> None:
     board = tmp_path / "board.csv"
     counts = ("n", "pool_size", "draws", "questions")
     numbers = {**dict.fromkeys(NUMBERS, "0"), **dict.fromkeys(counts, "1"), "diff": "-0.5"}
-    row = with_digest({**dict.fromkeys(COLUMNS, ""), **numbers, "model": name})
+    row = add_digest({**dict.fromkeys(COLUMNS, ""), **numbers, "model": name})
     append(board, [row])
     with board.open(newline="") as file:
         cells = dict(zip(COLUMNS, list(csv.reader(file))[1], strict=True))

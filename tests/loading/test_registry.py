@@ -112,7 +112,8 @@ def test_an_unknown_name_says_which_there_are() -> None:
 
 def test_looking_at_names_imports_nothing() -> None:
     program = (
-        "import sys; from cat_bench.loading.registry import list_ignored, list_plugins; list_plugins('aggregator');"
+        "import sys; from cat_bench.loading.registry import list_ignored, list_plugins;"
+        "list_plugins('aggregator');"
         "print([m for m in sys.modules if m.startswith('cat_bench.agg')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -46,7 +46,7 @@ class Runs:
         }
         with RunWriter(self.folder / name) as writer:
             writer.add(rows, pool)
-            list(writer.noting(samples))
+            list(writer.note_questions(samples))
             writer.finish(record, {})
         return self.folder / name
 

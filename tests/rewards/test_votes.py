@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cat_bench.cache import Cache
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.group_rewards import Rewarded, rewarded
+from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.loading.prompts import Prompts
 from cat_bench.rewards import reward
 from cat_bench.rewards.advantages import advantages
@@ -38,7 +38,7 @@ def rollouts(answers: Sequence[str | None]) -> list[Rollout]:
 
 
 async def given_by(spec: str, group: Sequence[Rollout], cache: Cache) -> Rewarded:
-    return await rewarded(
+    return await reward_group(
         reward(spec),
         toy.sample(),
         group,

@@ -65,7 +65,7 @@ def test_questions_are_noted_as_they_pass_by(tmp_path: Path) -> None:
     question = Question("q1", (), "What is \ud83d?", {"level": 3})
     samples = [Sample(question, "4"), Sample(Question("q2", (), "And?"), None)]
     with RunWriter(tmp_path / "run") as writer:
-        assert list(writer.noting(samples)) == samples
+        assert list(writer.note_questions(samples)) == samples
         writer.finish(RECORD, {})
     found = read_questions(tmp_path / "run").to_dict("list")
     assert found["question"] == ["q1", "q2"]

@@ -20,9 +20,9 @@ from cat_bench.models.backends import Request
 from cat_bench.models.backends.scripted import Outcome, Scripted
 from cat_bench.models.lending import QuestionContext
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.judge_profile import with_profile
+from cat_bench.runs.judge_profile import apply_profile
 from cat_bench.scorers.official import SYSTEM, official_item, official_prompt, read_official
-from cat_bench.scorers.rubric import Rubric, judging
+from cat_bench.scorers.rubric import Rubric, describe_judging
 from cat_bench.types.calls import JSON, Message, Sampling
 from cat_bench.types.records import Question, Sample
 from tests import toy
@@ -171,11 +171,11 @@ def test_what_a_verdict_depends_on_holds_the_template(cache: Cache, template: Pa
     judge = toy.roles(cache, judge=Scripted(lambda r, s: "")).judge
     assert judge
     scorer = Rubric(profile="official", template=template)
-    asks = judging(judge, Prompts(), scorer)
+    asks = describe_judging(judge, Prompts(), scorer)
     assert (asks["profile"], asks["template"]) == ("official", "own")
     template.write_text(TEMPLATE + " Please.")
-    assert judging(judge, Prompts(), scorer)["prompt"] != asks["prompt"]
-    assert judging(judge, Prompts(), Rubric()) == judging(judge, Prompts())
+    assert describe_judging(judge, Prompts(), scorer)["prompt"] != asks["prompt"]
+    assert describe_judging(judge, Prompts(), Rubric()) == describe_judging(judge, Prompts())
 
 
 def config(**options: JSON) -> RunConfig:
@@ -184,15 +184,15 @@ def config(**options: JSON) -> RunConfig:
 
 def test_the_settings_choose_the_profile_and_its_sampling(template: Path) -> None:
     task = catalog.task("healthbench-mini")
-    assert with_profile(task, config()) is task
-    found = with_profile(task, config(judge_profile="official", judge_template=template))
+    assert apply_profile(task, config()) is task
+    found = apply_profile(task, config(judge_profile="official", judge_template=template))
     assert found.scorer == Rubric(penalty=0.0299, profile="official")
     assert found.sampling["judge"] == Sampling(temperature=0.5, max_tokens=2048)
-    assert with_profile(task, config(judge_profile="ours")) == task
+    assert apply_profile(task, config(judge_profile="ours")) == task
     with pytest.raises(ConfigError, match="judge_template: a template belongs to the profile"):
-        with_profile(task, config(judge_template=template))
+        apply_profile(task, config(judge_template=template))
     with pytest.raises(ConfigError, match="judge_profile: task 'tally' is not scored by a rubric"):
-        with_profile(catalog.task("tally"), config(judge_profile="official"))
+        apply_profile(catalog.task("tally"), config(judge_profile="official"))
 
 
 def test_a_task_chooses_the_profile(template: Path) -> None:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cat_bench.scorers.plain import LONGEST, number, tidy
-from cat_bench.scorers.units import measured
+from cat_bench.scorers.units import split_unit
 
 
 def key(answer: str) -> str | None:
-    return number(measured(tidy(answer))[0])
+    return number(split_unit(tidy(answer))[0])
 
 
 @pytest.mark.parametrize(

@@ -213,5 +213,5 @@ def test_the_last_formulation_counts_and_other_languages_do_not() -> None:
 
 def test_unsolved_verdicts_equal_nothing() -> None:
     for status in ("time-out", "unsupported", "too large", "unreadable", "undecided"):
-        assert not Verdict(status).same(Verdict(status))
-    assert Verdict("infeasible").same(Verdict("infeasible"))
+        assert not Verdict(status).agrees(Verdict(status))
+    assert Verdict("infeasible").agrees(Verdict("infeasible"))

@@ -14,7 +14,7 @@ from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.models.backends.hf import HuggingFace
 from cat_bench.models.cached import Model
 from cat_bench.models.lending import Role, Roles
-from cat_bench.signals import rated
+from cat_bench.signals import rate
 from cat_bench.types.calls import Message, Sampling
 from cat_bench.types.records import Pool, Rollout
 from tests import toy
@@ -74,7 +74,7 @@ async def sampled(
 
 async def ratings(by: str, whole: Evaluation) -> list[float]:
     ctx = whole.context([r.slot for r in whole.rollouts])
-    return list(map(float, await rated(by, whole.question, whole.rollouts, ctx)))
+    return list(map(float, await rate(by, whole.question, whole.rollouts, ctx)))
 
 
 async def test_perplexity(

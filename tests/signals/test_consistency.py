@@ -13,12 +13,12 @@ from cat_bench.cache import Cache
 from cat_bench.models.backends.scripted import Scripted
 from cat_bench.models.costs import Price, Use, costs
 from cat_bench.report.compute import Rates, compute
-from cat_bench.runs.again import replayed
+from cat_bench.runs.again import replay_run
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record, read_scores
-from cat_bench.runs.forecast import foresee
+from cat_bench.runs.forecast import forecast_run
 from cat_bench.runs.opening import run
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.signals.consistency import _rouge
 from cat_bench.testing import ChatServer
 from cat_bench.types.calls import JSON, FloatArray
@@ -32,7 +32,7 @@ MBR = "mbr{by=consistency{by=embedding}}"
 async def numbers(spec: str, texts: list[str], cache: Cache) -> FloatArray:
     pool = toy.pool(*texts)
     whole = await toy.evaluation(pool, toy.roles(cache), cache)
-    return await rated(spec, whole.question, pool.rollouts, whole.context([0]))
+    return await rate(spec, whole.question, pool.rollouts, whole.context([0]))
 
 
 async def test_by_answer_it_is_the_share_of_the_others_that_agree(cache: Cache) -> None:
@@ -81,7 +81,7 @@ async def test_by_embedding_it_is_the_mean_cosine(cache: Cache) -> None:
     for made in (3, 0):
         whole = await toy.evaluation(pool, toy.roles(cache, embedder=embedder), cache)
         ctx = whole.context([0])
-        found = await rated("consistency{by=embedding}", whole.question, pool.rollouts, ctx)
+        found = await rate("consistency{by=embedding}", whole.question, pool.rollouts, ctx)
         np.testing.assert_allclose(found, [0.6 / 3, 0.8 / 3, 1.4 / 3, 0], atol=1e-7)
         bill = costs(Use.of(0, [], longest=0, path=0), pool=[], bill=ctx.bill)
         assert (bill["calls"], bill["prompt_tokens"], bill["spent_calls"]) == (3, 3, made)
@@ -97,7 +97,7 @@ def mbr(**fields: JSON) -> RunConfig:
 async def test_an_embedder_is_asked_once_for_all_runs(workshop: Workshop) -> None:
     async with ChatServer() as server:
         config = mbr(embedder="openai:test-model", base_url=server.base_url)
-        assert (await foresee(config)).meters["openai:test-model"].made > 0
+        assert (await forecast_run(config)).meters["openai:test-model"].made > 0
         assert server.stats.requests == 0
         outcome = await run(config)
         asked = server.stats.requests
@@ -105,7 +105,7 @@ async def test_an_embedder_is_asked_once_for_all_runs(workshop: Workshop) -> Non
         again = await run(config)
         assert (server.stats.requests, again.folder) == (asked, outcome.folder)
     record = read_record(outcome.folder)
-    assert (await replayed(record, workshop.folder / "replayed"))["id"] == record["id"]
+    assert (await replay_run(record, workshop.folder / "replayed"))["id"] == record["id"]
     assert read_scores(workshop.folder / "replayed").equals(read_scores(outcome.folder))
     assert record["models"]["embedder"] == {"name": "test-model"}
     assert record["config"]["embedder"] == "openai:test-model"

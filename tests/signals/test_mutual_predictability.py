@@ -10,7 +10,7 @@ import pytest
 
 from cat_bench.cache import Cache
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.signals import rated, signal
+from cat_bench.signals import rate, signal
 from cat_bench.types.calls import Failure, FloatArray, Message
 from cat_bench.types.records import Pool
 from tests import toy
@@ -34,7 +34,7 @@ def listening(asked: Asked) -> Scripted:
 async def numbers(spec: str, pool: Pool, policy: Scripted, cache: Cache) -> FloatArray:
     whole = await toy.evaluation(pool, toy.roles(cache, policy), cache)
     ctx = whole.context([r.slot for r in pool.rollouts])
-    return await rated(spec, whole.question, pool.rollouts, ctx)
+    return await rate(spec, whole.question, pool.rollouts, ctx)
 
 
 async def test_each_is_scored_once_given_all_the_others(cache: Cache) -> None:

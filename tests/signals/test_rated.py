@@ -11,7 +11,7 @@ import pytest
 from cat_bench.cache import Cache
 from cat_bench.errors import ConfigError
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.signals import from_others, paired, rated, signal
+from cat_bench.signals import mean_from_others, rate, rate_pairs, signal
 from tests import toy
 
 POOL = toy.pool("one = a", "two = a", "three = b", "four = c")
@@ -31,7 +31,7 @@ async def test_subsets_share_calls_and_each_has_the_whole_bill(
     contexts = [whole.context([r.slot for r in subset]) for subset in subsets]
     await asyncio.gather(
         *(
-            rated(by, whole.question, subset, ctx)
+            rate(by, whole.question, subset, ctx)
             for subset, ctx in zip(subsets, contexts, strict=True)
         )
     )
@@ -46,8 +46,8 @@ async def test_subsets_share_calls_and_each_has_the_whole_bill(
 async def test_a_pair_says_the_same_whoever_else_is_there(cache: Cache) -> None:
     by = "mutual_predictability{given=each}"
     whole = await toy.evaluation(POOL, toy.roles(cache), cache)
-    every = await paired(by, whole.question, POOL.rollouts, whole.context([0]))
-    few = await paired(by, whole.question, POOL.rollouts[1::2], whole.context([1]))
+    every = await rate_pairs(by, whole.question, POOL.rollouts, whole.context([0]))
+    few = await rate_pairs(by, whole.question, POOL.rollouts[1::2], whole.context([1]))
     np.testing.assert_array_equal(few, every[1::2, 1::2])
     assert np.isnan(every.diagonal()).all()
 
@@ -75,16 +75,16 @@ async def test_a_signal_gives_as_many_numbers_as_there_are_rollouts(
     (tmp_path / "own.py").write_text(f"class Own:\n    {body}\n")
     whole = await toy.evaluation(POOL, toy.roles(cache), cache)
     with pytest.raises(ValueError, match=r"gave 2 numbers for [14] rollouts"):
-        await rated(f"{tmp_path}/own.py:Own", whole.question, POOL.rollouts, whole.context([0]))
+        await rate(f"{tmp_path}/own.py:Own", whole.question, POOL.rollouts, whole.context([0]))
 
 
 async def test_only_pairs_have_a_matrix(cache: Cache) -> None:
     whole = await toy.evaluation(POOL, toy.roles(cache), cache)
     with pytest.raises(TypeError, match="'length' has no matrix"):
-        await paired("length", whole.question, POOL.rollouts, whole.context([0]))
+        await rate_pairs("length", whole.question, POOL.rollouts, whole.context([0]))
 
 
 def test_what_others_say_is_a_columns_mean_without_the_diagonal() -> None:
     matrix = np.array([[9, 1, np.nan], [2, 9, np.nan], [4, np.nan, 9]])
-    np.testing.assert_array_equal(from_others(matrix), [3, 1, np.nan])
-    np.testing.assert_array_equal(from_others(np.array([[np.nan]])), [0])
+    np.testing.assert_array_equal(mean_from_others(matrix), [3, 1, np.nan])
+    np.testing.assert_array_equal(mean_from_others(np.array([[np.nan]])), [0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cat_bench.training.chart import SMOOTH, curves, smoothed
+from cat_bench.training.chart import SMOOTH, curves, smooth
 from cat_bench.types.calls import JSON
 
 
@@ -27,5 +27,5 @@ def test_a_running_mean_over_the_steps_there_are() -> None:
     values = np.arange(20.0) ** 2
     half = SMOOTH // 2
     wanted = [values[max(0, k - half) : k + half + 1].mean() for k in range(20)]
-    np.testing.assert_allclose(smoothed(values), wanted)
-    assert smoothed(np.array([3.0])).tolist() == [3.0]
+    np.testing.assert_allclose(smooth(values), wanted)
+    assert smooth(np.array([3.0])).tolist() == [3.0]

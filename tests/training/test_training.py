@@ -128,7 +128,7 @@ def test_a_rate_may_be_written_as_yaml_does_not_read_numbers(tmp_path: Path) -> 
         "per_device_train_batch_size: 1, max_steps: 1, learning_rate: 3e-4}}\n"
     )
     written = recipe(str(path), scale="small", changes=["weight_decay=1e-2"]).settings
-    typed = training._typed(written, get_type_hints(SFTConfig), source=path)
+    typed = training._convert(written, get_type_hints(SFTConfig), source=path)
     assert (typed["learning_rate"], typed["weight_decay"]) == (3e-4, 1e-2)
     assert "num_generations" not in typed, "a setting of recipes that SFT has no use for"
 
@@ -176,7 +176,7 @@ def test_a_tied_head_that_a_checkpoint_lacks_alarms_nobody() -> None:
         text = f"There were missing keys in the checkpoint model loaded: ['{key}']."
         return bool(logger.filter(logging.makeLogRecord({"msg": text})))
 
-    with training._without_head_warning():
+    with training._hide_head_warning():
         assert not told("lm_head.weight")
         assert told("model.norm.weight")
     assert told("lm_head.weight")

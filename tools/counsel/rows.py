@@ -14,8 +14,8 @@ from cat_bench.bundled.counsel.answers import (
     attempt,
     combine,
     criteria,
+    draw_other,
     grade,
-    other_thing,
     verdict,
 )
 from cat_bench.bundled.counsel.journeys import MOST, TOPICS, Journey, criterion, stream
@@ -99,12 +99,12 @@ def corpus() -> Iterator[str]:
 def _claims(read: Answer, rng: random.Random) -> list[str]:
     """Draw a criterion on each topic of an answer, met or not, and sometimes on another topic."""
     claims = [
-        criterion(topic, thing if rng.random() < 0.5 else other_thing(topic, thing, rng))
+        criterion(topic, thing if rng.random() < 0.5 else draw_other(topic, thing, rng))
         for topic, thing in read.things.items()
     ]
     strays = [topic for topic in TOPICS if topic not in read.things]
     if not claims or (strays and rng.random() < _STRAY_SHARE):
         topic = rng.choice(strays)
-        claims.append(criterion(topic, other_thing(topic, "", rng)))
+        claims.append(criterion(topic, draw_other(topic, "", rng)))
     rng.shuffle(claims)
     return claims

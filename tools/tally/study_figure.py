@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cat_bench.report.canvas import WIDTH, drawn
 from cat_bench.report.palette import Look, series
-from cat_bench.training.chart import SMOOTH, smoothed
+from cat_bench.training.chart import SMOOTH, smooth
 from cat_bench.types.calls import JSON
 from tools.tally.study_lines import Line, Training
 
@@ -102,7 +102,7 @@ def _over_steps(axes: Axes, group: Sequence[Training], name: str, label: str, lo
         mean = pd.concat(known, axis=1).mean(axis=1).sort_index()
         axes.plot(
             mean.index,
-            100 * smoothed(mean.to_numpy(float)),
+            100 * smooth(mean.to_numpy(float)),
             color=look.colour,
             linestyle=look.line,
             label=label,

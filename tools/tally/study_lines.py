@@ -15,7 +15,7 @@ import numpy as np
 
 from cat_bench.report.values import read_values
 from cat_bench.stats.intervals import Difference, paired_difference
-from cat_bench.training.chart import smoothed
+from cat_bench.training.chart import smooth
 from cat_bench.training.journal import read
 from cat_bench.types.calls import JSON, FloatArray
 
@@ -63,7 +63,7 @@ class Training:
         known = {r["step"]: r["rollout_accuracy"] for r in self.steps if "rollout_accuracy" in r}
         if not known:
             return None
-        means = smoothed(np.array(list(known.values())))
+        means = smooth(np.array(list(known.values())))
         return next((n for n, mean in zip(known, means, strict=True) if mean >= GOOD), None)
 
     def values(self, when: str, method: str) -> FloatArray:

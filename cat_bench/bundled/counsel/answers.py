@@ -104,7 +104,7 @@ def attempt(journey: Journey, rng: random.Random, *, noise: float = 1.0) -> str:
     """Write an answer with random errors; ``noise`` scales every error's probability."""
     rash = rng.random() < _RASH_SHARE
     errors = _RASH_ERRORS if rash else _CAREFUL_ERRORS
-    things = [(p.topic, _thing(p, errors[p.kind], noise, rng)) for p in journey.points]
+    things = [(p.topic, _draw_thing(p, errors[p.kind], noise, rng)) for p in journey.points]
     return answer(RASH if rash else rng.choice(CAREFUL), things)
 
 
@@ -113,18 +113,18 @@ def combine(journey: Journey, read: Sequence[Answer]) -> list[tuple[str, str]]:
     return [(point.topic, _winner(point, read)) for point in journey.points]
 
 
-def other_thing(topic: str, thing: str, rng: random.Random) -> str:
+def draw_other(topic: str, thing: str, rng: random.Random) -> str:
     """Draw something else of the topic's set."""
     return rng.choice([other for _, other in TOPICS[topic] if other != thing])
 
 
-def _thing(point: Point, errors: tuple[float, float], noise: float, rng: random.Random) -> str:
+def _draw_thing(point: Point, errors: tuple[float, float], noise: float, rng: random.Random) -> str:
     right, slip = errors
     if rng.random() >= noise * (1 - right):
         return point.right
     if rng.random() < slip / (1 - right):
         return point.usual
-    return other_thing(point.topic, point.right, rng)
+    return draw_other(point.topic, point.right, rng)
 
 
 def _winner(point: Point, read: Sequence[Answer]) -> str:

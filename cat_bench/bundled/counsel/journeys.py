@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-from cat_bench.bundled.tally.problems import Split, distinct, split_of, text_id
+from cat_bench.bundled.tally.problems import Split, drop_repeats, split_of, text_id
 from cat_bench.types.calls import JSON
 
 Kind = Literal["plain", "hard", "tempting"]
@@ -153,7 +153,7 @@ def criterion(topic: str, thing: str) -> str:
 def journeys(count: int, *, seed: int, split: Split = "test") -> Iterator[Journey]:
     """Yield ``count`` distinct journeys of one split, the same ones for the same seed."""
     rng = random.Random(f"{split} {seed}")
-    return islice(distinct(stream(rng, split=split)), count)
+    return islice(drop_repeats(stream(rng, split=split)), count)
 
 
 def stream(rng: random.Random, *, split: Split, most: int = MOST) -> Iterator[Journey]:

@@ -35,16 +35,16 @@ def reply(request: Request, seed: int) -> str:
     content = request.messages[-1]["content"]
     if drafts := _DRAFT.findall(content):
         heads = ("# SUMMARY\nEach part as most drafts have it.\n\n", "# UNIFIED RESPONSE\n")
-        return "".join(heads) + _shown(merged(drafts))
+        return "".join(heads) + _quote_formulation(merge(drafts))
     found = next((each for each in _PROBLEMS if each.text in content), None)
     if found is None:
         return "I know none of this."
     greedy = request.sampling.temperature == 0
     rng = random.Random(f"{found.id} {0 if greedy else seed}")
-    return _shown(found.formulation(*_slips(found, rng, greedy=greedy)))
+    return _quote_formulation(found.formulation(*_draw_slips(found, rng, greedy=greedy)))
 
 
-def merged(drafts: Sequence[str]) -> str:
+def merge(drafts: Sequence[str]) -> str:
     """Return the most common choice of every part; ties go to the first draft."""
     parts = [parts_of(draft) for draft in drafts]
     names = dict.fromkeys(name for part in parts for name in part)
@@ -52,7 +52,7 @@ def merged(drafts: Sequence[str]) -> str:
     return cplex_lp({name: vote.most_common(1)[0][0] for name, vote in votes.items()})
 
 
-def _slips(problem: Problem, rng: random.Random, *, greedy: bool) -> list[str]:
+def _draw_slips(problem: Problem, rng: random.Random, *, greedy: bool) -> list[str]:
     nature = random.Random(problem.id)
     hard = nature.choice(sorted(problem.slips)) if nature.random() < _HARD else None
     if greedy:
@@ -62,7 +62,7 @@ def _slips(problem: Problem, rng: random.Random, *, greedy: bool) -> list[str]:
     return [rng.choice(sorted(problem.slips))] if rng.random() < _SLIP else []
 
 
-def _shown(formulation: str) -> str:
+def _quote_formulation(formulation: str) -> str:
     return f"The formulation:\n\n```lp\n{formulation}```\n"
 
 

@@ -88,7 +88,7 @@ _HEADS = ("sense", "goal", "general", "binary")
 _Made: TypeAlias = tuple[str, dict[str, str], dict[str, Lines], float]
 
 
-def _blending(rng: random.Random) -> _Made:
+def _make_blending(rng: random.Random) -> _Made:
     """Two ingredients at the least cost; an optimum is at a corner."""
     while True:
         costs = [rng.randint(2, 9) for _ in range(2)]
@@ -164,7 +164,7 @@ def _transport(rng: random.Random) -> _Made:
     return text, lines, slips, best
 
 
-def _knapsack(rng: random.Random) -> _Made:
+def _make_knapsack(rng: random.Random) -> _Made:
     """Six things to pack or leave; all subsets are tried."""
     values, weights = ([rng.randint(3, 20) for _ in range(6)] for _ in range(2))
     most = sum(weights) // 2
@@ -198,7 +198,7 @@ def _knapsack(rng: random.Random) -> _Made:
     return text, lines, slips, best
 
 
-def _scheduling(rng: random.Random) -> _Made:
+def _make_scheduling(rng: random.Random) -> _Made:
     """Five jobs on two machines, until the last one ends; all assignments are tried."""
     hours = [rng.randint(2, 12) for _ in range(5)]
     chosen = product((0, 1), repeat=5)
@@ -260,10 +260,10 @@ def _flow(rng: random.Random) -> _Made:
 
 
 KINDS: Sequence[tuple[str, Callable[[random.Random], _Made]]] = (
-    ("blending", _blending),
+    ("blending", _make_blending),
     ("transport", _transport),
-    ("knapsack", _knapsack),
-    ("scheduling", _scheduling),
+    ("knapsack", _make_knapsack),
+    ("scheduling", _make_scheduling),
     ("flow", _flow),
 )
 

@@ -74,7 +74,7 @@ class Problem:
 def problems(count: int, *, seed: int, split: Split = "test") -> Iterator[Problem]:
     """Yield ``count`` distinct problems of one split, the same ones for the same seed."""
     rng = random.Random(f"{split} {seed}")
-    return islice(distinct(stream(rng, split=split)), count)
+    return islice(drop_repeats(stream(rng, split=split)), count)
 
 
 def stream(rng: random.Random, *, split: Split, most: int = len(LABELS)) -> Iterator[Problem]:
@@ -101,7 +101,7 @@ def split_of(text: str) -> Split:
     return "test" if hashlib.sha256(text.encode()).digest()[0] < 64 else "train"
 
 
-def distinct(stream: Iterator[P]) -> Iterator[P]:
+def drop_repeats(stream: Iterator[P]) -> Iterator[P]:
     """Yield each problem of a stream once."""
     seen: set[str] = set()
     for problem in stream:

@@ -17,10 +17,10 @@ from cat_bench.errors import UnknownName
 from cat_bench.models.backends import wire
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.cached import seed_of
-from cat_bench.runs.batches.service import TAG, named, openai_only, prefix, service
+from cat_bench.runs.batches.service import TAG, openai_only, parse_id, prefix, service
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.open_models import Environment
-from cat_bench.runs.opening import Opened, opened
+from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import JSON, Failure, Result, Usage
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class Collected:
 
 async def states(cache: Cache, name: str | None = None) -> list[State]:
     """How far the open orders are, or the one of this tag or id; raises UnknownName, ModelError."""
-    return [await _state(cache, order) for order in _named(cache, name)]
+    return [await _state(cache, order) for order in _find_orders(cache, name)]
 
 
 async def cancel(cache: Cache, name: str) -> State:
     """Ask the server to stop; what it did until then can be collected. Raises as `states`."""
-    (order,) = _named(cache, name)
+    (order,) = _find_orders(cache, name)
     return await _state(cache, order, stop=True)
 
 
@@ -75,7 +75,7 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
     What is missing can be ordered or sampled again. It may be interrupted and begun again. Raises
     as `states`.
     """
-    for order in _named(cache, name):
+    for order in _find_orders(cache, name):
         state = await _state(cache, order)
         if state.status not in (*OVER, LOST):
             yield state
@@ -84,19 +84,19 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
         if state.status == LOST:
             found.missing["never answered"] = order.size
         else:
-            await _stored(cache, order, found)
+            await _store(cache, order, found)
         await record_end(cache, order, state.status)
         yield found
 
 
 async def forget(cache: Cache, name: str) -> Order:
     """Give an order up without asking its server. Raises UnknownName."""
-    (order,) = _named(cache, name)
+    (order,) = _find_orders(cache, name)
     await record_end(cache, order, "forgotten")
     return order
 
 
-def _named(cache: Cache, name: str | None) -> list[Order]:
+def _find_orders(cache: Cache, name: str | None) -> list[Order]:
     orders = open_orders(cache)
     if name is None:
         return orders
@@ -109,7 +109,7 @@ async def _state(cache: Cache, order: Order, *, stop: bool = False) -> State:
     config = RunConfig.model_validate(order.config)
     backend = openai_only(open_backend(config.model, cache, base_url=config.base_url))
     async with service(backend) as client:
-        batch = await _found(client, cache, order)
+        batch = await _find_batch(client, cache, order)
         if batch is None:
             gone = stop or time.time() > order.created + LOST_S
             return State(order, LOST if gone else "not found yet")
@@ -121,7 +121,7 @@ async def _state(cache: Cache, order: Order, *, stop: bool = False) -> State:
     return State(order, batch.status, done, "; ".join(problems[:3]))
 
 
-async def _found(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | None:
+async def _find_batch(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | None:
     """Return the order's batch: by its id, else by the tag that it carries."""
     if order.id is not None:
         return await client.batches.retrieve(order.id)
@@ -132,17 +132,17 @@ async def _found(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch | Non
     return None
 
 
-async def _stored(cache: Cache, order: Order, found: Collected) -> None:
+async def _store(cache: Cache, order: Order, found: Collected) -> None:
     """Put what the batch's files hold into the cache."""
     from openai import NotFoundError
 
     config = RunConfig.model_validate(order.config)
     environment = Environment(cache=cache.url.render_as_string(hide_password=False))
-    async with opened(config, planning=True, environment=environment) as ready:
+    async with open_run(config, planning=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
         sheet = _Sheet(ready, order, found, config.seed)
         async with service(backend) as client:
-            batch = await _found(client, ready.cache, order)
+            batch = await _find_batch(client, ready.cache, order)
             try:
                 for file in (batch.output_file_id, batch.error_file_id) if batch else ():
                     if file:
@@ -187,7 +187,7 @@ class _Sheet:
         """Store a line's completions; a passing failure leaves its slots to be filled again."""
         try:
             line = json.loads(text)
-            name, slots = named(line["custom_id"], self._slots)
+            name, slots = parse_id(line["custom_id"], self._slots)
             if (call := self._calls.get(name)) is None:
                 return
             results = _results(line, slots, seed_of(call.key, slots[0], self._seed))

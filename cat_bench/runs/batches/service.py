@@ -52,7 +52,7 @@ def prefix(key: str) -> str:
     return key[:24]
 
 
-def named(line: str, ordered: Mapping[str, Sequence[int]]) -> tuple[str, Sequence[int]]:
+def parse_id(line: str, ordered: Mapping[str, Sequence[int]]) -> tuple[str, Sequence[int]]:
     """Return the call's prefix and the slots of a `custom_id`; `ordered` are all slots by prefix.
 
     Raises ValueError or KeyError where it names nothing of them.

@@ -20,7 +20,7 @@ from cat_bench.models.cached import OUT_OF_REACH, seed_of
 from cat_bench.runs.batches.service import PATH, TAG, line_name, openai_only, service
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.open_models import Environment
-from cat_bench.runs.opening import Opened, opened
+from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import Failure
 
 REQUESTS, BYTES = 50_000, 200_000_000
@@ -54,10 +54,10 @@ async def submit(
     tomorrow. Raises UsageError where the model has no batch API, ModelError where it cannot be
     reached or refuses.
     """
-    async with opened(config, ordering=True, environment=environment) as ready:
+    async with open_run(config, ordering=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
         taken = on_order(ready.cache)
-        await _tried(ready, taken)
+        await _try_first(ready, taken)
         claimed: list[tuple[Call, list[int]]] = []
         try:
             for sample in ready.samples():
@@ -69,13 +69,13 @@ async def submit(
             with TemporaryDirectory() as folder:
                 lines = _lines(claimed, ready, seed=config.seed)
                 files = _files(lines, Path(folder), requests=requests, size=size)
-                return [await _sent(ready, config, backend, file) for file in files]
+                return [await _send(ready, config, backend, file) for file in files]
         finally:
             for call, slots in claimed:
                 await ready.cache.release(call, slots)
 
 
-async def _tried(ready: Opened, taken: Collection[tuple[str, int]]) -> None:
+async def _try_first(ready: Opened, taken: Collection[tuple[str, int]]) -> None:
     """Sample the first missing request live; raises ModelError where that fails."""
     policy, slots = ready.bench.roles.policy, range(ready.bench.settings.pool)
     for sample in ready.samples():
@@ -129,7 +129,7 @@ def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) ->
         path.unlink()
 
 
-async def _sent(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) -> Order:
+async def _send(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) -> Order:
     """Note the order, send it, note what the server calls it."""
     from openai import APIStatusError
 

@@ -14,8 +14,8 @@ from cat_bench.bundled.counsel.answers import (
     attempt,
     combine,
     criteria,
+    draw_other,
     grade,
-    other_thing,
     read_criterion,
     verdict,
 )
@@ -130,5 +130,5 @@ def test_two_rash_lines_weigh_as_much_as_one_careful() -> None:
 
 def test_something_else_of_a_topic_is_never_the_same() -> None:
     rng = random.Random(0)
-    drawn = {other_thing("the feet", "boot spikes", rng) for _ in range(200)}
+    drawn = {draw_other("the feet", "boot spikes", rng) for _ in range(200)}
     assert drawn == {thing for _, thing in TOPICS["the feet"]} - {"boot spikes"}

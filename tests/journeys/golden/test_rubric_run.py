@@ -36,7 +36,7 @@ from cat_bench.audit.labels import read_labels
 from cat_bench.errors import DataError, UsageError
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record, read_scores
-from cat_bench.runs.forecast import foresee
+from cat_bench.runs.forecast import forecast_run
 from cat_bench.runs.opening import run
 from cat_bench.testing import ChatServer
 from cat_bench.testing.protocol import ChatRequest
@@ -299,7 +299,7 @@ async def test_each_distinct_text_and_criterion_is_judged_once(world: World) -> 
     `cat` adds nothing on q1 and q2, where a rollout says the same; 2, 2 and 1 on the others, with
     none about beta.
     """
-    forecast = await foresee(world.config(methods=("single",)))
+    forecast = await forecast_run(world.config(methods=("single",)))
     assert forecast.purposes["scoring"]["calls"] == 4 * (3 + 2 + 2 + 1)
     assert world.judge.stats.requests == world.policy.stats.requests == 0
     outcome = await run(world.config())

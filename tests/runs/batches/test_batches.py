@@ -16,7 +16,7 @@ from cat_bench.cache.orders import open_orders
 from cat_bench.runs import batches
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_rollouts
-from cat_bench.runs.opening import opened
+from cat_bench.runs.opening import open_run
 from cat_bench.testing import Faults
 from cat_bench.types.calls import JSON
 from tests.conftest import Workshop
@@ -277,7 +277,7 @@ def test_many_slots_of_one_request_have_a_short_name(stand: Stand) -> None:
 
 async def test_what_a_live_run_makes_is_not_ordered(stand: Stand) -> None:
     config = configured(stand)
-    async with opened(config) as live:
+    async with open_run(config) as live:
         sample = next(iter(live.samples()))
         claim = await live.cache.claim(live.call(sample.question), range(2, 8))
         assert len(claim.mine) == 6
