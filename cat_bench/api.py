@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cat_bench.cli.output import flat
+from cat_bench.cli.output import flatten
 from cat_bench.cli.progress import Progress
 from cat_bench.models.costs import Price, read_prices
 from cat_bench.models.throttling import Gate
@@ -82,7 +82,7 @@ class Run:
     @property
     def record(self) -> pd.DataFrame:
         """The run's `run.json`: a row per field, by its path such as `config.model`."""
-        fields = dict(flat(self.tables.record))
+        fields = dict(flatten(self.tables.record))
         index = pd.Index(list(fields), name="field")
         return pd.DataFrame({"value": pd.Series(list(fields.values()), index, dtype=object)})
 

@@ -45,7 +45,7 @@ class UsageError(CatBenchError):
     """Options, names or files are wrong; nothing was run."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """Return the hint " Did you mean 'x'?", or nothing where no known name is close."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
@@ -57,7 +57,7 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
         listed = ", ".join(names) or "none"
-        super().__init__(f"there is no {kind} {name!r}.{nearest(name, names)} Known: {listed}.")
+        super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {listed}.")
 
 
 class ConfigError(UsageError):

@@ -124,7 +124,7 @@ class Environment:
         return packages, round(size / 1e6)
 
 
-def listed_extras() -> dict[str, list[str]]:
+def list_extras() -> dict[str, list[str]]:
     """Return each extra of the package, with what it requires."""
     import tomllib  # an older Python, which lacks it, should get as far as main()'s message
 
@@ -137,7 +137,7 @@ def requirements(extras: Iterable[str]) -> list[str]:
     """What these extras require; an extra that includes another requires what that one does."""
     found: list[str] = []
     for extra in extras:
-        for requirement in listed_extras()[extra]:
+        for requirement in list_extras()[extra]:
             included = re.fullmatch(r"cat-bench\[(.*)\]", requirement)
             found += requirements(included[1].split(",")) if included else [requirement]
     return found
@@ -150,7 +150,7 @@ def digest() -> str:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
+def lock() -> Iterator[None]:
     """Hold the lock of this checkout; wait for another process that holds it."""
     with (ROOT / "pyproject.toml").open() as file:
         try:
@@ -234,7 +234,7 @@ def run(command: Sequence[str | Path]) -> None:
 
 
 @contextmanager
-def found_uv(environment: Environment) -> Iterator[str]:
+def find_uv(environment: Environment) -> Iterator[str]:
     """uv of the PATH or the environment, else one that pip fetches and that is not kept.
 
     Raises Unusable where pip cannot fetch it.
@@ -257,19 +257,19 @@ def pip(environment: Environment) -> list[str | Path]:
     return [environment.python, "-m", "pip", "install", *options, "-c", "constraints.txt"]
 
 
-def by_uv(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
+def install_by_uv(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
     """Install by uv; raises Unusable where that cannot be done."""
     backend = ["--torch-backend=cpu"] if cpu and "UV_TORCH_BACKEND" not in os.environ else []
     options = ["--python", str(environment.python), "-c", "constraints.txt", *backend]
     try:
-        with found_uv(environment) as uv:
+        with find_uv(environment) as uv:
             run([uv, "pip", "install", *options, *targets])
     except (OSError, subprocess.CalledProcessError) as error:
         last = str(getattr(error, "output", None) or error)
         raise Unusable(f"uv failed ({' '.join(last.split())[-300:]})") from error
 
 
-def by_pip(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
+def install_by_pip(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
     """Install by pip; ends the process with pip's last lines where that fails."""
     index = ["--extra-index-url", CPU_TORCH] if cpu else []
     try:
@@ -287,17 +287,17 @@ def install(environment: Environment, targets: Sequence[str], *, torch: bool, by
             raise Unusable("it was asked for")
         for name, value in uv_variables(pip_settings(listing)).items():
             os.environ.setdefault(name, value)
-        by_uv(environment, targets, cpu=torch and lacks_gpu())
+        install_by_uv(environment, targets, cpu=torch and lacks_gpu())
     except Unusable as problem:
         say(f"Installing by pip, because {problem}")
-        by_pip(environment, targets, cpu=torch and lacks_gpu())
+        install_by_pip(environment, targets, cpu=torch and lacks_gpu())
         return "pip"
     return "uv"
 
 
 def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
     """Install what is missing of the core and these extras."""
-    listed = listed_extras()
+    listed = list_extras()
     if unknown := sorted({*extras} - {*listed, "all"}):
         sys.exit(f"No extra is called {', '.join(unknown)}. Known: {', '.join(listed)}.")
     asked = {*(listed if "all" in extras else extras)}
@@ -308,7 +308,7 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
 
     if current(stamp := environment.read()) and asked <= {*stamp.extras}:
         return
-    with locked():
+    with lock():
         stamp = environment.read()  # another process may have installed in the meantime
         every, missing = asked | ({*stamp.extras} & {*listed}), asked - {*stamp.extras}
         if current(stamp) and not missing:

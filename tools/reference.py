@@ -51,7 +51,7 @@ def page() -> str:
 
 def _methods() -> str:
     methods = [catalog.method(name) for name in catalog.method_names()]
-    rows = [(_code(m.name), m.summary, _listed(m.needs), m.citation or "") for m in methods]
+    rows = [(_code(m.name), m.summary, _list(m.needs), m.citation or "") for m in methods]
     table = _table(("method", "what it does", "needs", "source"), rows)
     return f"## Methods\n\n{table}\n\n`cat-bench show METHOD` prints its parameters."
 
@@ -72,7 +72,11 @@ def _plugin(kind: Kind, name: str) -> str:
 
 def _settings() -> str:
     rows = [
-        (_code(name), _shown(field.get_default(call_default_factory=True)), field.description or "")
+        (
+            _code(name),
+            _format(field.get_default(call_default_factory=True)),
+            field.description or "",
+        )
         for name, field in RunConfig.model_fields.items()
     ]
     intro = "The fields of a `run.yaml`, and what `--set KEY=VALUE` takes."
@@ -93,7 +97,7 @@ def _tasks() -> str:
 
 def _model(kind: type[BaseModel]) -> str:
     rows = [
-        (_code(field.alias or name), _type(field.annotation), _required(field))
+        (_code(field.alias or name), _type(field.annotation), _format_required(field))
         for name, field in kind.model_fields.items()
     ]
     return _table(("field", "type", "default"), rows)
@@ -102,7 +106,7 @@ def _model(kind: type[BaseModel]) -> str:
 def _prompts() -> str:
     prompts = Prompts()
     rows = [
-        (_code(path.stem), _listed(prompts.reads(path.stem)))
+        (_code(path.stem), _list(prompts.reads(path.stem)))
         for path in sorted(GENERAL.glob("*.txt"))
     ]
     table = _table(("text", "variables"), rows)
@@ -113,8 +117,8 @@ def _columns() -> str:
     kinds = {"scores.parquet": ScoreRow, "rollouts.parquet": RolloutRow}
     kinds["questions.parquet"] = QuestionRow
     parts = [f"### `{file}`\n\n{_record(kind)}" for file, kind in kinds.items()]
-    parts.append(f"### `table.csv`\n\n{_listed(COLUMNS)}\n\n{_bullets(summarise.__doc__ or '')}")
-    parts.append(f"### `compute.csv`\n\n{_listed(COMPUTE_COLUMNS)}")
+    parts.append(f"### `table.csv`\n\n{_list(COLUMNS)}\n\n{_bullets(summarise.__doc__ or '')}")
+    parts.append(f"### `compute.csv`\n\n{_list(COMPUTE_COLUMNS)}")
     return "## Files of a run\n\n" + "\n\n".join(parts)
 
 
@@ -133,7 +137,7 @@ def _bridges() -> str:
     fields = dataclasses.fields(LmEvalTask)
     rows = [(_code(f.name), _type(f.type), _default(f)) for f in fields if f.init]
     parameters = inspect.signature(aggregate).parameters.values()
-    inward = [(_code(p.name), _type(p.annotation), _shown(p.default)) for p in parameters]
+    inward = [(_code(p.name), _type(p.annotation), _format(p.default)) for p in parameters]
     head = ("option", "type", "default")
     return (
         f"## Bridges\n\n### `lm-eval:NAME{{option=value}}`\n\n{_table(head, rows)}\n\n"
@@ -154,19 +158,19 @@ def _type(kind: Any) -> str:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
-        return _shown(field.default)
+        return _format(field.default)
     if field.default_factory is not dataclasses.MISSING:
-        return _shown(field.default_factory())
+        return _format(field.default_factory())
     return "required"
 
 
-def _required(field: Any) -> str:
+def _format_required(field: Any) -> str:
     return (
-        "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+        "required" if field.is_required() else _format(field.get_default(call_default_factory=True))
     )
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     empty = (
         value is None
         or value == ()
@@ -181,7 +185,7 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list(names: Iterable[str]) -> str:
     ordered = names if isinstance(names, Sequence) else sorted(names)
     return ", ".join(map(_code, ordered))
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tabulate import tabulate
 
-from cat_bench.report.canvas import EDGE, WIDTH, Chart, drawn, legend
+from cat_bench.report.canvas import EDGE, WIDTH, Chart, legend, render_figure
 from cat_bench.report.cells import records
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
@@ -55,17 +55,17 @@ def write_pages(folder: Path) -> None:
     """Write all pages and figures into the folder of `pools.csv` and `models.csv`."""
     pools, models = (pd.read_csv(folder / f"{name}.csv") for name in ("pools", "models"))
     tasks = [task for task in TASKS if task in set(models["task"])]
-    files = {"README.md": _whole(pools, models, tasks).encode()}
+    files = {"README.md": _write_readme(pools, models, tasks).encode()}
     for task in tasks:
         page = _task(pools[pools["task"] == task], models[models["task"] == task], task)
         files[f"{task}.md"] = page.encode()
-    files["costs.png"] = drawn(lambda: _costs(models, tasks))["png"]
-    files["votes.png"] = drawn(lambda: _votes(pools, tasks))["png"]
+    files["costs.png"] = render_figure(lambda: _costs(models, tasks))["png"]
+    files["votes.png"] = render_figure(lambda: _votes(pools, tasks))["png"]
     for name, content in files.items():
         write_atomic(folder / name, content)
 
 
-def _whole(pools: pd.DataFrame, models: pd.DataFrame, tasks: Sequence[str]) -> str:
+def _write_readme(pools: pd.DataFrame, models: pd.DataFrame, tasks: Sequence[str]) -> str:
     count = len(pools[["task", "model"]].drop_duplicates())
     missing = [name for task, name in TASKS.items() if task not in tasks]
     parts = [
@@ -77,11 +77,11 @@ def _whole(pools: pd.DataFrame, models: pd.DataFrame, tasks: Sequence[str]) -> s
         "## Which rule saves what",
         f"Of at most {AT} samples per question, mean over the models of each task:",
     ]
-    parts += [_list(_savings(_of(models, task), task)) for task in tasks]
+    parts += [_list(_describe_savings(_select_task(models, task), task)) for task in tasks]
     parts += ["![Score against both costs](costs.png)", "## Both costs order the rules"]
-    parts += [_list(_orders(_of(models, task), task) for task in tasks)]
+    parts += [_list(_orders(_select_task(models, task), task) for task in tasks)]
     parts += ["## Where votes stop helping"]
-    parts += [_list(_gains(_of(models, task), task) for task in tasks)]
+    parts += [_list(_describe_gains(_select_task(models, task), task) for task in tasks)]
     parts += ["![Score of the vote against n, per model](votes.png)"]
     parts += ["## How to read it", _list(HOW), "## Files"]
     listed = [
@@ -103,7 +103,7 @@ def _task(pools: pd.DataFrame, models: pd.DataFrame, task: str) -> str:
         parts += [f"## n = {n}", _rules(models[models["n"] == n])]
     parts += [f"## Every model, n = {AT}"]
     parts += ["Score in %, and the difference from the vote in points with its 95 % interval."]
-    return "\n\n".join([*parts, _by_model(pools[pools["n"].isin((1, AT))], names)]) + "\n"
+    return "\n\n".join([*parts, _tabulate_models(pools[pools["n"].isin((1, AT))], names)]) + "\n"
 
 
 def _rules(rows: pd.DataFrame) -> str:
@@ -123,7 +123,7 @@ def _rules(rows: pd.DataFrame) -> str:
     return _pipe(table)
 
 
-def _by_model(rows: pd.DataFrame, names: Sequence[str]) -> str:
+def _tabulate_models(rows: pd.DataFrame, names: Sequence[str]) -> str:
     table = []
     for name in names:
         line = {"model": name}
@@ -135,7 +135,7 @@ def _by_model(rows: pd.DataFrame, names: Sequence[str]) -> str:
     return _pipe(table)
 
 
-def _savings(rows: pd.DataFrame, task: str) -> Iterator[str]:
+def _describe_savings(rows: pd.DataFrame, task: str) -> Iterator[str]:
     """A sentence per rule at `AT`."""
     vote = _row(rows, MAJORITY)
     yield (
@@ -166,7 +166,7 @@ def _orders(rows: pd.DataFrame, task: str) -> str:
     )
 
 
-def _gains(rows: pd.DataFrame, task: str) -> str:
+def _describe_gains(rows: pd.DataFrame, task: str) -> str:
     votes = rows[(rows["method"] == MAJORITY) & rows["against"].notna()]
     steps = [
         f"{row['against'].partition('@')[2]} to {row['n']} samples "
@@ -195,7 +195,7 @@ def _costs(models: pd.DataFrame, tasks: Sequence[str]) -> Figure:
             place.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens / 1000:g}k"))
             place.xaxis.set_minor_formatter(NullFormatter())
             for name in names:
-                rows = _of(models, task)
+                rows = _select_task(models, task)
                 rows = rows[rows["method"] == name].sort_values("n")
                 style: JSON = {"color": look[name].colour, "marker": look[name].marker, **EDGE}
                 handles[name] = place.plot(rows[cost], 100 * rows["score"], **style)[0]
@@ -221,7 +221,7 @@ def _votes(pools: pd.DataFrame, tasks: Sequence[str]) -> Figure:
     return figure
 
 
-def _of(rows: pd.DataFrame, task: str) -> pd.DataFrame:
+def _select_task(rows: pd.DataFrame, task: str) -> pd.DataFrame:
     return rows[rows["task"] == task]
 
 
@@ -238,15 +238,17 @@ def _row(rows: pd.DataFrame, method: str) -> dict[str, JSON]:
 def _points(row: JSON, low: str, high: str) -> str:
     if pd.isna(row["diff"]):
         return ""
-    return f"{_signed(row['diff'])} {_interval(row, low, high)}".strip()
+    return f"{_format_signed(row['diff'])} {_interval(row, low, high)}".strip()
 
 
 def _interval(row: JSON, low: str, high: str) -> str:
     ends = row[low], row[high]
-    return "" if any(map(pd.isna, ends)) else f"[{_signed(ends[0])}, {_signed(ends[1])}]"
+    return (
+        "" if any(map(pd.isna, ends)) else f"[{_format_signed(ends[0])}, {_format_signed(ends[1])}]"
+    )
 
 
-def _signed(share: float) -> str:
+def _format_signed(share: float) -> str:
     """In points; what rounds to 0 has no minus."""
     return f"{round(100 * share, 1) + 0.0:+.1f}"
 

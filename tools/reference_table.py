@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     pools = sorted(POOLS.glob(f"{options.pools}.jsonl.gz"), key=lambda path: -path.stat().st_size)
-    play = partial(read if options.redraw else played, runs=RUNS)
+    play = partial(read if options.redraw else play_pool, runs=RUNS)
     with open_executor(options.processes) as executor:
         found = executor.map(play, pools) if executor else list(map(play, pools))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_pages(options.out)
 
 
-def played(pool: Path, *, runs: Path) -> Played:
+def play_pool(pool: Path, *, runs: Path) -> Played:
     """Import a pool's file, run all methods on it, and return what came of it.
 
     The cache lies beside the runs, so that answers are compared once.
@@ -168,11 +168,11 @@ def model_table(found: Sequence[Played]) -> pd.DataFrame:
         for method, n in means.index:
             row = {"task": task, "models": len(scores), "questions": len(scores[0])}
             row |= {"method": method, "n": n, **means.loc[(method, n)]}
-            out.append(row | _compared((method, n), _against((method, n)), scores))
+            out.append(row | _compare((method, n), _choose_opponent((method, n)), scores))
     return pd.DataFrame(out)
 
 
-def _against(key: Key) -> Key | None:
+def _choose_opponent(key: Key) -> Key | None:
     """What a method at an n is compared with."""
     method, n = key
     if method != MAJORITY:
@@ -180,7 +180,7 @@ def _against(key: Key) -> Key | None:
     return next(((method, before) for before, now in pairwise(BUDGETS) if now == n), None)
 
 
-def _compared(key: Key, other: Key | None, scores: Sequence[pd.DataFrame]) -> dict[str, object]:
+def _compare(key: Key, other: Key | None, scores: Sequence[pd.DataFrame]) -> dict[str, object]:
     """The fields of the difference over models, which answered the same questions."""
     if other is None:
         return {}

@@ -21,7 +21,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.errors import CacheError, nearest
+from cat_bench.errors import CacheError, suggest
 from cat_bench.system.extras import install_command
 
 SCHEMA_VERSION = 3
@@ -146,7 +146,7 @@ def _url(named: str) -> sa.URL:
         ) from error
     kind, _, driver = url.drivername.lower().partition("+")
     if kind not in {"sqlite", "postgresql", "postgres"}:
-        hint = nearest(kind, ["sqlite", "postgresql"])
+        hint = suggest(kind, ["sqlite", "postgresql"])
         problem = f"no cache is kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
         raise CacheError(f"cache {display_url(url)}: {problem}")
     if kind == "sqlite":

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from cat_bench.errors import CatBenchError, UsageError, nearest, printable
+from cat_bench.errors import CatBenchError, UsageError, printable, suggest
 
 _NO_ROOM = {
     errno.ENOSPC: "; free some space and run again: what was sampled is in the cache",
@@ -55,7 +55,7 @@ class Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
+            raise click.UsageError(error.message + suggest(args[0], COMMANDS), ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names."""

@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from cat_bench.audit.export import Shape
-from cat_bench.cli.options import PATH, configurations, options_named, parallel_option
+from cat_bench.cli.options import PATH, add_options, configurations, parallel_option
 from cat_bench.cli.output import json_option, print_record
 from cat_bench.cli.progress import Progress
 from cat_bench.errors import NotAvailable, UsageError
@@ -21,7 +21,7 @@ ROLLOUTS = ("task", "model", "pool", "limit", "seed", "anchor", "judge", "base_u
 
 
 @click.command()
-@options_named(*ROLLOUTS, "config", "settings")
+@add_options(*ROLLOUTS, "config", "settings")
 @click.option(
     "--estimator", default="majority,cat", show_default=True, help="Methods, comma-separated."
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from cat_bench.cache.call import Kind
-from cat_bench.cli.options import options_named
+from cat_bench.cli.options import add_options
 from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.cli.progress import Counted
 from cat_bench.errors import CacheError, UsageError
@@ -46,13 +46,13 @@ def info(location: str | None, *, as_json: bool) -> None:
     """Show what the cache holds, by kind and model."""
     from cat_bench.cache import info as inspect
 
-    with _existing(location) as cache:
+    with _open_existing(location) as cache:
         found = inspect(cache)
     if as_json:
         print_record(asdict(found), as_json=True)
         return
     holdings = [
-        {**asdict(held), "model": _short(held.model), "bytes": _size(held.bytes)}
+        {**asdict(held), "model": _shorten(held.model), "bytes": _size(held.bytes)}
         for held in found.holdings
         if held.kind != "imported"
     ]
@@ -77,7 +77,7 @@ def verify(location: str | None, *, as_json: bool) -> None:
     """Recompute every key and digest; exit status 1 where one does not match."""
     from cat_bench.cache import verify as check
 
-    with _existing(location) as cache:
+    with _open_existing(location) as cache:
         flaws = [asdict(flaw) for flaw in check(cache)]
     print_rows(flaws, as_json=as_json, empty="Every key and digest holds.")
     if flaws:
@@ -121,7 +121,7 @@ def import_(
     from cat_bench.loading.trust import note_loaded
 
     if task is None and calls.is_calls(file):
-        with _opened(location) as cache:
+        with _open(location) as cache:
             click.echo(f"{file}: {calls.import_calls(cache, file).results} results")
         return
     if task is None:
@@ -137,7 +137,7 @@ def import_(
         if own:
             build("scorer", scorer or "math_equal", params, source="--answer-pattern")
     click.echo(f"Importing {file} ...", err=True)
-    with _opened(location) as cache:
+    with _open(location) as cache:
         pool = import_pool(
             cache,
             file,
@@ -166,7 +166,7 @@ def import_(
 @click.option(
     "--calls", "run", metavar="RUN", type=click.Path(path_type=Path), help="A run's calls."
 )
-@options_named("trust")
+@add_options("trust")
 @click.pass_obj
 def export(
     location: str | None,
@@ -193,7 +193,7 @@ def export(
         return
     if (pool is None) == (model is None) or (pool and task):
         raise click.UsageError("name either --pool, or --model with or without --task, or --calls")
-    with _existing(location) as cache:
+    with _open_existing(location) as cache:
         if pool is not None:
             _refuse_private(pool_metadata(cache, pool).task)
             count = export_pool(cache, file, name=pool)
@@ -207,7 +207,7 @@ def export(
 @commands.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@options_named("trust")
+@add_options("trust")
 def copy(source: str, target: str) -> None:
     """Copy all that the cache FROM holds into the cache TO: files or database URLs.
 
@@ -218,11 +218,11 @@ def copy(source: str, target: str) -> None:
     from cat_bench.cache import copy as copied
     from cat_bench.loading.trust import is_trusted
 
-    with _existing(source) as ours, _opened(target) as theirs, Counted("rows copied") as counted:
+    with _open_existing(source) as ours, _open(target) as theirs, Counted("rows copied") as counted:
         state = Copied(0)
         for state in copied(ours, theirs, derived=is_trusted()):
-            counted.at(state.done, of=state.rows)
-    click.echo(f"{state.rows} rows: {state.copied} copied, {_there(state)} there before")
+            counted.show(state.done, of=state.rows)
+    click.echo(f"{state.rows} rows: {state.copied} copied, {_count_there(state)} there before")
     if state.kept:
         click.echo(f"{state.kept} of them differ there, and stayed as they were.", err=True)
     if not is_trusted():
@@ -251,7 +251,7 @@ def prune(
 
     if (damaged or origin) and (model or kind or (damaged and origin)):
         raise UsageError("--damaged and --origin stand alone: leave out the other options")
-    with _existing(location) as cache:
+    with _open_existing(location) as cache:
         if damaged:
             gone = prune_damaged(cache, dry_run=not yes)
         else:
@@ -264,24 +264,24 @@ def prune(
 
 
 @contextmanager
-def _opened(location: str | None) -> Iterator[Cache]:
+def _open(location: str | None) -> Iterator[Cache]:
     from cat_bench.cache import Cache
 
     with Cache(location) as cache:
         yield cache
 
 
-def _existing(location: str | None) -> AbstractContextManager[Cache]:
+def _open_existing(location: str | None) -> AbstractContextManager[Cache]:
     """A file that is not there would be made, and looked into, empty."""
     from cat_bench.cache.opening import resolve
 
     url = resolve(location)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         raise CacheError(f"cache {url.database}: there is none yet; name its file or URL")
-    return _opened(location)
+    return _open(location)
 
 
-def _there(state: Copied) -> int:
+def _count_there(state: Copied) -> int:
     return state.rows - state.copied
 
 
@@ -310,7 +310,7 @@ def _pool_row(pool: PoolMetadata) -> dict[str, JSON]:
     return {**kept, "rollouts": sizes, "scores": scores, "exchangeable": draws, "file": pool.file}
 
 
-def _short(model: JSON) -> str:
+def _shorten(model: JSON) -> str:
     from cat_bench.cache.upkeep import SHOWN
 
     if not isinstance(model, dict):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import PATH, options_named
+from cat_bench.cli.options import PATH, add_options
 from cat_bench.cli.output import json_option, print_rows, print_text
 
 
@@ -16,7 +16,7 @@ from cat_bench.cli.output import json_option, print_rows, print_text
 @click.argument("task")
 @click.option("--data", type=PATH, help="The task's data file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first questions.")
-@options_named("allow_code")
+@add_options("allow_code")
 @json_option
 def check(task: str, *, data: Path | None, limit: int | None, as_json: bool) -> None:
     """Check the task TASK and its scorer, without calling a model.

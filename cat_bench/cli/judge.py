@@ -158,6 +158,6 @@ def _row(name: str, part: Mapping[str, JSON]) -> Mapping[str, JSON]:
 
 
 def _figure(figure: list[float | None]) -> str:
-    from cat_bench.report.rounding import measured
+    from cat_bench.report.rounding import format_measured
 
-    return measured(*figure, scale=1, digits=3) or "-"
+    return format_measured(*figure, scale=1, digits=3) or "-"

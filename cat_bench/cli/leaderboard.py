@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import PATH, options_named, parallel_option
+from cat_bench.cli.options import PATH, add_options, parallel_option
 from cat_bench.cli.output import json_option, print_rows
 from cat_bench.errors import CatBenchError
 
@@ -33,7 +33,7 @@ def commands() -> None:
 @click.option("--pool", type=PATH, help="Publish the rollouts as this .parquet file.")
 @click.option("--calls", type=PATH, help="Publish every cached call that the run reads.")
 @click.option("--hub", metavar="OWNER/NAME", help="Also upload the pool to the Hub as a dataset.")
-@options_named("data", "trust")
+@add_options("data", "trust")
 def add(
     run: Path,
     *,
@@ -58,7 +58,7 @@ def add(
 @_board
 @json_option
 @parallel_option
-@options_named("data", "trust")
+@add_options("data", "trust")
 def check(board: Path, *, as_json: bool, parallel: str | None, data: Path | None) -> None:
     """Recompute every row from the pool and the calls it names.
 

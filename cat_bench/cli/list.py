@@ -60,11 +60,11 @@ def _runs() -> list[Mapping[str, JSON]]:
         except CatBenchError as error:
             rows.append({"run": str(path.parent), "task": f"unreadable: {error}"})
             continue
-        rows.append({"run": str(path.parent), **_described(record)})
+        rows.append({"run": str(path.parent), **_describe(record)})
     return rows
 
 
-def _described(record: Mapping[str, JSON]) -> Mapping[str, JSON]:
+def _describe(record: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """What tells a run from other runs."""
     config = record["config"]
     last: Mapping[str, JSON] = next(iter(record["invocations"][-1:]), {})
@@ -104,6 +104,6 @@ KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {
 @click.command(name="list")
 @click.argument("kind", type=click.Choice([*KINDS]))
 @json_option
-def listing(kind: str, *, as_json: bool) -> None:
+def list_kind(kind: str, *, as_json: bool) -> None:
     """List tasks, methods, plugins, pools, runs, or the settings that --set takes."""
     print_rows(KINDS[kind](), as_json=as_json, empty=f"There are no {kind} yet.")

@@ -90,10 +90,10 @@ RARE = (
 
 def run_options(command: Command) -> Command:
     """Give a command the options of a run."""
-    return options_named(*OPTIONS)(command)
+    return add_options(*OPTIONS)(command)
 
 
-def options_named(*names: str) -> Callable[[Command], Command]:
+def add_options(*names: str) -> Callable[[Command], Command]:
     """Give a command some of a run's options."""
 
     def given(command: Command) -> Command:

@@ -56,29 +56,29 @@ def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
             click.echo(f"{name:{width}}  {_harmless(shown)}")
 
 
-def flat(value: JSON, path: str = "") -> list[tuple[str, JSON]]:
+def flatten(value: JSON, path: str = "") -> list[tuple[str, JSON]]:
     """Return a mapping's leaves by their paths; lists and empty mappings are leaves."""
     if not (isinstance(value, dict) and value):
         return [(path, value)]
     return [
         leaf
         for name, part in value.items()
-        for leaf in flat(part, f"{path}.{name}" if path else str(name))
+        for leaf in flatten(part, f"{path}.{name}" if path else str(name))
     ]
 
 
 def _as_json(value: JSON) -> str:
-    return json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    return json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
-def _strict(value: JSON) -> JSON:
+def _to_json(value: JSON) -> JSON:
     """Return the value as strict JSON: arrays as lists, NaN as null."""
     if isinstance(value, Mapping):
-        return {name: _strict(part) for name, part in value.items()}
+        return {name: _to_json(part) for name, part in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_strict(part) for part in value]
+        return [_to_json(part) for part in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
@@ -95,15 +95,15 @@ def print_report(text: str, *, file: str) -> None:
     """Print a report's Markdown; a terminal hides columns that do not fit and names `file`."""
     shown = sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
     width = shutil.get_terminal_size().columns if shown else None
-    print_text(text if width is None else fitted(text, width, file=file))
+    print_text(text if width is None else fit(text, width, file=file))
 
 
-def fitted(text: str, width: int, *, file: str) -> str:
+def fit(text: str, width: int, *, file: str) -> str:
     """Return Markdown without the columns that make tables wider than `width`."""
-    return "\n".join(_fitted(text.split("\n"), width, file))
+    return "\n".join(_fit(text.split("\n"), width, file))
 
 
-def _fitted(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
+def _fit(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
     for is_table, block in groupby(lines, key=lambda line: line.startswith("|")):
         rows = list(block)
         left_out: list[str] = []
@@ -112,12 +112,12 @@ def _fitted(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
             if len(rows[0]) > width and name in heads:
                 at = heads.index(name)
                 left_out.append(name)
-                rows = ["|".join(_without(_BAR.split(row), at)) for row in rows]
+                rows = ["|".join(_drop_cell(_BAR.split(row), at)) for row in rows]
         yield from rows
         if left_out:
             hidden = "; ".join(left_out)
             yield f"\n(Columns hidden to fit the terminal: {hidden}. All is in {file}.)"
 
 
-def _without(cells: Sequence[str], at: int) -> list[str]:
+def _drop_cell(cells: Sequence[str], at: int) -> list[str]:
     return [*cells[:at], *cells[at + 1 :]]

@@ -33,7 +33,7 @@ _NAME = 16
 """Characters of a task's name before the bar."""
 
 
-def busy(doing: str) -> AbstractContextManager[object]:
+def show_busy(doing: str) -> AbstractContextManager[object]:
     """Show on a terminal that work is going on within the context."""
     console = Console(stderr=True)
     return console.status(doing) if console.is_terminal else nullcontext()
@@ -109,7 +109,7 @@ class Progress:
             self._spoke = time.monotonic()
             self._console.print(self._line())
 
-    def spent(self) -> str:
+    def format_spent(self) -> str:
         """Return the cost so far in words; empty if prices are unknown."""
         if not self._prices:
             return ""
@@ -128,7 +128,7 @@ class Progress:
         tokens = sum(meter.usage.completion for meter in self._meters.values())
         rate = tokens / max(time.monotonic() - self._started, 1e-9)
         unit = "tok/s" if short else "tokens/s"
-        parts = (f"{made:,} made", f"{cached:,} cached", f"{rate:,.0f} {unit}", self.spent())
+        parts = (f"{made:,} made", f"{cached:,} cached", f"{rate:,.0f} {unit}", self.format_spent())
         return ", ".join(filter(None, parts))
 
 
@@ -149,7 +149,7 @@ class Counted:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def at(self, done: int, *, of: int) -> None:
+    def show(self, done: int, *, of: int) -> None:
         """Show that `done` of so many are done."""
         self._bar.update(self._task, completed=done, total=of)
         if not self._console.is_terminal and time.monotonic() - self._spoke > PLAIN_EVERY_S:

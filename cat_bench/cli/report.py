@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from cat_bench.cli.options import PATH, options_named, parallel_option
+from cat_bench.cli.options import PATH, add_options, parallel_option
 from cat_bench.cli.output import print_report
-from cat_bench.cli.progress import busy
+from cat_bench.cli.progress import show_busy
 
 
 @click.command()
@@ -40,7 +40,7 @@ from cat_bench.cli.progress import busy
     type=click.Choice(["inspect", "lm-eval"]),
     help="Also write an Inspect log, or lm-eval's result files.",
 )
-@options_named("trust")
+@add_options("trust")
 @parallel_option
 def report(
     folder: Path,
@@ -62,7 +62,7 @@ def report(
 
     rates = Rates(parameters, read_prices(prices) if prices else None)
     tables = RunTables(folder)
-    with busy("writing tables and figures"), open_executor(parallel) as executor:
+    with show_busy("writing tables and figures"), open_executor(parallel) as executor:
         made = make_report(tables, reference=reference, rates=rates, executor=executor)
     written = made.write()
     if html:

@@ -13,7 +13,7 @@ import click
 from cat_bench.cli.options import PATH, RARE, configurations, run_options
 from cat_bench.cli.output import print_report
 from cat_bench.cli.plan import show_plan
-from cat_bench.cli.progress import Progress, busy
+from cat_bench.cli.progress import Progress, show_busy
 from cat_bench.loading.catalog import model_of
 from cat_bench.loading.registry import list_plugins
 from cat_bench.models.costs import Price, read_prices
@@ -61,7 +61,7 @@ def _run(config: RunConfig) -> bool:
         outcome = asyncio.run(_interruptible(config, progress, gate))
     if not config.shard:
         _report(config, outcome, prices)
-    click.echo(_summary(outcome, gate, spent=progress.spent()), err=True)
+    click.echo(_summary(outcome, gate, spent=progress.format_spent()), err=True)
     if config.model in list_plugins("model") and model_of(config.task) != config.model:
         problem = "was trained for its own task only; pass --model"
         click.echo(f"Warning: {config.model} {problem}.", err=True)
@@ -77,10 +77,10 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
     from cat_bench.report.compute import Rates
 
     tables = RunTables(outcome.folder)
-    with busy("writing tables and figures"), open_executor(config.parallel) as executor:
+    with show_busy("writing tables and figures"), open_executor(config.parallel) as executor:
         made = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
         made.write()
-    print_report(made.in_short, file=str(_short(outcome.folder) / "table.md"))
+    print_report(made.in_short, file=str(_shorten(outcome.folder) / "table.md"))
     for name in claims.applicable(tables):
         listed = claims.read(name)
         click.echo(claims.checklist(listed, claims.write(tables, listed)) + "\n")
@@ -116,7 +116,7 @@ def _summary(outcome: Outcome, gate: Gate, *, spent: str) -> str:
     lines = [
         f"{made:,} completions made, {cached:,} from the cache, in {outcome.seconds:.1f} s"
         + (f", {spent}." if spent else "."),
-        f"Run: {_short(outcome.folder)}",
+        f"Run: {_shorten(outcome.folder)}",
     ]
     if outcome.damaged:
         lines.append(
@@ -126,5 +126,5 @@ def _summary(outcome: Outcome, gate: Gate, *, spent: str) -> str:
     return "\n".join([*lines, *shortfalls(outcome.census, gate)])
 
 
-def _short(folder: Path) -> Path:
+def _shorten(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

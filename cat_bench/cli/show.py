@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cat_bench.cli.options import options_named
-from cat_bench.cli.output import flat, json_option, print_record, print_rows, print_text
+from cat_bench.cli.options import add_options
+from cat_bench.cli.output import flatten, json_option, print_record, print_rows, print_text
 from cat_bench.errors import UnknownName
 from cat_bench.types.calls import JSON, Reply
 
@@ -27,7 +27,7 @@ PICKS = 3
 @click.command()
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
-@options_named("data", "trust")
+@add_options("data", "trust")
 @click.option("--full", is_flag=True, help="Show whole texts of rollouts and methods.")
 @json_option
 def show(name: str, question: str | None, *, data: Path | None, full: bool, as_json: bool) -> None:
@@ -40,10 +40,10 @@ def show(name: str, question: str | None, *, data: Path | None, full: bool, as_j
     elif question:
         raise click.UsageError(f"--question needs the folder of a run, and {name} is not one")
     else:
-        print_record(_described(name), as_json=as_json)
+        print_record(_describe(name), as_json=as_json)
 
 
-def _described(name: str) -> Mapping[str, JSON]:
+def _describe(name: str) -> Mapping[str, JSON]:
     """The task or the method of that name, in the catalogue or of the user's own."""
     from cat_bench.loading import catalog
     from cat_bench.loading.registry import is_file, list_plugins
@@ -107,10 +107,12 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
         print_record(record, as_json=True)
         return
     listed = ("methods", "invocations")
-    fields = flat({name: value for name, value in record.items() if name not in listed})
+    fields = flatten({name: value for name, value in record.items() if name not in listed})
     print_record({name: _line(value) for name, value in fields}, as_json=False)
     methods = [{name: _line(entry.get(name)) for name in _METHOD} for entry in record["methods"]]
-    calls = [{**entry.get("calls", {}), **_invoked(entry)} for entry in record["invocations"]]
+    calls = [
+        {**entry.get("calls", {}), **_describe_invocation(entry)} for entry in record["invocations"]
+    ]
     for title, rows in (("Methods", methods), ("Invocations", calls)):
         click.echo(f"\n{title}")
         print_rows(rows, as_json=False)
@@ -119,7 +121,7 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
 _METHOD = ("name", "kind", "params", "budgets", "reason", "summary")
 
 
-def _invoked(entry: Mapping[str, JSON]) -> Mapping[str, JSON]:
+def _describe_invocation(entry: Mapping[str, JSON]) -> Mapping[str, JSON]:
     command = shlex.join(["cat-bench", *entry.get("command", ())])
     return {"started": entry.get("started"), "seconds": entry.get("seconds"), "command": command}
 
@@ -137,7 +139,7 @@ def _show_question(
     folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool
 ) -> None:
     """All that is known of one question: its text and target, its rollouts, what became of them."""
-    found = asyncio.run(_found(folder, name, data))
+    found = asyncio.run(_find(folder, name, data))
     head = {"question": name, "text": found.text, "target": found.target, **found.meta}
     if as_json:
         print_record({**head, **_tables(folder, found)}, as_json=True)
@@ -152,10 +154,12 @@ def _show_question(
             *facts, text = row.values()
             print_text(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
     if not any(reply for _, reply in found.rollouts):
-        click.echo(f"\nThe rollouts' texts are not here. {found.problem or _no_texts()}", err=True)
+        click.echo(
+            f"\nThe rollouts' texts are not here. {found.problem or _explain_no_texts()}", err=True
+        )
 
 
-def _no_texts() -> str:
+def _explain_no_texts() -> str:
     from cat_bench.cache.opening import display_url, resolve
 
     return (
@@ -164,7 +168,7 @@ def _no_texts() -> str:
     )
 
 
-async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
+async def _find(folder: Path, name: str, data: Path | None) -> Transcript:
     """The question; raises UnknownName where the run did not ask it."""
     from cat_bench.report.transcripts import transcripts
     from cat_bench.runs.folder import read_questions
@@ -194,14 +198,14 @@ def _rollouts(found: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
     for row, reply in found.rollouts:
         yield {
             "slot": row["slot"],
-            "score": _known(row["score"]),
-            "answer": _known(row["answer"]),
-            "finish": _known(row["finish"]),
-            "text": _said(reply, full=full) if reply else _known(row["failed"]),
+            "score": _format_cell(row["score"]),
+            "answer": _format_cell(row["answer"]),
+            "finish": _format_cell(row["finish"]),
+            "text": _format_reply(reply, full=full) if reply else _format_cell(row["failed"]),
         }
 
 
-def _said(reply: Reply, *, full: bool) -> str:
+def _format_reply(reply: Reply, *, full: bool) -> str:
     """The reply's text; in full with its reasoning before it."""
     if not (full and reply.reasoning):
         return reply.text
@@ -215,20 +219,22 @@ def _estimates(found: Transcript) -> Iterator[dict[str, JSON]]:
         picks = sorted(zip(row["weights"], row["picks"], strict=True), reverse=True)
         said = ", ".join(f"{slot} ({weight:.0%})" for weight, slot in picks[:PICKS] if weight > 0)
         more = ", …" if sum(weight > 0 for weight, _ in picks) > PICKS else ""
-        trouble = "; ".join(filter(None, (_known(row["fallback"]), _known(row["failed"]))))
+        trouble = "; ".join(
+            filter(None, (_format_cell(row["fallback"]), _format_cell(row["failed"])))
+        )
         yield {
             "method": row["method"],
             "n": row["n"],
-            "draw": _known(row["draw"]),
-            "score": _known(row["score"]),
-            "answer": _known(row["answer"]) if wrote else "",
+            "draw": _format_cell(row["draw"]),
+            "score": _format_cell(row["score"]),
+            "answer": _format_cell(row["answer"]) if wrote else "",
             "picked slots": said + more,
             "remark": trouble,
             "text": row["text"] if wrote else "",
         }
 
 
-def _known(value: JSON) -> JSON:
+def _format_cell(value: JSON) -> JSON:
     """A cell; empty where there is nothing."""
     if value is None or value != value:
         return ""

@@ -12,7 +12,7 @@ from cat_bench.cli.options import PATH
 from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.loading.catalog import model_of
 from cat_bench.loading.registry import list_plugins
-from cat_bench.report.rounding import percent, whole
+from cat_bench.report.rounding import format_count, percent
 from cat_bench.runs.config import BUNDLED, RunConfig
 from cat_bench.runs.opening import results_root
 from cat_bench.training.fresh import fresh_seed, write_fresh_rows
@@ -90,7 +90,7 @@ def train(
         count = write_verl(verl_rows, questions(plan), task=task, split="train")
         click.echo(f"{count:,} questions: {verl_rows}", err=True)
         return
-    found = run_training(plan, tell=partial(_tell, chosen.steps))
+    found = run_training(plan, tell=partial(_print_step, chosen.steps))
     if as_json or not plan.exam:
         print_record(found if as_json else found["training"], as_json=as_json)
     else:
@@ -112,14 +112,14 @@ def _rows(outcome: JSON) -> list[dict[str, JSON]]:
             "95 %": shares(row, "ci_low", "ci_high"),
             "minus one rollout before, points": shares(row, "diff"),
             "95 % of that": shares(row, "diff_low", "diff_high"),
-            "tokens": whole(row["tokens"]),
+            "tokens": format_count(row["tokens"]),
         }
         for when in ("before", "after")
         for method, row in outcome[when].items()
     ]
 
 
-def _tell(steps: int, row: Mapping[str, JSON]) -> None:
+def _print_step(steps: int, row: Mapping[str, JSON]) -> None:
     """Print a step as a line on stderr."""
     names = ("loss", "reward", "reference_accuracy", "reward_accuracy", "completion_tokens")
     known = [f"{n.replace('_', ' ')} {row[n]:.3g}" for n in names if row.get(n) is not None]

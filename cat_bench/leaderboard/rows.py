@@ -24,7 +24,7 @@ from cat_bench.errors import DataError
 from cat_bench.loading.catalog import root
 from cat_bench.report import summarise
 from cat_bench.report.cells import cell as markdown
-from cat_bench.report.rounding import fixed, measured, percent
+from cat_bench.report.rounding import format_fixed, format_measured, percent
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.spreadsheet import guard, unguard
 from cat_bench.types.calls import JSON
@@ -187,7 +187,7 @@ def render(rows: Sequence[Row]) -> str:
                 "n": f"{row['n']} of {row['pool_size']}",
                 "score, %": _format_figure(row, "score", "ci") + _refuse_unscored(row),
                 "difference, points": _difference(row),
-                "tokens": fixed(float(row["tokens"]), 0) if row["tokens"] else "",
+                "tokens": format_fixed(float(row["tokens"]), 0) if row["tokens"] else "",
                 **({"judge": markdown(_judge(row))} if row["judge"] else {}),
             }
             for row in _records(group)
@@ -246,7 +246,9 @@ def _audit(asked: str, folder: Path) -> str:
     """The audits of the judge that was asked in this way."""
     audits = find(asked, folder)
     agreed = ((a["judge_and_people"]["macro_f1"][0], a["labels"]["file"]) for a in audits)
-    return "; ".join(f"macro-F1 {fixed(f1, 3)} on {on}" for f1, on in agreed) or "not audited"
+    return (
+        "; ".join(f"macro-F1 {format_fixed(f1, 3)} on {on}" for f1, on in agreed) or "not audited"
+    )
 
 
 def _code(record: Mapping[str, JSON]) -> str:
@@ -278,7 +280,7 @@ def _check_numbers(board: Path, line: int, row: Row) -> None:
 
 def _format_figure(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") -> str:
     three = (row[column] for column in (name, f"{ends}_low", f"{ends}_high"))
-    return measured(*(float(cell) if cell else None for cell in three), sign=sign)
+    return format_measured(*(float(cell) if cell else None for cell in three), sign=sign)
 
 
 def _difference(row: Mapping[str, JSON]) -> str:

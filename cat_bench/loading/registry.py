@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
-from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError, UnknownName, nearest
+from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError, UnknownName, suggest
 from cat_bench.loading.trust import admit
 from cat_bench.loading.validation import validate
 from cat_bench.types.calls import JSON
@@ -253,5 +253,5 @@ def _attribute(module: ModuleType, name: str, spec: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         own = (key for key, value in vars(module).items() if callable(value))
-        raise ConfigError(spec, "", f"has no class or function {name!r}.{nearest(name, own)}")
+        raise ConfigError(spec, "", f"has no class or function {name!r}.{suggest(name, own)}")
     return found  # type: ignore[no-any-return]

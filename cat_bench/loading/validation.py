@@ -15,7 +15,7 @@ import yaml
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from cat_bench.errors import ConfigError, nearest
+from cat_bench.errors import ConfigError, suggest
 from cat_bench.types.calls import JSON
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ def _problem(error: ErrorDetails, kind: JSON) -> str:
 
 
 def _explain_unknown(name: str, known: list[str]) -> str:
-    return f"is not a known field.{nearest(name, known)} Known: {', '.join(known) or 'none'}."
+    return f"is not a known field.{suggest(name, known)} Known: {', '.join(known) or 'none'}."
 
 
 def _list_fields(model: JSON, place: Sequence[int | str]) -> list[str]:

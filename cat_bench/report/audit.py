@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cat_bench.report.cells import cell, flagged, pipe, questions
-from cat_bench.report.rounding import fixed, measured, p_value, percent
+from cat_bench.report.cells import cell, group_warnings, pipe, questions
+from cat_bench.report.rounding import format_fixed, format_measured, p_value, percent
 from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON
@@ -62,7 +62,7 @@ def render(record: Mapping[str, JSON]) -> str:
     """Return the audit in Markdown: the tables, the notes, and the answer in the last line."""
     config, group = record["config"], record["audit"]["group"]
     available = [row for row in record["rewards"] if row["reason"] is None]
-    ranked = _ranked(available, by=(record["answer"] or {}).get("by", "reward_accuracy"))
+    ranked = _rank(available, by=(record["answer"] or {}).get("by", "reward_accuracy"))
     named = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
     asked = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
     facts = [questions(record), f"groups of {group} rollouts", *named, *asked]
@@ -91,16 +91,20 @@ def answer(record: Mapping[str, JSON]) -> str:
     shares = best["by"] == "reward_accuracy"
     scale, digits = (100, 1) if shares else (1, 2)
     name, unit = ("reward accuracy", " %") if shares else ("rank correlation", "")
-    first = f"{asked} {cell(best['first'])}: {name} {fixed(scale * best['value'], digits)}{unit}"
+    first = (
+        f"{asked} {cell(best['first'])}: {name} {format_fixed(scale * best['value'], digits)}{unit}"
+    )
     if "second" not in best:
         return f"{first}, with nothing to compare it to."
     second, n = cell(best["second"]), best["n"]
     if n < FEWEST:
         return f"{first}; {n} questions are too few to compare it with {second}."
     ends = (best[name] for name in ("mean", "low", "high"))
-    gap = measured(*ends, scale=scale, digits=digits, sign="+") + (" points" if shares else "")
+    gap = format_measured(*ends, scale=scale, digits=digits, sign="+") + (
+        " points" if shares else ""
+    )
     sure = "" if best["low"] > 0 else "; these questions do not tell them apart"
-    return f"{first}, {gap} above {second} (paired, {n:,} questions, {_p(best['p'])}){sure}."
+    return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){sure}."
 
 
 def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
@@ -113,8 +117,8 @@ def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
         columns["rank correlation"] = [_correlation(row) for row in rows]
     columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
     columns |= {
-        "calls": [fixed(row["calls"]) for row in rows],
-        "tokens": [fixed(row["tokens"], 0) for row in rows],
+        "calls": [format_fixed(row["calls"]) for row in rows],
+        "tokens": [format_fixed(row["tokens"], 0) for row in rows],
     }
     return pipe(columns, left=("estimator", "reward"))
 
@@ -124,7 +128,7 @@ def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
         "estimator": [cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
         "rank correlation": [_correlation(row) for row in rows],
-        "criteria": [fixed(row["criteria"]) for row in rows],
+        "criteria": [format_fixed(row["criteria"]) for row in rows],
         **{title: [percent(row[name]) for row in rows] for name, title in _RUBRICS.items()},
     }
     return pipe(columns, left=("estimator", "reward"))
@@ -141,7 +145,7 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
     if groupless := record["groupless"]:
         yield f"{groupless:,} of the questions have too few rollouts for a group and are left out."
     rated = [row for row in rows if row["reward_accuracy"] is not None]
-    if flags := "; ".join(flagged(rated, [row["flag"] for row in rated], _names)):
+    if flags := "; ".join(group_warnings(rated, [row["flag"] for row in rated], _names)):
         yield f"Intervals of reward accuracy: {flags}."
 
 
@@ -149,7 +153,7 @@ def _names(rows: Sequence[Mapping[str, JSON]]) -> str:
     return ", ".join(cell(row["name"]) for row in rows)
 
 
-def _ranked(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:
+def _rank(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:
     """Sort the best first, unmeasured rewards after them, controls last."""
     return sorted(rows, key=lambda row: (row["supervised"], row[by] is None, -(row[by] or 0)))
 
@@ -159,17 +163,17 @@ def _reward(row: Mapping[str, JSON]) -> str:
 
 
 def _share(row: Mapping[str, JSON], name: str) -> str:
-    return measured(*_ends(row, name))
+    return format_measured(*_ends(row, name))
 
 
 def _correlation(row: Mapping[str, JSON]) -> str:
-    return measured(*_ends(row, "rank_correlation"), scale=1, digits=2)
+    return format_measured(*_ends(row, "rank_correlation"), scale=1, digits=2)
 
 
 def _ends(row: Mapping[str, JSON], name: str) -> Iterator[float | None]:
     return (row[name + end] for end in ("", "_low", "_high"))
 
 
-def _p(value: float) -> str:
+def _format_p(value: float) -> str:
     shown = p_value(value)
     return f"p {shown}" if shown.startswith("<") else f"p = {shown}"

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.cells import FRAMES, plain, questions
+from cat_bench.report.cells import FRAMES, make_plain, questions
 from cat_bench.types.calls import JSON
 
 _STYLE: JSON = {
@@ -44,11 +44,11 @@ class Chart(Figure):
     """A figure that a notebook shows by itself."""
 
     def _repr_png_(self) -> bytes:
-        return _saved(self, "png", {"Software": None})
+        return _save(self, "png", {"Software": None})
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def apply_style() -> Iterator[None]:
     """Apply Matplotlib's defaults and this style within the context."""
     with mpl.rc_context(), warnings.catch_warnings():
         # A name in a script that the font lacks is still right in the SVG.
@@ -58,13 +58,13 @@ def styled() -> Iterator[None]:
         yield
 
 
-def drawn(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def render_figure(draw: Callable[[], Figure]) -> dict[str, bytes]:
     """Return the figure as "png" (1300 pixels wide) and "svg" (its text kept as text)."""
-    with styled():
+    with apply_style():
         figure = draw()
         return {
-            "png": _saved(figure, "png", {"Software": None}),
-            "svg": _saved(figure, "svg", {"Date": None}),
+            "png": _save(figure, "png", {"Software": None}),
+            "svg": _save(figure, "svg", {"Date": None}),
         }
 
 
@@ -73,7 +73,7 @@ def title(record: Mapping[str, JSON]) -> str:
 
     A long model name keeps its end, which tells models apart.
     """
-    task, model = (plain(record["config"][name]) for name in ("task", "model"))
+    task, model = (make_plain(record["config"][name]) for name in ("task", "model"))
     task, count = cut(task), questions(record)
     if len(line := f"{task} · {model} · {count}") <= _TITLE:
         return line
@@ -87,9 +87,9 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
-def shown(name: str) -> str:
+def legend_name(name: str) -> str:
     """Return a method's name in a legend; floor and ceiling are marked as such."""
-    short = cut(plain(name))
+    short = cut(make_plain(name))
     return f"{short} ({FRAMES[name]})" if name in FRAMES else short
 
 
@@ -105,13 +105,13 @@ def legend(figure: Figure, handles: Mapping[str, JSON]) -> None:
         text.set_parse_math(False)
 
 
-def nothing(axes: Axes, why: str) -> None:
+def explain_empty(axes: Axes, why: str) -> None:
     """Write the reason why a figure is empty into the axes."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center")
 
 
-def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
+def _save(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
     file = BytesIO()
     figure.savefig(file, format=kind, dpi=200, metadata=dict(metadata))
     return file.getvalue()

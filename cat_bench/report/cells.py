@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from cat_bench.report.rounding import measured, percent
+from cat_bench.report.rounding import format_measured, percent
 from cat_bench.report.summary import ORACLE, SINGLE, WORST
 from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.types.calls import JSON
@@ -20,14 +20,14 @@ T = TypeVar("T")
 FRAMES = {SINGLE: "floor", ORACLE: "ceiling", WORST: "worst pick"}
 
 
-def plain(text: JSON) -> str:
+def make_plain(text: JSON) -> str:
     """Return text on one line, without unprintable characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
 def cell(text: JSON) -> str:
     """Return text that Markdown shows as it is."""
-    return re.sub(r"([\\`*|<\[])", r"\\\1", plain(text))
+    return re.sub(r"([\\`*|<\[])", r"\\\1", make_plain(text))
 
 
 def label(row: Mapping[str, JSON]) -> str:
@@ -36,7 +36,7 @@ def label(row: Mapping[str, JSON]) -> str:
     return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
 
 
-def facts(record: Mapping[str, JSON]) -> list[str]:
+def describe_run(record: Mapping[str, JSON]) -> list[str]:
     """Describe a run in words: its questions, its rollouts and its models."""
     config = record["config"]
     named = ("anchor", "judge", "embedder", "reward_model")
@@ -67,7 +67,7 @@ def interval(row: Mapping[str, JSON], name: str = "ci") -> str:
 
 def points(row: Mapping[str, JSON], name: str) -> str:
     """Return the difference in the field NAME with its interval, in points."""
-    return measured(*(row[name + end] for end in ("", "_low", "_high")), sign="+")
+    return format_measured(*(row[name + end] for end in ("", "_low", "_high")), sign="+")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, JSON]]:
@@ -76,7 +76,7 @@ def records(table: pd.DataFrame) -> list[dict[str, JSON]]:
     return list(rows)
 
 
-def flagged(
+def group_warnings(
     rows: Sequence[T], flags: Sequence[str | None], name: Callable[[list[T]], str]
 ) -> Iterator[str]:
     """Yield each warning once; `name` names its rows, unless all rows have it."""

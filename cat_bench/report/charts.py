@@ -10,11 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from cat_bench.report.canvas import EDGE, WIDTH, cut, drawn, legend, nothing, shown, title
-from cat_bench.report.cells import plain, records
+from cat_bench.report.canvas import (
+    EDGE,
+    WIDTH,
+    cut,
+    explain_empty,
+    legend,
+    legend_name,
+    render_figure,
+    title,
+)
+from cat_bench.report.cells import make_plain, records
 from cat_bench.report.compute import Axis
 from cat_bench.report.palette import looks
-from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST, settled
+from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST, is_settled
 from cat_bench.types.calls import JSON
 
 _AXES: Mapping[Axis, str] = {
@@ -31,17 +40,17 @@ def compute_chart(
 ) -> dict[str, bytes]:
     """Draw score against cost per question, with the Pareto front; return "png" and "svg"."""
     kept = table.assign(tokens=table[axis], front=table[_FRONTS[axis]])
-    return drawn(lambda: _compute(kept, record, axis))
+    return render_figure(lambda: _compute(kept, record, axis))
 
 
 def forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
     """Return each method's paired difference from the reference, with its 95 % interval."""
-    return drawn(lambda: _forest(summary, record))
+    return render_figure(lambda: _forest(summary, record))
 
 
 def group_dots(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> dict[str, bytes]:
     """Draw the scores of a few methods by the values of one meta field of the questions."""
-    return drawn(lambda: _dots(groups[groups["field"] == field], record, field))
+    return render_figure(lambda: _draw_dots(groups[groups["field"] == field], record, field))
 
 
 def part_dots(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dict[str, bytes]:
@@ -50,7 +59,7 @@ def part_dots(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dic
     groups = own.rename(columns={"examples": "questions"}).assign(
         group=own["part"].str.partition(":")[2].str.replace("_", " ")
     )
-    return drawn(lambda: _dots(groups, record, kind, what="examples"))
+    return render_figure(lambda: _draw_dots(groups, record, kind, what="examples"))
 
 
 def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Figure:
@@ -80,7 +89,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Fig
             color=look[str(name)].colour,
             marker=look[str(name)].marker,
             linestyle=look[str(name)].line,
-            label=shown(str(name)),
+            label=legend_name(str(name)),
             **EDGE,
         )
     axes.set_xscale("log")
@@ -91,7 +100,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Fig
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)
     axes.set_title(title(record), loc="left", parse_math=False)
-    last = {shown(str(name)): float(rows["score"].iloc[-1]) for name, rows in groups}
+    last = {legend_name(str(name)): float(rows["score"].iloc[-1]) for name, rows in groups}
     handles = _handles(axes)
     legend(figure, {k: handles[k] for k in sorted(handles, key=lambda k: -last.get(k, 0.0))})
     figure.draw_without_rendering()  # fixes the layout, so that positions are final
@@ -143,13 +152,13 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes = figure.add_subplot()
     axes.set_title(title(record), loc="left", parse_math=False)
     if rows.empty:
-        nothing(axes, "no method to compare with the reference")
+        explain_empty(axes, "no method to compare with the reference")
         return figure
     axes.axvline(0, color="0.4", linewidth=1)
     places = np.arange(len(rows))
     middle, low, high = (100 * rows[name].to_numpy(float) for name in ("diff", *_ENDS))
     reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
-    clear = settled(rows).to_numpy(bool)
+    clear = is_settled(rows).to_numpy(bool)
     look = looks(record, rows["method"])
     for place, name in enumerate(rows["method"]):
         axes.errorbar(
@@ -162,23 +171,23 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
             elinewidth=1.3,
             capsize=2.5,
         )
-    names = [f"{cut(plain(row.method))}, n = {row.n}" for row in rows.itertuples()]
+    names = [f"{cut(make_plain(row.method))}, n = {row.n}" for row in rows.itertuples()]
     axes.set_yticks(places, names)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(visible=False, axis="y")
-    against = cut(plain(min(rows["reference"], key=len)))
+    against = cut(make_plain(min(rows["reference"], key=len)))
     axes.set_xlabel(f"score minus {against}, points\n(95 % interval; hollow: not settled)")
     axes.xaxis.label.set_parse_math(False)
     return figure
 
 
-def _dots(
+def _draw_dots(
     groups: pd.DataFrame, record: Mapping[str, JSON], field: str, *, what: str = "questions"
 ) -> Figure:
     last = groups.sort_values("n", kind="stable").drop_duplicates(["method", "group"], keep="last")
-    names = _chosen(last)
+    names = _choose(last)
     labels = list(dict.fromkeys(groups["group"]))
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot()
@@ -196,16 +205,16 @@ def _dots(
             linestyle="",
             elinewidth=1.1,
             capsize=2,
-            label=shown(name),
+            label=legend_name(name),
             **EDGE,
         )
     asked = last.groupby("group")["questions"].max()
     long = max(map(len, labels), default=0) * len(labels) > 60
     between = " " if long else "\n"
-    ticks = [f"{cut(plain(label))}{between}({asked[label]})" for label in labels]
+    ticks = [f"{cut(make_plain(label))}{between}({asked[label]})" for label in labels]
     slanted: JSON = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
     axes.set_xticks(range(len(labels)), ticks, parse_math=False, **slanted)
-    axes.set_xlabel(f"{cut(plain(field))} ({what})")
+    axes.set_xlabel(f"{cut(make_plain(field))} ({what})")
     axes.set_ylabel("score, % (with 95 % interval)")
     shares = last[last["method"].isin(names)][["score", "ci_high"]].to_numpy(float)
     top = 100 * float(np.nan_to_num(shares).max(initial=0))
@@ -219,7 +228,7 @@ def _dots(
 _ENDS = ("diff_low", "diff_high")
 
 
-def _chosen(last: pd.DataFrame) -> Sequence[str]:
+def _choose(last: pd.DataFrame) -> Sequence[str]:
     """Return the floor, majority, and the best of the others on all groups together."""
     weighed = last.assign(mass=last["score"] * last["questions"].astype(float))
     means = weighed.groupby("method")["mass"].sum().sort_values(ascending=False)

@@ -26,8 +26,8 @@ from cat_bench.report.cells import cell, pipe, records
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
 from cat_bench.report.compute import Axis, equal_tokens
 from cat_bench.report.forensics import NOBODY, forensics
-from cat_bench.report.readability import withheld
-from cat_bench.report.rounding import measured, p_value, percent
+from cat_bench.report.readability import explain_withheld
+from cat_bench.report.rounding import format_measured, p_value, percent
 from cat_bench.report.values import Values, read_values
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import Difference, Interval, equivalence_needed, questions_needed
@@ -110,7 +110,7 @@ def applicable(run: RunTables | Path) -> list[str]:
 def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
     """Each claim's finding in this run, in order; raises DataError."""
     asked = _Run(RunTables.of(run), claims.method)
-    return [asked.finding(claim) for claim in claims.claims]
+    return [asked.test_claim(claim) for claim in claims.claims]
 
 
 def render(claims: Claims, findings: Sequence[Finding]) -> str:
@@ -118,7 +118,7 @@ def render(claims: Claims, findings: Sequence[Finding]) -> str:
     columns: dict[str, list[str]] = {
         "claim": [cell(each.says) for each in findings],
         "verdict": [f"**{each.verdict}**" for each in findings],
-        "measured": [cell(_with_more(each)) for each in findings],
+        "measured": [cell(_describe_more(each)) for each in findings],
         "published": [cell(each.published or "") for each in findings],
     }
     head = f"# Claims: {cell(claims.title)} ({cell(claims.source)})"
@@ -133,7 +133,7 @@ def render(claims: Claims, findings: Sequence[Finding]) -> str:
 def checklist(claims: Claims, findings: Sequence[Finding]) -> str:
     """The same for a terminal: a line per claim."""
     width = max(len(each.verdict) for each in findings)
-    lines = [f"{f.verdict:{width}}  {f.says}: {_with_more(f)}" for f in findings]
+    lines = [f"{f.verdict:{width}}  {f.says}: {_describe_more(f)}" for f in findings]
     return "\n".join([f"Claims of {claims.title} ({claims.source})", *lines])
 
 
@@ -159,7 +159,7 @@ class _Run:
         self.reasons = {entry["name"]: entry.get("reason") for entry in entries}
         self.n = max(self.values.budgets(method), default=0)
 
-    def finding(self, claim: Claim) -> Finding:
+    def test_claim(self, claim: Claim) -> Finding:
         tests = {
             "above": self._above,
             "more": self._more,
@@ -169,20 +169,22 @@ class _Run:
             "equal_tokens": self._equal_tokens,
         }
         empty = Finding(claim.id, claim.says, "not measured", "", claim.published)
-        absent = "" if self.values.budgets(self.method) else self._absent([self.method])
-        concerned = {self.method, *self._present(claim.against)}
-        if reason := absent or withheld(self.tables.record, concerned):
+        absent = "" if self.values.budgets(self.method) else self._explain_absent([self.method])
+        concerned = {self.method, *self._find_present(claim.against)}
+        if reason := absent or explain_withheld(self.tables.record, concerned):
             return replace(empty, measured=reason)
         parts = list(tests[claim.test](claim))
         known = [part for part in parts if isinstance(part, Part) and not isnan(part.value)]
         if known:
-            return _summed(empty, known)
+            return _combine(empty, known)
         why = "; ".join(part for part in parts if isinstance(part, str))
-        unscored = "no question was scored on both sides" if parts else self._absent(claim.against)
+        unscored = (
+            "no question was scored on both sides" if parts else self._explain_absent(claim.against)
+        )
         return replace(empty, measured=why or unscored)
 
     def _above(self, claim: Claim) -> Iterator[Part | str]:
-        for other in self._present(claim.against):
+        for other in self._find_present(claim.against):
             budgets = self.values.budgets(other)
             n = self.n if self.n in budgets else max(budgets)
             found = self.values.difference((self.method, self.n), (other, n))
@@ -235,7 +237,7 @@ class _Run:
 
     def _equal(self, claim: Claim) -> Iterator[Part | str]:
         """Two one-sided tests: the 90 % interval lies within the margin."""
-        for other in self._present(claim.against):
+        for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
             if keys[1] not in self.values.columns:
                 yield f"{other} was not run at n = {self.n}"
@@ -250,7 +252,7 @@ class _Run:
             yield replace(part, needed=asked, decided=decided)
 
     def _equal_tokens(self, claim: Claim) -> Iterator[Part | str]:
-        for other in self._present(claim.against):
+        for other in self._find_present(claim.against):
             found = equal_tokens(self.tables, self.method, reference=other, axis=claim.axis)
             reached = {n: match for n, match in found.items() if match is not None}
             if (n := max(reached, default=-1)) >= 0:
@@ -267,12 +269,12 @@ class _Run:
         numbers = ("value", "se", "ci_low", "ci_high", "questions")
         return {row["figure"]: Interval(*(row[x] for x in numbers)) for row in records(rows)}
 
-    def _present(self, wanted: Sequence[str]) -> list[str]:
+    def _find_present(self, wanted: Sequence[str]) -> list[str]:
         """The run's methods of these names, whatever their parameters."""
         methods = dict.fromkeys(str(key[0]) for key in self.values.columns)
         return [m for name in wanted for m in methods if m.partition("{")[0] == name]
 
-    def _absent(self, wanted: Sequence[str]) -> str:
+    def _explain_absent(self, wanted: Sequence[str]) -> str:
         why = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)
         return "; ".join(why)
 
@@ -280,7 +282,7 @@ class _Run:
 _NO_ANSWERS = "no draw whose answers can be compared and are right or wrong"
 
 
-def _summed(empty: Finding, parts: Sequence[Part]) -> Finding:
+def _combine(empty: Finding, parts: Sequence[Part]) -> Finding:
     """Several figures as one finding: it holds only if all do, and fails if one does."""
     order: tuple[Verdict, ...] = ("contradicted", "undecided", "supported")
     verdict = min((part.verdict for part in parts), key=order.index)
@@ -298,7 +300,7 @@ def _summed(empty: Finding, parts: Sequence[Part]) -> Finding:
 
 
 def _difference(words: str, found: Difference) -> Part:
-    shown = measured(found.mean, found.low, found.high, sign="+")
+    shown = format_measured(found.mean, found.low, found.high, sign="+")
     doubt = found.p >= ALPHA and (found.low > 0 or found.high < 0)
     p = f", p = {p_value(found.p)}" if doubt else ""
     flag = f"; {found.flag}" if found.flag else ""
@@ -316,6 +318,6 @@ def _share(found: Interval) -> str:
     return f"{percent(found.mean)} % [{percent(found.low)}, {percent(found.high)}]"
 
 
-def _with_more(finding: Finding) -> str:
+def _describe_more(finding: Finding) -> str:
     more = f"; {finding.more:,} more question{'s' * (finding.more > 1)}" if finding.more else ""
     return finding.measured + more

@@ -14,7 +14,7 @@ import pandas as pd
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.report.cells import (
     cell,
-    flagged,
+    group_warnings,
     interval,
     label,
     pipe,
@@ -22,15 +22,15 @@ from cat_bench.report.cells import (
     records,
     sentence,
 )
-from cat_bench.report.rounding import p_value, percent, whole
+from cat_bench.report.rounding import format_count, p_value, percent
 from cat_bench.report.summary import (
     FRAME,
     MAJORITY,
     ORACLE,
     SINGLE,
+    choose_opponent,
     correct,
-    joined,
-    opposed,
+    join_flags,
     stands_alone,
 )
 from cat_bench.report.values import Key, Values, read_values
@@ -57,7 +57,7 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
 
     Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions.
     """
-    named = _by_name([RunTables.of(run) for run in runs])
+    named = _name_runs([RunTables.of(run) for run in runs])
     values, costs = _join_values(named)
     base, fixed = _reference(reference, values, list(named))
     rows = []
@@ -83,12 +83,12 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
                 }
                 other = _opponent(values, key, base, fixed, alone=method in alone)
                 compared = _difference(values, key, other, kind=kinds[method])
-                flag = joined(row["flag"], compared.pop("flag", None))
-                flag = joined(flag, judged if profile else None)
+                flag = join_flags(row["flag"], compared.pop("flag", None))
+                flag = join_flags(flag, judged if profile else None)
                 rows.append(row | compared | {"flag": flag})
     correct(rows, by=("run", "method"))
     table = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
-    table.attrs["differing"] = _differing(list(named.values()), "The runs differ in: {}.")
+    table.attrs["differing"] = _list_differing(list(named.values()), "The runs differ in: {}.")
     return table
 
 
@@ -109,15 +109,15 @@ def render_compare(table: pd.DataFrame) -> str:
             "reference" if pd.isna(row["reference"]) else points(row, "diff") for row in rows
         ],
         "p (Holm)": [p_value(row["p_holm"]) for row in rows],
-        "pairs": [whole(row["pairs"]) for row in rows],
-        "tokens": [whole(row["tokens"]) for row in rows],
+        "pairs": [format_count(row["pairs"]) for row in rows],
+        "tokens": [format_count(row["tokens"]) for row in rows],
     }
     notes = (
         f"Differences: score minus {_bases(table)}, over the questions that both scored; "
         "Student's t and p by sign flips, or exact if few questions differ; p is Holm-corrected "
         "over all methods.",
         *filter(None, [table.attrs.get("differing")]),
-        *map(sentence, flagged(rows, [row["flag"] for row in rows], _names)),
+        *map(sentence, group_warnings(rows, [row["flag"] for row in rows], _names)),
     )
     runs = table["run"].nunique()
     head = f"# {cell(table['task'].iloc[0])}: {runs} run{'s' * (runs != 1)}"
@@ -137,14 +137,14 @@ def _bases(table: pd.DataFrame) -> str:
     )
 
 
-def _by_name(runs: Sequence[RunTables]) -> dict[str, RunTables]:
+def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
     """Return the runs by name; raise UsageError for runs that cannot be paired."""
     first = runs[0]
     for run in runs[1:]:
         if run.record["task"].get("digest") != first.record["task"].get("digest"):
             asked = (run.record for run in (first, run))
             one, other = (f"{r['config']['task']} ({r['questions']:,})" for r in asked)
-            parts = _differing([first, run], "; they differ in: {}")
+            parts = _list_differing([first, run], "; they differ in: {}")
             raise UsageError(
                 f"{first.folder} and {run.folder} did not ask the same questions: {one} and "
                 f"{other}{parts}. Compare runs of one task, with the same --limit and data."
@@ -159,7 +159,7 @@ def _by_name(runs: Sequence[RunTables]) -> dict[str, RunTables]:
     return dict(zip(names, runs, strict=True))
 
 
-def _differing(runs: Sequence[RunTables], words: str) -> str:
+def _list_differing(runs: Sequence[RunTables], words: str) -> str:
     """What the tasks of the runs differ in, put into `words`; empty where that is nothing."""
     held = [run.record["task"].get("digests") for run in runs]
     if not all(held):
@@ -219,7 +219,7 @@ def _opponent(
     budgets = values.budgets(*base)
     if not budgets or (fixed is None and key[:2] == base):
         return None
-    n = opposed(base[1], key[-1], budgets, alone=alone) if fixed is None else fixed
+    n = choose_opponent(base[1], key[-1], budgets, alone=alone) if fixed is None else fixed
     return None if (*base, n) == key else (*base, n)
 
 

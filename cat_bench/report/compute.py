@@ -20,7 +20,7 @@ import pandas as pd
 from cat_bench.models.costs import ROLES, Price, flops, price_of
 from cat_bench.report.cells import cell, interval, label, pipe, points, records
 from cat_bench.report.reference_curve import Curve
-from cat_bench.report.rounding import fixed, p_value, percent, whole
+from cat_bench.report.rounding import format_count, format_fixed, p_value, percent
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
 from cat_bench.report.values import Key, Values, read_values
 from cat_bench.runs.tables import RunTables
@@ -83,7 +83,7 @@ def compute(
     values, totals = read_values(run, beyond=True)
     base, _ = reference_of(reference, values)
     costs = totals.mean
-    table = _priced(costs, record, rates or Rates())
+    table = _price(costs, record, rates or Rates())
     curves = {name: Curve.of(base, values, table[name].to_dict(), run) for name in _PREFIXES}
     curves[SEQUENTIAL] = replace(curves[SEQUENTIAL], exact=None)  # no fixed cost for each rollout
     kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
@@ -95,7 +95,7 @@ def compute(
     for key in sorted(values.columns, key=lambda k: (order.get(k[0], len(order)), k)):
         method, n = key
         kind = kinds.get(method, "method")
-        closed = _gap_closed(method, n, values)
+        closed = _close_gap(method, n, values)
         row: dict[str, JSON] = {
             "task": record["config"]["task"],
             "model": record["config"]["model"],
@@ -111,7 +111,7 @@ def compute(
         }
         if key in compared:
             for cost, prefix in _PREFIXES.items():
-                row |= _matched(values, key, curves[cost], row[cost], prefix=prefix)
+                row |= _match(values, key, curves[cost], row[cost], prefix=prefix)
         rows.append(row)
     found = pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
     return found.assign(front=_front(found, UNSHARED), sequential_front=_front(found, SEQUENTIAL))
@@ -120,7 +120,7 @@ def compute(
 def _matches(
     keys: Sequence[Key], curves: Mapping[str, Curve], costs: pd.DataFrame
 ) -> Iterator[tuple[Key, FloatArray]]:
-    """Yield the comparisons of `_matched` for all rows."""
+    """Yield the comparisons of `_match` for all rows."""
     for name, curve in curves.items():
         for key in keys:
             if match := curve.at(costs[name][key]):
@@ -155,7 +155,7 @@ def _tokens(costs: pd.DataFrame, prompt: str) -> pd.Series[float]:
     return tokens.where(tokens > 0)
 
 
-def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.DataFrame:
+def _price(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.DataFrame:
     """Return tokens, FLOPs and money per (method, n)."""
     table = pd.DataFrame(
         {
@@ -179,9 +179,7 @@ def _priced(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd
     return table
 
 
-def _matched(
-    values: Values, key: Key, curve: Curve, cost: float, *, prefix: str
-) -> dict[str, JSON]:
+def _match(values: Values, key: Key, curve: Curve, cost: float, *, prefix: str) -> dict[str, JSON]:
     if (match := curve.at(cost)) is None:
         return {}
     found = values.against(key, match.values)
@@ -197,7 +195,7 @@ def _matched(
     return {prefix + name: value for name, value in fields.items()}
 
 
-def _gap_closed(method: str, n: int, values: Values) -> Interval:
+def _close_gap(method: str, n: int, values: Values) -> Interval:
     """Return how much of the way from a random to the best possible pick the method goes."""
     keys = ((method, n), (SINGLE, n), (ORACLE, n))
     if not all(key in values.columns for key in keys) or method in {SINGLE, ORACLE}:
@@ -243,9 +241,11 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         f"{base} at the same tokens": [_opponent(row, least) for row in rows],
         "difference, points": [points(row, "diff") for row in rows],
         "p": [p_value(row["p"]) for row in rows],
-        "difference, prefix shared": [_at_equal(row, least, SHARED) for row in rows],
-        "difference, equal sequential tokens": [_at_equal(row, least, SEQUENTIAL) for row in rows],
-        "gap closed, %": [_closed(row) for row in rows],
+        "difference, prefix shared": [_format_equal(row, least, SHARED) for row in rows],
+        "difference, equal sequential tokens": [
+            _format_equal(row, least, SEQUENTIAL) for row in rows
+        ],
+        "gap closed, %": [_format_gap(row) for row in rows],
     }
     front, quick = (
         [f"{cell(row['method'])}@{row['n']}" for row in records(table[table[name]])]
@@ -280,32 +280,32 @@ _COSTS = {
 }
 
 
-def _closed(row: Mapping[str, JSON]) -> str:
+def _format_gap(row: Mapping[str, JSON]) -> str:
     return " ".join(text for text in (percent(row["gap_closed"]), interval(row, "gap")) if text)
 
 
 def _amount(value: float) -> str:
     if isnan(value):
         return "unknown"
-    return whole(value) if 1 <= value < 1e6 else f"{value:.3g}"
+    return format_count(value) if 1 <= value < 1e6 else f"{value:.3g}"
 
 
 def _opponent(row: Mapping[str, JSON], least: Mapping[str, float]) -> str:
     if row["method"] in {row["reference"], SINGLE}:
         return ""
     if isnan(row["matched_n"]):
-        return _outside(row[UNSHARED], least[UNSHARED])
-    return f"{percent(row['matched_score'])} (n = {fixed(row['matched_n'])})"
+        return _locate(row[UNSHARED], least[UNSHARED])
+    return f"{percent(row['matched_score'])} (n = {format_fixed(row['matched_n'])})"
 
 
-def _at_equal(row: Mapping[str, JSON], least: Mapping[str, float], cost: str) -> str:
+def _format_equal(row: Mapping[str, JSON], least: Mapping[str, float], cost: str) -> str:
     """Return the difference from the reference at equal cost, or why it has none."""
     if row["method"] in {row["reference"], SINGLE}:
         return ""
-    return points(row, f"{_PREFIXES[cost]}diff") or _outside(row[cost], least[cost])
+    return points(row, f"{_PREFIXES[cost]}diff") or _locate(row[cost], least[cost])
 
 
-def _outside(cost: float, least: float) -> str:
+def _locate(cost: float, least: float) -> str:
     """Return on which side of the reference's curve a cost lies; the curve begins at `least`."""
     if isnan(cost):
         return "unknown"

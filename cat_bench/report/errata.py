@@ -20,7 +20,7 @@ def errata_note(record: Mapping[str, JSON], values: Values) -> Iterator[str]:
     faulty = set(record["task"].get("errata", ())).intersection(values.questions)
     if not faulty:
         return
-    rest = values.restricted(np.array([name not in faulty for name in values.questions]))
+    rest = values.restrict(np.array([name not in faulty for name in values.questions]))
     largest = {str(method): n for method, n in sorted(rest.columns)}
     means = {method: rest.mean((method, n)) for method, n in largest.items()}
     scored = {method: found["score"] for method, found in means.items() if found["questions"]}

@@ -88,7 +88,7 @@ async def _log(run: RunTables, data: Path | None) -> EvalLog:
         results=log.EvalResults(
             total_samples=len(ids), completed_samples=len(ids), scores=_scores(run)
         ),
-        stats=log.EvalStats(started_at=last["started"], completed_at=_ended(last)),
+        stats=log.EvalStats(started_at=last["started"], completed_at=_end_time(last)),
         samples=samples,
     )
 
@@ -138,7 +138,7 @@ def _sample(transcript: Transcript) -> EvalSample:
             method: Score(
                 value=_value(answer.score),
                 answer=answer.answer if answer.answer is not None else answer.text,
-                explanation=_explained(answer),
+                explanation=_explain(answer),
                 metadata={"n": answer.n},
             )
             for method, answer in transcript.answers().items()
@@ -164,11 +164,11 @@ def _value(score: float | None) -> float:
     return float("nan") if score is None else score
 
 
-def _explained(answer: Answer) -> str:
+def _explain(answer: Answer) -> str:
     return answer.explanation + (f"\n\n{answer.text}" if answer.text else "")
 
 
-def _ended(invocation: Mapping[str, JSON]) -> str:
+def _end_time(invocation: Mapping[str, JSON]) -> str:
     started = datetime.fromisoformat(invocation["started"]).timestamp()
     zone = datetime.fromisoformat(invocation["started"]).tzinfo
     return datetime.fromtimestamp(started + invocation["seconds"], zone).isoformat()

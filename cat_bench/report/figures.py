@@ -15,7 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from cat_bench.report.canvas import EDGE, WIDTH, Chart, drawn, legend, nothing, shown, styled, title
+from cat_bench.report.canvas import (
+    EDGE,
+    WIDTH,
+    Chart,
+    apply_style,
+    explain_empty,
+    legend,
+    legend_name,
+    render_figure,
+    title,
+)
 from cat_bench.report.palette import Look, looks
 from cat_bench.report.summary import FRAME, MAJORITY
 from cat_bench.types.calls import JSON, FloatArray
@@ -28,12 +38,12 @@ _OVER: JSON = (0, (3, 3))
 
 def curve(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
     """Return the curve as "png" (1300 pixels wide) and "svg" (its text kept as text)."""
-    return drawn(lambda: _figure(summary[summary["score"].notna()], record))
+    return render_figure(lambda: _figure(summary[summary["score"].notna()], record))
 
 
 def curve_figure(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     """Return the curve as a Matplotlib figure, to show or to change."""
-    with styled():
+    with apply_style():
         return _figure(summary[summary["score"].notna()], record)
 
 
@@ -42,14 +52,14 @@ def _figure(scored: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
     axes = figure.add_subplot()
     if scored.empty:
         axes.set_title(title(record), loc="left", parse_math=False)
-        nothing(axes, "no method has a score")
+        explain_empty(axes, "no method has a score")
         return figure
     last = {str(name): rows["score"].iloc[-1] for name, rows in scored.groupby("method")}
     heading = "\n".join(filter(None, (_headline(scored), title(record))))
     axes.set_title(heading, loc="left", parse_math=False)
     artists = _lines(axes, scored, looks(record, last))
     names = sorted(artists, key=lambda name: last[name], reverse=True)
-    legend(figure, {shown(name): artists[name] for name in names})
+    legend(figure, {legend_name(name): artists[name] for name in names})
     _axis(axes, sorted({int(n) for n in scored["n"] if n > 0}))
     return figure
 
@@ -60,13 +70,13 @@ def _lines(axes: Axes, scored: pd.DataFrame, look: Mapping[str, Look]) -> dict[s
     artists = {}
     for name, rows in groups.items():
         if (rows["n"] == 0).all():
-            artists[name] = _across(axes, rows, ":", look[name].colour)
+            artists[name] = _draw_across(axes, rows, ":", look[name].colour)
         elif (rows["kind"] == FRAME).all():
-            artists[name] = _across(axes, rows, look[name].line, look[name].colour)
+            artists[name] = _draw_across(axes, rows, look[name].line, look[name].colour)
     methods = [name for name in groups if name not in artists]
     shifts = _shifts({name: groups[name] for name in methods})
     axes.margins(x=0.15 if any(shifts.values()) else 0.05)
-    banded, drawn_before = _banded({name: groups[name] for name in methods}), set[bytes]()
+    banded, drawn_before = _choose_banded({name: groups[name] for name in methods}), set[bytes]()
     for name in methods:
         style: dict[str, JSON] = {"color": look[name].colour, "marker": look[name].marker}
         if name in shifts:
@@ -79,7 +89,7 @@ def _lines(axes: Axes, scored: pd.DataFrame, look: Mapping[str, Look]) -> dict[s
     return artists
 
 
-def _banded(groups: Mapping[str, pd.DataFrame]) -> set[str]:
+def _choose_banded(groups: Mapping[str, pd.DataFrame]) -> set[str]:
     """Return the methods whose bands are drawn: all of a few, else majority and the best two."""
     if len(groups) <= _FEW:
         return set(groups)
@@ -95,7 +105,7 @@ def _headline(scored: pd.DataFrame) -> str:
     n = rows["n"].max()
     at = rows[rows["n"] == n].set_index("method")["score"]
     best = str(at.idxmax())
-    text = f"{shown(best)} reaches {100 * at[best]:.1f} % at n = {n}"
+    text = f"{legend_name(best)} reaches {100 * at[best]:.1f} % at n = {n}"
     beside = best != MAJORITY and MAJORITY in at.index
     return text + (f", {MAJORITY} {100 * at[MAJORITY]:.1f} %" if beside else "")
 
@@ -113,7 +123,7 @@ def _shifts(groups: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     }
 
 
-def _across(axes: Axes, rows: pd.DataFrame, linestyle: JSON, colour: str) -> JSON:
+def _draw_across(axes: Axes, rows: pd.DataFrame, linestyle: JSON, colour: str) -> JSON:
     """Draw a thin line to compare with, across the axes if it has a single n."""
     style: JSON = {"color": colour, "linestyle": linestyle, "linewidth": 1.2}
     n, score, *_ = _numbers(rows)
@@ -146,7 +156,7 @@ def _numbers(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray, Fl
 
 def _axis(axes: Axes, budgets: list[int]) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_xticks(_spaced(budgets), [str(n) for n in _spaced(budgets)])
+    axes.set_xticks(_space(budgets), [str(n) for n in _space(budgets)])
     axes.set_xticks([], minor=True)
     if len(budgets) == 1:
         axes.set_xlim(budgets[0] / 2, budgets[0] * 2)
@@ -156,7 +166,7 @@ def _axis(axes: Axes, budgets: list[int]) -> None:
     axes.set_ylim(max(low, -2), min(high, 102))
 
 
-def _spaced(budgets: Iterable[int]) -> list[int]:
+def _space(budgets: Iterable[int]) -> list[int]:
     """Return the budgets that have room for a label, the largest first."""
     budgets = sorted(budgets, reverse=True)
     kept: list[int] = []

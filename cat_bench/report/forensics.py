@@ -148,7 +148,7 @@ class Draws(Reading):
 
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Take in score rows of whole questions."""
-        for question, own in _written(rows).groupby("question", sort=False):
+        for question, own in _select_written(rows).groupby("question", sort=False):
             drafts = _drafts(pools.of(str(question)))
             for row in records(own.sort_values(["method", "n", "draw"], kind="stable")):
                 if draw := _draw(row, drafts):
@@ -161,7 +161,7 @@ class Draws(Reading):
         return {key: sorted(self._draws[key], key=lambda draw: draw.question) for key in ordered}
 
 
-def _written(rows: pd.DataFrame) -> pd.DataFrame:
+def _select_written(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the syntheses among these rows that are right or wrong."""
     there = rows[rows["text"].notna() & rows["score"].isin((0, 1))]
     return there[there["slots"].map(len) > 0]
@@ -249,7 +249,7 @@ def copies(run: RunTables | Path) -> tuple[float, float]:
     return 1 - found.different / found.texts, found.texts / found.asked
 
 
-def tied(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float]:
+def tie_shares(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float]:
     """Return, by n, the mean share of a question's n-subsets whose vote is tied.
 
     The mean is over the first `TIED_OVER` questions with an answer and n rollouts.
@@ -313,17 +313,17 @@ def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
 
 def _share(draws: Sequence[Draw], hits: Sequence[float], trials: Sequence[float]) -> Interval:
     """Return hits per trial; the draws of a question share one vote."""
-    return ratio_interval(_by_question(draws, hits), _by_question(draws, trials))
+    return ratio_interval(_average_by_question(draws, hits), _average_by_question(draws, trials))
 
 
 def _mean(
     draws: Sequence[Draw], values: Sequence[float], *, bounds: tuple[float, float] | None = None
 ) -> Interval:
     """Return the mean of values that are not shares, such as differences."""
-    return mean_interval(_by_question(draws, values), bounds=bounds)
+    return mean_interval(_average_by_question(draws, values), bounds=bounds)
 
 
-def _by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
+def _average_by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
     """Return the mean of each question's draws, in the order of the questions."""
     own: dict[str, list[float]] = {}
     for draw, value in zip(draws, values, strict=True):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.report.cells import cell, label, pipe, records
-from cat_bench.report.forensics import CASES, TIED_OVER, copies, tied
-from cat_bench.report.rounding import fixed, measured, percent
+from cat_bench.report.forensics import CASES, TIED_OVER, copies, tie_shares
+from cat_bench.report.rounding import format_fixed, format_measured, percent
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables
 from cat_bench.stats.intervals import Interval
@@ -93,24 +93,27 @@ def _figure(rows: pd.DataFrame, key: str) -> str:
         return ""
     found: JSON = rows.loc[key]
     three = (found[name] for name in ("value", "ci_low", "ci_high"))
-    return measured(*three, sign="+" if key.endswith("bias") else "")
+    return format_measured(*three, sign="+" if key.endswith("bias") else "")
 
 
 def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables) -> Iterator[str]:
     """Yield notes on how much the rollouts of a question differ."""
     if any(found.n for found in pool.values()):
-        figures = ", ".join(f"{name} {fixed(found.mean, 2)}" for name, found in pool.items())
+        figures = ", ".join(f"{name} {format_fixed(found.mean, 2)}" for name, found in pool.items())
         yield f"Diversity, mean over questions with an answer: {figures} (bits)."
     share, rollouts = copies(run)
     if share > 0:
+        held, different = format_fixed(rollouts, 1), format_fixed(rollouts * (1 - share), 1)
         yield (
             f"Exact copies: {percent(share)} % of the texts repeat another of their question, so "
-            f"that {fixed(rollouts, 1)} rollouts hold {fixed(rollouts * (1 - share), 1)} different "
-            "texts. Short texts are equal by chance; if long ones are, the server repeats replies, "
+            f"that {held} rollouts hold {different} different texts. Short texts are equal by "
+            "chance; if long ones are, the server repeats replies, "
             "and a score at n is that of fewer than n fresh rollouts."
         )
     budgets = sorted({int(n) for n in summary["n"].dropna() if n > 1})
-    ties = ", ".join(f"{percent(share)} % at n = {n}" for n, share in tied(run, budgets).items())
+    ties = ", ".join(
+        f"{percent(share)} % at n = {n}" for n, share in tie_shares(run, budgets).items()
+    )
     if ties:
         first = f" (of the first {TIED_OVER:,})" if summary["questions"].max() > TIED_OVER else ""
         yield f"Share of subsets whose vote is tied, over the same questions{first}: {ties}."
@@ -129,8 +132,8 @@ def _accounts(summary: pd.DataFrame) -> str:
         "abstained, %": [percent(row["abstained"]) for row in rows],
         "draws failed": [f"{row['failed']}" for row in rows],
         "questions unscored": [f"{row['unscored']}" for row in rows],
-        "replies cut off per use": [fixed(row["truncated"], 2) for row in rows],
-        "replies empty per use": [fixed(row["empty"], 2) for row in rows],
+        "replies cut off per use": [format_fixed(row["truncated"], 2) for row in rows],
+        "replies empty per use": [format_fixed(row["empty"], 2) for row in rows],
     }
     return pipe(columns, left=("method",))
 

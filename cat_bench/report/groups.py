@@ -41,7 +41,7 @@ def _rows(field: str, meta: pd.Series[JSON], values: Values) -> Iterator[dict[st
     if not 2 <= len(names) <= min(_MOST, len(own) / 2):
         return
     for name in names:
-        part = values.restricted(own == name)
+        part = values.restrict(own == name)
         for method, n in part.columns:
             found = part.mean((method, n))
             if found["questions"]:

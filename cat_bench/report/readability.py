@@ -13,7 +13,7 @@ from cat_bench.report.rounding import percent
 from cat_bench.types.calls import JSON
 
 
-def unreadable(record: Mapping[str, JSON]) -> dict[tuple[str, int], float]:
+def unreadable_shares(record: Mapping[str, JSON]) -> dict[tuple[str, int], float]:
     """Return, by method and n, the shares of texts without an answer above `UNREADABLE`."""
     entries = record.get("unreadable", ())
     shares = {(entry["method"], entry["n"]): entry["share"] for entry in entries}
@@ -22,7 +22,7 @@ def unreadable(record: Mapping[str, JSON]) -> dict[tuple[str, int], float]:
 
 def notes(record: Mapping[str, JSON]) -> Iterator[str]:
     """Yield notes on such methods for the run's table."""
-    if names := dict.fromkeys(method for method, _ in unreadable(record)):
+    if names := dict.fromkeys(method for method, _ in unreadable_shares(record)):
         yield (
             f"More than {percent(UNREADABLE)} % of what {', '.join(names)} wrote has no answer "
             "that the task reads, though its rollouts have one: the score says how the prompt fits "
@@ -30,10 +30,10 @@ def notes(record: Mapping[str, JSON]) -> Iterator[str]:
         )
 
 
-def withheld(record: Mapping[str, JSON], methods: Collection[str]) -> str:
+def explain_withheld(record: Mapping[str, JSON], methods: Collection[str]) -> str:
     """Return why no claim about these methods is checked; "" if their texts can be read."""
     return "; ".join(
         f"withheld: {percent(share)} % of what {method} wrote at n = {n} has no readable answer"
-        for (method, n), share in unreadable(record).items()
+        for (method, n), share in unreadable_shares(record).items()
         if method in methods
     )

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from math import isnan, nan
 
 
-def fixed(value: float | None, digits: int = 1, *, sign: str = "") -> str:
+def format_fixed(value: float | None, digits: int = 1, *, sign: str = "") -> str:
     """Return a number with `digits` decimals; `sign` "+" also marks positive numbers and 0.
 
     The number is rounded to nine decimals first, so that halves with rounding errors stay halves.
@@ -23,10 +23,10 @@ def fixed(value: float | None, digits: int = 1, *, sign: str = "") -> str:
 
 def percent(share: float | None) -> str:
     """Return a share in percent."""
-    return measured(share)
+    return format_measured(share)
 
 
-def measured(
+def format_measured(
     value: float | None,
     low: float | None = nan,
     high: float | None = nan,
@@ -37,16 +37,16 @@ def measured(
 ) -> str:
     """Return a figure, in percent unless `scale` is 1, with its interval if it has one."""
     shown, *ends = (
-        "" if x is None else fixed(scale * x, digits, sign=sign) for x in (value, low, high)
+        "" if x is None else format_fixed(scale * x, digits, sign=sign) for x in (value, low, high)
     )
     return f"{shown} [{', '.join(ends)}]" if shown and all(ends) else shown
 
 
-def whole(count: float | None) -> str:
+def format_count(count: float | None) -> str:
     """Return a count without decimals."""
-    return fixed(count, 0)
+    return format_fixed(count, 0)
 
 
 def p_value(p: float) -> str:
     """Return a p value to three digits."""
-    return "<0.001" if p < 0.001 else fixed(p, 3)
+    return "<0.001" if p < 0.001 else format_fixed(p, 3)

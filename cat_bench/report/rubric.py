@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cat_bench.audit.judge import find
-from cat_bench.report.rounding import measured, percent
+from cat_bench.report.rounding import format_measured, percent
 from cat_bench.report.values import KEY, Values
 from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.runs.parts import RowsByQuestion
@@ -26,7 +26,7 @@ COLUMNS = ("se_bootstrap", "score_length_adjusted")
 KINDS = ("theme", "axis", "level", "tolerance")
 
 
-def extended(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataFrame:
+def extend(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataFrame:
     """A summary with `COLUMNS` after `se`: the published error, and the length-adjusted score.
 
     `se_bootstrap` is HealthBench's own: the standard deviation of clipped means over examples drawn
@@ -87,7 +87,7 @@ def blocks(
     if len(parts):
         there = [kind for kind in KINDS if (parts["kind"] == kind).any()]
         yield f"## By {', '.join(there) or 'part'}, at each method's largest n, %"
-        yield _by_part(table, parts)
+        yield _render_parts(table, parts)
     if record["task"].get("judging"):
         yield "## The judge"
         yield "\n".join(f"- {note}" for note in (*_audits(record, run), *_NOTES))
@@ -126,10 +126,10 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
 
 
 def _figure(figure: Sequence[float | None], *, signed: bool = False) -> str:
-    return measured(*figure, scale=1, digits=3, sign="+" if signed else "") or "undefined"
+    return format_measured(*figure, scale=1, digits=3, sign="+" if signed else "") or "undefined"
 
 
-def _by_part(table: pd.DataFrame, parts: pd.DataFrame) -> str:
+def _render_parts(table: pd.DataFrame, parts: pd.DataFrame) -> str:
     """Parts × methods, each method at its largest n, in the order of the summary."""
     from tabulate import tabulate
 

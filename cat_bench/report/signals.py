@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cat_bench.report.cells import cell, interval, pipe, records
-from cat_bench.report.rounding import fixed, percent
+from cat_bench.report.rounding import format_fixed, percent
 from cat_bench.runs.tables import Reading
 from cat_bench.stats.exact import best_of_probabilities, expected_score
 from cat_bench.stats.intervals import mean_interval
@@ -100,7 +100,7 @@ class Curve:
         return [float(mean) for mean in self.values.mean(axis=1)]
 
 
-def best_of(record: Record) -> Curve:
+def score_best_of(record: Record) -> Curve:
     """Return best-of-n by a signal, with n doubling up to the whole pool.
 
     The questions are those with the largest pool.
@@ -122,7 +122,7 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
     """
     rows = []
     for name, record in records.items():
-        curve = best_of(record)
+        curve = score_best_of(record)
         peak = int(np.argmax(curve.means))
         fall = mean_interval(curve.values[-1] - curve.values[peak], bounds=(-1.0, 1.0))
         order = mean_interval(record.orders) if record.orders else None
@@ -170,13 +170,13 @@ def render_signals(records: Mapping[str, Record]) -> str:
         return ""
     blocks = ["# Signals", _ranks(quality(records))]
     for name, record in records.items():
-        curve, bins = best_of(record), calibration(record)
+        curve, bins = score_best_of(record), calibration(record)
         points = {
             "n": [str(n) for n in curve.budgets],
             "best-of-n": [percent(score) for score in curve.means],
         }
         held = {
-            "number": [fixed(each, 2) for each in bins["number"]],
+            "number": [format_fixed(each, 2) for each in bins["number"]],
             "score": [percent(score) for score in bins["score"]],
             "rollouts": [str(count) for count in bins["rollouts"]],
         }

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cat_bench.errors import UnknownName
 from cat_bench.models.costs import COSTS
-from cat_bench.report.rubric import breakdown, extended
+from cat_bench.report.rubric import breakdown, extend
 from cat_bench.report.values import Key, Totals, Values, read_values
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import Difference, holm
@@ -95,12 +95,12 @@ def summarise(
       with the mean over all subsets; 0 if all of them were drawn, empty if it is unknown.
       `exact` is the share of questions whose value is an expectation without that error.
     - A method that is not available is one row without n, with its `reason`.
-    - Where a rubric scored, two more columns: see `extended`.
+    - Where a rubric scored, two more columns: see `extend`.
     """
     run = RunTables.of(run)
     record = run.record
     values, read = read_values(run)
-    totals = _shown(read)
+    totals = _read_fields(read)
     base = reference_of(reference, values)
     methods = _methods(record, values)
     values.resample(_pairs(methods, values, base=base), executor)
@@ -111,7 +111,7 @@ def summarise(
     floats = [name for name in COLUMNS if name not in (*_COUNTS, *_TEXTS)]
     kinds = dict.fromkeys(_COUNTS, "Int64") | dict.fromkeys(floats, "float64")
     table = table.astype(kinds).astype(dict.fromkeys(_TEXTS, "str"))
-    return extended(table, values, breakdown(run)) if record["task"].get("graded") else table
+    return extend(table, values, breakdown(run)) if record["task"].get("graded") else table
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class _Method:
     """Whether it reads a fixed number of rollouts."""
 
 
-def _shown(totals: Totals) -> dict[Key, dict[str, JSON]]:
+def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
     """Return a row's fields besides its score: counts, shares and mean costs over questions."""
     shown = ["score_fallback_0", "score_exhausted_out", *COSTS]
     shown += ["abstained", "exhausted", "fallback", "lost", "draws", "exact"]
@@ -174,18 +174,18 @@ def _rows(
         return
     for n in budgets:
         key = (method.name, n)
-        mean, compared = values.mean(key), _compared(method, n, values, base=base)
-        flag = joined(mean["flag"], compared.pop("flag", None))
+        mean, compared = values.mean(key), _compare(method, n, values, base=base)
+        flag = join_flags(mean["flag"], compared.pop("flag", None))
         yield {**head, "n": n, **mean, **totals[key], **compared, "flag": flag}
 
 
 def _pairs(
     methods: Sequence[_Method], values: Values, *, base: tuple[str, int | None]
 ) -> Iterator[tuple[Key, FloatArray]]:
-    """Yield the comparisons of `_compared` for all rows."""
+    """Yield the comparisons of `_compare` for all rows."""
     for method in methods:
         for n in values.budgets(method.name):
-            for other in _others(method, n, values, base=base):
+            for other in _choose_others(method, n, values, base=base):
                 if other is not None:
                     yield (method.name, n), values.columns[other]
 
@@ -206,11 +206,11 @@ def reference_of(name: str | None, values: Values) -> tuple[str, int | None]:
     raise UnknownName("method of this run", name, methods)
 
 
-def _compared(
+def _compare(
     method: _Method, n: int, values: Values, *, base: tuple[str, int | None]
 ) -> dict[str, JSON]:
     """Return the fields of the comparisons with the reference and with a single rollout."""
-    reference, single = _others(method, n, values, base=base)
+    reference, single = _choose_others(method, n, values, base=base)
     fields: dict[str, JSON] = {}
     known: dict[Key, Difference] = {}
     for other, field, p in ((reference, "diff", "p"), (single, "diff_single", "p_single")):
@@ -226,17 +226,17 @@ def _compared(
     return fields
 
 
-def settled(rows: pd.DataFrame) -> pd.Series[bool]:
+def is_settled(rows: pd.DataFrame) -> pd.Series[bool]:
     """Return whether the interval of `diff` excludes 0 and any p (Holm) is below `ALPHA`."""
     return ((rows["diff_low"] > 0) | (rows["diff_high"] < 0)) & ~(rows["p_holm"] >= ALPHA)
 
 
-def joined(*flags: str | None) -> str | None:
+def join_flags(*flags: str | None) -> str | None:
     """Join the warnings about a row's intervals."""
     return "; ".join(flag for flag in flags if flag) or None
 
 
-def _others(
+def _choose_others(
     method: _Method, n: int, values: Values, *, base: tuple[str, int | None]
 ) -> tuple[Key | None, Key | None]:
     """Return the rows of the reference and of a single rollout to compare with."""
@@ -252,10 +252,10 @@ def _counterpart(
     budgets = values.budgets(base)
     if not budgets or (base, n if fixed is None else fixed) == (method.name, n):
         return None
-    return base, opposed(base, n, budgets, alone=method.alone) if fixed is None else fixed
+    return base, choose_opponent(base, n, budgets, alone=method.alone) if fixed is None else fixed
 
 
-def opposed(base: str, n: int, budgets: Sequence[int], *, alone: bool) -> int:
+def choose_opponent(base: str, n: int, budgets: Sequence[int], *, alone: bool) -> int:
     """Return the budget to compare a row at n with: n if possible, else the best one.
 
     A row that stands `alone`, at an n that other methods lack, has no counterpart at n. A single

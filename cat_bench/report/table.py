@@ -13,19 +13,19 @@ import pandas as pd
 
 from cat_bench.report.cells import (
     cell,
-    facts,
-    flagged,
+    describe_run,
+    group_warnings,
     interval,
     label,
+    make_plain,
     pipe,
-    plain,
     points,
     records,
     sentence,
 )
-from cat_bench.report.readability import notes, unreadable
-from cat_bench.report.rounding import fixed, p_value, percent, whole
-from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, settled
+from cat_bench.report.readability import notes, unreadable_shares
+from cat_bench.report.rounding import format_count, format_fixed, p_value, percent
+from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, is_settled
 from cat_bench.types.calls import JSON
 
 DETAILS = "## How sure a score is"
@@ -108,16 +108,16 @@ def render(
     if len(scored):
         blocks += [
             "## Every method at its largest n",
-            pipe(_main(ranked_last(scored), record, reference), left=("method", "notes")),
+            pipe(_main(rank_last(scored), record, reference), left=("method", "notes")),
         ]
     if scored["n"].nunique() > 1:
-        blocks += ["## Score by n, %", _by_n(scored, "score")]
+        blocks += ["## Score by n, %", _render_by_n(scored, "score")]
     details = []
     if scored["se_rollouts"].notna().any():
-        by_n = _by_n(scored, "se_rollouts")
+        by_n = _render_by_n(scored, "se_rollouts")
         details += ["### Same questions, new rollouts: ± points by n", _AGAIN, by_n]
     if len(drawn := scored[scored["se_draws"] > _SOME]):
-        details += ["### Subsets drawn: Monte-Carlo ± points by n", _by_n(drawn, "se_draws")]
+        details += ["### Subsets drawn: Monte-Carlo ± points by n", _render_by_n(drawn, "se_draws")]
     notes = "\n".join(f"- {note}" for note in (*map(cell, remarks), *_notes(summary, record)))
     blocks += [*more, "## Notes", notes, *([DETAILS, *details] if details else [])]
     return "\n\n".join(blocks) + "\n"
@@ -125,11 +125,11 @@ def render(
 
 def _title(record: Mapping[str, JSON]) -> str:
     config = record["config"]
-    described = " · ".join(map(cell, facts(record)))
+    described = " · ".join(map(cell, describe_run(record)))
     return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{described}"
 
 
-def ranked_last(scored: pd.DataFrame) -> pd.DataFrame:
+def rank_last(scored: pd.DataFrame) -> pd.DataFrame:
     """Return each method at its largest n: the best first, the frame's floor and ceiling last."""
     last = scored.drop_duplicates("method", keep="last")
     return last.assign(frame=last["kind"] == FRAME).sort_values(
@@ -139,10 +139,10 @@ def ranked_last(scored: pd.DataFrame) -> pd.DataFrame:
 
 def as_html(summary: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     """Return every method at its largest n as a table of HTML, as a notebook shows it."""
-    ranked = ranked_last(summary[summary["n"].notna()])
+    ranked = rank_last(summary[summary["n"].notna()])
     columns = _main(ranked, record, None, name=lambda row: str(row["method"]))
-    head = " · ".join(plain(record["config"][name]) for name in ("task", "model"))
-    facts_ = " · ".join(map(plain, facts(record)))
+    head = " · ".join(make_plain(record["config"][name]) for name in ("task", "model"))
+    facts_ = " · ".join(map(make_plain, describe_run(record)))
     table = pd.DataFrame(columns).to_html(index=False, border=0)
     return f"<p><b>{escape(head)}</b><br>{escape(facts_)}</p>\n{table}"
 
@@ -168,17 +168,17 @@ def _main(
         "score ± SE, %": [_score(row) for row in rows],
         "95 % interval": [interval(row) for row in rows],
         **compared,
-        "calls": [fixed(row["calls"]) for row in rows],
-        "tokens": [whole(row["prompt_tokens"] + row["completion_tokens"]) for row in rows],
-        "sequential": [whole(row["sequential_tokens"]) for row in rows],
+        "calls": [format_fixed(row["calls"]) for row in rows],
+        "tokens": [format_count(row["prompt_tokens"] + row["completion_tokens"]) for row in rows],
+        "sequential": [format_count(row["sequential_tokens"]) for row in rows],
         "notes": [_remarks(row, record) for row in rows],
     }
 
 
-def _by_n(scored: pd.DataFrame, column: str) -> str:
+def _render_by_n(scored: pd.DataFrame, column: str) -> str:
     """Return a share in percent, methods × n, in the order of the first table."""
     wide = scored.pivot(index="method", columns="n", values=column).sort_index(axis=1)
-    ranked = ranked_last(scored)
+    ranked = rank_last(scored)
     wide = wide.loc[list(ranked["method"])]
     columns = {"method": [label(row) for row in records(ranked)]}
     columns |= {f"n = {n}": [percent(share) for share in wide[n]] for n in wide.columns}
@@ -189,7 +189,7 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     for reason, rows in summary[summary["n"].isna()].groupby("reason", sort=False):
         names = ", ".join(f"**{cell(name)}**" for name in rows["method"])
         yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {cell(str(reason))}"
-    yield from _missing(record)
+    yield from _describe_missing(record)
     yield from map(cell, notes(record))
     yield from map(cell, record["task"].get("caveats", ()))
     if not record["task"].get("exchangeable", True):
@@ -209,7 +209,7 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     yield from _ALWAYS
 
 
-def _missing(record: Mapping[str, JSON]) -> Iterator[str]:
+def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:
     dropped = {int(n): count for n, count in record.get("dropped", {}).items() if count}
     if dropped:
         counts = ", ".join(f"{dropped[n]:,} at n = {n}" for n in sorted(dropped))
@@ -224,10 +224,10 @@ def _missing(record: Mapping[str, JSON]) -> Iterator[str]:
 def _flags(summary: pd.DataFrame) -> list[str]:
     """Return each warning once, with its rows unless it concerns all of them."""
     rows = records(summary[summary["n"].notna()])
-    return sorted(map(sentence, flagged(rows, [row["flag"] for row in rows], _at_n)))
+    return sorted(map(sentence, group_warnings(rows, [row["flag"] for row in rows], _list_at_n)))
 
 
-def _at_n(rows: Sequence[Mapping[str, JSON]]) -> str:
+def _list_at_n(rows: Sequence[Mapping[str, JSON]]) -> str:
     """Return rows by method, each with its n."""
     budgets: dict[str, list[str]] = {}
     for row in rows:
@@ -253,7 +253,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
 def _power(summary: pd.DataFrame) -> Iterator[str]:
     """Yield the number of questions that would settle the unsettled differences."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
-    unsettled = last[~settled(last) & last["questions_needed"].notna()]
+    unsettled = last[~is_settled(last) & last["questions_needed"].notna()]
     if len(unsettled):
         needed = ", ".join(
             f"{cell(row['method'])} {row['questions_needed']:,}" for row in records(unsettled)
@@ -267,7 +267,7 @@ def _power(summary: pd.DataFrame) -> Iterator[str]:
 def _remarks(row: Mapping[str, JSON], record: Mapping[str, JSON]) -> str:
     """Return the remarks of a row, separated by commas."""
     questions = record["questions"]
-    unread = unreadable(record).get((row["method"], row["n"]), 0.0)
+    unread = unreadable_shares(record).get((row["method"], row["n"]), 0.0)
     strict = f" ({percent(row['score_fallback_0'])})"
     without = f" ({percent(row['score_exhausted_out'])})"
     remarks = (
@@ -277,13 +277,13 @@ def _remarks(row: Mapping[str, JSON], record: Mapping[str, JSON]) -> str:
         (row["exhausted"] > _SOME, f"exhausted {percent(row['exhausted'])} %{without}"),
         (row["fallback"] > _SOME, f"fallback {percent(row['fallback'])} %{strict}"),
         (row["lost"] > _SOME, f"lost {percent(row['lost'])} %"),
-        (_partly_exact(row), f"exact on {percent(row['exact'])} %"),
+        (_is_partly_exact(row), f"exact on {percent(row['exact'])} %"),
         (unread > 0, f"no readable answer in {percent(unread)} % of what it wrote"),
     )
     return ", ".join(text for holds, text in remarks if holds)
 
 
-def _partly_exact(row: Mapping[str, JSON]) -> bool:
+def _is_partly_exact(row: Mapping[str, JSON]) -> bool:
     """Return whether some values are exact and others means over random orders."""
     return bool(row["draws"] != row["draws"] and row["exact"] < 1)
 

@@ -19,7 +19,7 @@ from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
 from cat_bench.report.cells import records
-from cat_bench.report.values import at_budgets
+from cat_bench.report.values import budget_test
 from cat_bench.runs import again as rerun
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import RunTables
@@ -107,7 +107,7 @@ async def transcripts(
         scores, pools = run.score_parts(_ROWS), run.rollout_parts(_ROLLOUTS)
     else:
         scores, pools = iter([run.scores(question=only)]), iter([run.rollouts(question=only)])
-    rows, rollouts = RowsByQuestion(_shown(scores, record)), RowsByQuestion(pools)
+    rows, rollouts = RowsByQuestion(_select_shown(scores, record)), RowsByQuestion(pools)
     texts, known = _Texts(record, data, only), _targets(record, data)
     try:
         for question in records(asked if only is None else asked[asked["question"] == only]):
@@ -148,9 +148,11 @@ def frames(record: Mapping[str, JSON]) -> set[str]:
     return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
 
 
-def _shown(parts: Iterator[pd.DataFrame], record: Mapping[str, JSON]) -> Iterator[pd.DataFrame]:
+def _select_shown(
+    parts: Iterator[pd.DataFrame], record: Mapping[str, JSON]
+) -> Iterator[pd.DataFrame]:
     """Of these rows, the methods' at the run's budgets."""
-    shown, frame = at_budgets(record), frames(record)
+    shown, frame = budget_test(record), frames(record)
     for rows in parts:
         keys = zip(rows["method"], rows["n"], strict=True)
         kept = [method not in frame and shown(method, n) for method, n in keys]

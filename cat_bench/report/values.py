@@ -76,7 +76,7 @@ class Values:
     def mean(self, key: Key) -> dict[str, JSON]:
         """Return the fields of a mean and its interval, clipped to [0, 1]."""
         there = ~np.isnan(self.columns[key])
-        found = mean_interval(self.columns[key][there], clusters=self._of(there))
+        found = mean_interval(self.columns[key][there], clusters=self._select_clusters(there))
         score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()
         interval = {"score": score, "se": found.se, "ci_low": low, "ci_high": high}
         return {**interval, "questions": found.n, "flag": found.flag if found.n else None}
@@ -89,10 +89,10 @@ class Values:
         """Return the difference between a and these values, shape (questions,)."""
         pair = self._pair(a, other)
         if level != LEVEL:
-            return _resampled(pair, level=level)
+            return _resample(pair, level=level)
         name = _name(pair)
         if name not in self.known:
-            self.known[name] = _resampled(pair)
+            self.known[name] = _resample(pair)
         return self.known[name]
 
     def resample(self, pairs: Iterable[tuple[Key, FloatArray]], executor: Executor | None) -> None:
@@ -101,33 +101,37 @@ class Values:
             return
         wanted = {_name(pair): pair for pair in (self._pair(*each) for each in pairs)}
         left = {name: pair for name, pair in wanted.items() if name not in self.known}
-        self.known.update(zip(left, executor.map(_resampled, list(left.values())), strict=True))
+        self.known.update(zip(left, executor.map(_resample, list(left.values())), strict=True))
 
     def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
         """Return the share of the way from floor to ceiling, over the common questions."""
         value, low, high = (self.columns[key] for key in (of, floor, ceiling))
         there = ~np.isnan(value + low + high)
-        return quotient((value - low)[there], (high - low)[there], clusters=self._of(there))
+        return quotient(
+            (value - low)[there], (high - low)[there], clusters=self._select_clusters(there)
+        )
 
-    def restricted(self, there: NDArray[np.bool_]) -> Values:
+    def restrict(self, there: NDArray[np.bool_]) -> Values:
         """Return the values of some of the questions."""
         columns = {key: column[there] for key, column in self.columns.items()}
         kept = tuple(np.array(self.questions, dtype=object)[there])
         return Values(
-            columns, kept, None if self.clusters is None else tuple(self._of(there) or ())
+            columns,
+            kept,
+            None if self.clusters is None else tuple(self._select_clusters(there) or ()),
         )
 
     def _pair(self, a: Key, other: FloatArray) -> _Pair:
         there = ~(np.isnan(self.columns[a]) | np.isnan(other))
-        return self.columns[a][there], other[there], self._of(there)
+        return self.columns[a][there], other[there], self._select_clusters(there)
 
-    def _of(self, there: NDArray[np.bool_]) -> list[str | None] | None:
+    def _select_clusters(self, there: NDArray[np.bool_]) -> list[str | None] | None:
         if self.clusters is None:
             return None
         return [self.clusters[index] for index in np.flatnonzero(there)]
 
 
-def _resampled(pair: _Pair, *, level: float = LEVEL) -> Difference:
+def _resample(pair: _Pair, *, level: float = LEVEL) -> Difference:
     """Return the paired difference; its interval is clipped to [-1, 1] for values in [0, 1]."""
     left, right, clusters = pair
     found = paired_difference(left, right, clusters=clusters, level=level)
@@ -214,12 +218,12 @@ class PerQuestion(Reading):
     def shown(self) -> tuple[Values, Totals]:
         """The values and totals at the run's budgets."""
         values, totals = self.whole
-        shown = at_budgets(self.record)
+        shown = budget_test(self.record)
         columns = {key: column for key, column in values.columns.items() if shown(*key)}
         return replace(values, columns=columns), totals.where(shown)
 
 
-def at_budgets(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
+def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
     """Return a test whether a (method, n) is among the budgets of the run or of the method.
 
     Larger n were evaluated because they are free.

@@ -21,7 +21,7 @@ from typing import TextIO
 
 import pandas as pd
 
-from cat_bench.report.cells import FRAMES, facts, records
+from cat_bench.report.cells import FRAMES, describe_run, records
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, frames, transcripts
@@ -74,16 +74,16 @@ async def _write(file: TextIO, run: RunTables, reference: str | None, data: Path
     number = 0
     summary, (values, _) = summarise(run, reference=reference), read_values(run)
     index = _index(run.record, summary, run.questions, values)
-    before, after = _frame(run.record, packed(index)).split("<!--chunks-->")
+    before, after = _frame(run.record, pack(index)).split("<!--chunks-->")
     file.write(before)
     async for transcript in transcripts(run, data=data):
-        chunk = packed(_chunk(transcript))
+        chunk = pack(_chunk(transcript))
         file.write(f'<script type="text/plain" id="q{number}">{chunk}</script>\n')
         number += 1
     file.write(after)
 
 
-def packed(value: JSON) -> str:
+def pack(value: JSON) -> str:
     """Return compressed JSON as base64, which no parser changes."""
     raw = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return b64encode(gzip.compress(raw.encode(), 6, mtime=0)).decode()
@@ -92,8 +92,8 @@ def packed(value: JSON) -> str:
 def _frame(record: Mapping[str, JSON], index: str) -> str:
     """Return the page around its chunks."""
     page = files("cat_bench.report") / "page"
-    style = "\n".join(_asset(name) for name in STYLES)
-    scripts = [_asset(name) for name in SCRIPTS]
+    style = "\n".join(_read_asset(name) for name in STYLES)
+    scripts = [_read_asset(name) for name in SCRIPTS]
     allowed = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
     policy = f"default-src 'none'; script-src {allowed}; style-src 'sha256-{_hash(style)}'"
     config = record["config"]
@@ -112,7 +112,7 @@ def _frame(record: Mapping[str, JSON], index: str) -> str:
     return text
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     path = files("cat_bench.report").joinpath("page", *name.split("/"))
     return path.read_text(encoding="utf-8")
 
@@ -133,14 +133,14 @@ def _index(
     return {
         "task": config["task"],
         "model": config["model"],
-        "facts": [*facts(record), *([PRIVATE] if is_private_run(record) else [])],
+        "facts": [*describe_run(record), *([PRIVATE] if is_private_run(record) else [])],
         "graded": bool(record["task"].get("graded")),
         "frames": {name: FRAMES.get(name, "") for name in frames(record) | set(FRAMES)},
         "looks": {
             name: [look.colour, look.dash, look.outline]
             for name, look in looks(record, summary["method"]).items()
         },
-        "table": [_plain(row, _TABLE) for row in records(summary)],
+        "table": [_select_fields(row, _TABLE) for row in records(summary)],
         "keys": [list(key) for key in keys],
         "questions": [
             [row["question"], _headline(row["text"]), scored.get(row["question"], nothing)]
@@ -161,14 +161,14 @@ def _chunk(transcript: Transcript) -> JSON:
         "criteria": _criteria(transcript.target),
         **({"right": transcript.right[:LONGEST]} if transcript.right else {}),
         "rollouts": [
-            {**_plain(row, _ROLLOUT), **(_written(reply) if reply else {})}
+            {**_select_fields(row, _ROLLOUT), **(_write_texts(reply) if reply else {})}
             for row, reply in transcript.rollouts
         ],
         "rows": [_estimate(row) for row in transcript.rows],
     }
 
 
-def _written(reply: Reply) -> dict[str, JSON]:
+def _write_texts(reply: Reply) -> dict[str, JSON]:
     """Return a reply's texts, and the full length of a text that is cut."""
     return {
         "text": reply.text[:LONGEST],
@@ -192,7 +192,7 @@ def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda each: -each[0])
     picks = [[int(slot), _number(weight)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
-    known = _plain(row, _ROW)
+    known = _select_fields(row, _ROW)
     text = known.get("text")
     if isinstance(text, str):
         known["text"] = text[:LONGEST]
@@ -203,7 +203,7 @@ def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     }
 
 
-def _plain(row: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:
+def _select_fields(row: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:
     """Return these fields as JSON without missing and empty ones."""
     found = {name: _value(row[name]) for name in names if name in row}
     return {name: value for name, value in found.items() if value is not None and value != []}

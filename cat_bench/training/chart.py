@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.canvas import WIDTH, drawn, legend
+from cat_bench.report.canvas import WIDTH, legend, render_figure
 from cat_bench.report.palette import Look, series
 from cat_bench.types.calls import JSON, FloatArray
 
@@ -30,7 +30,7 @@ SMOOTH = 7
 
 def curves(rows: Sequence[Mapping[str, JSON]], *, name: str) -> dict[str, bytes]:
     """Return the figure as "png" and "svg", from the lines of a journal."""
-    return drawn(lambda: _figure(rows, name))
+    return render_figure(lambda: _figure(rows, name))
 
 
 def _figure(rows: Sequence[Mapping[str, JSON]], name: str) -> Figure:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from cat_bench.errors import ConfigError, UsageError, nearest
+from cat_bench.errors import ConfigError, UsageError, suggest
 from cat_bench.loading.registry import files_in
 from cat_bench.models.backends.hf.loading import libraries, silence
 from cat_bench.rewards import reward
@@ -261,7 +261,7 @@ def _convert(
                 problem = error.errors()[0]["msg"]
                 raise ConfigError(source, name, f"{problem}, not {value!r}") from None
         elif name != GROUP:
-            raise ConfigError(source, name, f"is not a setting of TRL's.{nearest(name, kinds)}")
+            raise ConfigError(source, name, f"is not a setting of TRL's.{suggest(name, kinds)}")
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cat_bench.cli.output import fitted, print_rows
+from cat_bench.cli.output import fit, print_rows
 
 TABLE = Path(__file__).parents[1] / "report" / "table.md"
 
@@ -21,7 +21,7 @@ TABLE = Path(__file__).parents[1] / "report" / "table.md"
 def test_columns_go_until_the_table_fits() -> None:
     text = TABLE.read_text()
     for width in (80, 100, 120):
-        shown = fitted(text, width, file="run/table.md")
+        shown = fit(text, width, file="run/table.md")
         rows = [line for line in shown.splitlines() if line.startswith("|")]
         assert max(map(len, rows)) <= width
         assert all("| cat " not in row or "91.7 ± " in row or "62.5" in row for row in rows)
@@ -32,9 +32,9 @@ def test_columns_go_until_the_table_fits() -> None:
 
 def test_what_fits_stays_as_it_is() -> None:
     text = TABLE.read_text()
-    assert fitted(text, 999, file="") == text
+    assert fit(text, 999, file="") == text
     escaped = "| method | notes |\n|:--|:--|\n| a\\|b | x |"
-    assert fitted(escaped, 12, file="f").startswith("| method |\n|:--|\n| a\\|b |\n")
+    assert fit(escaped, 12, file="f").startswith("| method |\n|:--|\n| a\\|b |\n")
 
 
 def test_what_somebody_wrote_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from cat_bench.report.canvas import cut, drawn
-from cat_bench.report.charts import _dots, compute_chart, forest
+from cat_bench.report.canvas import cut, render_figure
+from cat_bench.report.charts import _draw_dots, compute_chart, forest
 from cat_bench.report.compute import compute
 from cat_bench.report.figures import curve
 from cat_bench.report.groups import groups
@@ -67,10 +67,10 @@ def test_a_title_does_not_reach_the_widest_legend(runs: Runs) -> None:
     made: list[Figure] = []
 
     def draw() -> Figure:
-        made.append(_dots(groups(folder), read_record(folder), "level"))
+        made.append(_draw_dots(groups(folder), read_record(folder), "level"))
         return made[0]
 
-    drawn(draw)
+    render_figure(draw)
     (legend,) = made[0].legends
     titles = [text for text in made[0].findobj(Text) if "questions" in text.get_text()]
     above = max(titles, key=lambda text: text.get_window_extent().y1)
@@ -107,7 +107,7 @@ def test_a_mean_of_one_question_has_no_interval_to_draw(runs: Runs) -> None:
     ]
     rows = [row for name in ("single", "cat") for row in runs.scores(name, 1, [0.5, 0.2, 0.7, 0.9])]
     folder = runs.build(rows, ["single", "cat"], samples=samples)
-    figure = _dots(groups(folder), read_record(folder), "kind")
+    figure = _draw_dots(groups(folder), read_record(folder), "kind")
     drawn: JSON = figure.axes[0].containers
     reaches = [dots.lines[2][0].get_segments() for dots in drawn]
     assert len(reaches) == 2

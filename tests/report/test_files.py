@@ -19,7 +19,7 @@ import pytest
 from cat_bench.errors import DataError
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.report import markdown, summarise, write
-from cat_bench.report.summary import settled
+from cat_bench.report.summary import is_settled
 from cat_bench.types.records import Question, Sample
 
 if TYPE_CHECKING:
@@ -205,4 +205,4 @@ def test_a_dot_is_filled_where_the_interval_and_the_corrected_p_agree() -> None:
             "p_holm": [0.01, 0.06, 0.01, 0.01, float("nan")],
         }
     )
-    assert settled(rows).tolist() == [True, False, False, True, True]
+    assert is_settled(rows).tolist() == [True, False, False, True, True]

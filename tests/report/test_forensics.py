@@ -19,7 +19,7 @@ from cat_bench.report.forensics import (
     copies,
     diversity,
     forensics,
-    tied,
+    tie_shares,
 )
 from cat_bench.report.forensics_text import render_forensics
 
@@ -162,7 +162,7 @@ def test_how_often_the_vote_of_a_subset_is_tied(runs: Runs) -> None:
     rollouts += drafts("q3", [None, None])
     rows = [*runs.scores("majority", 2, [1.0, 1.0]), *runs.scores("majority", 4, [1.0, 1.0])]
     folder = runs.build(rows, pool=rollouts)
-    assert tied(folder, [2, 4, 8]) == {2: pytest.approx(5 / 12), 4: 0.0}
+    assert tie_shares(folder, [2, 4, 8]) == {2: pytest.approx(5 / 12), 4: 0.0}
     text = render_forensics(forensics(folder), diversity(folder), summarise(folder), run=folder)
     assert "vote is tied, over the same questions: 41.7 % at n = 2, 0.0 % at n = 4." in text
     assert "distinct answers 1.67" in text

@@ -11,7 +11,7 @@ from cat_bench.leaderboard import COLUMNS, render
 from cat_bench.leaderboard.rows import NUMBERS
 from cat_bench.report import markdown, summarise
 from cat_bench.report.cells import records
-from cat_bench.report.rounding import fixed, measured, p_value, percent, whole
+from cat_bench.report.rounding import format_count, format_fixed, format_measured, p_value, percent
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
@@ -35,21 +35,25 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_half_goes_away_from_zero(value: float, digits: int, shown: str) -> None:
-    assert fixed(value, digits) == shown
+    assert format_fixed(value, digits) == shown
 
 
 def test_signs_and_intervals() -> None:
-    assert fixed(-0.0, sign="+") == "+0.0"
-    assert measured(0.02249, -0.0225, 0.0675, sign="+") == "+2.2 [-2.3, +6.8]"
-    assert measured(0.8125, 0.5, None, scale=1, digits=3) == "0.813"
+    assert format_fixed(-0.0, sign="+") == "+0.0"
+    assert format_measured(0.02249, -0.0225, 0.0675, sign="+") == "+2.2 [-2.3, +6.8]"
+    assert format_measured(0.8125, 0.5, None, scale=1, digits=3) == "0.813"
     assert p_value(0.0345) == "0.035"
     assert p_value(0.0004) == "<0.001"
 
 
 def test_what_does_not_exist_is_empty() -> None:
-    assert [fixed(nan), percent(None), measured(nan, 0.1, 0.2), whole(nan), p_value(nan)] == [
-        ""
-    ] * 5
+    assert [
+        format_fixed(nan),
+        percent(None),
+        format_measured(nan, 0.1, 0.2),
+        format_count(nan),
+        p_value(nan),
+    ] == [""] * 5
 
 
 def test_a_tie_is_the_same_text_in_table_and_leaderboard(runs: Runs) -> None:

@@ -13,11 +13,11 @@ from cat_bench import report
 from cat_bench.report.signals import (
     Ratings,
     Record,
-    best_of,
     calibration,
     concordance,
     quality,
     render_signals,
+    score_best_of,
 )
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_rollouts
@@ -46,7 +46,7 @@ def test_a_number_that_is_right_up_to_the_best_is_over_optimised() -> None:
     # The highest number of each question stands on a wrong rollout, the next ones on right ones.
     numbers, scores = np.array([9.0, 5, 4, 3, 2, 1]), np.array([0.0, 1, 1, 0, 0, 0])
     record = Record(rated=[(numbers, scores)] * 12, orders=[concordance(numbers, scores)] * 12)
-    found = best_of(record)
+    found = score_best_of(record)
     curve = dict(zip(found.budgets, found.means, strict=True))
     for n in (1, 2, 4, 6):
         drawn = [scores[min(subset)] for subset in combinations(range(6), n)]

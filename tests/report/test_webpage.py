@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from cat_bench.loading.catalog import root
 from cat_bench.report import markdown
 from cat_bench.report.palette import looks
-from cat_bench.report.rounding import fixed, measured
+from cat_bench.report.rounding import format_fixed, format_measured
 from cat_bench.report.webpage import write_page
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record
@@ -263,11 +263,11 @@ def test_a_number_is_rounded_as_in_the_tables(opened: Chrome) -> None:
         shown = opened.execute_script(
             f"return arguments[0].map(share => percent(share, {digits}))", shares
         )
-        wanted = [fixed(100 * share, digits) for share in shares]
+        wanted = [format_fixed(100 * share, digits) for share in shares]
         assert [text.replace("−", "-") for text in shown] == wanted
     signed = opened.execute_script("return arguments[0].map(signed)", shares)
     assert [text.replace("−", "-") for text in signed] == [
-        measured(share, sign="+") for share in shares
+        format_measured(share, sign="+") for share in shares
     ]
 
 

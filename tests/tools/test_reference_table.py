@@ -11,14 +11,14 @@ import pytest
 from cat_bench.report.summary import ORACLE
 from tests.places import ROOT
 from tools.reference_pages import write_pages
-from tools.reference_table import METHODS, OUT, POOLS, name_of, played, pool_table
+from tools.reference_table import METHODS, OUT, POOLS, name_of, play_pool, pool_table
 
 POOL = "aime2025__EXAONE-Deep-32B"
 
 
 def test_one_pool_gives_the_published_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAT_BENCH_CACHE", str(tmp_path / "cache.sqlite"))
-    found = pool_table([played(POOLS / f"{POOL}.jsonl.gz", runs=tmp_path)])
+    found = pool_table([play_pool(POOLS / f"{POOL}.jsonl.gz", runs=tmp_path)])
     published = pd.read_csv(OUT / "pools.csv")
     task, model = POOL.split("__")
     rows = published[(published["task"] == task) & (published["model"] == model)]

@@ -43,7 +43,7 @@ class Panel:
         contents = [self._subject.message(role, **values) for values in shown]
         return complete(self._model, self._tokenizer, contents=contents, temperature=temperature)
 
-    def combined(self, role: str, n: int) -> list[str]:
+    def combine(self, role: str, n: int) -> list[str]:
         """Return the model's synthesis of the first n drafts of each journey."""
         shown: list[dict[str, JSON]] = [
             {"question": each.text, "drafts": drafts[:n]}
@@ -63,13 +63,13 @@ def scores(asked: Sequence[Journey], texts: Sequence[str]) -> FloatArray:
     return np.array([score(each, text) for each, text in zip(asked, texts, strict=True)])
 
 
-def rewarding(panel: Panel) -> dict[str, FloatArray]:
+def assess_rewards(panel: Panel) -> dict[str, FloatArray]:
     """Return the accuracy of the model's rubrics and verdicts, and of the rewards they make.
 
     ``rubric reward`` is the mean rank correlation of reward and score within a group of drafts,
     over the groups where both vary; the reference is the synthesis of the same drafts.
     """
-    references = panel.combined("synthesis", MOST_DRAFTS)
+    references = panel.combine("synthesis", MOST_DRAFTS)
     replies = panel.replies("criteria", [{"response": text} for text in references])
     rubrics = [read_reply(Proposal, reply) for reply in replies]
     table: dict[str, list[float]] = {
@@ -127,7 +127,7 @@ def _met(answer: Answer, claim: str) -> bool:
 def figures(model: Path, asked: Sequence[Journey], *, seed: int) -> Iterator[str]:
     """Yield the lines of the table; draws come from `seed`."""
     torch.manual_seed(seed)
-    for name, values in rewarding(Panel(model, asked)).items():
+    for name, values in assess_rewards(Panel(model, asked)).items():
         found = mean_interval(values)
         bounds = f"[{found.low:6.3f}, {found.high:6.3f}]"
         yield f"{name:30} {found.mean:6.3f}  {bounds}  n={len(values)}"

@@ -43,4 +43,4 @@ COURSE = Course(Counsel, lesson, corpus, rows=24, phrases=PHRASES, vocabulary=44
 
 
 if __name__ == "__main__":
-    train(Recipe.asked(__doc__.splitlines()[0], steps=1350, processes=1), COURSE)
+    train(Recipe.parse(__doc__.splitlines()[0], steps=1350, processes=1), COURSE)

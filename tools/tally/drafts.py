@@ -50,10 +50,10 @@ class Draft:
     def parse(cls, text: str) -> "Draft":
         """Read a solution; what is malformed is left out."""
         lines = {label: int(value) for label, value in _LINE.findall(text)}
-        return cls(text, lines, tuple(map(int, re.findall(r"\d+", boxed(text)))))
+        return cls(text, lines, tuple(map(int, re.findall(r"\d+", read_box(text)))))
 
 
-def boxed(text: str) -> str:
+def read_box(text: str) -> str:
     """Return the content of the last box, or the empty string."""
     return next(reversed(_BOX.findall(text)), "")
 
@@ -96,7 +96,7 @@ def reconcile(problem: Problem, drafts: Sequence[Draft]) -> list[int]:
     ]
 
 
-def nearest(values: Sequence[int], drafts: Sequence[Draft], rng: random.Random) -> list[int]:
+def choose_nearest(values: Sequence[int], drafts: Sequence[Draft], rng: random.Random) -> list[int]:
     """Return, after each line, the number from 1 of a draft that agrees most with the lines so far.
 
     The number is kept while no other draft agrees more, and drawn among the best otherwise.

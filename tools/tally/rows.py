@@ -14,7 +14,7 @@ from tools.tally.drafts import (
     Draft,
     attempt,
     choice,
-    nearest,
+    choose_nearest,
     reconcile,
     solution,
 )
@@ -53,7 +53,7 @@ class Counting:
         read = [Draft.parse(draft) for draft in drafts]
         values = reconcile(problem, read)
         if role == "select":
-            reply = choice(values, nearest(values, read, rng))
+            reply = choice(values, choose_nearest(values, read, rng))
         else:
             reply = solution(AGREED, values)
         return [(content(self._prompts, role, problem, drafts), reply)]

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.canvas import WIDTH, drawn
+from cat_bench.report.canvas import WIDTH, render_figure
 from cat_bench.report.palette import Look, series
 from cat_bench.training.chart import SMOOTH, smooth
 from cat_bench.types.calls import JSON
@@ -30,7 +30,7 @@ def figure(
 
     `level`: that of all problems trained on.
     """
-    return drawn(lambda: _figure(groups, lines, before, level))
+    return render_figure(lambda: _figure(groups, lines, before, level))
 
 
 def _figure(
@@ -51,7 +51,7 @@ def _figure(
     for place, (name, label) in enumerate(SHARES.items()):
         axes = figure.add_subplot(grid[1, place])
         for index, (recipe, group) in enumerate(groups.items()):
-            _over_steps(axes, group, name, recipe, series(index))
+            _draw_over_steps(axes, group, name, recipe, series(index))
         axes.set_ylim(0, 102)
         axes.set_title(label, loc="left")
         axes.set_xlabel("step")
@@ -93,7 +93,9 @@ def _scores(
     axes.set_xlabel("mean@1 after training, % (95 % interval of the gain; ticks: single seeds)")
 
 
-def _over_steps(axes: Axes, group: Sequence[Training], name: str, label: str, look: Look) -> None:
+def _draw_over_steps(
+    axes: Axes, group: Sequence[Training], name: str, label: str, look: Look
+) -> None:
     tables = [
         pd.Series({row["step"]: row[name] for row in each.steps if row.get(name) is not None})
         for each in group

@@ -105,7 +105,7 @@ class Line:
         before, teacher = (group[0].values("before", method) for method in ("single", "cat"))
         seeds = [each.values("after", "single") for each in group]
         gains = [float((seed - before).mean()) for seed in seeds]
-        mean = averaged(group)
+        mean = average(group)
         untils = [step for each in group if (step := each.until)]
         voted = "majority" in group[0].told["outcome"]["after"]
 
@@ -131,7 +131,7 @@ class Line:
         )
 
 
-def averaged(group: Sequence[Training]) -> FloatArray:
+def average(group: Sequence[Training]) -> FloatArray:
     """Return one rollout's score on each question after training, the mean over seeds."""
     found: FloatArray = np.mean([each.values("after", "single") for each in group], axis=0)
     return found

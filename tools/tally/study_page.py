@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from cat_bench.report.rounding import measured, percent, whole
+from cat_bench.report.rounding import format_count, format_measured, percent
 from cat_bench.stats.intervals import Difference
 from cat_bench.types.calls import JSON
 from tools.tally.study_lines import EDGE, GOOD, Line
@@ -60,37 +60,37 @@ def page(
     )
     return PAGE.format(
         task=told["session"]["task"],
-        after=_table(_after(line, lines[0].recipe) for line in lines),
-        during=_table(_during(line) for line in lines),
+        after=_table(_describe_after(line, lines[0].recipe) for line in lines),
+        during=_table(_describe_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
         questions=told["exam"]["questions"],
         **{name: percent(before[name]["score"]) for name in ("single", "greedy", "cat")},
         majority=majority,
-        one=whole(before["single"]["tokens"]),
-        nine=whole(before["cat"]["tokens"]),
+        one=format_count(before["single"]["tokens"]),
+        nine=format_count(before["cat"]["tokens"]),
         edge=EDGE,
-        good=whole(100 * GOOD),
+        good=format_count(100 * GOOD),
         missing=f"\nMissing: {', '.join(missing)}.\n" if missing else "",
         versions=", ".join(versions),
     )
 
 
-def _after(line: Line, base: str) -> dict[str, str]:
+def _describe_after(line: Line, base: str) -> dict[str, str]:
     return {
         "recipe": line.recipe,
         "mean@1, %": percent(line.after),
         "gain, points": _points(line.gain),
-        "single seeds": " to ".join(_gains(line)) + f" ({line.seeds})",
+        "single seeds": " to ".join(_describe_gains(line)) + f" ({line.seeds})",
         "less the teacher": _points(line.behind),
         f"less {base}": "" if line.recipe == base else _points(line.apart),
         "greedy": percent(line.greedy),
         "majority@8": percent(line.majority),
         "cat@8": percent(line.cat),
-        "tokens": whole(line.tokens),
+        "tokens": format_count(line.tokens),
     }
 
 
-def _during(line: Line) -> dict[str, str]:
+def _describe_during(line: Line) -> dict[str, str]:
     return {
         "recipe": line.recipe,
         "with a reference at first, %": percent(line.first["referenced"]),
@@ -98,7 +98,7 @@ def _during(line: Line) -> dict[str, str]:
         "at last": percent(line.last["reference_accuracy"]),
         "rewards right at first": percent(line.first["reward_accuracy"]),
         "at last ": percent(line.last["reward_accuracy"]),
-        f"steps to {whole(100 * GOOD)} %": whole(line.until),
+        f"steps to {format_count(100 * GOOD)} %": format_count(line.until),
     }
 
 
@@ -110,9 +110,9 @@ def _table(rows: Iterable[Mapping[str, str]]) -> str:
     return tabulate(kept, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
-def _gains(line: Line) -> Iterable[str]:
-    return (measured(gain, sign="+") for gain in (line.least, line.most))
+def _describe_gains(line: Line) -> Iterable[str]:
+    return (format_measured(gain, sign="+") for gain in (line.least, line.most))
 
 
 def _points(found: Difference) -> str:
-    return measured(found.mean, found.low, found.high, sign="+")
+    return format_measured(found.mean, found.low, found.high, sign="+")

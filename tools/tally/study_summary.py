@@ -7,7 +7,7 @@ import pandas as pd
 
 from cat_bench.types.calls import JSON
 from tools.tally.study_figure import figure
-from tools.tally.study_lines import Line, Training, averaged
+from tools.tally.study_lines import Line, Training, average
 from tools.tally.study_page import page
 
 
@@ -23,7 +23,7 @@ def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[
         name: [each for each in done if each.recipe == name]
         for name in dict.fromkeys(each.recipe for each in done)
     }
-    base = averaged(next(iter(groups.values())))
+    base = average(next(iter(groups.values())))
     lines = [Line.of(group, base=base) for group in groups.values()]
     steps = pd.DataFrame(
         [{"recipe": each.recipe, "seed": each.seed, **row} for each in done for row in each.steps]

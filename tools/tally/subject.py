@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from cat_bench.bundled.tally.problems import Problem
-from tools.tally.drafts import boxed
+from tools.tally.drafts import read_box
 from tools.tally.rows import content, task_prompts
 from tools.tally.sampling import complete
 
@@ -28,7 +28,9 @@ class Subject:
         temperature: float = 0.0,
     ) -> list[str]:
         """Return the content of each reply's last box."""
-        return [boxed(text) for text in self.replies(name, tasks, drafts, temperature=temperature)]
+        return [
+            read_box(text) for text in self.replies(name, tasks, drafts, temperature=temperature)
+        ]
 
     def replies(
         self,

@@ -28,13 +28,13 @@ def lesson(progress: float) -> Lesson:
     )
 
 
-def words() -> Iterator[str]:
+def generate_texts() -> Iterator[str]:
     """Yield what the tokenizer learns from."""
     return corpus(task_prompts(), _CORPUS)
 
 
-COURSE = Course(Counting, lesson, words, rows=40)
+COURSE = Course(Counting, lesson, generate_texts, rows=40)
 
 
 if __name__ == "__main__":
-    train(Recipe.asked(__doc__.splitlines()[0], steps=2200, processes=2), COURSE)
+    train(Recipe.parse(__doc__.splitlines()[0], steps=2200, processes=2), COURSE)

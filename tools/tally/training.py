@@ -66,7 +66,7 @@ class Recipe:
     seed: int
 
     @classmethod
-    def asked(cls, title: str, *, steps: int, processes: int) -> "Recipe":
+    def parse(cls, title: str, *, steps: int, processes: int) -> "Recipe":
         """Read a recipe from the command line."""
         parser = argparse.ArgumentParser(description=title)
         parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")

@@ -11,7 +11,7 @@ from cat_bench.bundled.counsel import MODEL
 from cat_bench.bundled.counsel.journeys import journeys
 from cat_bench.bundled.tally import MODEL as TALLY
 from cat_bench.training.fresh import fresh_seed
-from tools.counsel.assess import Panel, rewarding, scores
+from tools.counsel.assess import Panel, assess_rewards, scores
 
 ASKED = list(journeys(30, seed=11))
 
@@ -24,7 +24,7 @@ def panel() -> Panel:
 
 @pytest.fixture(scope="module")
 def table(panel: Panel) -> dict[str, float]:
-    return {name: float(np.mean(values)) for name, values in rewarding(panel).items()}
+    return {name: float(np.mean(values)) for name, values in assess_rewards(panel).items()}
 
 
 def test_it_is_small_and_in_half_precision() -> None:
@@ -37,15 +37,15 @@ def test_it_is_small_and_in_half_precision() -> None:
 def test_drafts_err_and_syntheses_put_them_right(panel: Panel) -> None:
     first = scores(ASKED, [drafts[0] for drafts in panel.drafts]).mean()
     assert 0.45 < first < 0.7
-    assert scores(ASKED, panel.combined("synthesis", 8)).mean() > first + 0.2
-    alone = scores(ASKED, panel.combined("synthesis", 1)).mean()
+    assert scores(ASKED, panel.combine("synthesis", 8)).mean() > first + 0.2
+    alone = scores(ASKED, panel.combine("synthesis", 1)).mean()
     assert abs(alone - first) < 0.1, "one draft alone gains little"
 
 
 def test_synthesis_reads_the_drafts(panel: Panel) -> None:
     other = copy(panel)
     other.drafts = panel.drafts[1:] + panel.drafts[:1]
-    swapped = scores(ASKED, other.combined("synthesis", 8))
+    swapped = scores(ASKED, other.combine("synthesis", 8))
     assert swapped.mean() < 0.25, "another journey's drafts give another journey's advice"
 
 

@@ -7,7 +7,7 @@ from transformers import Qwen3ForCausalLM
 from cat_bench.bundled.tally import MODEL
 from cat_bench.bundled.tally.problems import problems
 from cat_bench.training.fresh import fresh_seed
-from tools.tally.drafts import boxed
+from tools.tally.drafts import read_box
 from tools.tally.subject import Subject
 
 TASKS = list(problems(40, seed=11))
@@ -55,7 +55,7 @@ def test_the_mode_is_right_unless_loose_items_are_overlooked(subject: Subject) -
 
 
 def test_synthesis_reads_the_drafts(subject: Subject, drafts: list[tuple[str, ...]]) -> None:
-    first = share_right([boxed(row[0]) for row in drafts])
+    first = share_right([read_box(row[0]) for row in drafts])
     assert share_right(subject.boxes("synthesis", TASKS, drafts)) > first + 0.15
     swapped = subject.boxes("synthesis", TASKS, drafts[1:] + drafts[:1])
     assert share_right(swapped) < 0.1, "another problem's drafts give another problem's answer"

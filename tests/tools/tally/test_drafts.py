@@ -11,7 +11,7 @@ from tools.tally.drafts import (
     Draft,
     attempt,
     choice,
-    nearest,
+    choose_nearest,
     reconcile,
     solution,
 )
@@ -88,9 +88,11 @@ def test_the_nearest_draft_shares_most_values() -> None:
         draft(AGREED, 40, 26),
     ]
     for seed in range(20):
-        assert nearest([40, 26], drafts, random.Random(seed))[-1] in (3, 4)
-    assert nearest([40, 26], drafts[:2], random.Random(0)) == [2, 2]
-    assert nearest([1, 26], drafts[:3], random.Random(0)) == [1, 1], "kept while none is nearer"
+        assert choose_nearest([40, 26], drafts, random.Random(seed))[-1] in (3, 4)
+    assert choose_nearest([40, 26], drafts[:2], random.Random(0)) == [2, 2]
+    assert choose_nearest([1, 26], drafts[:3], random.Random(0)) == [1, 1], (
+        "kept while none is nearer"
+    )
 
 
 def test_a_choice_boxes_its_last_number() -> None:
