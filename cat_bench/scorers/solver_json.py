@@ -28,6 +28,7 @@ from cat_bench.scorers.solver_text import (
     Unreadable,
     Unsupported,
     limit,
+    offset,
 )
 
 _SENSES = {"minimize": False, "maximize": True, "minimise": False, "maximise": True}
@@ -90,14 +91,19 @@ class _Reader:
                 bounds[side] = none
             elif value is not _MISSING:
                 bounds[side] = limit(self._number(value, (*path, side)))
-        self._draft.set_bounds(place, None, **bounds)
+        if kind == "binary" and not 0 <= bounds["lower"] <= bounds["upper"] <= 1:
+            self._refuse("a binary variable has bounds from 0 to 1", path)
+        with self._at(path):
+            self._draft.set_bounds(place, None, **bounds)
         self._draft.variables[place].integer = _TYPES[kind]
 
     def _objective(self, fields: Any) -> None:
         path = ("objective",)
         self._fields(fields, ("linear", "quadratic", "constant"), path)
         self._draft.linear = self._linear(fields.get("linear", {}), (*path, "linear"))
-        self._draft.constant = self._number(fields.get("constant", 0), (*path, "constant"))
+        where: tuple[str | int, ...] = (*path, "constant")
+        with self._at(where):
+            self._draft.constant = offset(self._number(fields.get("constant", 0), where))
         terms = fields.get("quadratic", [])
         if not isinstance(terms, list):
             self._refuse("quadratic is a list of [name, name, number]", (*path, "quadratic"))
@@ -121,9 +127,9 @@ class _Reader:
         sense = fields["sense"]
         if sense not in ("<=", ">=", "=", "=="):
             self._refuse("sense is <=, >= or =", (*path, "sense"))
-        self._draft.add_row(
-            linear, -inf if sense == "<=" else right, inf if sense == ">=" else right
-        )
+        lower, upper = -inf if sense == "<=" else right, inf if sense == ">=" else right
+        with self._at(path):
+            self._draft.add_row(linear, lower, upper)
 
     def _linear(self, terms: Any, path: tuple[str | int, ...]) -> Linear:
         if not isinstance(terms, dict):

@@ -21,8 +21,9 @@ from cat_bench.scorers.solver_text import (
     TooLarge,
     Unreadable,
     Unsupported,
-    coefficient,
     limit,
+    offset,
+    total,
 )
 
 _SECTION = re.compile(
@@ -34,7 +35,7 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][\w.#$%&!@?~']*(?:\[[^\][\s]*\]|\([^()\s]*\))?)"
     r"|(?P<sense><=|=<|>=|=>|<|>|=)|(?P<sign>[+-])|(?P<other>[:\[\]*^/])|(?P<bad>\S))"
 )
@@ -64,7 +65,7 @@ class _Reader:
     def read(self) -> Formulation:
         section = self._next()
         if section.kind not in ("min", "max"):
-            raise Unreadable("begin with Minimize or Maximize", section.line)
+            raise Unreadable("begin with Minimize or Maximize, without a colon", section.line)
         self._draft.maximise = section.kind == "max"
         self._objective()
         seen = {"min"}
@@ -107,7 +108,7 @@ class _Reader:
         if not linear:
             raise Unreadable("a constraint has no variable", line)
         lower, upper = limits.get("lower", -inf), limits.get("upper", inf)
-        self._draft.add_row(linear, lower, upper)
+        self._draft.add_row(linear, lower, upper, line)
 
     def _bounds(self) -> None:
         limits = self._read_left_limit()
@@ -158,9 +159,10 @@ class _Reader:
 
     def _integer(self, *, binary: bool) -> None:
         place, line = self._read_variable()
-        self._draft.variables[place].integer = True
-        if binary:
-            self._draft.set_bounds(place, line, lower=0.0, upper=1.0)
+        variable = self._draft.variables[place]
+        variable.integer = True
+        variable.binary |= binary
+        variable.line = variable.line or line
 
     def _sum(self, linear: Linear, *, quadratic: bool = False) -> float | None:
         """Read terms into `linear`; return the sum of their constants, or None for none."""
@@ -182,7 +184,7 @@ class _Reader:
             else:
                 value, name, line = self._term(sign)
                 if name is None:
-                    constant = (constant or 0.0) + coefficient(value, line)
+                    constant = total(constant or 0.0, offset(value, line))
                 else:
                     self._draft.add(linear, self._draft.variable(name, line), value, line)
             first = False
@@ -291,9 +293,5 @@ def _float(token: _Token) -> float:
 def _limits(sense: _Token, value: float, *, upper: str) -> dict[str, float]:
     """Return the limit of a sense and a number: an upper one if the sense holds `upper`."""
     if sense.text == "=":
-        if value in (inf, -inf):
-            raise Unreadable("nothing can equal infinity", sense.line)
         return {"lower": value, "upper": value}
-    if value == (-inf if upper in sense.text else inf):
-        raise Unreadable("no number meets this limit", sense.line)
     return {"upper": value} if upper in sense.text else {"lower": value}

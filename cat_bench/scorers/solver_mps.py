@@ -2,13 +2,15 @@
 
 Fields are separated by white space, so names contain none. Formulations that readers interpret
 differently are refused: an integer column between markers without a bound (some take it as binary),
-and a negative upper bound without a lower one.
+a negative upper bound without a lower one, a second set of right-hand sides, ranges or bounds, and
+RANGES before RHS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf, isfinite
+import re
+from collections.abc import Callable, Mapping
+from math import inf
 
 from cat_bench.scorers.solver_text import (
     LONGEST,
@@ -19,10 +21,21 @@ from cat_bench.scorers.solver_text import (
     Unreadable,
     Unsupported,
     limit,
+    offset,
 )
 
 _SENSES = {"MAX": True, "MAXIMIZE": True, "MIN": False, "MINIMIZE": False}
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?)", re.IGNORECASE
+)
 _FREE_BOUNDS = {"FR": (-inf, inf), "BV": (0.0, 1.0)}
+_HOLDS_EMPTY: Mapping[str, Callable[[float], bool]] = {
+    "N": lambda _: True,
+    "L": lambda right: right >= 0,
+    "G": lambda right: right <= 0,
+    "E": lambda right: right == 0,
+}
+"""The types of rows, and whether one without a column holds for a right-hand side."""
 _UNSUPPORTED = {"SOS", "SETS", "QCMATRIX", "QSECTION", "CSECTION", "INDICATORS", "PIECEWISE"}
 
 
@@ -39,8 +52,12 @@ class _Reader:
         self._objective: str | None = None
         self._senses: dict[str, str] = {}
         self._linear: dict[str, Linear] = {}
+        self._lines: dict[str, int] = {}
         self._right: dict[str, float] = {}
         self._ranges: dict[str, float] = {}
+        self._sets: dict[str, str] = {}
+        self._halves: set[tuple[int, int]] = set()
+        self._matrix: dict[tuple[int, int], tuple[float, int]] = {}
         self._marked: dict[int, int] = {}
         self._integer = False
         self._bounded: set[int] = set()
@@ -84,7 +101,7 @@ class _Reader:
         self._draft.maximise = _SENSES[fields[0].upper()]
 
     def _row(self, fields: list[str], line: int) -> None:
-        if len(fields) != 2 or fields[0].upper() not in "NLGE":
+        if len(fields) != 2 or fields[0].upper() not in _HOLDS_EMPTY:
             raise Unreadable("a row is N, L, G or E and a name", line)
         kind, name = fields[0].upper(), fields[1]
         if name in self._linear:
@@ -92,6 +109,7 @@ class _Reader:
         if kind == "N" and self._objective is None:
             self._objective = name
         self._linear[name] = {}
+        self._lines[name] = line
         self._senses[name] = kind
 
     def _column(self, fields: list[str], line: int) -> None:
@@ -113,10 +131,28 @@ class _Reader:
             self._draft.add(self._linear[name], place, value, line)
 
     def _rhs(self, fields: list[str], line: int) -> None:
-        self._right |= dict(self._pairs(fields[len(fields) % 2 :], line))
+        if self._ranges:
+            raise Unreadable("RHS stands after RANGES, which solvers read differently", line)
+        self._vector("RHS", self._right, fields, line)
 
     def _range(self, fields: list[str], line: int) -> None:
-        self._ranges |= dict(self._pairs(fields[len(fields) % 2 :], line))
+        self._vector("RANGES", self._ranges, fields, line)
+        for name in self._ranges:
+            if self._senses[name] == "N":
+                raise Unreadable(f"row {name} is of type N and has a range", line)
+
+    def _vector(self, section: str, values: dict[str, float], fields: list[str], line: int) -> None:
+        """Read numbers of rows, after the name of their set or without one."""
+        named = len(fields) % 2
+        self._check_set(section, fields[0] if named else "", line)
+        for name, value in self._pairs(fields[named:], line):
+            if name in values:
+                raise Unreadable(f"row {name} has a second number in {section}", line)
+            values[name] = value
+
+    def _check_set(self, section: str, name: str, line: int) -> None:
+        if self._sets.setdefault(section, name) != name:
+            raise Unreadable(f"there is a second set of {section}, {name!r}", line)
 
     def _pairs(self, fields: list[str], line: int) -> list[tuple[str, float]]:
         if len(fields) not in (2, 4):
@@ -137,6 +173,7 @@ class _Reader:
         named = fields[1 : len(fields) - 1] if valued else fields[1:]
         if len(named) not in (1, 2):
             raise Unreadable(f"a bound {kind} has too many or too few fields", line)
+        self._check_set("BOUNDS", named[0] if len(named) == 2 else "", line)
         if named[-1] not in self._draft.places:
             raise Unreadable(f"there is no column {named[-1]!r}", line)
         place = self._draft.places[named[-1]]
@@ -157,10 +194,16 @@ class _Reader:
 
     def _half_square(self, fields: list[str], line: int) -> None:
         one, two, value = self._product(fields, line)
+        if not self._halves.isdisjoint({(one, two), (two, one)}):
+            raise Unreadable("QUADOBJ has a second entry of these columns", line)
+        self._halves.add((one, two))
         self._draft.add_product(one, two, value / 2 if one == two else value, line)
 
     def _square(self, fields: list[str], line: int) -> None:
         one, two, value = self._product(fields, line)
+        if self._halves or (one, two) in self._matrix:
+            raise Unreadable("QMATRIX has a second entry of these columns", line)
+        self._matrix[one, two] = value, line
         self._draft.add_product(one, two, value / 2, line)
 
     def _product(self, fields: list[str], line: int) -> tuple[int, int, float]:
@@ -176,13 +219,18 @@ class _Reader:
             if place not in self._bounded:
                 problem = "an integer column has no bound, which solvers read differently; state it"
                 raise Unreadable(problem, marked)
+        for (one, two), (value, entry) in self._matrix.items():
+            if self._matrix.get((two, one), (None,))[0] != value:
+                raise Unreadable("QMATRIX is not symmetric", entry)
         self._draft.linear = self._linear[self._objective]
-        self._draft.constant = -self._right.get(self._objective, 0.0)
+        constant = -self._right.get(self._objective, 0.0)
+        self._draft.constant = offset(constant, self._lines[self._objective])
         for name, kind in self._senses.items():
             if kind != "N" and self._linear[name]:
                 right, spread = self._right.get(name, 0.0), self._ranges.get(name)
-                self._draft.add_row(self._linear[name], *_limits(kind, limit(right), spread))
-            elif kind != "N" and not _holds_empty(kind, self._right.get(name, 0.0)):
+                limits = _limits(kind, limit(right), spread)
+                self._draft.add_row(self._linear[name], *limits, self._lines[name])
+            elif not _HOLDS_EMPTY[kind](self._right.get(name, 0.0)):
                 raise Unreadable(f"row {name} has no column and cannot hold", line)
         return self._draft.finish()
 
@@ -197,15 +245,7 @@ def _limits(kind: str, right: float, spread: float | None) -> tuple[float, float
     return min(right, right + spread), max(right, right + spread)
 
 
-def _holds_empty(kind: str, right: float) -> bool:
-    return {"L": right >= 0, "G": right <= 0, "E": right == 0}[kind]
-
-
 def _float(text: str, line: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise Unreadable(f"{text!r} is not a number", line) from None
-    if not isfinite(value) and text.lstrip("+-").lower() not in ("inf", "infinity", "1e30"):
-        raise Unreadable(f"{text!r} is not a readable number", line)
-    return value
+    if not _NUMBER.fullmatch(text):
+        raise Unreadable(f"{text!r} is not a number", line)
+    return float(text)

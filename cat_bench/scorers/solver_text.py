@@ -25,6 +25,7 @@ LARGEST, SMALLEST = 1e15, 1e-9
 INFINITE = 1e20
 """Bounds from this size on are infinite, as in every LP and MPS reader."""
 MOST_VARIABLES, MOST_ENTRIES = 20_000, 200_000
+_ROUNDING = 1e-14
 
 _DIALECTS = {
     "": "", "lp": "lp", "cplex": "lp", "cplex-lp": "lp", "cplex_lp": "lp",
@@ -92,6 +93,8 @@ class Variable:
     lower: float | None = None
     upper: float | None = None
     integer: bool = False
+    binary: bool = False
+    """Declared in a section of binary variables, apart from its bounds."""
     line: int | None = None
 
 
@@ -122,19 +125,21 @@ class Draft:
         self.entries += 1
         if self.entries > MOST_ENTRIES:
             raise TooLarge(f"there are more than {MOST_ENTRIES:,} coefficients", line)
-        linear[place] = linear.get(place, 0.0) + coefficient(value, line)
+        linear[place] = total(linear.get(place, 0.0), coefficient(value, line))
 
     def add_product(self, one: int, two: int, value: float, line: int | None = None) -> None:
         """Add the coefficient of a product of two variables to the objective."""
         pair = (min(one, two), max(one, two))
-        self.quadratic[pair] = self.quadratic.get(pair, 0.0) + coefficient(value, line)
+        self.quadratic[pair] = total(self.quadratic.get(pair, 0.0), coefficient(value, line))
 
-    def add_row(self, linear: Linear, lower: float, upper: float) -> None:
-        """Add a constraint."""
+    def add_row(self, linear: Linear, lower: float, upper: float, line: int | None = None) -> None:
+        """Add a constraint. Raises Unreadable if a limit is beyond every number."""
+        _check_limits(lower, upper, line)
         self.rows.append(Row(linear, lower, upper))
 
     def set_bounds(self, place: int, line: int | None, **bounds: float) -> None:
-        """State the `lower` or `upper` bound of a variable, or both."""
+        """State the `lower` or `upper` bound of a variable, or both. Raises Unreadable."""
+        _check_limits(bounds.get("lower", 0.0), bounds.get("upper", 0.0), line)
         variable = self.variables[place]
         variable.line = line
         variable.lower = bounds.get("lower", variable.lower)
@@ -152,13 +157,18 @@ class Draft:
                     "differently; state both"
                 )
                 raise Unreadable(problem, variable.line)
+            if variable.binary:
+                if variable.lower not in (None, 0) or variable.upper not in (None, 1):
+                    problem = f"{name} is binary and has other bounds than 0 and 1"
+                    raise Unreadable(f"{problem}, which solvers read differently", variable.line)
+                variable.upper = 1.0
         return Formulation(
             self.maximise,
             [0.0 if v.lower is None else v.lower for v in self.variables],
             [math.inf if v.upper is None else v.upper for v in self.variables],
             [v.integer for v in self.variables],
             {place: value for place, value in self.linear.items() if value},
-            coefficient(self.constant),
+            self.constant,
             {pair: value for pair, value in self.quadratic.items() if value},
             self.rows,
         )
@@ -172,11 +182,29 @@ def coefficient(value: float, line: int | None = None) -> float:
     return value
 
 
+def offset(value: float, line: int | None = None) -> float:
+    """Return a constant of the objective. Raises Unsupported if it is too large to add exactly."""
+    if not abs(value) < LARGEST:
+        raise Unsupported(f"{value:g} is a constant of {LARGEST:g} or more", line)
+    return value
+
+
+def total(one: float, two: float) -> float:
+    """Return a sum; what rounding leaves where two numbers cancel counts as 0."""
+    found = one + two
+    return 0.0 if abs(found) <= _ROUNDING * max(abs(one), abs(two)) else found
+
+
 def limit(value: float) -> float:
     """Return a bound or right-hand side: infinite from 1e20 on."""
     if math.isnan(value):
         raise Unreadable("a bound is not a number")
     return math.copysign(math.inf, value) if abs(value) >= INFINITE else value
+
+
+def _check_limits(lower: float, upper: float, line: int | None) -> None:
+    if lower == math.inf or upper == -math.inf:
+        raise Unreadable("no number meets an infinite limit", line)
 
 
 def last_formulation(text: str) -> str | None:

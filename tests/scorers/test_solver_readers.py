@@ -134,6 +134,13 @@ REFUSED = [
     (1, ["max: 3 x;", "x <= 1;"]),
     (1, ["max 3 x 2 y", "st", "x <= 1", "end"]),
     (3, ["max x", "st", "c1: x = inf", "end"]),
+    (5, ["max x", "st", "x <= 4", "bounds", "x <= 4", "binary", "x", "end"]),
+    (5, ["max x", "st", "x <= 4", "bounds", "x = 1", "binary", "x", "end"]),
+    (7, ["max x", "st", "x <= 4", "binary", "x", "bounds", "x <= 4", "end"]),
+    (1, ["maximize: x", "st", "x <= 4", "end"]),
+    (3, ["max x", "st", "x >= 1e25", "end"]),
+    (5, ["max x", "st", "x <= 4", "bounds", "x = -1e30", "end"]),
+    (3, ["max x", "st", "x <= ٣", "end"]),
     (1, [""]),
 ]
 
@@ -161,6 +168,16 @@ def test_a_malformed_program_is_refused_with_its_line(line: int, text: list[str]
         (21, " UP B x 3", " UP B x nan"),
         (22, "ENDATA", ""),
         (20, "BOUNDS", "BOUND"),
+        (6, " L hours", " NL hours"),
+        (17, " RHS profit -5", " RHS hours 5"),
+        (17, " RHS profit -5", " OTHER profit -5"),
+        (17, " RHS profit -5", " RHS profit 1_0"),
+        (7, "RHS hours 4 gap -2", "RHS hours 4 gap 1e30"),
+        (19, " R gap 5", " R profit 5"),
+        (20, "BOUNDS", "RHS\n RHS gap 1\nBOUNDS"),
+        (22, "ENDATA", " UP C x 2\nENDATA"),
+        (24, "ENDATA", "QUADOBJ\n y y -2\n y y -2\nENDATA"),
+        (23, "ENDATA", "QMATRIX\n y x -2\nENDATA"),
     ],
 )
 def test_malformed_mps(line: int, old: str, new: str) -> None:
@@ -182,6 +199,9 @@ def test_malformed_mps(line: int, old: str, new: str) -> None:
         (5, '"rhs": 4', '"rhs": true'),
         (5, '"<="', '"=<"'),
         (7, '"rhs": -2}]', '"rhs": -2}'),
+        (7, '"rhs": -2', '"rhs": 1e25'),
+        (2, '"upper": 3', '"upper": -1e30'),
+        (2, '"upper": 3, "type": "integer"', '"upper": 3, "type": "binary"'),
     ],
 )
 def test_malformed_json(line: int, old: str, new: str) -> None:
