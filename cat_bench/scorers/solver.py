@@ -35,7 +35,7 @@ STRICT = 1e-6
 """The tolerance between equal objectives, relative to the larger one or to 1."""
 DECIMALS, COARSE = 0.005, 0.05
 STRICT_PART = "tolerance:1e-6"
-_VERSION = "1"
+_VERSION = "2"
 _PROGRAM = "cat_bench.scorers.solver_solving"
 _STATUSES = {
     "infeasible": ("infeasible",),
@@ -198,7 +198,7 @@ def columns(objective: float, gold: float) -> dict[str, float]:
     return {
         STRICT_PART: float(close(objective, gold)),
         "tolerance:two decimals": float(apart <= DECIMALS * (1 + STRICT)),
-        "tolerance:5 %": float(apart <= COARSE * (abs(gold) or 1.0)),
+        "tolerance:5 %": float(apart <= COARSE * (abs(gold) or 1.0) * (1 + STRICT)),
     }
 
 
