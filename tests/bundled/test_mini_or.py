@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import cast
-
-import pytest
 
 from cat_bench.bundled.mini_or.modeller import merge, mini_or
 from cat_bench.bundled.mini_or.problems import KINDS, cplex_lp, parts_of, problems, rows
@@ -84,31 +81,6 @@ async def test_the_modeller_errs_and_its_drafts_can_be_merged() -> None:
     assert isinstance(reply, Reply)
     assert "# UNIFIED RESPONSE" in reply.text
     assert Solver().answer(reply.text) is not None
-
-
-def mutant(text: str, rng: random.Random) -> str:
-    """A formulation with one to three tokens changed, dropped, doubled or swapped."""
-    words = text.split(" ")
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(words))
-        words[at] = rng.choice(
-            [
-                "", f"{words[at]} {words[at]}", rng.choice(words), words[at][::-1], "<=", ">=", "=",
-                "-", "+", "2", "1e30", "nan", "inf", "(", "[", "]", "x", "\n", "End", "free", ":",
-            ]
-        )  # fmt: skip
-    return " ".join(words)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_mutated_formulation_is_judged_or_refused_with_its_line(seed: int) -> None:
-    rng = random.Random(seed)
-    for _ in range(100):
-        verdict = dict(judge("lp\n" + mutant(rng.choice(PROBLEMS).formulation(), rng)))
-        if verdict["verdict"] in ("unreadable", "unsupported"):
-            assert str(verdict["reason"]).startswith("line "), verdict
-        else:
-            assert verdict["verdict"] in ("optimal", "infeasible", "unbounded")
 
 
 async def test_the_page_has_the_figures_of_published_rules() -> None:
