@@ -21,9 +21,9 @@ from cat_bench.scorers.solver_text import (
     TooLarge,
     Unreadable,
     Unsupported,
+    add_up,
     limit,
     offset,
-    total,
 )
 
 _SECTION = re.compile(
@@ -184,7 +184,7 @@ class _Reader:
             else:
                 value, name, line = self._term(sign)
                 if name is None:
-                    constant = total(constant or 0.0, offset(value, line))
+                    constant = add_up(constant or 0.0, offset(value, line))
                 else:
                     self._draft.add(linear, self._draft.variable(name, line), value, line)
             first = False

@@ -36,7 +36,7 @@ def solve_quadratic(program: Formulation) -> Solution:
 
     The program must be convex, with bounds that do not cross.
     """
-    feasible = run_highs(with_costs(program, {}))
+    feasible = run_highs(replace_costs(program, {}))
     if feasible.status != "optimal":
         return feasible
     direction = run_highs(_directions(program))
@@ -72,7 +72,7 @@ def _candidates(program: Formulation) -> Iterator[FloatArray]:
         yield point
 
 
-def with_costs(program: Formulation, costs: dict[int, float]) -> Formulation:
+def replace_costs(program: Formulation, costs: dict[int, float]) -> Formulation:
     """Return the program with these costs as its objective."""
     return replace(program, linear=costs, constant=0.0, quadratic={})
 
@@ -86,7 +86,7 @@ def _directions(program: Formulation) -> Formulation:
         for row in program.rows
     ]
     flat = [Row(row, 0.0, 0.0) for row in _second_derivative(program).values()]
-    aimed = with_costs(program, dict(program.linear))
+    aimed = replace_costs(program, dict(program.linear))
     return replace(aimed, lower=lower, upper=upper, rows=[*rows, *flat])
 
 
@@ -115,7 +115,7 @@ def _is_optimal(program: Formulation, point: FloatArray) -> bool:
     reach = _REACH * max(1.0, float(abs(point).max()))
     lower = [max(float(v) - reach, low) for v, low in zip(point, program.lower, strict=True)]
     upper = [min(float(v) + reach, high) for v, high in zip(point, program.upper, strict=True)]
-    best = run_highs(replace(with_costs(program, gradient), lower=lower, upper=upper))
+    best = run_highs(replace(replace_costs(program, gradient), lower=lower, upper=upper))
     here = sum(slope * point[place] for place, slope in gradient.items())
     allowed = _GAP * max(1.0, abs(program.constant + _value(program, point)))
     return best.status == "optimal" and abs(best.objective - here) <= allowed

@@ -125,12 +125,12 @@ class Draft:
         self.entries += 1
         if self.entries > MOST_ENTRIES:
             raise TooLarge(f"there are more than {MOST_ENTRIES:,} coefficients", line)
-        linear[place] = total(linear.get(place, 0.0), coefficient(value, line))
+        linear[place] = add_up(linear.get(place, 0.0), coefficient(value, line))
 
     def add_product(self, one: int, two: int, value: float, line: int | None = None) -> None:
         """Add the coefficient of a product of two variables to the objective."""
         pair = (min(one, two), max(one, two))
-        self.quadratic[pair] = total(self.quadratic.get(pair, 0.0), coefficient(value, line))
+        self.quadratic[pair] = add_up(self.quadratic.get(pair, 0.0), coefficient(value, line))
 
     def add_row(self, linear: Linear, lower: float, upper: float, line: int | None = None) -> None:
         """Add a constraint. Raises Unreadable if a limit is beyond every number."""
@@ -189,7 +189,7 @@ def offset(value: float, line: int | None = None) -> float:
     return value
 
 
-def total(one: float, two: float) -> float:
+def add_up(one: float, two: float) -> float:
     """Return a sum; what rounding leaves where two numbers cancel counts as 0."""
     found = one + two
     return 0.0 if abs(found) <= _ROUNDING * max(abs(one), abs(two)) else found

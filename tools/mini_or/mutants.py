@@ -69,11 +69,11 @@ def mutants(count: int = COUNT, *, seed: int = SEED) -> Iterator[Mutant]:
     for _ in range(count):
         problem = rng.choice(bundled)
         original = problem.formulation()
-        text = changed(original, rng)
+        text = mutate(original, rng)
         yield Mutant(problem, text, text.split() == original.split(), judge(f"lp\n{text}"))
 
 
-def changed(text: str, rng: random.Random) -> str:
+def mutate(text: str, rng: random.Random) -> str:
     """Return a text with one to three tokens changed, dropped, doubled or swapped."""
     words = text.split(" ")
     for _ in range(rng.randint(1, 3)):
@@ -84,7 +84,7 @@ def changed(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def by_highs(text: str, folder: Path) -> JSON:
+def ask_highs(text: str, folder: Path) -> JSON:
     """Return the verdict on a text that HiGHS itself reads; None if it refuses the text."""
     import highspy
 
@@ -109,7 +109,7 @@ def differ(one: JSON, two: JSON) -> bool:
     return str(one["verdict"]) not in str(two["verdict"])
 
 
-def table(judged: Sequence[Mutant], theirs: Sequence[JSON]) -> pd.DataFrame:
+def count_outcomes(judged: Sequence[Mutant], theirs: Sequence[JSON]) -> pd.DataFrame:
     """Return the count of each outcome; `theirs` are HiGHS's verdicts on the solved ones."""
     solved = [each for each in judged if each.solved]
     pairs = [(each, other) for each, other in zip(solved, theirs, strict=True) if other]
@@ -130,8 +130,8 @@ def main(out: Path, count: int, seed: int) -> None:
     seconds = time.process_time() - begin
     solved = [each for each in judged if each.solved]
     with tempfile.TemporaryDirectory() as folder:
-        theirs = [by_highs(each.text, Path(folder)) for each in solved]
-    found = table(judged, theirs)
+        theirs = [ask_highs(each.text, Path(folder)) for each in solved]
+    found = count_outcomes(judged, theirs)
     lines = [
         json.dumps({"text": each.text, "ours": each.verdict, "highs": other})
         for each, other in zip(solved, theirs, strict=True)
