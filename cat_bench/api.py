@@ -27,10 +27,10 @@ from cat_bench.report.transcripts import transcripts
 from cat_bench.report.webpage import write_page
 from cat_bench.runs.config import RunConfig, as_command, configure
 from cat_bench.runs.one_question import Aggregated, aggregate_texts
-from cat_bench.runs.opening import Watch
 from cat_bench.runs.opening import run as run_session
 from cat_bench.runs.shortfalls import shortfalls
 from cat_bench.runs.tables import RunTables
+from cat_bench.runs.watch import Watch
 from cat_bench.system.sandbox import permit
 from cat_bench.system.waiting import wait
 from cat_bench.types.calls import JSON

@@ -18,9 +18,9 @@ from cat_bench.audit.rewards import Audited
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.evaluation.method_rows import Evaluation
-from cat_bench.evaluation.questions import Bench, rollout_rows
+from cat_bench.evaluation.questions import Bench
 from cat_bench.evaluation.rows import RolloutRow
-from cat_bench.models.costs import Charge, Use, costs, longest, sum_spent
+from cat_bench.models.costs import Charge, Use, costs, longest
 from cat_bench.runs.opening import explain_missing
 from cat_bench.stats.subsets import blocks
 from cat_bench.types.records import Rollout, Sample
@@ -57,8 +57,8 @@ class Auditor:
 
     async def question(
         self, sample: Sample
-    ) -> tuple[list[RolloutRow], dict[str, list[RewardedGroup]]]:
-        """Return the question's rollouts, and its groups by the candidate's name."""
+    ) -> tuple[dict[str, list[RewardedGroup]], list[RolloutRow]]:
+        """Return the question's groups by the candidate's name, and its rollouts."""
         evaluation = await self.bench.evaluation(sample)
         by_slot = {r.slot: r for r in evaluation.rollouts}
         order = evaluation.graded.order
@@ -68,11 +68,9 @@ class Auditor:
         ]
         self.groupless += not groups
         found = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
-        rows = rollout_rows(evaluation)
-        self.bench.count([], rows)
-        self.bench.census.scoring.update(sum_spent(evaluation.scoring))
         names = [each.name for each in self.listed]
-        return rows, {name: [each[name] for each in found if name in each] for name in names}
+        rewarded = {name: [each[name] for each in found if name in each] for name in names}
+        return rewarded, self.bench.count([], evaluation)
 
     async def _group(
         self, evaluation: Evaluation, group: Sequence[Rollout]

@@ -6,11 +6,9 @@ where the task's scores are graded, by the rank correlation with them.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -19,11 +17,11 @@ from cat_bench.audit.candidates import Candidate
 from cat_bench.audit.groups import Auditor, RewardedGroup
 from cat_bench.audit.rewards import Audited, accuracy, difference, figures, rank_correlation
 from cat_bench.errors import UsageError
+from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading.catalog import Task
-from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Watch, folder_of, open_run
-from cat_bench.runs.record import PoolDigest, add_findings, invocation
+from cat_bench.runs.opening import folder_of, open_run
+from cat_bench.runs.watch import Watch
 from cat_bench.stats.intervals import Interval
 from cat_bench.types.calls import JSON
 
@@ -62,7 +60,6 @@ async def audit(
     `keep` returns the groups as well, with a text for each rollout: they stay in memory.
     Raises UsageError before anything is paid for.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
     async with open_run(config) as ready:
         bench = ready.bench
         if not 2 <= group <= bench.settings.pool:
@@ -72,35 +69,30 @@ async def audit(
             )
         auditor = Auditor(bench, listed, group)
         asked = {"group": group, "rewards": [each.name for each in listed]}
-        record = {**ready.record, "audit": asked}
-        folder = folder_of(bench.task, config, record)
+        ready = replace(ready, record={**ready.record, "audit": asked})
+        folder = folder_of(bench.task, config, ready.record)
         folder = config.out or folder.with_name(f"audit-{folder.name}")
-        if watch:
-            watch.start(bench.task.name, ready.survey.questions, ready.meters)
         audited: dict[str, list[Audited]] = {each.name: [] for each in listed}
         reasons: dict[str, Counter[str]] = {each.name: Counter() for each in listed}
         groups: dict[str, list[RewardedGroup]] = {each.name: [] for each in listed}
-        pool = PoolDigest()
-        async for rows, found in map_in_order(
-            auditor.question, ready.samples(), window=bench.window
-        ):
-            pool.add(rows)
-            for name, own in found.items():
-                audited[name] += [each.audited for each in own]
-                reasons[name].update(why for each in own for why in _reasons(each.rewarded.notes))
-                groups[name] += own if keep else ()
-            if watch:
-                watch.advance()
-        seconds = time.perf_counter() - clock
-        made = invocation(command, ready.meters, started=started, seconds=seconds)
+
+        def add(found: Mapping[str, Sequence[RewardedGroup]], _: Sequence[RolloutRow]) -> None:
+            for name, rewarded in found.items():
+                audited[name] += [each.audited for each in rewarded]
+                notes = (each.rewarded.notes for each in rewarded)
+                reasons[name].update(why for note in notes for why in _reasons(note))
+                groups[name] += rewarded if keep else ()
+
+        questions = bench.map(auditor.question, ready.samples())
+        record, entry = await ready.play(questions, add, command=command, watch=watch)
     lines = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
     whole = {
-        **add_findings(record, bench.census, survey=ready.survey, pool=pool),
+        **record,
         "groupless": auditor.groupless,
         "reasons": {name: dict(why.most_common()) for name, why in reasons.items() if why},
         "rewards": lines,
         "answer": _answer(listed, lines, audited, graded=bench.grader.graded),
-        "invocations": [made],
+        "invocations": [entry],
     }
     return AuditResult(bench.task, folder, whole, groups)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any, TypeVar
 
 from cat_bench.errors import NotAvailable, is_bug
 from cat_bench.evaluation.graded_pool import GradedPool
@@ -26,6 +27,8 @@ from cat_bench.models.throttling import map_in_order
 from cat_bench.signals import numbers_known
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+
+T = TypeVar("T")
 
 UNREADABLE = 0.2
 """A method's score means little if a larger share of its texts has no readable answer."""
@@ -87,18 +90,21 @@ class Bench:
         self, samples: Iterable[Sample]
     ) -> AsyncIterator[tuple[list[ScoreRow], list[RolloutRow]]]:
         """Yield each question's rows, in the order of `samples`."""
+        return self.map(self._question, samples)
+
+    def map(
+        self, work: Callable[[Sample], Coroutine[Any, Any, T]], samples: Iterable[Sample]
+    ) -> AsyncIterator[T]:
+        """Yield the results of `work`, in the order of `samples`, with `window` of them at work."""
         awaited = self.roles.policy.model.awaited
-        return map_in_order(self._question, samples, window=self.window, idle=lambda: len(awaited))
+        return map_in_order(work, samples, window=self.window, idle=lambda: len(awaited))
 
     async def _question(self, sample: Sample) -> tuple[list[ScoreRow], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)
         groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
         frame = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
         rows = [*(row for group in groups for row in group), *frame]
-        rollouts = rollout_rows(evaluation)
-        self.count(rows, rollouts)
-        self.census.scoring.update(sum_spent(evaluation.scoring))
-        return rows, rollouts
+        return rows, self.count(rows, evaluation)
 
     async def evaluation(self, sample: Sample) -> Evaluation:
         """Return the question's pool, graded and partitioned."""
@@ -137,9 +143,10 @@ class Bench:
             self.census.unavailable[method.name] = str(reason)
             return []
 
-    def count(self, rows: Sequence[ScoreRow], rollouts: Sequence[RolloutRow]) -> None:
-        """Add one question's rows to the census."""
-        census = self.census
+    def count(self, rows: Sequence[ScoreRow], evaluation: Evaluation) -> list[RolloutRow]:
+        """Add one question's rows to the census; return those of its rollouts."""
+        census, rollouts = self.census, rollout_rows(evaluation)
+        census.scoring.update(sum_spent(evaluation.scoring))
         census.questions += 1
         refused_rows = sum(map(_is_refused, rows))
         census.refused_rows += refused_rows
@@ -165,6 +172,7 @@ class Bench:
             no_answer=sum(row.answer is None for row in there) if self.grader.answers else 0,
             unscored=sum(row.score is None for row in there),
         )
+        return rollouts
 
 
 def _is_refused(row: ScoreRow | RolloutRow) -> bool:

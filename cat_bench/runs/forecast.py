@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.models.cached import Meter
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Watch, open_run
+from cat_bench.runs.opening import open_run
+from cat_bench.runs.watch import Watch
 
 PARTS = ("calls", "prompt_tokens", "completion_tokens")
 

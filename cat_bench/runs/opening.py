@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import TypeVar, get_args
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
@@ -26,6 +26,7 @@ from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.method_rows import FRAMES, Settings
 from cat_bench.evaluation.questions import Bench, Census
+from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading import catalog
 from cat_bench.loading.catalog import Method, Task
 from cat_bench.loading.registry import list_plugins
@@ -39,12 +40,15 @@ from cat_bench.runs.folder import RunWriter
 from cat_bench.runs.judge_profile import apply_profile
 from cat_bench.runs.open_models import Environment, OpenModels, check_pool
 from cat_bench.runs.record import PoolDigest, Survey, add_findings, digest, invocation, plan_record
+from cat_bench.runs.watch import Watch
 from cat_bench.scorers.rubric import describe_judging
 from cat_bench.system.parallel import open_executor
 from cat_bench.types.calls import JSON, Capability
 from cat_bench.types.plugins import AnswerScorer
 from cat_bench.types.records import Question, Sample
 from cat_bench.types.traits import Need, ScorerTraits, traits
+
+T = TypeVar("T")
 
 POOL, EXACT_POOL, BUDGETS = 16, 1024, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
@@ -55,22 +59,6 @@ NEEDS = (
     *("answers", "anchor", "judge", "policy", "embedder", "reward", "score", "scores"),
     *get_args(Capability),
 )
-
-
-class Watch(Protocol):
-    """Follows the progress of a run."""
-
-    def warn(self, warning: str) -> None:
-        """Something should be looked at before the run begins."""
-        ...
-
-    def start(self, task: str, questions: int, meters: Mapping[str, Meter]) -> None:
-        """The run is about to begin; the meters count on."""
-        ...
-
-    def advance(self) -> None:
-        """One more question is done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +83,8 @@ class Opened:
     meters: Mapping[str, Meter]
     samples: Callable[[], Iterator[Sample]]
     cache: Cache
+    started: tuple[datetime, float]
+    """When the opening began: by the calendar, and in seconds of `time.perf_counter`."""
     label: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,6 +92,39 @@ class Opened:
     def warnings(self) -> tuple[str, ...]:
         """What a user should know before anything is paid for."""
         return (*self.survey.warnings(), *warnings_of(self.bench.task, self.samples()))
+
+    async def play(
+        self,
+        questions: AsyncIterator[tuple[T, list[RolloutRow]]],
+        add: Callable[[T, list[RolloutRow]], None],
+        *,
+        command: Sequence[str] = (),
+        watch: Watch | None = None,
+    ) -> tuple[dict[str, JSON], dict[str, JSON]]:
+        """Hand each question's results to `add`; return the completed record and its invocation."""
+        if watch:
+            for warning in self.warnings:
+                watch.warn(warning)
+            watch.start(self.bench.task.name, self.survey.questions, self.meters)
+        pool = PoolDigest()
+        with rare_garbage_collection():
+            async for results, rollouts in questions:
+                add(results, rollouts)
+                pool.add(rollouts)
+                if watch:
+                    watch.advance()
+        started, clock = self.started
+        seconds = time.perf_counter() - clock
+        entry = invocation(command, self.meters, started=started, seconds=seconds)
+        record = add_findings(
+            self.record,
+            self.bench.census,
+            survey=self.survey,
+            pool=pool,
+            warnings=self.warnings,
+            files=self.files,
+        )
+        return record, entry
 
     def call(self, question: Question) -> Call:
         """The call whose draws are the question's rollouts."""
@@ -140,6 +163,7 @@ async def open_run(
     Unless it is `ordering` itself, no slot may be in an open batch. Raises UsageError if a name, a
     file or a number is invalid.
     """
+    started = datetime.now(UTC), time.perf_counter()
     gate, environment = gate or Gate(), environment or Environment()
     async with AsyncExitStack() as held:
         cache = await held.enter_async_context(Cache(environment.cache))
@@ -180,7 +204,9 @@ async def open_run(
         census = Census(unavailable=_find_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
-        ready = Opened(bench, survey, record, models.meters, samples, cache, config.label, files)
+        ready = Opened(
+            bench, survey, record, models.meters, samples, cache, started, config.label, files
+        )
         if not (planning or ordering or config.offline):
             ready.check_orders()
         yield ready
@@ -198,34 +224,14 @@ async def run(
 
     Raises UsageError before anything is paid for.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
     async with open_run(config, gate=gate, environment=environment) as ready:
-        bench, meters = ready.bench, ready.meters
+        bench = ready.bench
         folder = config.out or folder_of(bench.task, config, ready.record)
-        if watch:
-            for warning in ready.warnings:
-                watch.warn(warning)
-            watch.start(bench.task.name, ready.survey.questions, meters)
-        pool = PoolDigest()
-        with rare_garbage_collection(), RunWriter(folder) as writer:
-            async for rows, rollouts in bench.run(writer.note_questions(ready.samples())):
-                writer.add(rows, rollouts)
-                pool.add(rollouts)
-                if watch:
-                    watch.advance()
-            seconds = time.perf_counter() - clock
-            writer.finish(
-                add_findings(
-                    ready.record,
-                    bench.census,
-                    survey=ready.survey,
-                    pool=pool,
-                    warnings=ready.warnings,
-                    files=ready.files,
-                ),
-                invocation(command, meters, started=started, seconds=seconds),
-            )
-    return Outcome(folder, bench.census, meters, seconds, len(ready.cache.damaged))
+        with RunWriter(folder) as writer:
+            rows = bench.run(writer.note_questions(ready.samples()))
+            record, entry = await ready.play(rows, writer.add, command=command, watch=watch)
+            writer.finish(record, entry)
+    return Outcome(folder, bench.census, ready.meters, entry["seconds"], len(ready.cache.damaged))
 
 
 @contextmanager
