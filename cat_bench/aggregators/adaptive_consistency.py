@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from cat_bench.aggregators.stopping import expected_pick, stop_by_votes
+from cat_bench.aggregators.stopping import StoppedPick, stop_by_votes
 from cat_bench.stats.stopping import Rule
 from cat_bench.stats.stopping_rules import beta, entropy, majority_share
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Question, Rollout, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 from cat_bench.types.traits import Need
 
 _RULES = {"beta": beta, "majority": majority_share, "entropy": entropy}
@@ -21,7 +21,7 @@ _THRESHOLDS = {"beta": 0.95, "majority": 0.8, "entropy": 0.75}
 
 
 @dataclass(frozen=True)
-class AdaptiveConsistency:
+class AdaptiveConsistency(StoppedPick):
     """The majority of the answers that were sampled before the rule stopped, at most n of them.
 
     The `rule` says when to stop: `beta` when the chance that the top answer beats the second is at
@@ -34,18 +34,10 @@ class AdaptiveConsistency:
     threshold: float | None = None
 
     needs: ClassVar[frozenset[Need]] = frozenset({"answers"})
-    reads: ClassVar[Literal["self"]] = "self"
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise ValueError("threshold should be above 0 and at most 1")
-
-    async def aggregate(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> Estimate:
-        """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise="no rollout has an answer")
 
     async def expected_stops(
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context

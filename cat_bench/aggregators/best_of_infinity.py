@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from cat_bench.aggregators.stopping import expected_pick, stop_by_votes
+from cat_bench.aggregators.stopping import StoppedPick, stop_by_votes
 from cat_bench.stats.stopping_rules import UNSEEN, bayes_factor
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Question, Rollout, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 from cat_bench.types.traits import Need
 
 
 @dataclass(frozen=True)
-class BestOfInfinity:
+class BestOfInfinity(StoppedPick):
     """The majority of the answers that were sampled before the Bayes factor reached `threshold`.
 
     All unseen answers count as one answer with `unseen` votes. A rollout without an
@@ -29,18 +29,10 @@ class BestOfInfinity:
     unseen: float = UNSEEN
 
     needs: ClassVar[frozenset[Need]] = frozenset({"answers"})
-    reads: ClassVar[Literal["self"]] = "self"
 
     def __post_init__(self) -> None:
         if self.threshold <= 0 or self.unseen < 0:
             raise ValueError("threshold should be above 0, and unseen at least 0")
-
-    async def aggregate(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> Estimate:
-        """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise="no rollout has an answer")
 
     async def expected_stops(
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from cat_bench.aggregators.stopping import expected_pick, shared_orders
+from cat_bench.aggregators.stopping import StoppedPick, shared_orders
 from cat_bench.signals.confidence import Confidence
 from cat_bench.stats.stopping_scores import replay_cuts
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Question, Rollout, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 from cat_bench.types.traits import Need
 
 
 @dataclass(frozen=True)
-class DeepConfOnline:
+class DeepConfOnline(StoppedPick):
     """The confidence-weighted vote of the rollouts that were not cut.
 
     The first `warmup` rollouts set the bar that the `keep` share of them reaches with their lowest
@@ -30,23 +30,19 @@ class DeepConfOnline:
     window: int = 2048
     of: Literal["confidences", "logprobs", "entropies"] = "confidences"
 
-    reads: ClassVar[Literal["self"]] = "self"
-
     def __post_init__(self) -> None:
         if self.warmup < 1 or not 0 < self.keep <= 1:
             raise ValueError("warmup should be at least 1, and keep above 0 and at most 1")
 
     @property
+    def without_picks(self) -> str:
+        """The reason to abstain if no order has a pick."""
+        return "no rollout that was kept has an answer"
+
+    @property
     def needs(self) -> frozenset[Need]:
         """Answers and numbers per token."""
         return frozenset({"answers", self.of})
-
-    async def aggregate(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> Estimate:
-        """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise="no rollout that was kept has an answer")
 
     async def expected_stops(
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context

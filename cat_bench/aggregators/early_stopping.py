@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from cat_bench.aggregators.stopping import expected_pick, lengths, shared_orders
+from cat_bench.aggregators.stopping import StoppedPick, lengths, shared_orders
 from cat_bench.stats.stopping_orders import fill_gaps, replay_windows
 from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Question, Rollout, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 from cat_bench.types.traits import Need
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
+class EarlyStopping(StoppedPick):
     """The answer of the first `window` of rollouts that all agree, else the majority of all n.
 
     The rollouts of a window are sampled in parallel. A rollout without an answer is paid for, does
@@ -25,18 +25,10 @@ class EarlyStopping:
     window: int = 8
 
     needs: ClassVar[frozenset[Need]] = frozenset({"answers"})
-    reads: ClassVar[Literal["self"]] = "self"
 
     def __post_init__(self) -> None:
         if self.window < 2:
             raise ValueError("window should be at least 2 rollouts")
-
-    async def aggregate(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> Estimate:
-        """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise="no rollout has an answer")
 
     async def expected_stops(
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context

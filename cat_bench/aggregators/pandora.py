@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
-from cat_bench.aggregators.stopping import expected_pick, lengths, shared_orders
+from cat_bench.aggregators.stopping import StoppedPick, lengths, shared_orders
 from cat_bench.signals import rate, signal
 from cat_bench.stats.stopping_scores import replay_best
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Question, Rollout, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 from cat_bench.types.traits import Need, SignalTraits, traits
 
 
 @dataclass(frozen=True)
-class Pandora:
+class Pandora(StoppedPick):
     """The highest number by the signal `by` among the rollouts sampled before the rule stopped.
 
     `cost` is the cost of one rollout in units of the numbers' spread: a larger one stops sooner.
@@ -33,8 +32,6 @@ class Pandora:
     cost: float = 0.1
     doubt: float = 0.1
 
-    reads: ClassVar[Literal["self"]] = "self"
-
     def __post_init__(self) -> None:
         if self.cost <= 0 or not 0 < self.doubt < 1:
             raise ValueError("cost should be above 0, and doubt between 0 and 1")
@@ -42,16 +39,14 @@ class Pandora:
             raise ValueError(f"the number {self.by} depends on more than one rollout")
 
     @property
+    def without_picks(self) -> str:
+        """The reason to abstain if no order has a pick."""
+        return f"{self.by} gives no rollout a number"
+
+    @property
     def needs(self) -> frozenset[Need]:
         """The signal's needs."""
         return traits(SignalTraits, signal(self.by)).needs
-
-    async def aggregate(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> Estimate:
-        """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise=f"{self.by} gives no rollout a number")
 
     async def expected_stops(
         self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context

@@ -6,7 +6,9 @@ depend on the question and its rollouts alone, so that all rules see the same on
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from cat_bench.stats.stopping import IntArray, Rule, expect_stop
 from cat_bench.stats.stopping_orders import fill_gaps, random_orders, replay_rule
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
-from cat_bench.types.records import Estimate, Rollout, Stopped
+from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 
 
 async def stop_by_votes(
@@ -41,6 +43,30 @@ def shared_orders(pool: Sequence[Rollout], ctx: Context) -> IntArray:
 def lengths(pool: Sequence[Rollout]) -> FloatArray:
     """Return the completion tokens of each rollout, shape (pool,)."""
     return np.array([rollout.reply.usage.completion for rollout in pool], dtype=float)
+
+
+class StoppedPick(ABC):
+    """An aggregator that samples one order of the pool until its rule stops, and picks then."""
+
+    reads: ClassVar[Literal["self"]] = "self"
+
+    @property
+    def without_picks(self) -> str:
+        """The reason to abstain if no order has a pick."""
+        return "no rollout has an answer"
+
+    @abstractmethod
+    async def expected_stops(
+        self, question: Question, pool: Sequence[Rollout], caps: Sequence[int], ctx: Context
+    ) -> Stopped:
+        """Return the picks and the samples at each cap."""
+
+    async def aggregate(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
+    ) -> Estimate:
+        """Return the rollouts, weighted by how often they win in a random order."""
+        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
+        return expected_pick(found, rollouts, otherwise=self.without_picks)
 
 
 def expected_pick(found: Stopped, pool: Sequence[Rollout], *, otherwise: str) -> Estimate:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from cat_bench.errors import NotAvailable
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import mean_from_others
+from cat_bench.signals.pairs import PairMean
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
@@ -30,7 +30,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(PairMean):
     """Mean similarity to the other rollouts, at most 1.
 
     By `answer`: 1 where two answers are equivalent. By `rouge`: the F measure of ROUGE-L (Lin 2004)
@@ -40,18 +40,10 @@ class Consistency:
 
     by: Literal["answer", "rouge", "embedding"] = "answer"
 
-    reads: ClassVar[Literal["pairs"]] = "pairs"
-
     @property
     def needs(self) -> frozenset[Need]:
         """Answers, or an embedding model, if these are compared."""
         return frozenset(NEEDS[self.by])
-
-    async def scores(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> list[float]:
-        """Return one mean per rollout."""
-        return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

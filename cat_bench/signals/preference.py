@@ -7,42 +7,22 @@ positions (Zheng et al. 2023, arXiv 2306.05685), so each pair is shown in both o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import mean_from_others
+from cat_bench.signals.pairs import JudgedPairs
 from cat_bench.signals.replies import number_in
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Rollout
-from cat_bench.types.traits import Need
 
 
-@dataclass(frozen=True)
-class Preference:
+class Preference(JudgedPairs):
     """The share of comparisons won, 0 to 1; a draw if no reply of `attempts` names a winner.
 
     Each pair takes two calls, which serve all subsets.
     """
-
-    by: Literal["judge", "anchor"] = "judge"
-    attempts: int = 2
-
-    reads: ClassVar[Literal["pairs"]] = "pairs"
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The model that compares."""
-        return frozenset({self.by})
-
-    async def scores(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> list[float]:
-        """Return one share per rollout."""
-        return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -61,11 +41,10 @@ class Preference:
         self, question: Question, first: Rollout, second: Rollout, ctx: Context
     ) -> float:
         """Return 1 if the second is named, 0 if the first is, 0.5 if neither is."""
-        model = ctx.judge if self.by == "judge" else ctx.anchor
         drafts = [first.text, second.text]
         prompt = ctx.prompt("compare", question=question.text, drafts=drafts)
         for attempt in range(self.attempts):
-            reply = await model.ask(prompt, draw=attempt)
+            reply = await self.model(ctx).ask(prompt, draw=attempt)
             choice = number_in(reply.text, low=1, high=2)
             if choice is not None and choice.is_integer():
                 return choice - 1

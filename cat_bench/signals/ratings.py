@@ -8,45 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.signals import mean_from_others
+from cat_bench.signals.pairs import JudgedPairs
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Rollout
-from cat_bench.types.traits import Need
 
 BOTH = re.compile(r"\\boxed\s*\{\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*\}")
 TOP = 10
 
 
-@dataclass(frozen=True)
-class Ratings:
+class Ratings(JudgedPairs):
     """A candidate's rating minus the other's, -1 to 1; NaN if no reply is readable.
 
     Each pair takes up to `attempts` calls, mostly one. The slots of the two decide which comes
     first; this is balanced over a candidate's pairs.
     """
-
-    by: Literal["judge", "anchor"] = "judge"
-    attempts: int = 2
-
-    reads: ClassVar[Literal["pairs"]] = "pairs"
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The model that rates."""
-        return frozenset({self.by})
-
-    async def scores(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: Context
-    ) -> list[float]:
-        """Return the mean margin of each rollout over the others."""
-        return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -66,11 +46,10 @@ class Ratings:
         """Return the rating of the second minus that of the first."""
         low, high = sorted((one, other), key=lambda r: r.slot)
         shown = (low, high) if (low.slot + high.slot) % 2 else (high, low)
-        model = ctx.judge if self.by == "judge" else ctx.anchor
         texts = [r.text for r in shown]
         prompt = ctx.prompt("ratings", question=question.text, drafts=texts, top=TOP)
         for attempt in range(self.attempts):
-            reply = await model.ask(prompt, draw=attempt)
+            reply = await self.model(ctx).ask(prompt, draw=attempt)
             if found := BOTH.findall(reply.text):
                 first, second = map(float, found[-1])
                 if max(first, second) <= TOP:

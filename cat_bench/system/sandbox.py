@@ -19,13 +19,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 from cat_bench.errors import UsageError
 from cat_bench.system.supervision import Limits, Outcome, supervise
@@ -54,13 +54,10 @@ os.execv(sys.executable, [sys.executable, "-P", "-B", *sys.argv[6:]])
 """Sets limits that the kernel enforces, then becomes the program."""
 
 
-class Runner(Protocol):
-    """Runs programs in isolation."""
+class Runner(ABC):
+    """Runs programs in isolation; `name` is the runner's name in `--allow-code`."""
 
-    @property
-    def name(self) -> str:
-        """The runner's name in `--allow-code`."""
-        ...
+    name: str
 
     def run(
         self,
@@ -71,11 +68,16 @@ class Runner(Protocol):
         limits: Limits = DEFAULT,
     ) -> Outcome:
         """Run `main.py` of these files; it may import `packages` besides the standard library."""
-        ...
+        with tempfile.TemporaryDirectory() as folder:
+            return self._run(_write(folder, files), stdin, packages, limits)
+
+    @abstractmethod
+    def _run(self, box: str, stdin: bytes, packages: Sequence[str], limits: Limits) -> Outcome:
+        """Run `main.py` of the folder `box`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bubblewrap:
+class Bubblewrap(Runner):
     """Linux namespaces by `bwrap`: a file system with Python only, no network, no other pid.
 
     Root gives up its rights inside, for a user of this run alone, so that the limit on processes
@@ -84,21 +86,13 @@ class Bubblewrap:
 
     name: str = "bubblewrap"
 
-    def run(
-        self,
-        files: Mapping[str, str],
-        *,
-        stdin: bytes = b"",
-        packages: Sequence[str] = (),
-        limits: Limits = DEFAULT,
-    ) -> Outcome:
-        """Run `main.py` of these files."""
+    def _run(self, box: str, stdin: bytes, packages: Sequence[str], limits: Limits) -> Outcome:
         user = _FIRST_USER + next(_turns) % _USERS if os.geteuid() == 0 else 0
         reading, writing = os.pipe()
-        with tempfile.TemporaryDirectory() as folder, os.fdopen(reading, "rb") as status:
+        with os.fdopen(reading, "rb") as status:
             command = [
                 "bwrap", "--json-status-fd", str(writing), *_isolation(root=bool(user)),
-                *_python(), *_packages(packages), "--ro-bind", _write(folder, files), "/box",
+                *_python(), *_packages(packages), "--ro-bind", box, "/box",
                 "--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp", "--chdir", "/tmp",
                 _interpreter(), "-I", "-c", _LIMITER, *_numbers(limits), str(user), "/box/main.py",
             ]  # fmt: skip
@@ -113,62 +107,43 @@ class Bubblewrap:
 
 
 @dataclass(frozen=True, slots=True)
-class Docker:
+class Docker(Runner):
     """A fresh container: no network, read-only, no capabilities, only the image's packages."""
 
     image: str = IMAGE
     name: str = "docker"
 
-    def run(
-        self,
-        files: Mapping[str, str],
-        *,
-        stdin: bytes = b"",
-        packages: Sequence[str] = (),
-        limits: Limits = DEFAULT,
-    ) -> Outcome:
-        """Run `main.py` of these files; the image must bring the packages."""
+    def _run(self, box: str, stdin: bytes, packages: Sequence[str], limits: Limits) -> Outcome:
         container = f"cat-bench-{os.getpid()}-{next(_turns)}"
-        with tempfile.TemporaryDirectory() as folder:
-            command = [
-                "docker", "run", "--rm", "--interactive", "--name", container, "--network", "none",
-                "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-                "--user", "65534:65534", "--memory", str(limits.memory), "--cpus", "1",
-                "--memory-swap", str(limits.memory), "--pids-limit", str(limits.processes),
-                "--tmpfs", f"/tmp:size={limits.disk}", "--workdir", "/tmp",
-                "--volume", f"{_write(folder, files)}:/box:ro", self.image,
-                "python3", "-I", "-c", _LIMITER, *_numbers(limits, processes=-1), "0",
-                "/box/main.py",
-            ]  # fmt: skip
-            try:
-                outcome = supervise(command, stdin, limits)
-            finally:
-                subprocess.run(["docker", "rm", "--force", container], capture_output=True)
+        command = [
+            "docker", "run", "--rm", "--interactive", "--name", container, "--network", "none",
+            "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+            "--user", "65534:65534", "--memory", str(limits.memory), "--cpus", "1",
+            "--memory-swap", str(limits.memory), "--pids-limit", str(limits.processes),
+            "--tmpfs", f"/tmp:size={limits.disk}", "--workdir", "/tmp",
+            "--volume", f"{box}:/box:ro", self.image,
+            "python3", "-I", "-c", _LIMITER, *_numbers(limits, processes=-1), "0",
+            "/box/main.py",
+        ]  # fmt: skip
+        try:
+            outcome = supervise(command, stdin, limits)
+        finally:
+            subprocess.run(["docker", "rm", "--force", container], capture_output=True)
         if outcome.ending == "exited" and outcome.code in (125, 126, 127):
             return replace(outcome, ending="broken")
         return _decode_signal(outcome)
 
 
 @dataclass(frozen=True, slots=True)
-class Unprotected:
-    """No isolation: only the kernel's limits, with this user's rights, files and network."""
+class Unprotected(Runner):
+    """No isolation: only the kernel's limits, with this user's rights, files, network, packages."""
 
     name: str = "none"
 
-    def run(
-        self,
-        files: Mapping[str, str],
-        *,
-        stdin: bytes = b"",
-        packages: Sequence[str] = (),
-        limits: Limits = DEFAULT,
-    ) -> Outcome:
-        """Run `main.py` of these files; any installed package can be imported."""
-        with tempfile.TemporaryDirectory() as folder:
-            numbers = _numbers(limits, processes=-1)
-            main = f"{_write(folder, files)}/main.py"
-            command = [sys.executable, "-I", "-c", _LIMITER, *numbers, "0", main]
-            return supervise(command, stdin, limits)
+    def _run(self, box: str, stdin: bytes, packages: Sequence[str], limits: Limits) -> Outcome:
+        numbers = _numbers(limits, processes=-1)
+        command = [sys.executable, "-I", "-c", _LIMITER, *numbers, "0", f"{box}/main.py"]
+        return supervise(command, stdin, limits)
 
 
 def permit(name: str) -> Runner:
