@@ -1,9 +1,7 @@
 """Sample many completions at once and score given ones: the only code that runs the model.
 
 Invariants: prompts are padded on the left and masked, so a row's numbers do not depend on the other
-rows, up to floating point; log-probabilities and entropies are the raw model's at temperature 1; a
-row that has ended leaves the batch, so that the rest becomes cheaper. Work in Python for each row
-is done when the row ends or every few steps, never at every step.
+rows, up to floating point; log-probabilities and entropies are the raw model's at temperature 1.
 """
 
 from __future__ import annotations
@@ -18,21 +16,13 @@ from transformers import DynamicCache, PreTrainedModel
 
 from cat_bench.models.backends.hf.cache import keep, make_cache
 from cat_bench.models.backends.hf.choosing import History, draw, warpers
-from cat_bench.models.backends.hf.uniforms import Uniforms
+from cat_bench.models.backends.hf.steps import CHUNK, LIKELIEST, Steps
 from cat_bench.models.backends.hf.work import Draw, Passage, Work, Written
 
-CHUNK = 64
-"""The number of steps for which buffers and random numbers are prepared ahead."""
-PULSE = 8
-"""The number of steps between checks for stop strings and cancelled callers."""
-LIKELIEST = 20
-"""The number of tokens that `confidences` averages over: the most that servers give."""
 PREFILL = 8192
 """The most tokens of one prefill pass, which bounds memory and fits a CPU's cache."""
 SMALL, MOST = 100_000_000, 8
 """The largest model that runs parallel batches on a CPU, and the most such batches."""
-CROWDED = 7 / 8
-"""The share of live rows below which ended rows are removed, which costs about one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,24 +122,17 @@ def score(engine: Engine, passages: Sequence[Passage]) -> None:
         passage.settle((chosen - before.logsumexp(-1)).cpu().numpy())
 
 
-class Decoding:
-    """One batch of draws with one distribution, from prefill until the last row has ended.
-
-    Tensors have a row per draw still in the batch; `_live` marks the unfinished ones. Column t of
-    `_tokens`, `_logprobs`, `_entropies` and each of `_measures` is step t.
-    """
+class Decoding(Steps[torch.Tensor]):
+    """The steps by torch; column t of `_logprobs`, `_entropies` and `_measures` is step t."""
 
     def __init__(self, engine: Engine, draws: Sequence[Draw]) -> None:
+        super().__init__(draws)
         device, distribution = engine.device, draws[0].distribution
         self._engine = engine
-        self._draws = list(draws)
-        self._step = 0
         self._warpers = warpers(distribution)
         self._ends = torch.tensor(engine.ends, device=device)
         self._limits = torch.tensor([d.limit for d in draws], device=device)
         self._live = torch.ones(len(draws), dtype=torch.bool, device=device)
-        self._writing = len(draws)
-        self._uniforms = Uniforms([d.seed for d in draws]) if distribution.temperature else None
         self._prefill()
         self._history = (
             History(distribution, [d.prompt for d in draws], self._logits)
@@ -159,21 +142,6 @@ class Decoding:
         self._tokens = torch.empty((len(draws), 0), dtype=torch.long, device=device)
         self._logprobs = self._entropies = self._tokens.float()
         self._measures = dict.fromkeys(("certainties", "confidences"), self._logprobs)
-
-    def run(self) -> None:
-        """Write until every draw is finished or cancelled."""
-        while True:
-            if self._step % CHUNK == 0:
-                self._make_room()
-            self._write()
-            self._end()
-            if self._step % PULSE == 0:
-                self._look()
-            if not self._writing:
-                return
-            if self._writing < CROWDED * len(self._draws):
-                self._move_out()
-            self._advance()
 
     def _prefill(self) -> None:
         """Run each distinct prompt once, then give every draw its copy."""
@@ -187,8 +155,6 @@ class Decoding:
         self._positions = done.positions[rows, -1:]
 
     def _make_room(self) -> None:
-        """Extend mask and columns, and draw random numbers, for the next steps."""
-
         def wider(old: torch.Tensor) -> torch.Tensor:
             return torch.cat([old, old.new_ones((len(old), CHUNK))], 1)
 
@@ -199,7 +165,6 @@ class Decoding:
             self._noise = torch.from_numpy(self._uniforms.next(CHUNK)).to(self._engine.device)
 
     def _write(self) -> None:
-        """Choose the next token of every row and note it."""
         logprobs = self._logits.log_softmax(-1)
         probabilities = logprobs.exp()
         self._chosen = self._choose(probabilities)
@@ -224,22 +189,10 @@ class Decoding:
         return draw(probabilities, self._noise[:, column : column + 1])
 
     def _end(self) -> None:
-        """Finish the rows that wrote an end or reached their limit."""
         ended = torch.isin(self._chosen, self._ends)
         over = (ended | (self._limits <= self._step)) & self._live
         for row in over.nonzero().flatten().tolist():
             self._finish(row, ended=bool(ended[row]))
-
-    def _look(self) -> None:
-        """Finish rows that wrote a stop string; drop rows without a waiting caller."""
-        for row in self._live.nonzero().flatten().tolist():
-            draw, watch = self._draws[row], self._draws[row].watch
-            if draw.unwanted:
-                self._leave(row)
-            elif watch:
-                tail = self._tokens[row, max(0, self._step - PULSE - watch.reach) : self._step]
-                if watch.found(tail.tolist()):
-                    self._finish(row, ended=False)
 
     def _finish(self, row: int, *, ended: bool) -> None:
         size = self._step - ended
@@ -254,28 +207,17 @@ class Decoding:
         )
         self._leave(row)
 
-    def _leave(self, row: int) -> None:
-        self._live[row] = False
-        self._writing -= 1
+    def _find_live(self) -> torch.Tensor:
+        return self._live.nonzero().flatten()
 
-    def _move_out(self) -> None:
-        """Free the memory of the rows that have ended."""
-        rows = self._live.nonzero().flatten()
-        kept = rows.tolist()
-        self._draws = [self._draws[row] for row in kept]
-        for name in ("live", "limits", "mask", "positions", "chosen", "tokens"):
-            setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
+    def _keep(self, rows: torch.Tensor) -> None:
         self._logprobs, self._entropies = self._logprobs[rows], self._entropies[rows]
         self._measures = {name: array[rows] for name, array in self._measures.items()}
         keep(self._cache, rows)
-        if self._uniforms:
-            self._uniforms.keep(kept)
-            self._noise = self._noise[rows]
         if self._history:
             self._history.keep(rows)
 
     def _advance(self) -> None:
-        """Feed the chosen tokens; ended rows keep their position, within the context."""
         if self._history:
             self._history.add(self._chosen)
         self._positions = self._positions + self._live[:, None]

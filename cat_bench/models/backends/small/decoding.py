@@ -13,22 +13,15 @@ from math import log
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cat_bench.models.backends.hf.uniforms import Uniforms
+from cat_bench.models.backends.hf.steps import CHUNK, LIKELIEST, Steps
 from cat_bench.models.backends.hf.work import Draw, Passage, Work, Written
 from cat_bench.models.backends.small.network import Array, Bools, Ints, Network, Past, softmax
 from cat_bench.models.backends.small.shaping import History, draw, filter_scores
 
-CHUNK = 64
-"""The number of steps for which buffers and random numbers are prepared ahead."""
-PULSE = 8
-"""The number of steps between checks for stop strings and cancelled callers."""
-LIKELIEST = 20
-"""The number of tokens that `confidences` averages over: the most that servers give."""
 PREFILL = 1024
 """The most tokens of one prefill pass: they fit a CPU's cache."""
-CROWDED = 7 / 8
-"""The share of live rows below which ended rows are removed, which costs about one step."""
 LOGPROBS, ENTROPIES, CERTAINTIES, CONFIDENCES = range(4)
 """The measures of a token, in the order of their columns."""
 
@@ -96,24 +89,16 @@ def score(network: Network, passages: Sequence[Passage]) -> None:
             passage.settle(before[np.arange(size), list(passage.text)])
 
 
-class Decoding:
-    """One batch of draws of one distribution, from prefill until the last row has ended.
-
-    Arrays have a row per draw still in the batch; `_live` marks the unfinished ones. Column t of
-    `_tokens`, and of each measure in `_noted`, is step t.
-    """
+class Decoding(Steps[NDArray[Any]]):
+    """The steps by NumPy; column t of each measure in `_noted` is step t."""
 
     def __init__(self, engine: Engine, draws: Sequence[Draw]) -> None:
+        super().__init__(draws)
         self._network, distribution = engine.network, draws[0].distribution
         self._distribution = distribution
-        self._draws = list(draws)
-        self._step = 0
         self._ends = np.array(engine.ends)
         self._limits = np.array([each.limit for each in draws])
         self._live = np.ones(len(draws), dtype=np.bool_)
-        self._uniforms = (
-            Uniforms([each.seed for each in draws]) if distribution.temperature else None
-        )
         self._prefill()
         vocabulary = self._network.vocabulary
         self._history = (
@@ -123,22 +108,6 @@ class Decoding:
         )
         self._tokens: Ints = np.empty((len(draws), 0), dtype=np.int64)
         self._noted: Array = np.empty((4, len(draws), 0), dtype=np.float32)
-
-    def run(self) -> None:
-        """Write until every draw is finished or cancelled."""
-        while True:
-            if self._step % CHUNK == 0:
-                self._make_room()
-            self._write()
-            self._end()
-            if self._step % PULSE == 0:
-                self._look()
-            writing = np.count_nonzero(self._live)
-            if not writing:
-                return
-            if writing < CROWDED * len(self._draws):
-                self._move_out()
-            self._advance()
 
     def _prefill(self) -> None:
         """Run each distinct prompt once, then give every draw its copy."""
@@ -153,7 +122,6 @@ class Decoding:
         self._mask, self._positions = prompts.mask[rows], prompts.positions[rows, -1:]
 
     def _make_room(self) -> None:
-        """Extend mask and columns, and draw random numbers, for the next steps."""
         rows = len(self._draws)
         self._mask = np.concatenate([self._mask, np.ones((rows, CHUNK), dtype=np.bool_)], axis=1)
         self._past.reserve(self._mask.shape[1])
@@ -165,7 +133,6 @@ class Decoding:
             self._noise = self._uniforms.next(CHUNK)
 
     def _write(self) -> None:
-        """Choose the next token of every row and note it."""
         logprobs = log_softmax(self._logits)
         probabilities = np.exp(logprobs)
         self._chosen = self._choose(probabilities)
@@ -197,21 +164,9 @@ class Decoding:
         return draw(probabilities, self._noise[:, column : column + 1])
 
     def _end(self) -> None:
-        """Finish the rows that wrote an end or reached their limit."""
         ended = np.isin(self._chosen, self._ends)
         for row in np.flatnonzero((ended | (self._limits <= self._step)) & self._live).tolist():
             self._finish(row, ended=bool(ended[row]))
-
-    def _look(self) -> None:
-        """Finish rows that wrote a stop string; drop rows without a waiting caller."""
-        for row in np.flatnonzero(self._live).tolist():
-            each, watch = self._draws[row], self._draws[row].watch
-            if each.unwanted:
-                self._live[row] = False
-            elif watch:
-                tail = self._tokens[row, max(0, self._step - PULSE - watch.reach) : self._step]
-                if watch.found(tail.tolist()):
-                    self._finish(row, ended=False)
 
     def _finish(self, row: int, *, ended: bool) -> None:
         size = self._step - ended
@@ -225,25 +180,18 @@ class Decoding:
                 ended=ended,
             )
         )
-        self._live[row] = False
+        self._leave(row)
 
-    def _move_out(self) -> None:
-        """Free the memory of the rows that have ended."""
-        rows = np.flatnonzero(self._live)
-        kept = rows.tolist()
-        self._draws = [self._draws[row] for row in kept]
-        for name in ("live", "limits", "mask", "positions", "chosen", "tokens"):
-            setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
+    def _find_live(self) -> NDArray[Any]:
+        return np.flatnonzero(self._live)
+
+    def _keep(self, rows: NDArray[Any]) -> None:
         self._noted = self._noted[:, rows]
         self._past.take(rows)
-        if self._uniforms:
-            self._uniforms.keep(kept)
-            self._noise = self._noise[rows]
         if self._history:
             self._history.keep(rows)
 
     def _advance(self) -> None:
-        """Feed the chosen tokens; ended rows keep their position, within the context."""
         if self._history:
             self._history.add(self._chosen)
         self._positions = self._positions + self._live[:, None]
