@@ -26,8 +26,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from cat_bench.errors import UsageError
+from cat_bench.system.seccomp import write_filter
 from cat_bench.system.supervision import Limits, Outcome, supervise
 
 DEFAULT = Limits()
@@ -81,7 +83,8 @@ class Bubblewrap(Runner):
     """Linux namespaces by `bwrap`: a file system with Python only, no network, no other pid.
 
     Root gives up its rights inside, for a user of this run alone, so that the limit on processes
-    holds: the kernel exempts root from it.
+    holds: the kernel exempts root from it. Any other user owns what is inside, so all but /tmp is
+    read-only; and `bwrap` gets no variable of ours, because the program can read those of `bwrap`.
     """
 
     name: str = "bubblewrap"
@@ -89,15 +92,18 @@ class Bubblewrap(Runner):
     def _run(self, box: str, stdin: bytes, packages: Sequence[str], limits: Limits) -> Outcome:
         user = _FIRST_USER + next(_turns) % _USERS if os.geteuid() == 0 else 0
         reading, writing = os.pipe()
-        with os.fdopen(reading, "rb") as status:
+        with tempfile.TemporaryFile() as denied, os.fdopen(reading, "rb") as status:
             command = [
-                "bwrap", "--json-status-fd", str(writing), *_isolation(root=bool(user)),
-                *_python(), *_packages(packages), "--ro-bind", box, "/box",
-                "--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp", "--chdir", "/tmp",
+                shutil.which("bwrap") or "bwrap", "--json-status-fd", str(writing),
+                *_isolation(root=bool(user)), *_system_calls(denied), *_python(),
+                *_packages(packages), "--ro-bind", box, "/box",
+                "--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp",
+                "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp",
                 _interpreter(), "-I", "-c", _LIMITER, *_numbers(limits), str(user), "/box/main.py",
             ]  # fmt: skip
             try:
-                outcome = supervise(command, stdin, limits, inherited=(writing,))
+                inherited = (writing, denied.fileno())
+                outcome = supervise(command, stdin, limits, inherited=inherited, variables={})
             finally:
                 os.close(writing)
             started = any("exit-code" in json.loads(line) for line in status)
@@ -220,6 +226,16 @@ def _isolation(*, root: bool) -> list[str]:
         "--setenv", "PYTHONPATH", "/packages", "--setenv", "OPENBLAS_NUM_THREADS", "1",
         "--setenv", "OMP_NUM_THREADS", "1", "--proc", "/proc", "--dev", "/dev",
     ]  # fmt: skip
+
+
+def _system_calls(file: IO[bytes]) -> list[str]:
+    """Write the filter of system calls into a file, and return the option that applies it."""
+    content = write_filter()
+    if content is None:
+        return []
+    file.write(content)
+    file.seek(0)
+    return ["--seccomp", str(file.fileno())]
 
 
 def _python() -> list[str]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -67,9 +67,17 @@ class Outcome:
 
 
 def supervise(
-    command: Sequence[str], stdin: bytes, limits: Limits, *, inherited: Sequence[int] = ()
+    command: Sequence[str],
+    stdin: bytes,
+    limits: Limits,
+    *,
+    inherited: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a command in its own session, and kill all of it at the first limit that it reaches."""
+    """Run a command in its own session, and kill all of it at the first limit that it reaches.
+
+    `variables` are its environment; None: this process's.
+    """
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
@@ -79,6 +87,7 @@ def supervise(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=inherited,
+            env=variables,
             start_new_session=True,
         )
     with process:
