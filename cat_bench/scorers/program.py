@@ -45,8 +45,8 @@ _MISSING = object()
 class Program:
     """1 where a text's program passes every test of its row, else 0.
 
-    A target is a list of tests, of one kind. `cpu` limits the seconds of CPU time of one run,
-    `memory` its MiB. Raises ConfigError for a limit that is not positive.
+    A target is a list of tests, of one kind, or such a list as JSON. `cpu` limits the seconds of
+    CPU time of one run, `memory` its MiB. Raises ConfigError for a limit that is not positive.
     """
 
     cpu: int = 10
@@ -69,18 +69,23 @@ class Program:
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is a list of tests."""
-        if not isinstance(target, list) or not target:
+        tests = _parse_tests(target)
+        if not isinstance(tests, list) or not tests:
             return "has an answer that is not a list of tests"
-        if all(isinstance(test, str) for test in target):
-            return next((p for test in target if isinstance(p := _split(test), str)), None)
-        for test in target:
+        if all(isinstance(test, str) for test in tests):
+            return next((p for test in tests if isinstance(p := _split(test), str)), None)
+        for test in tests:
             if not isinstance(test, dict) or not {"input", "output"} <= test.keys():
                 return f"has the test {test!r}, which is neither an assertion nor input and output"
+            if test.get("testtype", "stdin") != "stdin":
+                kind = f"of the type {test['testtype']!r}"
+                return f"has the test {test!r} {kind}: only those on standard input are run"
         return None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
         """Return one score per text. Raises UsageError where running code was not allowed."""
-        return await asyncio.gather(*(self._grade(sample.target, text) for text in texts))
+        tests = _parse_tests(sample.target)
+        return await asyncio.gather(*(self._grade(tests, text) for text in texts))
 
     async def _grade(self, tests: Sequence[JSON], text: str) -> Score:
         programs = [block for language, block in code_blocks(text) if language in PYTHON]
@@ -122,6 +127,16 @@ class Program:
 class _Test:
     call: str
     value: Any
+
+
+def _parse_tests(target: JSON) -> JSON:
+    """Return the tests of a target; LiveCodeBench publishes them as a JSON text."""
+    if not isinstance(target, str):
+        return target
+    try:
+        return json.loads(target)
+    except ValueError:
+        return None
 
 
 def _split(test: str) -> _Test | str:
