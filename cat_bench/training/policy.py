@@ -110,11 +110,16 @@ def weights(spec: str) -> str:
     Raises UsageError for any other model.
     """
     bare, options = split_inline(spec, source=f"model {spec!r}")
-    if bare in list_plugins("model"):
-        return str(load("model", bare).folder)  # type: ignore[attr-defined]
+    bundled = {name: getattr(load("model", name), "folder", None) for name in list_plugins("model")}
+    if folder := bundled.get(bare):
+        return str(folder)
     name = bare.removeprefix("hf:")
-    if options or not (Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name)):
-        names = " or ".join(list_plugins("model"))
+    if (
+        bare in bundled
+        or options
+        or not (Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name))
+    ):
+        names = " or ".join(name for name, folder in bundled.items() if folder)
         raise UsageError(
             f"{spec!r} cannot be trained here: name {names}, a folder, or a model of the Hub"
         )

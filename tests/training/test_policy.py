@@ -52,6 +52,6 @@ def test_a_reply_that_does_not_end_is_cut(policy: Policy, batch: Batch) -> None:
 def test_what_can_be_trained(tmp_path: Path) -> None:
     assert weights("tally") == weights(f"hf:{weights('tally')}")
     assert weights("Qwen/Qwen3-4B") == "Qwen/Qwen3-4B"
-    for spec in ("openai:gpt", "replay:pool", str(tmp_path / "nowhere")):
+    for spec in ("openai:gpt", "replay:pool", "mini-or", str(tmp_path / "nowhere")):
         with pytest.raises(UsageError, match="cannot be trained here"):
             weights(spec)
