@@ -33,7 +33,7 @@ def mini_or() -> Scripted:
 def reply(request: Request, seed: int) -> str:
     """Return a formulation of the problem, or a vote of the drafts in the prompt."""
     content = request.messages[-1]["content"]
-    if drafts := _DRAFT.findall(content):
+    if drafts := [draft for draft in _DRAFT.findall(content) if _is_whole(draft)]:
         heads = ("# SUMMARY\nEach part as most drafts have it.\n\n", "# UNIFIED RESPONSE\n")
         return "".join(heads) + _quote_formulation(merge(drafts))
     found = next((each for each in _PROBLEMS if each.text in content), None)
@@ -42,6 +42,11 @@ def reply(request: Request, seed: int) -> str:
     greedy = request.sampling.temperature == 0
     rng = random.Random(f"{found.id} {0 if greedy else seed}")
     return _quote_formulation(found.formulation(*_draw_slips(found, rng, greedy=greedy)))
+
+
+def _is_whole(draft: str) -> bool:
+    """Return whether a draft has an objective, as a model's text may not."""
+    return {"sense", "goal"} <= parts_of(draft).keys()
 
 
 def merge(drafts: Sequence[str]) -> str:
