@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import cat_bench as cb
 from cat_bench.errors import UsageError
 from cat_bench.system.sandbox import open_runner
+from cat_bench.types.calls import JSON
 from tests.conftest import Workshop
 
 MBPP = """\
@@ -91,7 +93,7 @@ def reply(request, seed):
     wrong = request.sampling.temperature != 0
     return f"```python\\n{program + 'x' if wrong else program}\\n```"
 '''
-KINDS = {
+KINDS: Mapping[str, tuple[str, str, Sequence[Mapping[str, JSON]]]] = {
     "mbpp": (MBPP, MBPP_PROMPT, MBPP_ROWS),
     "livecodebench": (LIVECODEBENCH, LIVECODEBENCH_PROMPT, LIVECODEBENCH_ROWS),
 }
