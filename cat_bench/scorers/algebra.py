@@ -16,12 +16,14 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+from cat_bench.scorers.notations import COMMANDS
 from cat_bench.scorers.plain import number_key, rounded_key
 from cat_bench.scorers.reading import interval, join_keys, read
 
 _POINTS = 4
 _PRECISION = 50
 _EPSILON = 1e-30
+_FINER, _ZERO = 350, 1e-320
 _DIGITS = 15
 _LARGEST_DENOMINATOR = 10**12
 _NO_VALUE = (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError)
@@ -34,7 +36,13 @@ _CIRCLE = re.compile(r"\^\{?\s*\\circ\s*\}?|\\degree")
 _FUNCTION = re.compile(r"(?<![a-zA-Z\\])(sin|cos|tan|cot|sec|csc|log|ln|exp|pi|sqrt)(?![a-zA-Z])")
 _ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _PRIME = re.compile(r"([A-Za-z])('+)")
-_SIZES = re.compile(r"\\(?:mathbf|boldsymbol|vec|hat|mathcal|mathrm|operatorname)\s*\{([^{}]*)\}")
+_SIZES = re.compile(r"\\(?:mathbf|boldsymbol|vec|mathcal|mathrm|operatorname)\s*\{([^{}]*)\}")
+_ACCENTED = re.compile(r"\\(hat|bar|dot)\{([A-Za-z])\}")
+_DERIVATIVE = re.compile(r"\\frac\s*\{\s*d[^{}]*\}\s*\{\s*d\s*[a-z]\s*\}")
+_NUMBER_SET = re.compile(r"\\text\{[RQZNC]\}")
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{4,}(?![A-Za-z}])")
+"""Words that nobody marked as such: their letters would be multiplied."""
 
 
 def key_of(kind: str, text: str) -> str:
@@ -106,7 +114,7 @@ def expression_key(expression: Any, *, decimal: bool = False) -> str:
 def _constant(value: Any, *, decimal: bool) -> str:
     """Return the key of a number: exact where it is rational, rounded where it is not."""
     real = _real_key(value.real, decimal=decimal)
-    if abs(value.imag) <= _EPSILON * max(1, abs(value)):
+    if abs(value.imag) <= _EPSILON * abs(value):
         return real
     return f"{real} + {_real_key(value.imag, decimal=decimal)}i"
 
@@ -114,7 +122,7 @@ def _constant(value: Any, *, decimal: bool) -> str:
 def _real_key(value: Any, *, decimal: bool) -> str:
     exact = Fraction(str(value))
     near = exact.limit_denominator(_LARGEST_DENOMINATOR)
-    if abs(near - exact) * 10**40 <= max(Fraction(1), abs(exact)):
+    if abs(near - exact) * 10**40 <= abs(exact):
         return number_key(near, decimal=decimal)
     return rounded_key(exact)
 
@@ -143,16 +151,23 @@ def _coordinate(name: str, place: int) -> Any:
 
 def _evaluate(expression: Any, point: dict[Any, Any]) -> Any:
     """Return the value at a point, as an mpmath number, or None."""
-    real_numbers = _numbers()
-    value = expression.evalf(_PRECISION, subs=point) if point else expression.evalf(_PRECISION)
+    numbers = _numbers()
+    parts = _parts(expression, point, _PRECISION)
+    if parts is None or not all(map(numbers.isfinite, parts)):
+        return None
+    size = max(map(abs, parts))
+    if size < _EPSILON and (finer := _parts(expression, point, _FINER)):
+        # Rounding or a small number: more digits tell.
+        parts, size = finer, 1 if max(map(abs, finer)) < _ZERO else size
+    return numbers.mpc(*(0 if abs(part) < _EPSILON * size else part for part in parts))
+
+
+def _parts(expression: Any, point: dict[Any, Any], precision: int) -> list[Any] | None:
+    value = expression.evalf(precision, subs=point) if point else expression.evalf(precision)
     try:
-        parts = [real_numbers.mpf(str(part)) for part in value.as_real_imag()]
+        return [_numbers().mpf(str(part)) for part in value.as_real_imag()]
     except _NO_VALUE:
         return None
-    if not all(map(real_numbers.isfinite, parts)):
-        return None
-    size = max(*map(abs, parts), 1)
-    return real_numbers.mpc(*(0 if abs(part) < _EPSILON * size else part for part in parts))
 
 
 @lru_cache(maxsize=1)
@@ -271,12 +286,16 @@ def _substitute_constants(expression: Any) -> Any:
 
 
 def _prepare(text: str) -> str:
-    """Rewrite LaTeX for the parser: decimals as fractions, degrees as angles."""
-    text = _REPEATING.sub(_expand_repeating, _SIZES.sub(r"\1", text))
+    """Rewrite LaTeX for the parser; raises ValueError for what it would misread."""
+    text = _ACCENTED.sub(r"\2_{\1}", _REPEATING.sub(_expand_repeating, _SIZES.sub(r"\1", text)))
     if _TRIGONOMETRIC.search(text):
         text = _CIRCLE.sub(r" \\cdot \\frac{\\pi}{180}", text)
     text = _DECIMAL.sub(lambda found: _fraction(Fraction(found[0])), text)
     text = _ROOT.sub(r"\\sqrt{\1}", _FUNCTION.sub(r"\\\1 ", text))
+    unknown = set(_COMMAND.findall(_NUMBER_SET.sub("", text))) - COMMANDS
+    words = {word for word in _LETTERS.findall(text) if word != "infinity"}
+    if unknown or words or _DERIVATIVE.search(text):
+        raise ValueError(f"not read: {text}")
     return _PRIME.sub(lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
 
 

@@ -25,7 +25,7 @@ from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import EXHAUSTED, Sample, Score
 
-_VERSION = "3"
+_VERSION = "4"
 _DOUBT = (
     "are words, which math_equal compares letter by letter, not as mathematics: a scorer for text "
     "may be meant"

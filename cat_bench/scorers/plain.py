@@ -30,6 +30,7 @@ _MARKUP = re.compile(
     r"|(?:limits|q?quad|hspace\{[^{}]*\}|phantom\{[^{}]*\})(?![a-zA-Z])|[!,;:()$])|\$"
     r"|(?<=(?<!\\)\\)[dtc](?=frac(?![a-zA-Z]))"
 )
+_SPACED_COMMAND = re.compile(r"(?<!\\)(\\[a-zA-Z]+)\\[,;:!]\s*(?=[a-zA-Z])")
 _DECIMAL_COMMA = re.compile(r"-?0,\d{3,}")
 _LONE_DOLLAR = re.compile(r"^\$|(?<=\d)\$$")
 _JOINED = re.compile(r"(?<=\d)\s*(?:,\s*\\!|\\!\s*,|\{\s*,\s*\}|\\!)\s*(?=\d)")
@@ -134,6 +135,7 @@ def tidy(answer: str) -> str:
     text = text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
     text = _LONE_DOLLAR.sub(r"\\$", text) if text.count("$") == 1 else text
     text = _JOINED.sub("", text)
+    text = _SPACED_COMMAND.sub(r"\1 ", text)
     text = _MARKUP.sub(lambda mark: r"\$" if mark[0] == r"\$" else "", text)
     if not _BRACKET.search(text):
         text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)

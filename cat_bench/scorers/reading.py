@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeAlias
 
+from cat_bench.scorers.notations import settle
 from cat_bench.scorers.plain import LONGEST, number
-from cat_bench.scorers.units import split_unit
+from cat_bench.scorers.units import clash, split_modulus, split_unit
 from cat_bench.scorers.words import literal, numeral_and_base
 
 Algebra: TypeAlias = Callable[[str, str], str]
@@ -38,29 +39,12 @@ class Form:
         """Return whether both are the same answer; symmetric."""
         if self.key != other.key:
             return False
-        names, units = {self.name, other.name} - {""}, {self.unit, other.unit} - {""}
-        return len(names) < 2 and len(units) < 2
+        names = {self.name, other.name} - {""}
+        return len(names) < 2 and not clash(self.unit, other.unit)
 
 
-_TEXT_COMMAND = re.compile(
-    r"\\(?:mbox|(?:text|math)(?:normal|rm|bf|it|sf|tt|cal|frak)?)(?![a-zA-Z])\s*"
-)
-_UNWRAPPED = re.compile(r"\\text\{\s*([A-Za-z]'*)\s*\}")
 _CONJUNCTION = re.compile(
     r",?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z]))\s*,?"
-)
-_RELATIONS = (
-    (re.compile(r"\\(?:geqslant|geqq|geq|ge)(?![a-zA-Z])\s*|>="), r"\ge "),
-    (re.compile(r"\\(?:leqslant|leqq|leq|le)(?![a-zA-Z])\s*|<="), r"\le "),
-    (re.compile(r"\\(?:neq|ne)(?![a-zA-Z])\s*|\\not\s*=|(?<![\d)!}])!="), r"\ne "),
-    (re.compile(r"\\lt(?![a-zA-Z])\s*"), "<"),
-    (re.compile(r"\\gt(?![a-zA-Z])\s*"), ">"),
-    (re.compile(r"\\(?:varnothing|O(?=$))(?![a-zA-Z])"), r"\emptyset"),
-    (re.compile(r"\\langle(?![a-zA-Z])\s*"), "("),
-    (re.compile(r"\s*\\rangle(?![a-zA-Z])"), ")"),
-    (re.compile(r"\\(?:lbrace)(?![a-zA-Z])"), r"\{"),
-    (re.compile(r"\\(?:rbrace)(?![a-zA-Z])"), r"\}"),
-    (re.compile(r"\\colon(?![a-zA-Z])"), ":"),
 )
 _RELATION = re.compile(r"\\(?:ge|le|ne)(?![a-zA-Z])|[<>]")
 _SETS = re.compile(
@@ -76,7 +60,7 @@ _VARIABLE = (
 _NAME = re.compile(
     rf"(?:{_VARIABLE}|[A-Za-z]\^\{{-1\}}|\\text\{{[^{{}}]+\}}|[A-Za-z][a-z]{{2,}}(?: [A-Za-z]+)*)"
     rf"(?:\((?:[^()]|\([^()]*\))*\))?"
-    r"|\|?[A-Z]{2,}\|?|m?\s*\\angle\s*[A-Z]{1,3}|\[[A-Z]{3,}\]|\\overline\{[A-Z]{2}\}"
+    r"|\|?[A-Z]{2,}\|?|m?\s*\\angle\s*[A-Z]{0,3}|\[[A-Z]{3,}\]|\\overline\{[A-Z]{2}\}"
     rf"|\(\s*{_VARIABLE}(?:\s*,\s*{_VARIABLE})+\s*\)"
 )
 _SUBSCRIPT = re.compile(
@@ -86,7 +70,9 @@ _COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[a-zA-Z]+")
 _LETTER = re.compile(r"[a-zA-Z]")
 _LINEAR = re.compile(r"\s*[-+]?\s*[xyz](?:\s*[-+]\s*[xyz])*\s*")
 _FUNCTION = re.compile(r"(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|gcd|lcm|max|min|floor|ceil)\b")
-_MATRIX = re.compile(r"\\begin\{([a-z]*matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
+_MATRIX = re.compile(
+    r"\\begin\{((?:[pb]|small)?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL
+)
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])\s*")
 _OPEN, _CLOSE = "([{", ")]}"
 
@@ -95,7 +81,7 @@ def read(text: str, algebra: Algebra) -> Form:
     """Return the form of a tidied answer."""
     if len(text) > LONGEST:
         return Form(f"text {text}")
-    settled = _settle(text)
+    settled = settle(text)
     try:
         form = _read_base(_form(settled, algebra))
     except RecursionError:
@@ -111,23 +97,12 @@ def _read_base(form: Form) -> Form:
 
 def is_listed(text: str) -> bool:
     """Return whether a tidied answer is a list without brackets, such as ``1, 2``."""
-    text = _settle(text)
+    text = settle(text)
     return literal(text) is None and len(_split(text, ",;")) > 1
 
 
 def _digest(key: str) -> str:
     return f"{key.split(' ', 1)[0]} {sha256(key.encode()).hexdigest()}"
-
-
-def _settle(text: str) -> str:
-    text = _TEXT_COMMAND.sub(r"\\text", text)
-    text = re.sub(r"\\text(?=[A-Za-z0-9])(\w)", r"\\text{\1}", text)
-    text = _UNWRAPPED.sub(r"\1", text)
-    for pattern, command in _RELATIONS:
-        text = pattern.sub(command.replace("\\", r"\\"), text)
-    text = text.strip()
-    whole = re.fullmatch(r"\\text\{([^{}]*)\}", text)
-    return whole[1].strip() if whole else text
 
 
 def _form(text: str, algebra: Algebra) -> Form:
@@ -141,11 +116,12 @@ def _form(text: str, algebra: Algebra) -> Form:
     if len(pieces) > 1:
         return _list(pieces, algebra)
     name, body = _split_name(pieces[0])
+    body, modulus = split_modulus(body)
     body, unit = split_unit(body)
     key = _key(body, algebra)
     if not key.startswith("number "):
-        return Form(key)
-    return Form(key, name, unit)
+        return Form(f"{key} {modulus}".strip())
+    return Form(key, name, modulus or unit)
 
 
 def _list(pieces: Sequence[str], algebra: Algebra) -> Form:

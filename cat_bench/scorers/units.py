@@ -40,9 +40,32 @@ _NAMES = {
     "radian": "radian rad",
     "mile/hour": "mph",
     "kilometer/hour": "kmh kph",
+    "dozen": "dozen",
+    "pair": "pair",
+    "left": "left",
+    "right": "right",
+    "north": "north",
+    "south": "south",
+    "east": "east",
+    "west": "west",
+    "up": "up upward",
+    "down": "down downward",
+    "increase": "increase gain rise",
+    "decrease": "decrease loss fall",
 }
 _UNITS = {alias: unit for unit, names in _NAMES.items() for alias in names.split()}
-_SIGNS = {r"\$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "¢": "cent", r"\cent": "cent"}
+_SIGNS = {
+    r"\$": "dollar",
+    "USD": "dollar",
+    "€": "euro",
+    "EUR": "euro",
+    "£": "sterling",
+    "GBP": "sterling",
+    "¥": "yen",
+    "₹": "rupee",
+    "¢": "cent",
+    r"\cent": "cent",
+}
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _FUNCTIONS = frozenset(
     re.findall(r"\w+", "sin cos tan cot sec csc log exp sqrt mod div pi inf max min gcd lcm")
@@ -52,30 +75,44 @@ _SIGN = "|".join(map(re.escape, _SIGNS))
 _BEFORE = re.compile(rf"([-+]?)\s*({_SIGN})\s*(?=[-\d.\\])")
 _BEHIND = re.compile(rf"(?<=[\d}}.])\s*({_SIGN})$")
 _DEGREES = re.compile(
-    r"\s*\^(?:\{\s*\\circ\s*\}|\\circ)\s*(?:\\text\{\s*[CF]\s*\}|[CF])?$|\\degree$"
+    r"\s*\^(?:\{\s*\\circ\s*\}|\\circ)\s*(?:\\text\{\s*(?P<scale>[CF])\s*\}|(?P<letter>[CF]))?$"
+    r"|\\degree$"
 )
 _ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _PERCENT = re.compile(
     r"\s*(?:\\?%|\\text\{\s*\\?%\s*\}|\s(?:percentage|percent|pct)"
     r"|\\text\{\s*(?:percentage|percent|pct)\s*\})$"
 )
-_MODULO = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\w)|\\?\(\s*(?:\\text\{mod\}|\\?mod)[^()]*\))$")
+_MODULO = re.compile(
+    r"\s*(?:\\p?mod\s*(?:\{(?P<braced>[^{}]*)\}|(?P<bare>\w+))"
+    r"|\\?\(\s*(?:\\text\{\s*mod\s*\}|\\?mod)\s*(?P<inside>[^()]*)\)"
+    r"|\s(?:\\text\{\s*mod\s*\}|mod)\s*(?P<plain>\w+))$"
+)
+_CONGRUENT = re.compile(r"^.{1,9}?\\equiv\s*")
 _ORDINAL = re.compile(r"(?<=\d)\s*\^?\{?\s*(?:\\text\{\s*)?(?:st|nd|rd|th)\s*\}?\s*\}?$")
 _TEXT = re.compile(r"(?<=[\d})\]a-zA-Z])\s*((?:\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?[\s/.]*)+)$")
 _WORDS = re.compile(r"(?<=[\d})])(\s*)([A-Za-z][A-Za-z.]+(?:[ /][A-Za-z.]+)*?(?: ?\^\{?\d\}?)?)$")
+_QUOTIENT = re.compile(
+    r"(?<=[\d})])\s+((?:[kcm]?m|mi|ft|[km]?g|[mk]?[lL]|k?[JNW])/(?:s|h|hr|min|day|[ckm]?m|k?g|mol|[lL])"
+    r"(?:\^\{?\d\}?)?)$"
+)
+_QUALIFIED = re.compile(r"\b(?:or|least|most|more|less|fewer|above|below|over|under)\b")
 _POWER = re.compile(r"\^\{?(\d)\}?")
 _AMOUNT = re.compile(rf"(?<=\d)\s*(?:\\text\{{\s*)?({'|'.join(_SCALES)})\s*\}}?(?![a-z])")
 
 
 def split_unit(text: str) -> tuple[str, str]:
     """Return a text without the unit around its number, and the unit, or an empty string."""
-    text = _MODULO.sub("", _AMOUNT.sub(_scale, text))
-    text, unit = _split_sign(text)
+    text, unit = _split_sign(_AMOUNT.sub(_scale, text))
     for pattern, name in ((_PERCENT, ""), (_DEGREES, "degree"), (_ORDINAL, "")):
         if pattern is _DEGREES and _ANGLE.search(text):
             continue
-        if (bare := pattern.sub("", text)) != text and bare:
-            return bare, name or unit
+        mark = pattern.search(text)
+        if mark and (bare := pattern.sub("", text)):
+            scale = "".join(filter(None, mark.groups())) if pattern is _DEGREES else ""
+            return bare, f"degree of {scale}" if scale else name or unit
+    if quotient := _QUOTIENT.search(text):
+        return text[: quotient.start()], _unit(quotient[1])
     for pattern in (_TEXT, _WORDS):
         match = pattern.search(text)
         words = match and (match[1] if pattern is _TEXT else match[2])
@@ -83,6 +120,21 @@ def split_unit(text: str) -> tuple[str, str]:
             bare, sign = _split_sign(text[: match.start()].rstrip())
             return _PERCENT.sub("", bare), _unit(words) or sign or unit
     return text, unit
+
+
+def split_modulus(text: str) -> tuple[str, str]:
+    r"""Return a residue such as ``x \equiv 2 \pmod 5`` without its modulus, and that, or ""."""
+    if not (modulus := _MODULO.search(text)):
+        return text, ""
+    given = "".join(filter(None, modulus.groups()))
+    return _CONGRUENT.sub("", text[: modulus.start()]), f"mod {given.strip()}"
+
+
+def clash(one: str, two: str) -> bool:
+    """Return whether two units disagree; one left out, or less detailed, agrees."""
+    if not one or not two or one == two:
+        return False
+    return not (one.startswith(f"{two} of ") or two.startswith(f"{one} of "))
 
 
 def _scale(amount: re.Match[str]) -> str:
@@ -99,6 +151,8 @@ def _split_sign(text: str) -> tuple[str, str]:
 
 def _is_unit(words: str, *, attached: bool) -> bool:
     """Return whether words behind a number name counted things; letters may be variables."""
+    if _QUALIFIED.search(words):
+        return False
     if words.startswith(r"\text"):
         return True
     plain = _POWER.sub("", words).lower().split()

@@ -11,7 +11,11 @@ import re
 
 from cat_bench.scorers.plain import number
 
-_CHOICE = re.compile(r"\(([A-Z])\)(?:\s*[A-Za-z]{2,}.*)?|([A-Z])(?:[.:)]|[.:)]\s*[A-Za-z].*)")
+_CHOICE = re.compile(
+    r"\(([A-Z])\)(?:\s*[A-Za-z]{2,}.*)?|([A-Z])(?:[.:)]|[.:)]\s*[A-Za-z].*)"
+    r"|\(([A-J])\)\s*(?:\d|\.\d|\\(?:d?frac|sqrt|text|\$)).*"
+)
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{4}")
 _NUMERAL = re.compile(r"([0-9A-Fa-f]+)_(?:\{\s*(?:\\text\{)?\s*(\w+)\s*\}?\s*\}|(\d))")
 _BASES = dict(
     zip(
@@ -38,12 +42,12 @@ _ALL = re.compile(r"(?:all |any |the |set of )*(?:real numbers?|reals)")
 def literal(text: str) -> str | None:
     """Return the key of an answer that is not mathematics; None for any other."""
     if choice := _CHOICE.fullmatch(text):
-        return f"letter {choice[1] or choice[2]}"
+        return f"letter {choice[1] or choice[2] or choice[3]}"
     if text.count(":") and (clock := _clock(text)):
         return clock
     if "_" in text and (numeral := _numeral(text)):
         return numeral
-    return _word(text)
+    return f"date {text}" if _DATE.fullmatch(text) else _word(text)
 
 
 def _word(text: str) -> str | None:
