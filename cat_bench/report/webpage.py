@@ -135,7 +135,7 @@ def _index(
         "model": config["model"],
         "facts": [*describe_run(record), *([PRIVATE] if is_private_run(record) else [])],
         "graded": bool(record["task"].get("graded")),
-        "frames": {name: FRAMES.get(name, "") for name in frames(record) | set(FRAMES)},
+        "frames": {name: FRAMES.get(name, "") for name in sorted(frames(record) | set(FRAMES))},
         "looks": {
             name: [look.colour, look.dash, look.outline]
             for name, look in looks(record, summary["method"]).items()

@@ -5,20 +5,29 @@ from __future__ import annotations
 from math import nan
 from typing import Literal, TypeAlias
 
-from cat_bench.errors import NotAvailable
-from cat_bench.types.calls import FloatArray
+import numpy as np
+
+from cat_bench.errors import CallFailed, NotAvailable
+from cat_bench.types.calls import Failure, FloatArray
 from cat_bench.types.records import Rollout
 
 PerToken: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidences"]
 
 
 def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
-    """Return the numbers in nats, shape (completion tokens,); raises NotAvailable if absent."""
+    """Return the numbers in nats, shape (completion tokens,); raises NotAvailable if absent.
+
+    Raises CallFailed where some are missing: a mean over the others, or no number, would rank the
+    rollout by what its server left out.
+    """
     reply = rollout.reply
     given = {**reply.measures, "logprobs": reply.token_logprobs, "entropies": reply.token_entropies}
     array = given.get(kind)
     if array is None:
         raise NotAvailable(f"the pool's rollouts have no {kind} of their tokens")
+    if lacking := np.count_nonzero(~np.isfinite(array)):
+        problem = f"{lacking} of {array.size} {kind} of rollout {rollout.slot} are no numbers"
+        raise CallFailed(Failure("malformed", problem))
     return array
 
 
