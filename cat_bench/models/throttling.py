@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from aiolimiter import AsyncLimiter
 
 from cat_bench.models.backends import Request
-from cat_bench.models.backends.pace import Pace
+from cat_bench.models.backends.pace import PAUSE_MOST, Pace
 from cat_bench.models.critical_path import count_path, extend
 from cat_bench.types.calls import Failure, Result
 
@@ -144,7 +144,11 @@ class Flow:
         """Adapt the concurrency to the results."""
         refused = [r for r in results if isinstance(r, Failure) and r.rate_limited]
         if refused:
-            asked = max(failure.retry_after or 0.0 for failure in refused)
+            longest = max(refused, key=lambda failure: failure.retry_after or 0.0)
+            asked = longest.retry_after or 0.0
+            if asked > PAUSE_MOST:
+                problem = f"a server asks for a pause of {asked:,.0f} s ({longest.message})"
+                self.gate.close(longest.kind, f"{problem}; run again after it")
             self.pace.fall(started=started, now=now, pause=asked)
         else:
             self.pace.rise()

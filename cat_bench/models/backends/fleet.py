@@ -39,6 +39,10 @@ class _Server:
         """Return whether it is in a pause after too many failures."""
         return self.falls >= STRIKES and now < self.pace.paused_until
 
+    def is_out_of_reach(self, now: float) -> bool:
+        """Return whether it is set aside, or asked for a pause that the flow should wait for."""
+        return self.is_aside(now) or self.pace.paused_until - now > LONGEST_PAUSE_S
+
     def is_free(self, now: float) -> bool:
         """Return whether it may be sent one more request now."""
         return self.in_hand < int(self.pace.level) and now >= self.pace.paused_until
@@ -68,7 +72,7 @@ class Fleet:
             answer = await self._post_once(path, body)
             if not isinstance(answer, Failure) or answer.kind not in BROKEN | {"rate_limit"}:
                 break
-            if all(server.is_aside(loop.time()) for server in self._servers):
+            if all(server.is_out_of_reach(loop.time()) for server in self._servers):
                 break
         return answer
 

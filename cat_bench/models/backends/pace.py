@@ -7,6 +7,9 @@ round trip.
 
 from __future__ import annotations
 
+PAUSE_MOST = 600.0
+"""The longest pause in seconds that is waited for; a server that asks for more ends the run."""
+
 
 class Pace:
     """A concurrency `level` between 1 and `most`, and the time at which a pause ends.
@@ -27,9 +30,12 @@ class Pace:
         self.level = min(self.level + step, self._most)
 
     def fall(self, *, started: float, now: float, pause: float = 0.0) -> None:
-        """A request sent at `started` was refused: halve the level, wait for `pause` seconds."""
+        """A request sent at `started` was refused: halve the level, wait for `pause` seconds.
+
+        The wait is at most `PAUSE_MOST`.
+        """
         self._met_limit = True
-        self.paused_until = max(self.paused_until, now + pause)
+        self.paused_until = max(self.paused_until, now + min(pause, PAUSE_MOST))
         if started > self._cut_at:
             self.level = max(1.0, self.level / 2)
             self._cut_at = now

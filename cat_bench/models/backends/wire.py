@@ -51,8 +51,6 @@ TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 POLICY_CODES = ("content_filter", "content_policy_violation")
-PAUSE_MOST = 600.0
-"""The longest pause in seconds that a server can request."""
 NAME_MOST = 256
 """Characters that are kept of a finish reason or of who served a reply."""
 LOGPROB_MOST = 0.01
@@ -278,10 +276,7 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return seconds to wait, from `retry-after-ms` or Retry-After as seconds or as an HTTP date.
-
-    At most `PAUSE_MOST`.
-    """
+    """Return seconds to wait: `retry-after-ms`, or Retry-After as seconds or as an HTTP date."""
     exact, value = headers.get("retry-after-ms"), headers.get("Retry-After")
     try:
         seconds = float(exact) / 1000 if exact else float(value or "")
@@ -290,7 +285,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = (parsedate_to_datetime(value or "") - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
-    return min(max(0.0, seconds), PAUSE_MOST) if np.isfinite(seconds) else None
+    return max(0.0, seconds) if np.isfinite(seconds) else None
 
 
 def _error(raw: bytes) -> tuple[str, str | None]:
