@@ -21,6 +21,8 @@ from cat_bench.types.calls import JSON, Failure, FloatArray, Reply, Result, Usag
 
 COMPRESSED_FROM = 2048
 """The size in bytes from which a text is compressed."""
+UNPACKED = 1 << 28
+"""The most bytes that a stored text may unpack to."""
 _FLOAT = np.dtype("<f4")
 _TEXTS = ("reasoning", "finish", "served_by", "seed")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -113,11 +115,22 @@ def unpack(data: bytes) -> JSON:
 def unpack_text(data: bytes) -> str:
     """Return the JSON text in these bytes. Raises ValueError where they hold none."""
     raw = bytes(data)  # raises TypeError where the database holds something else
+    if raw[:1] == b"x":
+        raw = _inflated(raw)
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _inflated(packed: bytes) -> bytes:
+    """Return what a zlib stream holds. Raises ValueError where it is broken or too large."""
+    stream = zlib.decompressobj()
     try:
-        raw = zlib.decompress(raw) if raw[:1] == b"x" else raw
+        raw = stream.decompress(packed, UNPACKED)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    return raw.decode("utf-8", "surrogatepass")
+    if not stream.eof:
+        cut = "is cut off" if len(raw) < UNPACKED else f"unpacks to more than {UNPACKED:,} bytes"
+        raise ValueError(f"a compressed text {cut}")
+    return raw
 
 
 def _floats(array: FloatArray | None) -> bytes | None:

@@ -82,6 +82,9 @@ def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
             page = {tuple(row[:-1]): row[-1] for row in connection.execute(after)}
         if not page:
             return
+        if any(isinstance(part, bytes) for key in page for part in key):
+            problem = f"{table.name} has a key that is no text; run `cat-bench cache verify`"
+            raise CacheError(f"{shown(source.url)}: {problem}")
         yield page
         last = next(reversed(page))
 

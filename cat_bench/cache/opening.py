@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.errors import CacheError, suggest
+from cat_bench.errors import CacheError, printable, suggest
 from cat_bench.system.extras import install_command
+from cat_bench.system.files import few_files_left
 
 SCHEMA_VERSION = 3
 BUSY_S = 30.0
@@ -33,14 +35,19 @@ CONNECT_S = 15
 """Seconds to wait for a database server."""
 SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
 """The two write locks: one for short batches of calls, one for everything else."""
-_SECRET = ("password", "sslpassword")
+_SHOWN = ("host", "port", "dbname", "user", "service", "sslmode", "target_session_attrs")
+"""The parameters of a URL that a message may show: any other could hold a secret."""
 _SHAPE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-_URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//")
+_URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//|^\s*//[^/]*@")
 """The pattern of a URL; write a file with such a name as `./NAME`."""
 
 
 _LIBPQ = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|password|service)\s*=", re.IGNORECASE)
 """What is meant as libpq's own `host=… password=…`."""
+
+
+_SECRET = re.compile(r"((?:pass|pwd|secret|token|key)\w*\s*=\s*)('[^']*'|[^&\s]*)", re.IGNORECASE)
+"""What may be a password, within a text that is not a URL."""
 
 
 class NotNow(CacheError):
@@ -50,6 +57,8 @@ class NotNow(CacheError):
 def resolve(location: str | Path | None) -> sa.URL:
     """Return the URL of a location; None means CAT_BENCH_CACHE, else the default file."""
     named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
+    if "\0" in str(named):
+        raise CacheError(f"{_censor(printable(str(named)))!r} cannot name a file: it holds a NUL")
     if isinstance(named, str) and _URL.search(named):
         return _url(named)
     if isinstance(named, str) and _LIBPQ.search(named) and not Path(named).exists():
@@ -63,7 +72,7 @@ def display_url(url: sa.URL) -> str:
     """Return the file, or the URL without its secrets."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    plain = url.difference_update_query(_SECRET)
+    plain = url.difference_update_query([name for name in url.query if name not in _SHOWN])
     return plain.render_as_string(hide_password=True).replace(
         "postgresql+psycopg://", "postgresql://"
     )
@@ -77,7 +86,7 @@ def connect(url: sa.URL) -> sa.Engine:
     with translate_errors(url):
         if url.get_backend_name() == "sqlite":
             Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = _sqlite(url)
+            engine = _read_only(url) if is_read_only(url) else _sqlite(url)
         else:
             engine = _server(url)
         try:
@@ -90,6 +99,14 @@ def connect(url: sa.URL) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def is_read_only(url: sa.URL) -> bool:
+    """Return whether this process may read the cache's file, and not write it or beside it."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    file = Path(url.database or "")
+    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
 def file_identity(url: sa.URL) -> tuple[int, int] | None:
@@ -151,7 +168,10 @@ def _url(named: str) -> sa.URL:
         raise CacheError(f"cache {display_url(url)}: {problem}")
     if kind == "sqlite":
         if url.database in {None, "", ":memory:"}:
-            raise CacheError(f"{named!r} is in-memory; a cache must be a file")
+            raise CacheError(f"{_censor(named)!r} is in-memory; a cache must be a file")
+        if url.query or url.host:
+            problem = "names more than a file: write it as sqlite:///FILE"
+            raise CacheError(f"{_censor(named)!r} {problem}")
         return url
     if "@" in (url.host or ""):
         raise CacheError(f"{_censor(named)!r} has two @: write one in a password as %40")
@@ -172,6 +192,32 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def begin(connection: sa.Connection) -> None:
         write = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _read_only(url: sa.URL) -> sa.Engine:
+    """Return an engine that only reads.
+
+    Where SQLite cannot make the index of a log beside the file, and there is no log, the file is
+    read as it stands.
+    """
+    file = Path(url.database or "")
+    log = file.with_name(f"{file.name}-wal")
+    as_it_stands = not (os.access(file.parent, os.W_OK) or log.exists())
+    how = {"immutable": "1"} if as_it_stands else {"mode": "ro"}
+    plain = url.set(database=f"file:{quote(str(file))}").update_query_dict({**how, "uri": "true"})
+    engine = sa.create_engine(plain, connect_args={"timeout": BUSY_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # `begin` below starts transactions
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("write"):
+            raise sqlite3.OperationalError("the file is readonly")
+        connection.exec_driver_sql("BEGIN")
 
     return engine
 
@@ -209,7 +255,9 @@ def _version(connection: sa.Connection, url: sa.URL) -> int:
     version = connection.scalar(_VERSION) if found else None
     if version is None:
         return 0
-    if not (version.isdecimal() and 1 <= int(version) <= SCHEMA_VERSION):
+    if not (
+        isinstance(version, str) and version.isdecimal() and 1 <= int(version) <= SCHEMA_VERSION
+    ):
         raise CacheError(
             f"cache {url.database} has schema version {version}, and this cat_bench reads "
             f"{SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
@@ -252,11 +300,13 @@ def _may_pass(error: BaseException) -> bool:
 def _censor(text: str) -> str:
     """Return an invalid URL without anything that could be a password."""
     hidden = re.sub(r"(:/*|//).*@", r"\1…@", text, flags=re.DOTALL)
-    return re.sub(r"(password\s*=\s*)('[^']*'|[^&\s]*)", r"\1…", hidden, flags=re.IGNORECASE)
+    return _SECRET.sub(r"\1…", hidden)
 
 
 def _explain(cause: BaseException) -> str:
     problem = " ".join(str(cause).split())
+    if few_files_left():
+        return f"{problem}: raise the limit of open files (ulimit -n) and run again"
     hint = next((h for part, h in _HINTS.items() if part in problem), "check the path or URL")
     return f"{problem}: {hint}"
 
@@ -276,7 +326,7 @@ _HINTS = {
     "not a database": "move it away, or name another file",
     "malformed": _DAMAGED,
     "decode": _DAMAGED,
-    "readonly": "make it writable, or name another file in CAT_BENCH_CACHE",
+    "readonly": "it can only be read: copy it by `cat-bench cache copy`, and name the copy",
     "disk is full": "free some space and run again; what was stored is kept",
     "disk I/O": "look at the disk and its quota, then run again; what was stored is kept",
     "locked": f"another process held it for more than {BUSY_S:.0f} s; run again",

@@ -27,7 +27,7 @@ from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
 from cat_bench.errors import DataError, UnknownName, UsageError
-from cat_bench.system.rows import file_digest, read
+from cat_bench.system.rows import check_encodable, file_digest, read
 from cat_bench.types.calls import JSON, Result
 
 _OWN = {"id", "problem", "answer", "order", "responses", *PER_RESPONSE}
@@ -276,6 +276,7 @@ def _read_id(file: Path, line: int, row: Mapping[str, JSON]) -> str:
     if not isinstance(row.get("id"), str | int) or not isinstance(row.get("problem"), str):
         there = ", ".join(map(repr, row))
         raise DataError(file, f"needs an 'id' and a text 'problem'; there are {there}", line=line)
+    check_encodable(file, line, str(row["id"]))
     return str(row["id"])
 
 

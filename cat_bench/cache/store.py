@@ -47,13 +47,15 @@ class Cache:
 
     `location` is a path or a URL (`sqlite:///…`, `postgresql://…`); None: the environment's
     CAT_BENCH_CACHE, else `./.cat_bench/cache.sqlite`. Opening creates a missing database and its
-    folder. Every method raises CacheError. Close it, or use it in a `with` statement.
+    folder. One that this process may only read serves what it holds. Every method raises
+    CacheError. Close it, or use it in a `with` statement.
     """
 
     def __init__(self, location: str | Path | None = None, *, lease_s: float = LEASE_S) -> None:
         self.url = opening.resolve(location)
         self._engine = opening.connect(self.url)
         self._file = opening.file_identity(self.url)
+        self._read_only = opening.is_read_only(self.url)
         self.damaged: set[Place] = set()
         """The places of damaged results that were met; those that can be, are made again."""
         self._leases = Writer(
@@ -109,7 +111,12 @@ class Cache:
         return job.found
 
     async def remember(self, namespace: str, values: Mapping[str, JSON]) -> None:
-        """Store JSON values permanently; a key keeps its first value."""
+        """Store JSON values permanently; a key keeps its first value.
+
+        A cache that can only be read keeps none: they are computed again in the next run.
+        """
+        if self._read_only:
+            return
         rows = [derived_row(namespace, key, values[key]) for key in sorted(values)]
         await self._writer.post(RememberJob(rows))
 

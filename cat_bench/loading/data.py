@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, model_validator
 from cat_bench.errors import DataError
 from cat_bench.loading.options import AnswerBy, arrange
 from cat_bench.loading.validation import STRICT
-from cat_bench.system.rows import Row, file_digest, read
+from cat_bench.system.rows import Row, check_encodable, file_digest, read
 from cat_bench.types.calls import JSON
 
 
@@ -242,6 +242,7 @@ def _map_rows(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> I
         mapped["id"] = _name(row.get(fields.id), mapped, seen)
         if not mapped["id"].strip():
             raise DataError(path, f"{fields.id!r} must be a number or a text", line=line)
+        check_encodable(path, line, mapped["id"])
         if mapped["id"] in seen:
             raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
         seen.add(mapped["id"])

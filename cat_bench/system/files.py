@@ -6,6 +6,7 @@ nobody ever reads half of one.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
@@ -13,9 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit
 
 from cat_bench.errors import UsageError
 
+SPARE = 8
+"""Open files that a database needs: itself, its log, their index, a temporary file for each."""
 STALE_S = 24 * 3600
 """Seconds without a change after which a draft is considered abandoned."""
 
@@ -59,6 +63,15 @@ def remove_stale_drafts(folder: Path) -> None:
             continue
         if time.time() - max(f.stat().st_mtime for f in (draft, *draft.glob("*"))) > STALE_S:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def few_files_left() -> bool:
+    """Return whether this process has opened almost as many files as it may."""
+    try:
+        opened = sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError as error:
+        return error.errno == errno.EMFILE
+    return getrlimit(RLIMIT_NOFILE)[0] - opened < SPARE
 
 
 def _is_alive(pid: int) -> bool:

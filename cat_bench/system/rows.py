@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from cat_bench.errors import DataError
+from cat_bench.errors import DataError, printable
 from cat_bench.types.calls import JSON
 
 Row: TypeAlias = dict[str, JSON]
@@ -51,6 +51,15 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
         raise DataError(path, "holds no row")
     yield first
     yield from found
+
+
+def check_encodable(path: Path, line: int, name: str) -> None:
+    """Raise DataError for an id that no file can hold: a lone surrogate has no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        problem = f"the id {printable(name)!r} holds half of a character; correct it"
+        raise DataError(path, problem, line=line) from error
 
 
 def _array(path: Path) -> Iterator[tuple[int, Row]]:

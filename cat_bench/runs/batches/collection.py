@@ -191,7 +191,7 @@ class _Sheet:
             if (call := self._calls.get(name)) is None:
                 return
             results = _results(line, slots, seed_of(call.key, slots[0], self._seed))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
             self.unread += 1
             return
         results = {slot: r for slot, r in results.items() if (name, slot) in self.missing}
