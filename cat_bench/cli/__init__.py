@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from cat_bench.errors import CatBenchError, UsageError, printable, suggest
+from cat_bench.system.signals import ended_as_interrupted
 
 _NO_ROOM = {
     errno.ENOSPC: "; free some space and run again: what was sampled is in the cache",
@@ -26,6 +27,10 @@ _NO_ROOM = {
     errno.ENOENT: "; was the folder deleted while it was in use?",
 }
 """What to do about an error of the system."""
+_NO_MEMORY = (
+    "there is not enough memory, or there are too many processes; what was sampled is in the cache"
+)
+_SIGNS_OF_NO_MEMORY = ("start new thread", "failed to map segment", "cannot allocate memory")
 COMMANDS = {
     "audit": "compare estimators and rewards, before any training",
     "batch": "sample rollouts by a batch endpoint: submit, status, collect, cancel",
@@ -95,20 +100,36 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a lone surrogate must not end the command
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(commands(prog_name="cat-bench", standalone_mode=False))
+        with ended_as_interrupted():
+            sys.exit(commands(prog_name="cat-bench", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        _fail(error.format_message(), status=error.exit_code)
-    except CatBenchError as error:
-        _fail(str(error), status=2 if isinstance(error, UsageError) else 1)
-    except OSError as error:
-        _fail(f"the system refused: {error}{_NO_ROOM.get(error.errno or 0, '')}", status=1)
-    except MemoryError:
-        _fail("there is not enough memory; what was sampled is in the cache.", status=1)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; what was sampled is in the cache.", status=130)
+    except (Exception, KeyboardInterrupt) as error:
+        if (told := _told(error)) is None:
+            raise
+        problem, status = told
+        _fail(problem, status=status)
+
+
+def _told(error: BaseException) -> tuple[str, int] | None:
+    """Return an error in words with its exit status; None for a bug."""
+    match error:
+        case click.ClickException():
+            return error.format_message(), error.exit_code
+        case CatBenchError():
+            return str(error), 2 if isinstance(error, UsageError) else 1
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted; what was sampled is in the cache.", 130
+        case OSError():
+            return f"the system refused: {error}{_NO_ROOM.get(error.errno or 0, '')}", 1
+        case MemoryError():
+            return _NO_MEMORY, 1
+        case ImportError() | RuntimeError():  # a library that got no memory, or no thread
+            problem = str(error)
+            if any(sign in problem.lower() for sign in _SIGNS_OF_NO_MEMORY):
+                return f"{_NO_MEMORY} ({problem})", 1
+    return None
 
 
 def _fail(problem: str, *, status: int) -> NoReturn:

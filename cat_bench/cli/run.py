@@ -24,6 +24,7 @@ from cat_bench.runs.opening import run as run_session
 from cat_bench.runs.shortfalls import shortfalls
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.parallel import open_executor
+from cat_bench.system.signals import ENDINGS
 from cat_bench.types.calls import JSON
 
 INTERRUPTED = "interrupted"
@@ -98,16 +99,21 @@ async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> O
             click.echo("finishing what is in flight; Ctrl-C again to stop now", err=True)
 
     loop = asyncio.get_running_loop()
+    before = {each: signal.getsignal(each) for each in ENDINGS}
+    endings = [each for each in ENDINGS if before[each] is not signal.SIG_IGN]
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    if task:  # who sends it will not wait for long
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    if task:  # who sends one of these will not wait for long
+        for ending in endings:
+            loop.add_signal_handler(ending, task.cancel)
     try:
         return await run_session(config, command=sys.argv[1:], watch=progress, gate=gate)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for ending in endings:
+            loop.remove_signal_handler(ending)
+            signal.signal(ending, before[ending])
 
 
 def _summary(outcome: Outcome, gate: Gate, *, spent: str) -> str:

@@ -1,0 +1,40 @@
+"""End a command that is told to end as if it were interrupted: it cleans up behind itself."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""The signals of a scheduler that ends a job, and of a terminal that is closed."""
+
+
+@contextmanager
+def ended_as_interrupted() -> Iterator[None]:
+    """Let each of `ENDINGS` do what Ctrl-C does: drafts are removed, leases are freed.
+
+    A signal that is ignored (by `nohup`) stays ignored. Outside the main thread, which alone
+    receives signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    changed = [each for each in ENDINGS if signal.getsignal(each) is signal.SIG_DFL]
+    for each in changed:
+        signal.signal(each, _interrupt)
+    try:
+        yield
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Call what handles SIGINT; a process in the background has no handler of it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
