@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from inspect import signature
 from itertools import accumulate
+from math import inf
 from pathlib import Path
 from reprlib import repr as repr_in_short
 from typing import Any, Literal, TypeVar
@@ -22,6 +23,8 @@ T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 """The configuration of the pydantic models of YAML files."""
 _STEPS = {"{": 1, "[": 1, "]": -1, "}": -1}
+VALUES_MOST = 1_000_000
+"""The most values of a YAML file, each alias written out."""
 INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>.*)\})?", re.DOTALL)
 
 
@@ -45,7 +48,21 @@ def read_yaml(path: Path) -> dict[str, JSON]:
         raise ConfigError(path, "", f"is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "", "should hold a mapping of fields to values")
+    if _count_unfolded(content, {}) > VALUES_MOST:
+        problem = f"its aliases unfold to more than {VALUES_MOST:,} values; write them out"
+        raise ConfigError(path, "", problem)
     return content
+
+
+def _count_unfolded(value: JSON, known: dict[int, float]) -> float:
+    """Return how many values there are with every alias written out; infinite for a cycle."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = inf  # until it is known: a part that meets it again is a cycle
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count_unfolded(part, known) for part in parts)
+    return known[id(value)]
 
 
 def validate(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) -> T:
