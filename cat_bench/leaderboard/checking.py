@@ -33,6 +33,7 @@ from cat_bench.leaderboard.rows import (
 from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
 from cat_bench.runs import again as rerun
+from cat_bench.runs.shape import check_whole
 from cat_bench.types.calls import JSON
 
 TOLERANCE = 2e-6
@@ -155,6 +156,7 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
             record: Mapping[str, JSON] = read_description(file).get("run") or {}
             if not record:
                 return _Again({}, {}, f"{file} is not a published file")
+            check_whole(record, file)
             with load_only(record.get("files", {})):
                 rows_at = data if data and not _has_rows(record) else None
                 model = _load(kind, file, cache, record, data=rows_at)

@@ -25,6 +25,7 @@ from cat_bench.loading.catalog import root
 from cat_bench.report import summarise
 from cat_bench.report.cells import cell as markdown
 from cat_bench.report.rounding import format_fixed, format_measured, percent
+from cat_bench.runs.shape import check_whole
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.spreadsheet import guard, unguard
 from cat_bench.types.calls import JSON
@@ -98,6 +99,10 @@ Row = dict[str, str]
 def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     """A run as rows: every method at every n. Raises DataError."""
     run = RunTables(folder)
+    check_whole(run.record, folder / "run.json")
+    made = run.record["invocations"][-1:] or [{}]
+    if not ({"started", "command"} <= made[0].keys() and run.record["questions"]):
+        raise DataError(folder, "says nothing of how it was made: run it again from its cache")
     record, summary = run.record, summarise(run)
     scored = summary[(summary["kind"] == "method") & summary["score"].notna()]
     head = _head(record, folder) | {"pool": pool, "published_calls": calls}

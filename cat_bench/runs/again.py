@@ -26,6 +26,7 @@ from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.open_models import Environment
 from cat_bench.runs.opening import open_run, run
+from cat_bench.runs.shape import check_whole
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Pool
 
@@ -50,6 +51,7 @@ def configuration(
     that call a model are not available. `data` is where the task's rows are, if not in their own
     place. Methods whose file is missing are left out. Raises UsageError where none is left.
     """
+    check_whole(record, Path("the run's record"))
     config = record["config"]
     same = ("task", "limit", "shard", "seed", "label", "pool", "draws", *_PROFILE)
     values = {name: config[name] for name in same if config.get(name) is not None}
@@ -140,7 +142,8 @@ class _Stored:
 
     def backend(self, name: str, cache: Cache) -> Backend:
         """The replacement of the model called `name`."""
-        identity = self._identities[name]
+        if (identity := self._identities.get(name)) is None:
+            raise UsageError(f"the run's record does not say which model {name!r} is")
         if name.startswith("replay:"):
             pool = ImportedPool(identity["pool"], self._pool, exchangeable=self._exchangeable)
             return Replay(pool)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from cat_bench.errors import DataError, UsageError
 from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
+from cat_bench.runs.shape import check_columns, check_methods, check_record
 from cat_bench.system.files import remove_stale_drafts
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
@@ -47,6 +48,9 @@ class RunWriter:
         self.folder = folder
         place = folder.resolve()
         self._draft = place.with_name(f".{place.name}.{os.getpid()}")
+        self._scores = _Table(self._draft / "scores.parquet", ScoreRow)
+        self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
+        self._questions = _Table(self._draft / "questions.parquet", QuestionRow)
         try:
             if (folder / "run.json").is_file():
                 read_record(folder)
@@ -58,9 +62,6 @@ class RunWriter:
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
         remove_stale_drafts(place)
-        self._scores = _Table(self._draft / "scores.parquet", ScoreRow)
-        self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
-        self._questions = _Table(self._draft / "questions.parquet", QuestionRow)
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +130,7 @@ class _Table:
 
     def __init__(self, path: Path, kind: type) -> None:
         self._path = path
-        self._schema = _schema(kind)
+        self._schema = schema_of(kind)
         self._rows: list[ScoreRow | RolloutRow | QuestionRow] = []
         self._writer: JSON = None
         self._closed = False
@@ -166,7 +167,8 @@ def _cell(value: JSON) -> JSON:
     return as_utf8(value) if isinstance(value, str) else value
 
 
-def _schema(kind: type) -> JSON:
+def schema_of(kind: type) -> JSON:
+    """Return the Arrow schema of a table of these records."""
     import pyarrow as pa
 
     types = {
@@ -185,10 +187,10 @@ def read_record(folder: Path) -> dict[str, JSON]:
     """Return the `run.json` of a run; raise DataError if the folder is not a run."""
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise DataError(folder, "is not a run: it has no readable run.json") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise DataError(path, f"is not JSON: {error}") from error
     format_ = record.get("format") if isinstance(record, dict) else None
     if format_ != FORMAT:
@@ -199,7 +201,12 @@ def read_record(folder: Path) -> dict[str, JSON]:
             field = field.get(part) if isinstance(field, dict) else None
         if not isinstance(field, kind):
             raise DataError(path, f"lacks the field {name!r}: move the damaged run away")
+    check_record(cast(dict[str, JSON], record), path)
     return cast(dict[str, JSON], record)
+
+
+def _refuse(constant: str) -> JSON:
+    raise ValueError(f"{constant} is no number")
 
 
 def read_scores(
@@ -210,11 +217,16 @@ def read_scores(
     A column that an older run lacks holds its default.
     """
     rows = _read(folder / "scores.parquet", ScoreRow, columns, question)
-    return available(read_record(folder), rows)
+    return available(read_record(folder), rows, folder)
 
 
-def available(record: Mapping[str, JSON], rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a run's `ScoreRow`s without those of unavailable methods."""
+def available(record: Mapping[str, JSON], rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return a run's `ScoreRow`s without those of unavailable methods.
+
+    Raises DataError where the record does not list a row's method.
+    """
+    if "method" in rows:
+        check_methods(rows["method"].unique(), record, folder)
     partial = [method["name"] for method in record["methods"] if method.get("reason")]
     return rows[~rows["method"].isin(partial)] if partial and "method" in rows else rows
 
@@ -229,22 +241,27 @@ def read_rollouts(
 def read_questions(folder: Path) -> pd.DataFrame:
     """Return the run's `QuestionRow`s, with `meta` as mappings."""
     rows = _read(folder / "questions.parquet", QuestionRow)
-    return rows.assign(meta=[json.loads(text) for text in rows["meta"]])
+    try:
+        return rows.assign(meta=[json.loads(text) for text in rows["meta"]])
+    except (RecursionError, TypeError, ValueError) as error:
+        raise DataError(folder, f"its questions' meta are not JSON: {error}") from error
 
 
 def _read(
     path: Path, kind: type, columns: Sequence[str] | None = None, question: str | None = None
 ) -> pd.DataFrame:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = list(columns or (field.name for field in fields(kind)))
     only = [("question", "==", question)] if question is not None else None
     try:
-        present = set(pq.read_schema(path).names)
-        named = [name for name in wanted if name in present]
+        found = pq.read_schema(path)
+        check_columns(found, kind, path, schema=schema_of(kind))
+        named = [name for name in wanted if name in found.names]
         rows = pd.read_parquet(path, columns=named, filters=only)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"cannot be read: {error}") from error
     return fill_columns(rows, kind, wanted)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cat_bench.errors import DataError
-from cat_bench.runs.folder import fill_columns
+from cat_bench.runs.folder import fill_columns, schema_of
+from cat_bench.runs.shape import check_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +28,12 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
     A column that the file lacks holds its default. Raises DataError.
     """
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
+            check_columns(file.schema_arrow, kind, path, schema=schema_of(kind))
             size = PART if _is_grouped(file) else max(file.metadata.num_rows, 1)
             present = [name for name in columns if name in file.schema_arrow.names]
             held: pd.DataFrame | None = None
@@ -45,7 +48,7 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
             if held is None:
                 held = file.schema_arrow.empty_table().select(present).to_pandas()
             yield fill_columns(held, kind, columns)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"cannot be read: {error}") from error
 
 

@@ -80,7 +80,7 @@ class RunTables:
     def score_parts(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the score rows in parts of whole questions; `columns` hold `question`."""
         for part in parts(self.folder / "scores.parquet", ScoreRow, columns):
-            yield available(self.record, part)
+            yield available(self.record, part, self.folder)
 
     def rollout_parts(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the rollouts in parts of whole questions; `columns` hold `question`."""

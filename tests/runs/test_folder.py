@@ -33,7 +33,7 @@ RECORD: dict[str, JSON] = {
     "id": "x",
     "config": {"task": "t", "model": "m", "pool": 4},
     "task": {},
-    "methods": [],
+    "methods": [{"name": "single"}, {"name": "cat"}],
     "questions": 0,
 }
 

@@ -1,0 +1,163 @@
+"""Check the shape of a run that others may have written: its record's fields, its tables' columns.
+
+A record that passes can be read without a KeyError, a table without a TypeError. What the fields
+say is not checked: they are claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cat_bench.errors import DataError
+from cat_bench.types.calls import JSON
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_Count = Annotated[int, Ge(0), Le(10**9)]
+
+
+class _Part(BaseModel):
+    """A part of a record; an unknown field, of a later version, is left alone."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Config(_Part):
+    task: str
+    model: str
+    pool: _Count
+    budgets: list[_Count] | None = None
+    draws: _Count | None = None
+    limit: _Count | None = None
+    anchor: str | None = None
+    judge: str | None = None
+    embedder: str | None = None
+    reward_model: str | None = None
+    judge_template: str | None = None
+    sampling: dict[str, dict[str, JSON]] = {}
+
+
+class _Judging(_Part):
+    digest: str = ""
+    profile: str | None = None
+
+
+class _Task(_Part):
+    version: str = ""
+    scorer: str = ""
+    digest: str = ""
+    digests: dict[str, str] = {}
+    judging: _Judging | None = None
+    caveats: list[str] = []
+    errata: list[str] = []
+    data: dict[str, JSON] = {}
+
+
+class _Method(_Part):
+    name: str
+    kind: str = "method"
+    spec: str = ""
+    params: dict[str, JSON] = {}
+    summary: str | None = None
+    citation: str | None = None
+    reason: str | None = None
+    budgets: list[_Count] | None = None
+
+
+class _Invocation(_Part):
+    command: list[str] = []
+    started: str = ""
+    seconds: float | int = 0
+    calls: dict[str, _Count] = {}
+    models: dict[str, dict[str, JSON]] = {}
+
+
+class _Record(_Part):
+    config: _Config
+    task: _Task
+    methods: list[_Method]
+    questions: _Count
+    invocations: list[_Invocation] = []
+    models: dict[str, dict[str, JSON]] = {}
+    rollouts: dict[str, _Count] = {}
+    dropped: dict[str, _Count] = {}
+    failed_rows: _Count = 0
+    refused_rows: _Count = 0
+    warnings: list[str] = []
+    pool_digest: str = ""
+    versions: dict[str, str] = {}
+
+
+_WHOLE = {
+    "": ("id", "models", "pool_digest", "versions"),
+    "config": ("budgets", "draws", "anchor", "judge", "sampling"),
+    "models": ("policy",),
+    "task": ("version", "scorer", "digest", "exchangeable", "judging"),
+}
+"""The fields, by the part that holds them, without which a run cannot be played again."""
+_OF_METHOD = ("kind", "spec", "params", "reason")
+
+
+def check_record(record: Mapping[str, JSON], source: Path) -> None:
+    """Raise DataError where a field that reports read is missing or of another type."""
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(source, f"{field!r}: {first['msg']}; move the damaged run away") from None
+
+
+def check_whole(record: Mapping[str, JSON], source: Path) -> None:
+    """Raise DataError where the record cannot be read, or lacks what playing it again needs."""
+    if not isinstance(record, dict):
+        raise DataError(source, f"its run is a JSON {type(record).__name__}; fetch it again")
+    check_record(record, source)
+    methods = {f"methods.{place}": method for place, method in enumerate(record["methods"])}
+    parts = {"": record, **record, **methods}
+    for name, needed in {**_WHOLE, **dict.fromkeys(methods, _OF_METHOD)}.items():
+        for field in needed:
+            if field not in parts[name]:
+                named = f"{name}.{field}".removeprefix(".")
+                raise DataError(source, f"lacks the field {named!r}: make it again from its cache")
+
+
+def check_columns(found: pa.Schema, kind: type, path: Path, *, schema: pa.Schema) -> None:
+    """Raise DataError where a column of a table is missing or of another type than its record's."""
+    required = {each.name for each in fields(kind) if each.default is MISSING}
+    for column in schema:
+        place = found.get_field_index(column.name)
+        if place < 0 and column.name in required:
+            raise DataError(path, f"lacks the column {column.name!r}; make the run again")
+        if place >= 0 and not _alike(there := found.field(place).type, column.type):
+            problem = f"its column {column.name!r} is {there}, not {column.type}"
+            raise DataError(path, f"{problem}; make the run again")
+
+
+def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Path) -> None:
+    """Raise DataError where scores are of a method that the record does not list."""
+    listed = {method["name"] for method in record["methods"]}
+    if unknown := sorted(str(name) for name in set(names) - listed):
+        problem = f"has scores of {unknown[0]!r}, which is none of the methods in its run.json"
+        raise DataError(folder, f"{problem}; make the run again")
+
+
+def _alike(there: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether both hold lists, texts or numbers; an empty column is of any type."""
+    from pyarrow import types
+
+    if types.is_null(there):
+        return True
+    if types.is_list(wanted):
+        lists = types.is_list(there) or types.is_large_list(there)
+        return lists and _alike(there.value_type, wanted.value_type)
+    if types.is_string(wanted):
+        return bool(types.is_string(there) or types.is_large_string(there))
+    return bool(types.is_integer(there) or types.is_floating(there))
