@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -205,9 +209,61 @@ def test_reply_is_what_a_row_gives_back(tmp_path: Path) -> None:
         "postgresql//me:s3cret@db.example",
         "mysql://me:s3cret@db.example/cats",
         "postgresql://me:s3cret@db@example/cats",
+        "host=db.example passwd=s3cret",
+        "//me:s3cret@db.example/cats",
+        "sqlite:///c.sqlite?password=s3cret",
+        "postgresql://127.0.0.1:1/cats?PASSWORD=s3cret",
+        "postgresql://me@127.0.0.1:1/cats?options=-c%20password%3Ds3cret",
+        "c\0 password=s3cret",
     ],
 )
 def test_no_message_about_a_cache_holds_its_password(named: str) -> None:
     with pytest.raises(CacheError) as refused:
         Cache(named)
     assert "s3cret" not in str(refused.value)
+
+
+DROPPED = "-dac_override,-dac_read_search"
+LIMITED = ["setpriv", f"--bounding-set={DROPPED}", f"--inh-caps={DROPPED}"]
+READS = """
+import asyncio, sys
+from cat_bench.cache import Cache, verify
+from cat_bench.cache.call import Call
+from cat_bench.errors import CacheError
+from cat_bench.types.calls import Reply
+
+async def main():
+    call = Call("generate", {"name": "m"})
+    async with Cache(sys.argv[1]) as cache:
+        print(sorted(await cache.lookup(call, range(4))), list(verify(cache)))
+        print((await cache.claim(call, [0, 1])).mine)
+        await cache.remember("verdicts", {"a": 1.0})
+        try:
+            await cache.claim(call, [3])
+        except CacheError as error:
+            print(error)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])
+async def test_a_cache_that_can_only_be_read_is_read(whole: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    file = folder / "c.sqlite"
+    async with Cache(file) as cache:
+        await cache.store(Call("generate", {"name": "m"}), {0: Reply(text="a"), 1: Reply(text="b")})
+    file.chmod(0o444)
+    folder.chmod(0o555 if whole else 0o755)
+    as_root = os.geteuid() == 0
+    if as_root and shutil.which("setpriv") is None:
+        pytest.skip("root may write every file, and there is no setpriv to forbid it")
+    command = [*(LIMITED if as_root else []), sys.executable, "-c", READS, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    if as_root and "setpriv" in done.stderr:
+        pytest.skip(f"setpriv may not be used here: {done.stderr}")
+    found, mine, refused = done.stdout.splitlines() or [done.stderr, "", ""]
+    assert (found, mine) == ("[0, 1] []", "frozenset()")
+    assert "it can only be read: copy it by `cat-bench cache copy`" in refused

@@ -100,3 +100,60 @@ def test_a_deleted_working_folder_is_one_line(tmp_path: Path) -> None:
     assert status == 1
     assert "Traceback" not in said
     assert said.count("cat-bench: ") == 1
+
+
+DRAFTS = """
+import sys, time
+from pathlib import Path
+from cat_bench.cli import ended_as_interrupted
+from cat_bench.system.files import atomic
+with ended_as_interrupted(), atomic(Path(sys.argv[1])) as draft:
+    draft.write_text("half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("background", [False, True])
+def test_a_command_that_is_ended_leaves_no_draft(
+    ending: signal.Signals, background: bool, tmp_path: Path
+) -> None:
+    trap = "trap '' INT; " if background else ""  # as a shell does for a job in the background
+    command = f'{trap}exec "$0" -c "$1" "$2"'
+    place = [sys.executable, DRAFTS, str(tmp_path / "page.html")]
+    with subprocess.Popen(
+        ["sh", "-c", command, *place], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        assert [path.name for path in tmp_path.iterdir()] == [f".page.html.{process.pid}"]
+        process.send_signal(ending)
+        assert process.wait(60) != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_the_results_loses_nothing(workshop: Workshop) -> None:
+    """Files may be as long as the cache's index, no longer: a figure cannot be written."""
+    assert workshop.run(*SMALL, "--out", "whole")[0] == 0
+    made = workshop.calls
+    limited = f"ulimit -f 40; exec {sys.executable} -m cat_bench {' '.join(SMALL)} --out small"
+    status, said = ended(["bash", "-c", limited])
+    assert status in {1, 2}
+    assert "Traceback" not in said
+    assert "small" in said.splitlines()[-1]
+    assert "cannot be written: File too large" in said.splitlines()[-1]
+    assert not [path for path in workshop.folder.iterdir() if path.name.startswith(".small")]
+    assert workshop.run(*SMALL, "--out", "small")[0] == 0
+    assert workshop.calls == made
+
+
+@pytest.mark.parametrize("limit", ["-n 7", "-n 10", "-v 200000", "-v 400000"])
+def test_few_files_or_little_memory_is_one_line(limit: str, tmp_path: Path) -> None:
+    info = f"ulimit {limit}; exec {sys.executable} -m cat_bench --help"
+    assert ended(["bash", "-c", info], stdout=subprocess.DEVNULL)[0] == 0
+    place = {**os.environ, "CAT_BENCH_CACHE": str(tmp_path / "c.sqlite")}
+    info = f"ulimit {limit}; exec {sys.executable} -m cat_bench cache info"
+    status, said = ended(["bash", "-c", info], stdout=subprocess.DEVNULL, env=place)
+    assert "Traceback" not in said
+    assert status == 0 or said.startswith("cat-bench: ")

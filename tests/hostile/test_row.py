@@ -105,3 +105,40 @@ def test_a_number_that_is_none_is_said_with_its_line(name: str, cell: str, tmp_p
     append(tmp_path / "board.csv", [add_digest({**whole, **counts, name: cell})])
     with pytest.raises(DataError, match=f"line 2: {name} is "):
         read(tmp_path / "board.csv")
+
+
+def test_a_row_that_points_at_the_files_of_another_run_is_refused(workshop: Workshop) -> None:
+    board = _published(workshop, "--n", "2", "--method", "majority")
+    Path("model.py").write_text(Path("model.py").read_text().replace("seed % 2", "seed % 5"))
+    status, _, err = workshop.run(*RUN, "--n", "2", "--method", "majority", "--out", "other")
+    assert status == 0, err
+    theirs = ("results/pools/other.parquet", "results/pools/other-calls.parquet")
+    options = ("--pool", theirs[0], "--calls", theirs[1], "--board", "results/other.csv")
+    status, _, err = workshop.run("leaderboard", "add", "other", *options)
+    assert status == 0, err
+    (row,) = read(board)
+    for name, file in zip(("pool", "published_calls"), theirs, strict=True):
+        board.unlink()
+        append(board, [with_digest({**row, name: file.removeprefix("results/")})])
+        (found,) = _findings(workshop)
+        assert found["verdict"] == "refused"
+        assert "and comes out as" in found["reason"]
+
+
+@pytest.mark.parametrize("rename", ["methods", "rows"])
+def test_a_method_that_the_record_does_not_list_is_refused(rename: str, workshop: Workshop) -> None:
+    import pandas as pd
+
+    status, _, err = workshop.run(*RUN, "--n", "2", "--method", "majority", "--out", "run")
+    assert status == 0, err
+    if rename == "rows":
+        rows = pd.read_parquet("run/scores.parquet")
+        rows.assign(method="forged").to_parquet("run/scores.parquet")
+    else:
+        record = json.loads(Path("run/run.json").read_text())
+        record["methods"][0]["name"] = "forged"
+        Path("run/run.json").write_text(json.dumps(record))
+    for command in (("leaderboard", "add", "run"), ("report", "run"), ("compare", "run")):
+        status, _, err = workshop.run(*command)
+        assert status == 2
+        assert "which is none of the methods in its run.json" in err
