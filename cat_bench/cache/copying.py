@@ -84,7 +84,7 @@ def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
             return
         if any(isinstance(part, bytes) for key in page for part in key):
             problem = f"{table.name} has a key that is no text; run `cat-bench cache verify`"
-            raise CacheError(f"{shown(source.url)}: {problem}")
+            raise CacheError(f"{display_url(source.url)}: {problem}")
         yield page
         last = next(reversed(page))
 

@@ -25,7 +25,7 @@ from cat_bench.cache import Cache, copy, import_calls, import_pool, info, verify
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Stored
 from cat_bench.loading import catalog
-from cat_bench.loading.prompts.quoting import inside
+from cat_bench.loading.prompts.quoting import quote_tag
 from cat_bench.models.backends import reward_server, wire
 from cat_bench.models.backends.advice import page
 from cat_bench.report.files import markdown
@@ -124,11 +124,11 @@ def read_reply(answer: tuple[int, bytes]) -> None:
     """An answer of a server, from its bytes to sound replies or one printable line."""
     status, raw = answer
     headers = {"Location": ESCAPES, "Retry-After": raw[:9].decode("latin1")}
-    data = wire.parsed(status, headers, raw)
+    data = wire.parse_body(status, headers, raw)
     if isinstance(data, Failure):
         assert data.message.isprintable()
         return
-    for result in wire.replies(data, 1), [wire.embedded(data)]:
+    for result in wire.replies(data, 1), [wire.read_embedding(data)]:
         for one in [result] if isinstance(result, Failure) else result:
             assert one.message.isprintable() if isinstance(one, Failure) else not flaw_of(one)
 
@@ -161,7 +161,7 @@ def read_text(text: str) -> None:
     code_blocks(text)
     rubric.read_verdict(text)
     page(f"<html>{text}")
-    assert "</draft>" not in inside(text, "draft")
+    assert "</draft>" not in quote_tag(text, "draft")
 
 
 def read_pool(world: Path, raw: bytes) -> None:

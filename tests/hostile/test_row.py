@@ -119,7 +119,7 @@ def test_a_row_that_points_at_the_files_of_another_run_is_refused(workshop: Work
     (row,) = read(board)
     for name, file in zip(("pool", "published_calls"), theirs, strict=True):
         board.unlink()
-        append(board, [with_digest({**row, name: file.removeprefix("results/")})])
+        append(board, [add_digest({**row, name: file.removeprefix("results/")})])
         (found,) = _findings(workshop)
         assert found["verdict"] == "refused"
         assert "and comes out as" in found["reason"]
