@@ -21,6 +21,7 @@ local    = $(foreach model,$(MODEL) $(JUDGE),$(if $(findstring :,$(model)),,\
 methods  = $(METHODS)$(shell grep '^methods:' 'tasks/$(TASK)/task.yaml' 2>/dev/null)
 NEEDED   = $(EXTRAS) \
 	$(if $(strip $(call named,hf:)$(call named,hf/)$(call named,lm-eval:hf)$(local)),hf) \
+	$(if $(wildcard $(foreach model,$(MODEL) $(JUDGE),$(model:hf:%=%)/adapter_config.json)),lora) \
 	$(if $(call named,lm-eval:),lm-eval) \
 	$(if $(call named,inspect:),inspect) \
 	$(if $(call named,postgresql),postgresql) \

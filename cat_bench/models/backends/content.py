@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import file_digest
 from pathlib import Path
 
-from cat_bench.models.backends.hf.loading import folder_digest
+from cat_bench.models.backends.hf.loading import folder_identity
 from cat_bench.types.calls import JSON
 
 
@@ -16,7 +16,7 @@ def content(value: JSON) -> JSON:
     path = Path(value).expanduser()
     try:
         if path.is_dir():
-            return {"folder_digest": folder_digest(path)}
+            return folder_identity(path)
         if path.is_file():
             with path.open("rb") as opened:
                 return {"file_digest": file_digest(opened, "sha256").hexdigest()}

@@ -30,10 +30,10 @@ from lm_eval.models.api_models import TemplateAPI
 from cat_bench.errors import NotAvailable, one_line
 from cat_bench.models.backends import wire
 from cat_bench.models.backends.endpoint import MASKED_KEY
-from cat_bench.models.backends.hf.chat import OPEN, split
 from cat_bench.models.backends.hf.work import Work
 from cat_bench.models.backends.hf.worker import BatchWorkers
 from cat_bench.models.backends.scoring import choose_way
+from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, Failure, FloatArray, Message, Reply, Result, Usage
 
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}
@@ -143,7 +143,7 @@ class InProcess:
         with _seed_torch([row.seed for row in rows]):
             texts = self._lm.generate_until(asked, **self._quiet)
         for row, text in zip(rows, texts, strict=True):
-            reasoning, answer = split(text, thinking=row.context.rstrip().endswith(OPEN))
+            reasoning, answer = split(text, thinking=opens_reasoning(row.context))
             written = [self._size(part, special=False) for part in (text, reasoning or "")]
             usage = Usage(self._size(row.context), *written)
             row.settle(Reply(text=answer, reasoning=reasoning, usage=usage, seed=row.seed))

@@ -19,6 +19,7 @@ from pydantic import PositiveFloat, PositiveInt
 from cat_bench.errors import ConfigError
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.content import content
+from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.openai import OpenAI
 from cat_bench.models.backends.vllm_server import Server
 from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
@@ -31,6 +32,8 @@ PLACEMENT = frozenset(
     }
 )
 """Options of `vllm serve` that do not change the model; all others are part of its identity."""
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for `--max-lora-rank`."""
 
 
 class Vllm:
@@ -40,7 +43,8 @@ class Vllm:
     URL of a running server, none is started. `startup_s` and `timeout` (per request) are in
     seconds. `gpu="any"` starts without looking for a GPU. The server's output goes to `log`, by
     default a temporary file. `choices` is the number of completions per request. The sampling
-    default is the model's `generation_config.json`, which vLLM applies.
+    default is the model's `generation_config.json`, which vLLM applies. A folder with a LoRA
+    adapter is served with its base model, under the name of the folder (`--lora-modules`).
 
     Raises ConfigError for server options together with `attach`. The first call raises ModelError
     if the server cannot be started.
@@ -69,8 +73,11 @@ class Vllm:
         self._identity = _identity(self._name, revision, serve)
         self._attach, self._timeout, self._choices = attach, timeout, choices
         self._key = serve.get("api_key") or os.environ.get("VLLM_API_KEY") or "none"
+        adapter = Adapter.find(Path(self._name))
+        self._asked = adapter.folder.name if adapter else self._name
+        options = {"revision": revision, **(_lora(adapter) if adapter else {}), **serve}
         self._server = Server(
-            [executable, "serve", self._name, *_flags({"revision": revision, **serve})],
+            [executable, "serve", adapter.base if adapter else self._name, *_flags(options)],
             host=host,
             port=port,
             startup_s=startup_s,
@@ -132,7 +139,7 @@ class Vllm:
         url = self._attach or await self._server.start()
         key = None if self._attach else self._key
         return OpenAI(
-            self._name,
+            self._asked,
             base_url=url,
             api_key=key,
             timeout=self._timeout,
@@ -153,6 +160,15 @@ def _identity(name: str, revision: str | None, serve: Mapping[str, JSON]) -> JSO
         which = {**which, "revision": revision}
     changes = {key: content(value) for key, value in serve.items() if key not in PLACEMENT}
     return {**which, "vllm": changes} if changes else which
+
+
+def _lora(adapter: Adapter) -> dict[str, JSON]:
+    """Return the options of `vllm serve` that add an adapter to its base model."""
+    return {
+        "enable_lora": True,
+        "lora_modules": [f"{adapter.folder.name}={adapter.folder.absolute()}"],
+        "max_lora_rank": next((rank for rank in RANKS if rank >= adapter.rank), adapter.rank),
+    }
 
 
 def _flags(options: Mapping[str, JSON]) -> list[str]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from cat_bench.errors import one_line, printable
 from cat_bench.models.backends.advice import page
+from cat_bench.models.reasoning import split
 from cat_bench.types.calls import (
     JSON,
     TOKENS_MOST,
@@ -194,6 +195,8 @@ def _reply(
         text = ""
     if text is None or (not text and finish is None):
         return Failure("null", f"the reply has no content (finish reason: {finish})")
+    if not reasoning:
+        reasoning, text = split(text, thinking=False)  # a server without a reasoning parser
     reply = Reply(
         text=text,
         reasoning=reasoning,

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
+from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.chat import Chat, Pretrained
 from cat_bench.models.backends.hf.in_process import InProcess, Running
 from cat_bench.models.backends.hf.loading import (
     Checkpoint,
     defaults,
-    folder_digest,
+    folder_identity,
     locate,
     read_generation,
 )
@@ -45,7 +46,9 @@ class HuggingFace(InProcess):
     """A causal language model from a local folder or the Hub, until `close()`.
 
     A folder's weights are loaded by the first call that the cache cannot answer: the identity and
-    the sampling defaults are in its files. A model of the Hub is loaded at once.
+    the sampling defaults are in its files. A model of the Hub is loaded at once. A folder with a
+    LoRA adapter is opened with its base model, which `base` names if it has moved; both are part
+    of the identity.
 
     `device` is a torch device (default: cuda if available, else cpu), `dtype` a torch type
     (default: the checkpoint's, on a CPU float32). A batch holds at most `batch` rows, and rows
@@ -66,18 +69,20 @@ class HuggingFace(InProcess):
         batch: PositiveInt = 256,
         tokens: PositiveInt = 65536,
         threads: PositiveInt | None = None,
+        base: str | None = None,
     ) -> None:
         open_checkpoint = partial(
-            Checkpoint.load, path, revision=revision, device=device, dtype=dtype
+            Checkpoint.load, path, revision=revision, device=device, dtype=dtype, base=base
         )
         begin = partial(start, batch=batch, tokens=tokens, threads=threads)
         folder = Path(path).expanduser()
-        if folder.is_dir():
-            locate(path, folder)
+        adapter = Adapter.find(folder, base=base)
+        whole = Path(locate(path, folder, adapter)).expanduser()
+        if whole.is_dir():
             super().__init__(
                 lambda: begin(open_checkpoint()),
-                identity={"folder_digest": folder_digest(folder)},
-                sampling=defaults(read_generation(folder)),
+                identity=folder_identity(folder, base=base),
+                sampling=defaults(read_generation(whole)),
                 batch=batch,
             )
         else:

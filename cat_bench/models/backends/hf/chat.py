@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from jinja2 import TemplateError
 
 from cat_bench.models.backends.hf.work import Watch, Written
+from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, Message, Reply, Sampling, Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-OPEN, CLOSE = "<think>", "</think>"
 
 
 class Tokenizer(Protocol):
@@ -112,7 +111,7 @@ class Chat:
             ids = self.ids(text)
         if not ids:
             raise ValueError("the prompt is empty: this tokenizer turns it into no token")
-        return Prompt(ids, text.rstrip().endswith(OPEN))
+        return Prompt(ids, opens_reasoning(text))
 
     def ids(self, text: str, *, special: bool = False) -> tuple[int, ...]:
         """Return the token ids of a text; `special` adds what the tokenizer puts around any text.
@@ -161,11 +160,3 @@ class Chat:
             )
 
         return compose
-
-
-def split(text: str, *, thinking: bool) -> tuple[str | None, str]:
-    """Return reasoning and answer; `thinking`: the text begins inside reasoning."""
-    if not thinking and not text.lstrip().startswith(OPEN) and CLOSE not in text:
-        return None, text
-    thought, _, answer = text.partition(CLOSE)
-    return thought.lstrip().removeprefix(OPEN).strip("\n"), answer.lstrip("\n")

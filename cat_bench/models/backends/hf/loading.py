@@ -6,6 +6,7 @@ torch and transformers are imported lazily, never by `import cat_bench.models.ba
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cat_bench.errors import ModelError, one_line
+from cat_bench.models.backends.hf.adapters import CONFIG as ADAPTER
+from cat_bench.models.backends.hf.adapters import Adapter, canonical_config
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import JSON, Sampling
 
@@ -53,18 +56,23 @@ class Checkpoint:
         device: str | None,
         dtype: str,
         kinds: Sequence[str] = (WRITER,),
+        base: str | None = None,
     ) -> Checkpoint:
         """Load onto `device`, with the class of `kinds` that saved the checkpoint.
 
-        Raises ModelError with the next step if this fails, or if the checkpoint lacks a weight,
-        which would be initialised at random.
+        An adapter is merged into its base model, which `base` may name. Raises ModelError with the
+        next step if this fails, or if the checkpoint lacks a weight, which would be initialised at
+        random.
         """
         torch, transformers = libraries()
         from safetensors import SafetensorError
 
         folder = Path(path).expanduser()
-        source = locate(path, folder)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        adapter = Adapter.find(folder, base=base)
+        if adapter:
+            revision = revision or adapter.revision
+        source = locate(path, folder, adapter)
+        device = device or (_own_gpu(torch) if torch.cuda.is_available() else "cpu")
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(
                 f"torch sees no CUDA device for {path!r}: leave out device={device}, or write "
@@ -72,25 +80,29 @@ class Checkpoint:
             )
         if dtype == "auto" and device == "cpu":
             dtype = "float32"
-        identity = {"folder_digest": folder_digest(folder)} if folder.is_dir() else None
         try:
             with silence(transformers.utils.logging):
-                tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    folder if adapter and adapter.has_tokenizer else source, revision=revision
+                )
                 kind = _kind(
                     transformers.AutoConfig.from_pretrained(source, revision=revision), kinds
                 )
                 model, report = getattr(transformers, kind).from_pretrained(
                     source, revision=revision, dtype=dtype, output_loading_info=True
                 )
-            _check_whole(path, report["missing_keys"])
+                _check_whole(source, report["missing_keys"])
+                if adapter:
+                    model = adapter.merge(model)
             model.to(device).eval()
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"cannot load {path!r}: {advice(error, source)}") from error
         commit = getattr(model.config, "_commit_hash", None)
+        named = {"name": source, "revision": commit or revision or "main"}
         return cls(
             model=model,
             tokenizer=tokenizer,
-            identity=identity or {"name": path, "revision": commit or revision or "main"},
+            identity=_identify(folder, named, adapter),
             served_by=f"transformers {transformers.__version__} {device} "
             + str(model.dtype).removeprefix("torch."),
             kind=kind,
@@ -108,6 +120,20 @@ class Checkpoint:
         """The most tokens of prompt and reply together."""
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
+
+
+def _identify(folder: Path, named: JSON, adapter: Adapter | None) -> JSON:
+    """Return the identity of what was loaded; `named` is the Hub's name with its commit."""
+    if not folder.is_dir():
+        return named
+    found = folder_identity(folder, base=adapter.base if adapter else None)
+    return {"base": named, **found} if adapter else found
+
+
+def _own_gpu(torch: Any) -> str:
+    """Return the GPU of this process: its own where a launcher started several."""
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank else "cuda"
 
 
 def _kind(config: PretrainedConfig, kinds: Sequence[str]) -> str:
@@ -152,13 +178,26 @@ def silence(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def locate(path: str, folder: Path) -> str:
-    """Return the folder, or the possible Hub name, that transformers should open."""
-    if folder.is_dir():
-        if (folder / "adapter_config.json").is_file():
+def locate(path: str, folder: Path, adapter: Adapter | None = None) -> str:
+    """Return the folder, or the possible Hub name, that transformers should open.
+
+    With the `adapter` in that folder, this is the adapter's base model. Raises ModelError where an
+    adapter stands in place of a whole model.
+    """
+    if adapter:
+        base = Path(adapter.base).expanduser()
+        if not base.is_dir() and not HUB_ID.fullmatch(adapter.base):
             raise ModelError(
-                f"{folder} holds a LoRA adapter without its base model: load both with peft, call "
-                "merge_and_unload, and save the merged model with save_pretrained"
+                f"the base model of the adapter {folder} is not at {base}: say where it is, "
+                f"hf:{folder}{{base=PATH}}"
+            )
+        return locate(adapter.base, base)
+    if folder.is_dir():
+        if (folder / ADAPTER).is_file():
+            raise ModelError(
+                f"{folder} holds a LoRA adapter, and a whole model is needed here: load it as "
+                f"hf:{folder} where a model that writes is asked for, or merge it with its base "
+                "by peft (merge_and_unload) and save the result with save_pretrained"
             )
         if not (folder / "config.json").is_file():
             raise ModelError(
@@ -186,14 +225,29 @@ def advice(error: Exception, source: str) -> str:
 def folder_digest(folder: Path) -> str:
     """Return the SHA-256 over names and contents of the files that define the model.
 
-    The folder's name and the files that a training run leaves beside the model do not count.
+    The folder's name, the place of an adapter's base, and the files that a training run leaves
+    beside the model do not count.
     """
     whole = sha256()
     for file in sorted(folder.iterdir()):
         if CONTENT.fullmatch(file.name) and not NOT_CONTENT.fullmatch(file.name):
-            with file.open("rb") as opened:
-                whole.update(f"{file.name}\0{file_digest(opened, 'sha256').hexdigest()}\n".encode())
+            if file.name == ADAPTER:
+                digest = sha256(canonical_config(folder)).hexdigest()
+            else:
+                with file.open("rb") as opened:
+                    digest = file_digest(opened, "sha256").hexdigest()
+            whole.update(f"{file.name}\0{digest}\n".encode())
     return whole.hexdigest()
+
+
+def folder_identity(folder: Path, *, base: str | None = None) -> dict[str, JSON]:
+    """Return a folder's digest, and for an adapter also its base's, if that is a folder."""
+    found: dict[str, JSON] = {"folder_digest": folder_digest(folder)}
+    if adapter := Adapter.find(folder, base=base):
+        under = Path(adapter.base).expanduser()
+        if under.is_dir():
+            found["base"] = {"folder_digest": folder_digest(under)}
+    return found
 
 
 def read_generation(folder: Path) -> dict[str, JSON]:

@@ -140,7 +140,7 @@ async def test_without_a_chat_template_the_contents_are_the_prompt(tmp_path: Pat
 def test_an_adapter_and_a_missing_device_are_said_in_a_line(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="holds a LoRA adapter without its base model"):
+    with pytest.raises(ModelError, match="holds a LoRA adapter, and a whole model is needed"):
         locate(str(tmp_path), tmp_path)
     if not torch.cuda.is_available():
         with Cache(tmp_path / "cache.sqlite") as cache, pytest.raises(ModelError, match="no CUDA"):
