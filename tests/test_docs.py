@@ -13,9 +13,9 @@ from tests.places import ROOT
 
 INDEX = Document(ROOT / "docs" / "index.md")
 PAGES = [Document(path) for path in sorted(INDEX.path.parent.glob("*.md"))]
-ELSEWHERE = {"scale.md", "troubleshooting.md"}
+ELSEWHERE = {"scale.md", "training-on-gpus.md", "troubleshooting.md"}
 """Followed by tests that have a database server (tests/journeys/test_shards.py), or `make` in this
-checkout (tests/test_readme.py)."""
+checkout (tests/test_readme.py); commands for GPUs are parsed (tests/training/test_gpu_page.py)."""
 FOLLOWED = [page for page in PAGES if page.path.name not in {"index.md", *ELSEWHERE}]
 
 

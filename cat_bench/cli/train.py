@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from cat_bench.cli.options import PATH
 from cat_bench.cli.output import json_option, print_record, print_rows
+from cat_bench.loading import catalog
 from cat_bench.loading.catalog import model_of
 from cat_bench.loading.registry import list_plugins
 from cat_bench.report.rounding import format_count, percent
 from cat_bench.runs.config import BUNDLED, RunConfig
 from cat_bench.runs.opening import results_root
+from cat_bench.training import processes
 from cat_bench.training.fresh import fresh_seed, write_fresh_rows
 from cat_bench.training.measure import Exam
-from cat_bench.training.policy import weights
+from cat_bench.training.policy import checkpoint_config, weights
 from cat_bench.training.recipes import Recipe, recipe
 from cat_bench.training.rows import write_verl
+from cat_bench.training.sampling import Roles, divide_changes, resolve_sampling, set_policy
 from cat_bench.training.training import Plan, questions
 from cat_bench.training.training import train as run_training
 from cat_bench.types.calls import JSON
@@ -57,7 +61,11 @@ QUESTIONS = 500
 @click.option("--save-every", type=click.IntRange(1), default=10, hidden=True)
 @click.option("--out", type=PATH, help="Folder of the training.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of TRL; may repeat."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of TRL or LoRA, or a role's, such as anchor.thinking=false; may repeat.",
 )
 @click.option("--verl-rows", type=PATH, hidden=True)
 @json_option
@@ -77,25 +85,69 @@ def train(
     """Train MODEL on TASK by a recipe (cat-rl, ttrl, scrl, judge, gold, sft) with TRL.
 
     A training that was killed or interrupted resumes from its last checkpoint: run the same command
-    again. The harness itself measures the policy before and after.
+    again. The harness itself measures the policy before and after. On several GPUs, start it by
+    `accelerate launch -m cat_bench train ...` or `torchrun -m cat_bench train ...`.
     """
     model = model or model_of(task) or BUNDLED
     scale = scale or ("small" if model in list_plugins("model") else "paper")
     if steps is not None:
         changes = (*changes, f"max_steps={steps}")
-    chosen = recipe(name, scale=scale, reward=reward, changes=changes)  # type: ignore[arg-type]
+    chosen, sampling = _choose(name, scale, task, model, reward, changes, anchor=rest["anchor"])
     folder = out or results_root().parent / "training" / f"{task}-{chosen.name}-{rest['seed']}"
-    plan = _plan(task, model, chosen, folder, **rest)
+    if verl_rows is None:
+        _place()
+    plan = _plan(task, model, chosen, folder, sampling=sampling, **rest)
     if verl_rows:
         count = write_verl(verl_rows, questions(plan), task=task, split="train")
         click.echo(f"{count:,} questions: {verl_rows}", err=True)
         return
     found = run_training(plan, tell=partial(_print_step, chosen.steps))
+    if not found:  # one of several processes, and another one speaks
+        return
     if as_json or not plan.exam:
         print_record(found if as_json else found["training"], as_json=as_json)
     else:
         print_rows(_rows(found["outcome"]), as_json=False)
     click.echo(f"Training: {folder}", err=True)
+
+
+def _choose(
+    name: str,
+    scale: str,
+    task: str,
+    model: str,
+    reward: str | None,
+    changes: Sequence[str],
+    *,
+    anchor: str | None,
+) -> tuple[Recipe, Roles]:
+    """Return the recipe with its changes, and how each role samples."""
+    roles, settings = divide_changes(changes)
+    chosen = recipe(name, scale=scale, reward=reward, changes=settings)  # type: ignore[arg-type]
+    config = checkpoint_config(weights(model)) if chosen.sampling else {}
+    sampling = resolve_sampling(
+        chosen,
+        roles,
+        task=catalog.task(task).sampling if chosen.sampling else {},
+        model_type=str(config.get("model_type", "")),
+        anchor=anchor,
+    )
+    named = {change.partition("=")[0].strip() for change in settings}
+    return set_policy(chosen, sampling.get("policy", {}), named=named), sampling
+
+
+def _place() -> None:
+    """Meet the processes that a launcher started, or else keep to one GPU."""
+    if find_spec("torch") is None:
+        return
+    there = processes.use_one_gpu()
+    if there > 1:
+        click.echo(
+            f"{there} GPUs are visible and one process was started: it trains on the first. For"
+            f" all, begin the command with: accelerate launch --num_processes {there} -m cat_bench",
+            err=True,
+        )
+    processes.join()
 
 
 def _rows(outcome: JSON) -> list[dict[str, JSON]]:
@@ -132,6 +184,7 @@ def _plan(
     chosen: Recipe,
     out: Path,
     *,
+    sampling: Roles,
     seed: int,
     anchor: str | None,
     judge: str | None,
@@ -145,11 +198,14 @@ def _plan(
     if task in list_plugins("generator"):
         if data is None:
             data = out / "train.jsonl"
-            write_fresh_rows(data, task=task, count=chosen.questions, seed=seed, split="train")
+            count = chosen.questions(processes.count())
+            written = partial(write_fresh_rows, data, task=task, seed=seed, split="train")
+            processes.agree(partial(written, count=count))
         if exam_data is None:
             exam_data, questions = out / "exam.jsonl", QUESTIONS if questions is None else questions
             unseen = fresh_seed(Path(weights(model_of(task) or model)))
-            write_fresh_rows(exam_data, task=task, count=max(questions, 1), seed=unseen)
+            asked = partial(write_fresh_rows, exam_data, task=task, count=max(questions, 1))
+            processes.agree(partial(asked, seed=unseen))
     session = RunConfig(
         task=task,
         model=model,
@@ -159,8 +215,15 @@ def _plan(
         data=data,
         methods=("single",),
         seed=seed,
+        sampling=sampling,
     )
     exam = None if questions == 0 else Exam(data=exam_data or data, questions=questions)
     return Plan(
-        recipe=chosen, session=session, out=out, seed=seed, save_every=save_every, exam=exam
+        recipe=chosen,
+        session=session,
+        out=out,
+        seed=seed,
+        save_every=save_every,
+        exam=exam,
+        processes=processes.count(),
     )

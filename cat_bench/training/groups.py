@@ -15,6 +15,7 @@ from cat_bench.evaluation.group_rewards import Rewarded
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.advantages import advantages
 from cat_bench.runs.config import RunConfig
+from cat_bench.training import processes
 from cat_bench.training.policy import Policy
 from cat_bench.training.rewarder import Rewarder
 from cat_bench.types.calls import JSON, Message
@@ -72,17 +73,17 @@ class GroupReward:
             )
         places = groups(question_id, self._size)
         rewarder = self._rewarder
-        texts = [completion[-1]["content"] for completion in completions]
-        replies = self._policy.replies(prompts, texts, completion_ids, entropies=rewarder.entropies)
+        replies = self._policy.replies(prompts, completion_ids, entropies=rewarder.entropies)
         made = await self._count_made()
         found = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
         _check(found)
         if log_metric:
-            log_metric("calls_made", await self._count_made() - made)
+            # TRL logs the mean over processes, and calls are to be counted over all of them.
+            log_metric("calls_made", (await self._count_made() - made) * processes.count())
             _count(found, log_metric)
-            await self._judge(found, [[texts[k] for k in g] for g in places], log_metric)
+            await self._judge(found, [[replies[k].text for k in g] for g in places], log_metric)
         return [value for group in found for value in group.values]
 
     async def _count_made(self) -> int:
@@ -131,8 +132,9 @@ def _check(found: Sequence[Rewarded]) -> None:
 def _count(found: Sequence[Rewarded], log: Log) -> None:
     """Log a step's calls, and how many rewards are missing or have no advantage."""
     bills = [charge for group in found for charge in group.bill]
-    log("calls", len(bills))
-    log("call_tokens", sum(c.usage.prompt + c.usage.completion for c in bills))
+    tokens = sum(c.usage.prompt + c.usage.completion for c in bills)
+    log("calls", len(bills) * processes.count())
+    log("call_tokens", tokens * processes.count())
     log("unscored", fmean(value is None for group in found for value in group.values))
     log("no_advantage", fmean(not any(advantages(group.values)) for group in found))
     log("referenced", fmean(group.reference is not None for group in found))

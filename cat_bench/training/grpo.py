@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from cat_bench.runs.config import RunConfig
+from cat_bench.training.fitting import fit
 from cat_bench.training.groups import GroupReward
 from cat_bench.training.policy import Policy
 from cat_bench.training.recipes import Recipe
 from cat_bench.training.rows import trl_row
+from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 def train(
@@ -29,10 +34,13 @@ def train(
     arguments: GRPOConfig,
     callbacks: list[TrainerCallback],
     checkpoint: Path | None,
-) -> None:
+    lora: PeftConfig | None = None,
+    save: Path | None = None,
+) -> dict[str, JSON]:
     """Train `policy` in place on the questions of `samples`, from `checkpoint` on if there is one.
 
-    `config` is the session that provides anchor and judge.
+    `config` is the session that provides anchor and judge. With `lora`, an adapter is trained. What
+    was trained is written to `save`. Returns no figures.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
     trainer = GRPOTrainer(
@@ -42,9 +50,10 @@ def train(
         train_dataset=Dataset.from_list([trl_row(sample) for sample in samples]),
         processing_class=policy.tokenizer,
         callbacks=callbacks,
+        peft_config=lora,
     )
-    trainer.remove_callback(PrinterCallback)
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        fit(trainer, checkpoint=checkpoint, save=save)
     finally:
         asyncio.run_coroutine_threadsafe(reward.close(), trainer.async_loop).result()
+    return {}

@@ -28,7 +28,16 @@ NAMES = {
 """Names that differ from TRL's."""
 KEPT = frozenset(
     {
-        *("loss", "grad_norm", "learning_rate", "entropy", "kl", "reward", "reward_std"),
+        *(
+            "loss",
+            "eval_loss",
+            "grad_norm",
+            "learning_rate",
+            "entropy",
+            "kl",
+            "reward",
+            "reward_std",
+        ),
         *(
             "reference_accuracy",
             "reward_accuracy",
@@ -59,6 +68,8 @@ class Journal(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Drop what was logged after the step from which training resumes."""
+        if not state.is_world_process_zero:
+            return
         kept = [row for row in read(self._path) if row["step"] <= state.global_step]
         rows = "".join(json.dumps(row) + "\n" for row in kept)
         self._path.write_text(rows, encoding="utf-8")
@@ -73,7 +84,7 @@ class Journal(TrainerCallback):
         **_: Any,
     ) -> None:
         """Add a line, unless this is the summary at the end."""
-        if not logs or "loss" not in logs or not state.is_world_process_zero:
+        if not logs or not state.is_world_process_zero or not {"loss", "eval_loss"} & logs.keys():
             return
         named = {NAMES.get(name, name): value for name, value in logs.items()}
         wanted = KEPT | set(NAMES.values())
@@ -92,13 +103,19 @@ def read(path: Path) -> list[dict[str, JSON]]:
     return list(_rows(path)) if path.is_file() else []
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the latest complete checkpoint; remove incomplete ones."""
+def last_checkpoint(folder: Path, *, processes: int = 1) -> Path | None:
+    """Return the latest complete checkpoint; remove incomplete ones.
+
+    With several processes, each writes the state of its random numbers, in no order.
+    """
+    states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else []
     whole: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
         if number := re.fullmatch(r"checkpoint-(\d+)", path.name):
             try:
                 json.loads((path / _STATE).read_text(encoding="utf-8"))
+                for state in states:
+                    (path / state).stat()
                 whole[int(number[1])] = path
             except (OSError, ValueError):
                 shutil.rmtree(path)

@@ -44,6 +44,7 @@ def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
         judge=session.judge,
         base_url=session.base_url,
         concurrency=session.concurrency,
+        sampling=session.sampling,
         data=exam.data,
         limit=exam.questions,
         methods=exam.methods,

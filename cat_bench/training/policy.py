@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cat_bench.errors import UsageError
 from cat_bench.loading.registry import list_plugins, load
 from cat_bench.loading.validation import split_inline
+from cat_bench.models.backends.hf.adapters import Adapter
+from cat_bench.models.backends.hf.chat import Pretrained, Prompt
 from cat_bench.models.backends.hf.loading import HUB_ID, Checkpoint
-from cat_bench.types.calls import FloatArray, Message, Reply, Usage
+from cat_bench.models.reasoning import opens_reasoning, split
+from cat_bench.types.calls import JSON, FloatArray, Message, Reply, Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,53 +28,68 @@ ROWS = 16
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A causal language model with its tokenizer; `ends` are the ids that end a turn."""
+    """A causal language model with its tokenizer.
+
+    `ends` are the ids that end a turn, and `template` the options of the chat template, such as
+    `enable_thinking`.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     ends: tuple[int, ...]
+    template: Mapping[str, JSON] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str) -> Policy:
-        """Load in full precision on a CPU, else in the checkpoint's; raises ModelError."""
-        loaded = Checkpoint.load(path, revision=None, device=None, dtype="auto")
-        return cls(loaded.model, loaded.tokenizer, loaded.ends)
+    def load(cls, path: str, *, template: Mapping[str, JSON] | None = None) -> Policy:
+        """Load in float32 whatever the checkpoint's type, on the CPU; raises ModelError.
+
+        A bfloat16 number near 0.02 has neighbours 1e-4 away, and a step of 5e-7 rounds to none. The
+        trainer moves the model to its device, and computes in bfloat16 by autocast.
+        """
+        loaded = Checkpoint.load(path, revision=None, device="cpu", dtype="float32")
+        return cls(loaded.model, loaded.tokenizer, loaded.ends, template or {})
 
     def replies(
         self,
         prompts: Sequence[Sequence[Message]],
-        texts: Sequence[str],
         ids: Sequence[Sequence[int]],
         *,
         entropies: bool = False,
     ) -> list[Reply]:
-        """Return the completions as replies, without the id that ends a turn.
+        """Return completions as replies: reasoning apart, without the id that ends a turn.
 
         With `entropies`, replies have the entropy of every next-token distribution of the current
         model.
         """
         written = [list(row[:-1] if row and row[-1] in self.ends else row) for row in ids]
         asked = [self.prompt(messages) for messages in prompts]
-        spread = self.entropies(asked, written) if entropies else [None] * len(texts)
+        spread: Sequence[FloatArray | None] = [None] * len(ids)
+        if entropies:
+            spread = self.entropies([prompt.ids for prompt in asked], written)
         return [
-            Reply(
-                text=text,
-                finish="stop" if len(own) < len(row) else "length",
-                usage=Usage(len(prompt), len(own)),
-                token_entropies=entropy,
-            )
-            for text, row, own, prompt, entropy in zip(
-                texts, ids, written, asked, spread, strict=True
-            )
+            self._reply(prompt, own, ended=len(own) < len(row), entropies=entropy)
+            for row, own, prompt, entropy in zip(ids, written, asked, spread, strict=True)
         ]
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Return the ids of a prompt, up to where the reply begins."""
-        chat: list[dict[str, str]] = [dict(message) for message in messages]  # type: ignore[arg-type]
-        found: Any = self.tokenizer.apply_chat_template(
-            chat, add_generation_prompt=True, tokenize=True, return_dict=False
+    def _reply(
+        self, prompt: Prompt, own: Sequence[int], *, ended: bool, entropies: FloatArray | None
+    ) -> Reply:
+        tokens = Pretrained(self.tokenizer)
+        reasoning, answer = split(tokens.decode(own), thinking=prompt.thinking)
+        thought = len(tokens.encode(reasoning, special=False)) if reasoning else 0
+        return Reply(
+            text=answer,
+            reasoning=reasoning,
+            finish="stop" if ended else "length",
+            usage=Usage(len(prompt.ids), len(own), min(thought, len(own))),
+            token_entropies=entropies,
         )
-        return list(found)
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """Return a prompt up to where the reply begins, by the chat template's options."""
+        tokens = Pretrained(self.tokenizer)
+        text = tokens.render(messages, self.template)
+        return Prompt(tuple(tokens.encode(text, special=False)), opens_reasoning(text))
 
     def entropies(
         self, prompts: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
@@ -124,3 +143,23 @@ def weights(spec: str) -> str:
             f"{spec!r} cannot be trained here: name {names}, a folder, or a model of the Hub"
         )
     return name
+
+
+def checkpoint_config(source: str) -> Mapping[str, JSON]:
+    """Return the configuration of the model at `source`, or of its base if that is an adapter.
+
+    A name of the Hub is looked up there; what cannot be found is empty.
+    """
+    folder = Path(source).expanduser()
+    if adapter := Adapter.find(folder):
+        return checkpoint_config(adapter.base)
+    if folder.is_dir():
+        path = folder / "config.json"
+        found: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    from transformers import AutoConfig
+
+    try:
+        return dict(AutoConfig.from_pretrained(source).to_dict())
+    except (OSError, ValueError):
+        return {}

@@ -1,8 +1,9 @@
 """Recipes: the reward and the trainer of a policy, as YAML in the catalogue.
 
 `recipes/<name>.yaml` names a trainer of TRL's, a reward, and for each scale (`paper`, `small`) the
-trainer's settings under TRL's own names. A recipe may be `like` another one and then
-inherits its settings and trainer.
+trainer's settings under TRL's own names, and four of ours (`OURS`). `sampling` says for a scale and
+a family of models how policy and anchor sample. A recipe may be `like` another one and then
+inherits its settings, sampling and trainer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ Trainer: TypeAlias = Literal["grpo", "sft"]
 Scale: TypeAlias = Literal["paper", "small"]
 COUNTS = ("num_generations", "per_device_train_batch_size", "max_steps")
 """Settings that determine how many questions a training reads."""
+BATCH, ACCUMULATION = "global_batch_size", "gradient_accumulation_steps"
+PATIENCE, HELD_OUT = "early_stopping_patience", "held_out"
+OURS = frozenset({"num_generations", BATCH, PATIENCE, HELD_OUT})
+"""Settings that are not TRL's, or not of all its trainers.
+
+`global_batch_size` is the completions (references for `sft`) of one optimiser step over all
+processes. `early_stopping_patience` ends an `sft` when the loss on the references that are
+`held_out`, a share of them, has not fallen at so many checkpoints.
+"""
+HELD_OUT_SHARE = 0.1
 
 
 class RecipeFile(BaseModel):
@@ -36,6 +47,7 @@ class RecipeFile(BaseModel):
     like: str | None = None
     citation: str | None = None
     settings: dict[Scale, dict[str, JSON]] = Field(default_factory=dict)
+    sampling: dict[Scale, dict[str, dict[str, JSON]]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class Recipe:
     """A reward and a trainer with its settings, ready to run.
 
     A `grpo` recipe trains on `reward`; an `sft` recipe imitates the references of that reward.
+    `sampling` has the parameters of policy and anchor for each family of models.
     """
 
     name: str
@@ -51,6 +64,7 @@ class Recipe:
     settings: Mapping[str, JSON] = field(default_factory=dict)
     summary: str = ""
     citation: str | None = None
+    sampling: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
 
     @property
     def group(self) -> int:
@@ -62,12 +76,34 @@ class Recipe:
         """The total of optimiser steps."""
         return int(self.settings["max_steps"])
 
-    @property
-    def questions(self) -> int:
-        """Questions that all steps read on one machine, one group or reference each."""
+    def accumulation(self, processes: int) -> int:
+        """Return the batches of each process in an optimiser step.
+
+        Raises ConfigError if the global batch cannot be divided so.
+        """
         given = self.settings
-        rows = given["per_device_train_batch_size"] * given.get("gradient_accumulation_steps", 1)
-        return self.steps * int(rows) // (self.group if self.trainer == "grpo" else 1)
+        if not given.get(BATCH):
+            return int(given.get(ACCUMULATION, 1))
+        source = f"recipe {self.name}"
+        if ACCUMULATION in given:
+            raise ConfigError(
+                source, ACCUMULATION, f"follows from {BATCH}: set only one, or {BATCH}=null"
+            )
+        whole, own = int(given[BATCH]), int(given["per_device_train_batch_size"])
+        if whole % (own * processes):
+            raise ConfigError(
+                source,
+                BATCH,
+                f"{whole} cannot be divided among {processes} processes in batches of {own} "
+                "(per_device_train_batch_size)",
+            )
+        return whole // (own * processes)
+
+    def questions(self, processes: int) -> int:
+        """Return how many questions all steps read, one group or reference each."""
+        own = int(self.settings["per_device_train_batch_size"])
+        rows = self.steps * own * processes * self.accumulation(processes)
+        return rows // (self.group if self.trainer == "grpo" else 1)
 
 
 def names() -> list[str]:
@@ -94,10 +130,7 @@ def recipe(
         missing = "trainer" if trainer is None else f"settings.{scale}"
         raise ConfigError(path, missing, "is missing: give it, or `like: RECIPE` that has it")
     settings = {**settings, **_parse_changes(changes)}
-    for name in COUNTS:
-        value = settings.get(name)
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(path, name, f"should be a whole number from 1 on, not {value!r}")
+    _check(settings, trainer, path)
     return Recipe(
         name=path.stem,
         trainer=trainer,
@@ -105,7 +138,22 @@ def recipe(
         settings=settings,
         summary=content.summary,
         citation=content.citation,
+        sampling=content.sampling.get(scale) or base.sampling.get(scale) or {},
     )
+
+
+def _check(settings: Mapping[str, JSON], trainer: Trainer, path: Path) -> None:
+    """Raise ConfigError for one of our settings that cannot be."""
+    wanted = [*COUNTS, *(name for name in (BATCH, PATIENCE) if settings.get(name) is not None)]
+    for name in wanted:
+        value = settings.get(name)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(path, name, f"should be a whole number from 1 on, not {value!r}")
+    share = settings.get(HELD_OUT, HELD_OUT_SHARE)
+    if not isinstance(share, float) or not 0 < share < 1:
+        raise ConfigError(path, HELD_OUT, f"should be a share between 0 and 1, not {share!r}")
+    if trainer != "sft" and (odd := [name for name in (PATIENCE, HELD_OUT) if name in settings]):
+        raise ConfigError(path, odd[0], f"is for sft; a {trainer} recipe has no loss to stop by")
 
 
 def _find_file(spec: str) -> Path:

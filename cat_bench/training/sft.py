@@ -7,25 +7,33 @@ cached, so a second run makes no call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from cat_bench.errors import UsageError
 from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
+from cat_bench.training import processes
+from cat_bench.training.fitting import fit
 from cat_bench.training.policy import Policy
-from cat_bench.training.recipes import Recipe
+from cat_bench.training.recipes import HELD_OUT, HELD_OUT_SHARE, PATIENCE, Recipe
 from cat_bench.training.rewarder import Rewarder
 from cat_bench.training.rows import trl_row
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 def train(
@@ -37,30 +45,66 @@ def train(
     arguments: SFTConfig,
     callbacks: list[TrainerCallback],
     checkpoint: Path | None,
+    lora: PeftConfig | None = None,
+    save: Path | None = None,
 ) -> dict[str, JSON]:
     """Train `policy` in place on the references; return their number and accuracy.
 
-    Raises UsageError if the estimator gives no reference.
+    With `lora`, an adapter is trained. What was trained is written to `save`: the last weights, or
+    with early stopping those with the least loss on the references held out. Raises UsageError if
+    the estimator gives too few references.
     """
-    pairs, told = asyncio.run(references(recipe, samples, config=config))
+    pairs, told = asyncio.run(references(recipe, samples, config=config, template=policy.template))
+    told["calls_made"] = processes.total(told["calls_made"])
+    pairs, told = processes.agree(lambda: (pairs, told))
     if not pairs:
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate")
+    patience = recipe.settings.get(PATIENCE)
+    kept, held = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=Dataset.from_list(pairs),
+        train_dataset=Dataset.from_list(kept),
+        eval_dataset=Dataset.from_list(held) if held else None,
         processing_class=policy.tokenizer,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])],
+        peft_config=lora,
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    fit(trainer, checkpoint=checkpoint, save=save)
+    if held:
+        told |= {"held_out": len(held), "stopped_at": trainer.state.global_step}
+        told |= {
+            "best_step": trainer.state.best_global_step,
+            "best_loss": trainer.state.best_metric,
+        }
     return told
 
 
+def _hold_out(
+    pairs: Sequence[dict[str, JSON]], recipe: Recipe, *, seed: int
+) -> tuple[list[dict[str, JSON]], list[dict[str, JSON]]]:
+    """Divide the pairs at random into those that are trained on, and those held out."""
+    count = max(1, round(recipe.settings.get(HELD_OUT, HELD_OUT_SHARE) * len(pairs)))
+    if count == len(pairs):
+        raise UsageError(
+            f"recipe {recipe.name!r}: early stopping holds references out, and there is only one"
+        )
+    chosen = set(random.Random(seed).sample(range(len(pairs)), count))
+    held = [pair for place, pair in enumerate(pairs) if place in chosen]
+    return [pair for place, pair in enumerate(pairs) if place not in chosen], held
+
+
 async def references(
-    recipe: Recipe, samples: Sequence[Sample], *, config: RunConfig
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    *,
+    config: RunConfig,
+    template: Mapping[str, JSON] = MappingProxyType({}),
 ) -> tuple[list[dict[str, JSON]], dict[str, JSON]]:
-    """Return prompts and completions of the questions with a reference, and figures."""
+    """Return prompts and completions of the questions with a reference, and figures.
+
+    `template` has the options of the chat template by which TRL renders them.
+    """
     rewarder = Rewarder(recipe.reward, config)
     try:
         ready = await rewarder.open()
@@ -72,6 +116,7 @@ async def references(
         {
             "prompt": trl_row(sample)["prompt"],
             "completion": [{"role": "assistant", "content": text}],
+            **({"chat_template_kwargs": dict(template)} if template else {}),
         }
         for sample, (text, _) in zip(samples, found, strict=True)
         if text

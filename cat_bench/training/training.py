@@ -17,15 +17,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from cat_bench.errors import ConfigError, UsageError, suggest
+from cat_bench.errors import UsageError
 from cat_bench.loading.registry import files_in
+from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.loading import libraries, silence
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
@@ -33,33 +33,36 @@ from cat_bench.runs.opening import explain_missing, open_run
 from cat_bench.system.extras import install_command
 from cat_bench.system.files import write_atomic
 from cat_bench.system.rows import file_digest
+from cat_bench.training import processes
+from cat_bench.training.arguments import trainer_arguments
+from cat_bench.training.lora import read_lora
 from cat_bench.training.measure import Exam, measure, measure_outcome
+from cat_bench.training.placement import check_placement
 from cat_bench.training.policy import Policy, weights
 from cat_bench.training.recipes import Recipe
+from cat_bench.training.sampling import template_options
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import SupervisedReward
 from cat_bench.types.records import Sample
 from cat_bench.types.traits import RewardTraits, traits
 
 if TYPE_CHECKING:
+    from peft import PeftConfig
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.sft_config import SFTConfig
 
 FORMAT = 1
 TRL = "trl"
-LIBRARIES = ("cat-bench", "trl", "transformers", "torch")
-GROUP = "num_generations"
-"""The setting that all recipes have, although the SFT trainer has no such argument."""
-OWN = frozenset({"output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"})
-"""Arguments of TRL that a recipe cannot set."""
+LIBRARIES = ("cat-bench", "trl", "peft", "transformers", "torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What decides a training.
 
-    `session` names task, initial model, anchor, judge and the rows to train on; `out` is the folder
-    of all results; a checkpoint is written every `save_every` steps.
+    `session` names task, initial model, anchor, judge, their sampling and the rows to train on;
+    `out` is the folder of all results; a checkpoint is written every `save_every` steps, by
+    `processes` processes.
     """
 
     recipe: Recipe
@@ -68,6 +71,7 @@ class Plan:
     seed: int = 0
     save_every: int = 10
     exam: Exam | None = None
+    processes: int = 1
 
     def record(self) -> dict[str, JSON]:
         """The plan as JSON; a command resumes a training only with an equal plan."""
@@ -75,10 +79,11 @@ class Plan:
         own = [path for path in files_in(self.recipe.reward) if path.is_file()]
         return {
             "format": FORMAT,
-            "recipe": asdict(self.recipe),
+            "recipe": {n: v for n, v in asdict(self.recipe).items() if n != "sampling"},
             **({"code": {str(path): file_digest(path) for path in own}} if own else {}),
             "session": session,
             "seed": self.seed,
+            **({"processes": self.processes} if self.processes > 1 else {}),
             "exam": self.exam and json.loads(json.dumps(asdict(self.exam), default=str)),
         }
 
@@ -88,19 +93,31 @@ def train(
 ) -> Mapping[str, JSON]:
     """Carry out or resume a plan; return the content of `train.json`. `tell` gets step lines.
 
-    Raises UsageError before anything is paid for.
+    Where a launcher started several processes, each calls this; all but the main one return an
+    empty mapping when the training is done. Raises UsageError before anything is paid for.
     """
     _check_libraries()
     clock = time.monotonic()
+    processes.join(patience_s=plan.recipe.settings.get("ddp_timeout", processes.PATIENCE_S))
     with warnings.catch_warnings(), silence(libraries()[1].utils.logging), _hide_head_warning():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the libraries' own renamings
-        source, arguments, samples = weights(plan.session.model), _arguments(plan), questions(plan)
+        source, samples = weights(plan.session.model), questions(plan)
+        arguments = trainer_arguments(
+            plan.recipe, out=plan.out, seed=plan.seed, save_every=plan.save_every
+        )
+        lora = read_lora(plan.recipe.settings, source=f"recipe {plan.recipe.name}")
+        needs = traits(RewardTraits, reward(plan.recipe.reward)).needs
+        check_placement(plan.session, arguments, entropies="entropies" in needs)
         if plan.exam:
             exam = plan.session.model_copy(update={"data": plan.exam.data})
             asyncio.run(_samples(exam, plan.recipe.reward))
-        _start(plan)
+        processes.agree(lambda: _start(plan))
         with _lock(plan.out):
-            told = _run_trainer(plan, source, arguments, samples, tell=tell)
+            told = _run_trainer(plan, source, arguments, samples, lora=lora, tell=tell)
+            alone = processes.is_main()
+            processes.leave()
+    if not alone:
+        return {}
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
     found["seconds"] = round(time.monotonic() - clock, 1)
     _figure(plan)
@@ -120,15 +137,20 @@ def _run_trainer(
     arguments: GRPOConfig | SFTConfig,
     samples: list[Sample],
     *,
+    lora: PeftConfig | None,
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
     """Train unless that is done; return the trainer's figures."""
     from cat_bench.training import grpo, sft
     from cat_bench.training.journal import Journal, last_checkpoint
 
-    told = plan.out / "training.json"
-    if not _model(plan).is_dir():
-        policy = Policy.load(source)
+    told, fresh = plan.out / "training.json", plan.out / "model.part"
+    if not processes.agree(_model(plan).is_dir):
+        checkpoints = partial(last_checkpoint, plan.out / "checkpoints", processes=plan.processes)
+        policy = Policy.load(
+            processes.agree(partial(_merge_adapter, source, plan.out / "initial")),
+            template=template_options(plan.recipe, plan.session.sampling.get("policy", {})),
+        )
         trainer: Any = {"grpo": grpo.train, "sft": sft.train}[plan.recipe.trainer]
         done = trainer(
             policy,
@@ -137,15 +159,31 @@ def _run_trainer(
             config=plan.session,
             arguments=arguments,
             callbacks=[Journal(plan.out / "metrics.jsonl", tell)],
-            checkpoint=last_checkpoint(plan.out / "checkpoints"),
+            checkpoint=processes.agree(checkpoints),
+            lora=lora,
+            save=fresh,
         )
-        _write_json(told, done or {})
-        fresh = plan.out / "model.part"
-        policy.model.save_pretrained(fresh)
-        policy.tokenizer.save_pretrained(fresh)
-        fresh.replace(_model(plan))
+        if processes.is_main():
+            _write_json(told, done)
+            fresh.replace(_model(plan))
+        processes.wait()
     known: Mapping[str, JSON] = json.loads(told.read_text(encoding="utf-8"))
     return known
+
+
+def _merge_adapter(source: str, folder: Path) -> str:
+    """Return the whole model to begin with: an adapter is merged with its base, in `folder`.
+
+    The reference model of the KL term is loaded from where the policy was.
+    """
+    if Adapter.find(Path(source).expanduser()) is None:
+        return source
+    if not folder.is_dir():
+        merged, part = Policy.load(source), folder.with_name(f"{folder.name}.part")
+        merged.model.save_pretrained(part)
+        merged.tokenizer.save_pretrained(part)
+        part.replace(folder)
+    return str(folder)
 
 
 def _figure(plan: Plan) -> None:
@@ -192,7 +230,7 @@ def _start(plan: Plan) -> None:
     record = json.loads(json.dumps(plan.record()))
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
-        if odd := [name for name in record if there.get(name) != record[name]]:
+        if odd := [n for n in {**record, **there} if there.get(n) != record.get(n)]:
             raise UsageError(
                 f"{plan.out} holds a training with another {odd[0]}: give another --out, or the "
                 "command that began it"
@@ -203,7 +241,13 @@ def _start(plan: Plan) -> None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """An exclusive lock on a folder; released when the process ends, however it ends."""
+    """An exclusive lock on a folder, which the main process takes for all.
+
+    It is released when that process ends, however it ends.
+    """
+    if not processes.is_main():
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,55 +258,6 @@ def _lock(folder: Path) -> Iterator[None]:
         ) from None
     finally:
         os.close(handle)
-
-
-def _arguments(plan: Plan) -> GRPOConfig | SFTConfig:
-    """TRL's arguments; raises ConfigError for a setting that TRL does not take."""
-    import torch
-    from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.sft_config import SFTConfig
-
-    kind = GRPOConfig if plan.recipe.trainer == "grpo" else SFTConfig
-    source = f"recipe {plan.recipe.name}"
-    settings = _convert(plan.recipe.settings, get_type_hints(kind), source=source)
-    cuda = torch.cuda.is_available()
-    given: dict[str, Any] = {
-        "bf16": cuda,
-        "use_cpu": not cuda,
-        "gradient_checkpointing": cuda,
-        "save_steps": plan.save_every,
-        "save_total_limit": 2,
-        **settings,
-        "output_dir": str(plan.out / "checkpoints"),
-        "seed": plan.seed,
-        "data_seed": plan.seed,
-        "logging_steps": 1,
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    try:
-        return kind(**given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(source, "", f"TRL refuses it: {error}") from error
-
-
-def _convert(
-    settings: Mapping[str, JSON], kinds: Mapping[str, Any], *, source: str | Path
-) -> dict[str, JSON]:
-    """Return the settings as TRL types them: YAML's 1e-4 is a string, and becomes a number."""
-    found = {}
-    for name, value in settings.items():
-        if name in OWN:
-            raise ConfigError(source, name, "cannot be set by a recipe: cat-bench sets it")
-        if name in kinds:
-            try:
-                found[name] = TypeAdapter(kinds[name]).validate_python(value)
-            except ValidationError as error:
-                problem = error.errors()[0]["msg"]
-                raise ConfigError(source, name, f"{problem}, not {value!r}") from None
-        elif name != GROUP:
-            raise ConfigError(source, name, f"is not a setting of TRL's.{suggest(name, kinds)}")
-    return found
 
 
 @contextmanager

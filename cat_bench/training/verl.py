@@ -30,6 +30,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from cat_bench.errors import ConfigError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
 from cat_bench.loading.validation import validate
+from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.rewarder import Rewarder
 from cat_bench.types.calls import JSON, Reply, Usage
@@ -37,6 +38,8 @@ from cat_bench.types.calls import JSON, Reply, Usage
 SECTION = "cat_bench"
 PATIENCE_S = 1800.0
 """Seconds that a rollout waits for the rest of its group, and for its reward."""
+TAIL = 16
+"""Tokens at the end of a prompt that show whether the chat template has opened reasoning."""
 
 
 @dataclass(slots=True)
@@ -110,17 +113,24 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         return int(rollout.n if told.get("split", "train") == "train" else rollout.val_kwargs.n)
 
     async def _reply(self, item: JSON) -> Reply:
-        """Return the written text, as a reply without log-probabilities."""
+        """Return the written text, as a reply without log-probabilities; reasoning apart."""
         ids, width = item.batch["responses"], item.batch["responses"].shape[-1]
         mask = item.batch["attention_mask"]
         length = int(mask[-width:].sum())
         own = ids[:length].tolist()
         ended = bool(own) and own[-1] == self.tokenizer.eos_token_id
-        text = await self.loop.run_in_executor(
-            None, lambda: self.tokenizer.decode(own, skip_special_tokens=True)
+        tail = item.batch["prompts"][-TAIL:].tolist()
+        begun, text = await self.loop.run_in_executor(
+            None,
+            lambda: (
+                self.tokenizer.decode(tail),
+                self.tokenizer.decode(own, skip_special_tokens=True),
+            ),
         )
+        reasoning, answer = split(text, thinking=opens_reasoning(begun))
         return Reply(
-            text=text,
+            text=answer,
+            reasoning=reasoning,
             finish="stop" if ended else "length",
             usage=Usage(int(mask[:-width].sum()), length - ended),
         )

@@ -26,7 +26,6 @@ async def test_entropies_are_the_backends(policy: Policy, batch: Batch) -> None:
     end = policy.tokenizer.eos_token_id
     found = policy.replies(
         [messages] * len(kept),
-        [replies[k].text for k in kept],
         [[*ids[k], end] for k in kept],
         entropies=True,
     )
@@ -40,9 +39,8 @@ async def test_entropies_are_the_backends(policy: Policy, batch: Batch) -> None:
 
 
 def test_a_reply_that_does_not_end_is_cut(policy: Policy, batch: Batch) -> None:
-    whole, cut = policy.replies(
-        batch.prompts[:2], batch.texts[:2], [batch.ids[0], batch.ids[1][:-1]]
-    )
+    whole, cut = policy.replies(batch.prompts[:2], [batch.ids[0], batch.ids[1][:-1]])
+    assert [whole.text, cut.text] == batch.texts[:2]
     assert (whole.finish, cut.finish) == ("stop", "length")
     assert whole.usage.completion == len(batch.ids[0]) - 1
     assert cut.usage.completion == len(batch.ids[1]) - 1

@@ -11,7 +11,8 @@ from trl.trainer.sft_config import SFTConfig
 
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.rewards import reward
-from cat_bench.training.recipes import Scale, names, recipe
+from cat_bench.training.lora import is_lora
+from cat_bench.training.recipes import OURS, Scale, names, recipe
 
 
 @pytest.mark.parametrize("name", names())
@@ -19,7 +20,8 @@ from cat_bench.training.recipes import Scale, names, recipe
 def test_the_catalogues_recipes_are_what_trl_and_the_registry_know(name: str, scale: Scale) -> None:
     found = recipe(name, scale=scale)
     kind = GRPOConfig if found.trainer == "grpo" else SFTConfig
-    assert set(found.settings) <= {f.name for f in fields(kind)} | {"num_generations"}
+    ours = {name for name in found.settings if name in OURS or is_lora(name)}
+    assert set(found.settings) - ours <= {f.name for f in fields(kind)}
     assert callable(reward(found.reward).rewards)
     assert found.summary
 
@@ -33,8 +35,28 @@ def test_reinforcement_recipes_differ_in_the_reward_alone() -> None:
 
 def test_as_many_questions_as_the_steps_read() -> None:
     changes = ["per_device_train_batch_size=16", "gradient_accumulation_steps=2", "max_steps=3"]
-    assert recipe("cat-rl", scale="small", changes=changes).questions == 3 * 32 // 8
-    assert recipe("sft", scale="small", changes=changes).questions == 3 * 32
+    assert recipe("cat-rl", scale="small", changes=changes).questions(1) == 3 * 32 // 8
+    assert recipe("cat-rl", scale="small", changes=changes).questions(2) == 3 * 64 // 8
+    assert recipe("sft", scale="small", changes=changes).questions(1) == 3 * 32
+
+
+@pytest.mark.parametrize("processes", [1, 2, 8])
+def test_a_global_batch_is_divided_among_the_processes(processes: int) -> None:
+    found = recipe("cat-rl", scale="paper", changes=["max_steps=3"])
+    assert found.accumulation(processes) == 256 // (8 * processes)
+    assert found.questions(processes) == 3 * 256 // 8
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("gradient_accumulation_steps=2", "follows from global_batch_size: set only one"),
+        ("per_device_train_batch_size=24", "256 cannot be divided among 1 processes in batches of"),
+    ],
+)
+def test_a_global_batch_that_cannot_be_is_refused(change: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        recipe("cat-rl", scale="paper", changes=[change]).accumulation(1)
 
 
 def test_changes_override() -> None:

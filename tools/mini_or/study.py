@@ -41,7 +41,7 @@ def main(policy: Path, out: Path, steps: int, questions: int) -> None:
     settings = [f"max_completion_length={LONGEST}", f"max_steps={steps}"]
     chosen = recipe("cat-rl", scale="small", changes=settings)
     seed = fresh_seed(policy)
-    write_rows(out / "train.jsonl", draw_rows(chosen.questions, seed=seed))
+    write_rows(out / "train.jsonl", draw_rows(chosen.questions(1), seed=seed))
     write_rows(out / "exam.jsonl", draw_rows(questions, seed=seed + 1))
     for reward in REWARDS:
         folder = out / _name(reward)
