@@ -20,7 +20,7 @@ from tests.benchmarks.scale import CHILD, commands, prepare
 UNCHECKED = """\
 from cat_bench.cache import rows
 from cat_bench.cache.codec import Stored, load
-rows._loaded = lambda key, slot, *parts: load(Stored(*parts[:-1]))
+rows._load = lambda key, slot, *parts: load(Stored(*parts[:-1]))
 rows._holds = lambda *_: True
 """
 
