@@ -6,13 +6,17 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.sft_config import SFTConfig
 
 from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.loading.validation import validate
 from cat_bench.rewards import reward
+from cat_bench.runs.config import RunConfig
 from cat_bench.training.lora import is_lora
 from cat_bench.training.recipes import OURS, Scale, names, recipe
+from tests.places import ROOT
 
 
 @pytest.mark.parametrize("name", names())
@@ -120,3 +124,27 @@ def test_files_in_a_recipe_are_the_ones_beside_it(tmp_path: Path) -> None:
     found = recipe(str(mine), scale="small")
     assert found.reward == f"{tmp_path}/own.py:R{{estimator={tmp_path}/m.yaml}}"
     assert found.steps == 7
+
+
+def test_verls_example_has_the_papers_settings() -> None:
+    example = yaml.safe_load((ROOT / "recipes" / "verl" / "cat-rl.yaml").read_text())
+    paper = recipe("cat-rl", scale="paper")
+    session = dict(example["cat_bench"])
+    assert session.pop("reward") == paper.reward
+    config = validate(RunConfig, {"methods": ("single",), **session}, source="verl's example")
+    qwen = dict(paper.sampling["qwen"])
+    assert config.sampling == {"anchor": qwen}
+    rollout, actor = (example["actor_rollout_ref"][part] for part in ("rollout", "actor"))
+    assert example["data"]["apply_chat_template_kwargs"] == {
+        "enable_thinking": qwen.pop("thinking")
+    }
+    assert {name: rollout[name] for name in qwen} == qwen
+    settings = paper.settings
+    assert rollout["n"] == settings["num_generations"]
+    assert example["data"]["train_batch_size"] * rollout["n"] == settings["global_batch_size"]
+    assert example["data"]["max_response_length"] == settings["max_completion_length"]
+    assert example["trainer"]["total_training_steps"] == settings["max_steps"]
+    assert (actor["optim"]["lr"], actor["kl_loss_coef"]) == (
+        settings["learning_rate"],
+        settings["beta"],
+    )

@@ -50,7 +50,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JSON:
                 f"actor_rollout_ref.model.path={MODEL}",
                 f"actor_rollout_ref.rollout.n={GROUP}",
                 "cat_bench.task=tally",
-                "cat_bench.models.cached=tally",
+                "cat_bench.model=tally",
                 "cat_bench.base_url=null",
             ],
         )
