@@ -41,8 +41,8 @@ def main() -> None:
         axis.axhline(100 * limit, color="tab:red", lw=1)
         axis.set_title(title, loc="left", fontsize=10)
         axis.grid(axis="y", alpha=0.3)
-    axes[0].legend(loc="lower right", ncols=2)
-    axes[-1].set_xticks(range(len(scores)), scores)
+    axes[0].legend(loc="lower left", ncols=2)
+    axes[-1].set_xticks(range(len(scores)), [name.replace(" ", "\n") for name in scores])
     figure.savefig(RESULTS / "coverage.png", dpi=110)
 
 
