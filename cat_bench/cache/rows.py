@@ -145,6 +145,13 @@ def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
     return found
 
 
+def read_documents(connection: sa.Connection, keys: Iterable[str]) -> dict[str, JSON]:
+    """Return what was asked by the calls of these keys, where it is stored: see `Call`."""
+    select = schema.select_keys(schema.calls.c.key, schema.calls.c.document)
+    rows = connection.execute(select, {"keys": _keys(keys)})
+    return {key: unpack(document) for key, document in rows}
+
+
 def read_derived(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
     """Return the values remembered under these keys; a damaged one is left out."""
     names = {key_of(key): key for key in keys}

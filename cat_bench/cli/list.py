@@ -71,7 +71,7 @@ def _describe(record: Mapping[str, JSON]) -> Mapping[str, JSON]:
     return {
         **{key: config[key] for key in ("task", "model", "pool", "limit")},
         "questions": record["questions"],
-        "n": ",".join(map(str, config.get("budgets", ()))),
+        "n": ",".join(map(str, (*config.get("budgets", ()), *config.get("free_budgets", ())))),
         "methods": ",".join(config.get("methods", ())),
         "seed": config.get("seed"),
         "started": last.get("started", ""),

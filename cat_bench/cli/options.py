@@ -30,7 +30,10 @@ OPTIONS = {
         "--method", "methods", help="Comma-separated; NAME{key=value} sets parameters."
     ),
     "budgets": click.option(
-        "--n", "budgets", help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8]"
+        "--n",
+        "budgets",
+        help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8; then doublings up to the "
+        "pool for methods that cost no call, since those that call a model get dearer with n]",
     ),
     "pool": click.option("--pool", type=int, help="Rollouts per question.  [default: 16]"),
     "draws": click.option("--draws", type=int, hidden=True),

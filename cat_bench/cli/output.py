@@ -107,7 +107,7 @@ def _fit(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
     for is_table, block in groupby(lines, key=lambda line: line.startswith("|")):
         rows = list(block)
         left_out: list[str] = []
-        for name in _SPARED if is_table else ():
+        for name in _list_spared(rows[0]) if is_table else ():
             heads = [head.strip() for head in _BAR.split(rows[0])]
             if len(rows[0]) > width and name in heads:
                 at = heads.index(name)
@@ -117,6 +117,12 @@ def _fit(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
         if left_out:
             hidden = "; ".join(left_out)
             yield f"\n(Columns hidden to fit the terminal: {hidden}. All is in {file}.)"
+
+
+def _list_spared(head: str) -> list[str]:
+    """Return the columns that a narrow terminal hides; of scores by n, all but the last three."""
+    budgets = [name for each in _BAR.split(head) if (name := each.strip()).startswith("n = ")]
+    return [*_SPARED, *budgets[:-3]]
 
 
 def _drop_cell(cells: Sequence[str], at: int) -> list[str]:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,15 +49,25 @@ class Settings:
     """The sizes of a run: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
     `draws` is for methods that call a model for each subset; `free_draws` is for other methods
-    without a closed form. Methods that need neither calls nor draws also get rows at the budgets
-    `beyond`.
+    without a closed form. Methods that cost no call also get rows at the budgets `free`, and those
+    that need no draws either at `beyond`.
     """
 
     budgets: tuple[int, ...]
     pool: int
     draws: int = 4
     free_draws: int = FREE_DRAWS
+    free: tuple[int, ...] = ()
     beyond: tuple[int, ...] = ()
+
+    @property
+    def further(self) -> tuple[int, ...]:
+        """The budgets of an exact value that costs no call, besides `budgets`."""
+        return (*self.free, *self.beyond)
+
+
+RowKey: TypeAlias = tuple[str, int, int | None]
+"""A row's method, n and draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,8 @@ class Evaluation:
     """The cluster of each of the pool's answers; empty before the first use."""
     memory: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict)
     """Results that plug-ins share within this question."""
+    bills: dict[RowKey, Sequence[Charge]] | None = None
+    """The calls of each row, by method, n and draw, if they are kept."""
 
     @property
     def question(self) -> Question:
@@ -94,7 +106,7 @@ class Evaluation:
         """
         budgets = self.graded.servable_budgets(method.budgets or self.settings.budgets)
         free = not (self._calls(method) or method.budgets)
-        further = self.graded.servable_budgets(self.settings.beyond) if free else []
+        further = self.graded.servable_budgets(self.settings.further) if free else []
         ctx = self.context([r.slot for r in self.rollouts])
         if isinstance(method.aggregator, Stopping):
             return await stopping_rows(self, method.name, method.aggregator, [*budgets, *further])
@@ -103,13 +115,19 @@ class Evaluation:
             spread = await self._spread(method, [*budgets, *further]) if free else {}
         except PLUGIN_BUGS as error:  # becomes the reason of these rows
             reason = reason_of(error)
-            return [self.row(method.name, n, failed=reason) for n in budgets]
+            rows = [self.row(method.name, n, failed=reason) for n in budgets]
+            return self._with_calls(rows, ctx.bill)
         if exact is not None:
             rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
-            return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
+            rows = [replace(row, rollout_var=spread.get(row.n)) for row in rows]
+            return self._with_calls(rows, ctx.bill)
         costly = self._calls_for_each_subset(method)
         groups = await asyncio.gather(*(self._draw_rows(method, n, costly=costly) for n in budgets))
-        return [row for group in groups for row in group]
+        rows = [row for group in groups for row in group]
+        if free and all(row.calls <= row.n for row in rows):
+            for n in self.graded.servable_budgets(self.settings.free):
+                rows += await self._draw_rows(method, n, costly=False)
+        return rows
 
     def oracle(self) -> list[ScoreRow]:
         """Return rows of the best possible pick: the expected maximum score of an n-subset."""
@@ -135,7 +153,7 @@ class Evaluation:
     def _frame(
         self, name: str, at: Callable[[ArrayLike, Sequence[int]], FloatArray]
     ) -> list[ScoreRow]:
-        wanted = self.graded.servable_budgets((*self.settings.budgets, *self.settings.beyond))
+        wanted = self.graded.servable_budgets((*self.settings.budgets, *self.settings.further))
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)
         spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
@@ -245,7 +263,8 @@ class Evaluation:
             outcome = {"failed": reason_of(error)}
         read = tuple(r.slot for r in handed)
         use = self.graded.use(n, path=calls.tokens)
-        return self.row(method.name, n, use, draw=draw, slots=read, bill=ctx.bill, **outcome)
+        row = self.row(method.name, n, use, draw=draw, slots=read, bill=ctx.bill, **outcome)
+        return self._with_calls([row], ctx.bill)[0]
 
     async def _verdict(self, estimate: Estimate, slots: Collection[int]) -> dict[str, JSON]:
         """Return the fields of a row for an estimate: the score is the mean over its picks."""
@@ -284,6 +303,12 @@ class Evaluation:
         answer = scorer.answer(text)
         cluster = await self.grader.place(answer, self.known)
         return {"answer": answer, "answer_cluster": cluster}
+
+    def _with_calls(self, rows: list[ScoreRow], bill: Sequence[Charge]) -> list[ScoreRow]:
+        """Return rows that share the calls on this bill, which are kept if bills are."""
+        if self.bills is not None:
+            self.bills.update({(row.method, row.n, row.draw): bill for row in rows})
+        return rows
 
     def row(
         self,

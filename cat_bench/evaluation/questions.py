@@ -163,7 +163,8 @@ class Bench:
                 census.unread[row.method, row.n] += row.answer is None
         there = [row for row in rollouts if row.failed is None]
         refused = sum(_is_refused(row) for row in rollouts)
-        census.dropped.update(n for n in self.settings.budgets if n > len(there))
+        wanted = (*self.settings.budgets, *self.settings.free)
+        census.dropped.update(n for n in wanted if n > len(there))
         census.rollouts.update(
             asked=len(rollouts),
             failed=len(rollouts) - len(there) - refused,

@@ -12,6 +12,7 @@ from cat_bench.cache import Cache, Calls, Places, export_calls, publish_pools
 from cat_bench.errors import UsageError
 from cat_bench.leaderboard.rows import MOST_UNSCORED, OWN, append, read, rows_of
 from cat_bench.runs import again as rerun
+from cat_bench.runs.exchanges import read_exchanges
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.private import refuse_private
 from cat_bench.types.calls import JSON
@@ -81,10 +82,11 @@ async def publish_pool(
     refuse_private(record, instead=_SCORES_ALONE)
     _folder(file)
     loop = asyncio.get_running_loop()
-    async with aclosing(rerun.pools(record, cache=cache, data=data)) as pools:
+    async with aclosing(read_exchanges(record, cache=cache, data=data)) as questions:
 
         async def following() -> Pool | None:
-            return await anext(pools, None)
+            found = await anext(questions, None)
+            return found.pool if found else None
 
         def one_by_one() -> Iterator[Pool]:
             while pool := asyncio.run_coroutine_threadsafe(following(), loop).result():

@@ -62,10 +62,11 @@ class Meter:
 
 
 class Drawn(dict[int, Result]):
-    """Results by slot; `fresh` are the slots that this request made."""
+    """Results of one call by slot; `fresh` are the slots that this request made."""
 
-    def __init__(self, results: Mapping[int, Result] | None = None) -> None:
+    def __init__(self, results: Mapping[int, Result] | None = None, *, key: str) -> None:
         super().__init__(results or {})
+        self.key = key
         self.fresh: set[int] = set()
 
 
@@ -227,8 +228,8 @@ class Model:
         if self._planned is not None:
             return await self._plan(call, slots, self._planned)
         if self._offline:
-            return Drawn(await self._lookup(call, slots))
-        results, pause = Drawn(), POLL_S
+            return Drawn(await self._lookup(call, slots), key=call.key)
+        results, pause = Drawn(key=call.key), POLL_S
         while missing := [slot for slot in dict.fromkeys(slots) if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
@@ -240,7 +241,7 @@ class Model:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, POLL_MOST_S)
         self.awaited.discard(call.key)
-        ordered = Drawn({slot: results[slot] for slot in slots})
+        ordered = Drawn({slot: results[slot] for slot in slots}, key=call.key)
         ordered.fresh = results.fresh
         return ordered
 
@@ -296,7 +297,7 @@ class Model:
 
     async def _plan(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:
         """Return stored results, and a placeholder for each other slot."""
-        results = Drawn(drop_damaged(await self._cache.lookup(call, slots)))
+        results = Drawn(drop_damaged(await self._cache.lookup(call, slots)), key=call.key)
         self._count_cached(results)
         for slot in slots:
             if slot not in results:

@@ -51,14 +51,25 @@ class Charge:
     """One of `ENDS`; None for a whole reply."""
     once: str | None = None
     """A key; calls that share it are billed once per use (the embedding of one text)."""
+    place: tuple[str, int] | None = field(default=None, compare=False)
+    """The key and the slot of the call in the cache; None for a rollout of the pool."""
 
     @classmethod
-    def of(cls, role: str, result: Reply | Failure, *, fresh: bool = False) -> Charge:
+    def of(
+        cls,
+        role: str,
+        result: Reply | Failure,
+        *,
+        fresh: bool = False,
+        place: tuple[str, int] | None = None,
+    ) -> Charge:
         """Return the charge of one call's result; a failed call has no token counts."""
         if isinstance(result, Failure):
-            return cls(role, end="refused" if result.kind == "refused" else "missing")
+            failed = "refused" if result.kind == "refused" else "missing"
+            return cls(role, end=failed, place=place)
         cut = "truncated" if result.finish == "length" else None
-        return cls(role, result.usage, fresh, cut if result.text.strip() else "empty")
+        end = cut if result.text.strip() else "empty"
+        return cls(role, result.usage, fresh, end, place=place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,8 @@ class Borrowed:
         wanted = Sampling(**sampling).over(self.role.sampling)
         drawn = await self.role.model.draw(messages, [draw], wanted)
         reply = drawn[draw]
-        self.bill.append(Charge.of(self.name, reply, fresh=draw in drawn.fresh))
+        place = (drawn.key, draw)
+        self.bill.append(Charge.of(self.name, reply, fresh=draw in drawn.fresh, place=place))
         if isinstance(reply, Failure):
             raise call_failed(reply)
         extend(reply.usage.completion)
@@ -95,11 +96,13 @@ class Borrowed:
         )
 
     def _bill(self, drawn: Drawn, *, once: str | None = None) -> Reply:
-        """Return charge and return the measurement in slot 0; raises CallFailed."""
+        """Charge and return the measurement in slot 0; raises CallFailed."""
+        place = (drawn.key, 0)
         if isinstance(found := drawn[0], Failure):
-            self.bill.append(Charge.of(self.name, found))
+            self.bill.append(Charge.of(self.name, found, place=place))
             raise call_failed(found)
-        self.bill.append(Charge(self.name, found.usage, fresh=0 in drawn.fresh, once=once))
+        fresh = 0 in drawn.fresh
+        self.bill.append(Charge(self.name, found.usage, fresh=fresh, once=once, place=place))
         return found
 
 

@@ -26,6 +26,7 @@ from cat_bench.report.canvas import (
     render_figure,
     title,
 )
+from cat_bench.report.cells import records
 from cat_bench.report.palette import Look, looks
 from cat_bench.report.summary import FRAME, MAJORITY
 from cat_bench.types.calls import JSON, FloatArray
@@ -98,13 +99,14 @@ def _choose_banded(groups: Mapping[str, pd.DataFrame]) -> set[str]:
 
 
 def _headline(scored: pd.DataFrame) -> str:
-    """Return what the figure shows: the best method at the largest n, beside the majority."""
+    """Return what the figure shows: the best method at its largest n, beside the majority there."""
     rows = scored[(scored["kind"] != FRAME) & (scored["n"] > 0)]
     if rows.empty:
         return ""
-    n = rows["n"].max()
+    last = rows.drop_duplicates("method", keep="last")
+    (top,) = records(last.nlargest(1, "score"))
+    best, n = str(top["method"]), top["n"]
     at = rows[rows["n"] == n].set_index("method")["score"]
-    best = str(at.idxmax())
     text = f"{legend_name(best)} reaches {100 * at[best]:.1f} % at n = {n}"
     beside = best != MAJORITY and MAJORITY in at.index
     return text + (f", {MAJORITY} {100 * at[MAJORITY]:.1f} %" if beside else "")

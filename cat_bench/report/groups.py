@@ -6,11 +6,12 @@ questions of each value as on all questions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cat_bench.report.values import Values, read_values
 from cat_bench.runs.tables import RunTables
@@ -26,21 +27,34 @@ def groups(run: RunTables | Path) -> pd.DataFrame:
     Raises DataError.
     """
     run = RunTables.of(run)
-    meta = run.questions.set_index("question")["meta"]
-    fields = list(dict.fromkeys(name for entry in meta for name in entry))
-    if not fields:
-        return pd.DataFrame(columns=list(COLUMNS))
     values, _ = read_values(run)
-    rows = [row for field in fields for row in _rows(field, meta, values)]
+    fields = find_groups(run, values.questions)
+    rows = [row for field, own in fields.items() for row in _rows(field, own, values)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(field: str, meta: pd.Series[JSON], values: Values) -> Iterator[dict[str, JSON]]:
-    own = np.array([_value(meta.get(question), field) for question in values.questions], object)
-    names = sorted({name for name in own if name is not None}, key=_order)
-    if not 2 <= len(names) <= min(_MOST, len(own) / 2):
-        return
-    for name in names:
+def find_groups(run: RunTables, questions: Sequence[str]) -> dict[str, NDArray[np.object_]]:
+    """Return the group of each question (None: no group) by each field that is used."""
+    meta = dict(zip(run.questions["question"], run.questions["meta"], strict=True))
+    fields = dict.fromkeys(name for entry in meta.values() for name in entry)
+    own = {
+        field: np.array([_value(meta.get(question), field) for question in questions], object)
+        for field in fields
+    }
+    return {
+        field: groups
+        for field, groups in own.items()
+        if 2 <= len(sort_groups(groups)) <= min(_MOST, len(groups) / 2)
+    }
+
+
+def sort_groups(groups: NDArray[np.object_]) -> list[str]:
+    """Return the distinct groups: numbers by size, then words."""
+    return sorted({name for name in groups if name is not None}, key=_order)
+
+
+def _rows(field: str, own: NDArray[np.object_], values: Values) -> Iterator[dict[str, JSON]]:
+    for name in sort_groups(own):
         part = values.restrict(own == name)
         for method, n in part.columns:
             found = part.mean((method, n))

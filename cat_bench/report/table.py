@@ -66,6 +66,10 @@ _BELOW = (
     "Scores below 0 lower a mean, and a mean below 0 shows as 0; SE and differences are computed "
     "from the unclipped means."
 )
+_ONWARD = (
+    "Methods that cost calls end at n = {}, all others at n = {}. A difference is taken at the n "
+    "of its row."
+)
 _UNCOUNTED = "Tokens are empty if the rollouts came without counts."
 _CEILING = (
     "The oracle is the best pick among the rollouts that a method reads; a method that writes its "
@@ -118,8 +122,8 @@ def render(
         details += ["### Same questions, new rollouts: ± points by n", _AGAIN, by_n]
     if len(drawn := scored[scored["se_draws"] > _SOME]):
         details += ["### Subsets drawn: Monte-Carlo ± points by n", _render_by_n(drawn, "se_draws")]
-    notes = "\n".join(f"- {note}" for note in (*map(cell, remarks), *_notes(summary, record)))
-    blocks += [*more, "## Notes", notes, *([DETAILS, *details] if details else [])]
+    listed = "\n".join(f"- {note}" for note in list_notes(summary, record, remarks=remarks))
+    blocks += [*more, "## Notes", listed, *([DETAILS, *details] if details else [])]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -185,10 +189,15 @@ def _render_by_n(scored: pd.DataFrame, column: str) -> str:
     return pipe(columns, left=("method",))
 
 
-def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
+def list_notes(
+    summary: pd.DataFrame, record: Mapping[str, JSON], *, remarks: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the notes under a summary's table as Markdown, `remarks` first."""
+    yield from map(cell, remarks)
     for reason, rows in summary[summary["n"].isna()].groupby("reason", sort=False):
         names = ", ".join(f"**{cell(name)}**" for name in rows["method"])
         yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {cell(str(reason))}"
+    yield from _budgets(summary, record)
     yield from _describe_missing(record)
     yield from map(cell, notes(record))
     yield from map(cell, record["task"].get("caveats", ()))
@@ -207,6 +216,16 @@ def _notes(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
     methods = set(summary["method"])
     yield from (text for name, text in ((ORACLE, _CEILING), (SINGLE, _FLOOR)) if name in methods)
     yield from _ALWAYS
+
+
+def _budgets(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]:
+    """Say where methods end if not all of them reach the same n."""
+    config, methods = record["config"], summary[summary["kind"] != FRAME]
+    if not (free := config.get("free_budgets")):
+        return
+    last = methods[methods["n"] > 0].groupby("method")["n"].max()
+    if {max(config["budgets"]), max(free)} <= set(last):
+        yield _ONWARD.format(max(config["budgets"]), max(free))
 
 
 def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:

@@ -6,7 +6,7 @@ lacks a rollout, or the task cannot be loaded, the rollout has no text, and the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,11 +20,10 @@ from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
 from cat_bench.report.cells import records
 from cat_bench.report.values import budget_test
-from cat_bench.runs import again as rerun
+from cat_bench.runs.exchanges import Exchange, Exchanges, read_exchanges
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import RunTables
 from cat_bench.types.calls import JSON, Reply
-from cat_bench.types.records import Pool
 
 _ROWS = [field.name for field in fields(ScoreRow)]
 _ROLLOUTS = [field.name for field in fields(RolloutRow)]
@@ -35,8 +34,8 @@ NO_TEXT = "The text is not in the cache that this was made from."
 class Transcript:
     """One question: its `ScoreRow`s, and its `RolloutRow`s beside the replies that the cache has.
 
-    `target` is what the task says is right, None where it is not here; `problem` says why no cache
-    could be asked for replies.
+    `target` is what the task says is right, None where it is not here. `exchanges` are the calls of
+    the methods and the judge; None where no cache could be asked, for the reason `problem`.
     """
 
     question: str
@@ -45,7 +44,20 @@ class Transcript:
     rows: Sequence[Mapping[str, JSON]]
     rollouts: Sequence[tuple[Mapping[str, JSON], Reply | None]]
     target: JSON = None
+    exchanges: Exchanges | None = None
     problem: str = ""
+
+    def calls(self, row: Mapping[str, JSON]) -> Sequence[Exchange]:
+        """Return the calls of a method's row: for a synthesis, a selection, a rating."""
+        if self.exchanges is None:
+            return ()
+        drawn: JSON = row["draw"]
+        key = (row["method"], int(row["n"]), None if pd.isna(drawn) else int(drawn))
+        return self.exchanges.methods.get(key, ())
+
+    def verdicts(self, text: JSON) -> Sequence[Exchange]:
+        """Return a judge's calls about the text of a rollout or of a method."""
+        return self.exchanges.verdicts.get(text, ()) if self.exchanges else ()
 
     @property
     def right(self) -> str:
@@ -95,11 +107,16 @@ class Answer:
 
 
 async def transcripts(
-    run: RunTables | Path, *, data: Path | None = None, only: str | None = None
+    run: RunTables | Path,
+    *,
+    data: Path | None = None,
+    only: str | None = None,
+    calls: bool = False,
 ) -> AsyncIterator[Transcript]:
     """The run's questions in its order, or one of them, without its frame. Raises DataError.
 
-    `data` is where the task's rows are, if the run was given them from elsewhere.
+    `data` is where the task's rows are, if the run was given them from elsewhere. With `calls`, the
+    methods that called a model are played again from the cache for what they sent.
     """
     run = RunTables.of(run)
     record, asked = run.record, run.questions
@@ -108,11 +125,14 @@ async def transcripts(
     else:
         scores, pools = iter([run.scores(question=only)]), iter([run.rollouts(question=only)])
     rows, rollouts = RowsByQuestion(_select_shown(scores, record)), RowsByQuestion(pools)
-    texts, known = _Texts(record, data, only), _targets(record, data)
+    methods = _find_calling(run) if calls else None
+    texts = _Texts(read_exchanges(record, methods=methods, data=data, only=only))
+    known = _targets(record, data)
     try:
         for question in records(asked if only is None else asked[asked["question"] == only]):
             name = question["question"]
-            replies = await texts.of(name)
+            found = await texts.of(name)
+            replies = {r.slot: r.reply for r in found.pool.rollouts} if found else {}
             held = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
             own = _records(rows.of(name))
             yield Transcript(
@@ -122,6 +142,7 @@ async def transcripts(
                 own,
                 held,
                 target=known.get(name),
+                exchanges=found,
                 problem=texts.problem,
             )
     finally:
@@ -137,6 +158,14 @@ def _targets(record: Mapping[str, JSON], data: Path | None) -> dict[str, JSON]:
             return {sample.question.id: sample.target for sample in samples}
         except CatBenchError:
             return {}
+
+
+def _find_calling(run: RunTables) -> set[str]:
+    """The methods of which some row has more calls than rollouts."""
+    names: set[str] = set()
+    for rows in run.score_parts(["question", "method", "n", "calls"]):
+        names.update(rows["method"][rows["calls"] > rows["n"]].unique())
+    return names
 
 
 def _records(table: pd.DataFrame | None) -> list[dict[str, JSON]]:
@@ -160,24 +189,26 @@ def _select_shown(
 
 
 class _Texts:
-    """The pools' replies, read from the cache in the order of the questions."""
+    """What models were sent and replied, read from the cache in the order of the questions."""
 
-    def __init__(self, record: Mapping[str, JSON], data: Path | None, only: str | None) -> None:
-        self._pools = rerun.pools(record, data=data, only=only)
-        self._pool: Pool | None = None
+    def __init__(self, found: AsyncGenerator[Exchanges, None]) -> None:
+        self._found = found
+        self._current: Exchanges | None = None
         self._ended = False
         self.problem = ""
 
-    async def of(self, question: str) -> Mapping[int, Reply]:
-        """The question's replies by slot; questions are asked for in the run's order."""
-        while not self._ended and (self._pool is None or self._pool.question.id != question):
+    async def of(self, question: str) -> Exchanges | None:
+        """The question's; questions are asked for in the run's order."""
+        while not self._ended and (
+            self._current is None or self._current.pool.question.id != question
+        ):
             try:
-                self._pool = await anext(self._pools, None)
+                self._current = await anext(self._found, None)
             except CatBenchError as error:  # the task or the cache is not here: no texts
-                self._pool, self.problem = None, str(error)
-            self._ended = self._pool is None
-        return {} if self._pool is None else {r.slot: r.reply for r in self._pool.rollouts}
+                self._current, self.problem = None, str(error)
+            self._ended = self._current is None
+        return self._current
 
     async def close(self) -> None:
         """Close the cache."""
-        await self._pools.aclose()
+        await self._found.aclose()

@@ -226,11 +226,17 @@ class PerQuestion(Reading):
 def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
     """Return a test whether a (method, n) is among the budgets of the run or of the method.
 
-    Larger n were evaluated because they are free.
+    Other n were evaluated because they are free.
     """
-    shared = record["config"].get("budgets")
+    shared = list_budgets(record)
     alone = {entry["name"] for entry in record["methods"] if entry.get("budgets")}
     return lambda method, n: not shared or method in alone or n in shared
+
+
+def list_budgets(record: Mapping[str, JSON]) -> list[int]:
+    """Return a run's budgets, those of methods without calls included; empty if unknown."""
+    config = record["config"]
+    return sorted({*config.get("budgets", ()), *config.get("free_budgets", ())})
 
 
 def read_values(run: RunTables | Path, *, beyond: bool = False) -> tuple[Values, Totals]:

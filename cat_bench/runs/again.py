@@ -7,8 +7,7 @@ record names are loaded only where they are the recorded ones and trusted: see `
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,21 +24,18 @@ from cat_bench.models.cached import Served
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.open_models import Environment
-from cat_bench.runs.opening import open_run, run
+from cat_bench.runs.opening import run
 from cat_bench.runs.shape import check_whole
 from cat_bench.types.calls import JSON
-from cat_bench.types.records import Pool
 
 _PROFILE = ("judge_profile", "judge_template")
-_NAMED = {
+NAMED = {
     "policy": "model",
     "anchor": "anchor",
     "judge": "judge",
     "embedder": "embedder",
     "reward": "reward_model",
 }
-
-_BUILT_IN = ("majority",)
 
 
 def configuration(
@@ -55,7 +51,8 @@ def configuration(
     config = record["config"]
     same = ("task", "limit", "shard", "seed", "label", "pool", "draws", *_PROFILE)
     values = {name: config[name] for name in same if config.get(name) is not None}
-    values |= {"n": config["budgets"], "offline": True, "methods": _methods(record), "data": data}
+    values |= {"n": config["budgets"], "free_n": config.get("free_budgets", ())}
+    values |= {"offline": True, "methods": [*list_methods(record).values()], "data": data}
     if not values["methods"]:
         raise UsageError("none of the run's methods is known here")
     template = config.get("judge_template")
@@ -84,7 +81,7 @@ async def replay_run(
     config = configuration(record, model=model, data=data).model_copy(
         update={"out": out, "parallel": parallel}
     )
-    backend = None if model else _Stored(record).backend
+    backend = None if model else StandIns(record).backend
     environment = Environment(cache=cache, backend=backend, served=served, fetches=True)
     with load_only(record.get("files", {})):
         await run(config, environment=environment)
@@ -109,35 +106,12 @@ async def trace_places(
         raise UsageError("this cache does not hold the run's rollouts: name the one that does")
 
 
-async def pools(
-    record: Mapping[str, JSON],
-    *,
-    cache: str | Path | None = None,
-    data: Path | None = None,
-    only: str | None = None,
-) -> AsyncGenerator[Pool, None]:
-    """The run's pools, or one question's, in its order; `data` as for `configuration`.
-
-    None of the run's methods is loaded: the rollouts do not depend on them.
-    """
-    environment = Environment(cache=cache, backend=_Stored(record).backend, fetches=True)
-    config = configuration(record, data=data).model_copy(update={"methods": _BUILT_IN})
-    async with AsyncExitStack() as held:
-        with load_only(record.get("files", {})):
-            ready = await held.enter_async_context(open_run(config, environment=environment))
-        policy = ready.bench.roles.policy
-        for sample in ready.samples():
-            if only in (None, sample.question.id):
-                size = ready.bench.settings.pool
-                yield await policy.model.rollouts(sample.question, size, policy.sampling)
-
-
-class _Stored:
+class StandIns:
     """Replaces the models of a run, by the names that the run used."""
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         config = record["config"]
-        self._identities = {config[_NAMED[role]]: i for role, i in record["models"].items()}
+        self._identities = {config[NAMED[role]]: i for role, i in record["models"].items()}
         self._pool, self._exchangeable = config["pool"], record["task"]["exchangeable"]
 
     def backend(self, name: str, cache: Cache) -> Backend:
@@ -150,16 +124,16 @@ class _Stored:
         return Recorded(identity)
 
 
-def _methods(record: Mapping[str, JSON]) -> list[str]:
-    """The run's methods that were available, as they can be named here."""
+def list_methods(record: Mapping[str, JSON]) -> dict[str, str]:
+    """The run's methods that were available: by name, as they can be named here."""
     there = {*method_names(), *list_plugins("aggregator")}
-    named = []
+    named = {}
     for entry in record["methods"]:
         base, brace, parameters = entry["name"].partition("{")
         if entry["kind"] != "method" or entry["reason"]:
             continue
         if is_file(entry["spec"]) and Path(entry["spec"].rpartition(":")[0]).is_file():
-            named.append(entry["spec"] + brace + parameters)
+            named[entry["name"]] = entry["spec"] + brace + parameters
         elif base in there:
-            named.append(entry["name"])
+            named[entry["name"]] = entry["name"]
     return named

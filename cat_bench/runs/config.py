@@ -49,6 +49,10 @@ class RunConfig(BaseModel):
     reward_model: str | None = Field(default=None, description="the model that gives rewards")
     methods: tuple[str, ...] = Field(default=(), description="the methods; the task's own")
     n: tuple[int, ...] = Field(default=(), description="the budgets, in rollouts")
+    free_n: tuple[int, ...] | None = Field(
+        default=None,
+        description="further budgets of methods without calls; if `n` is not named, up to the pool",
+    )
     pool: int | None = Field(default=None, ge=1, le=MOST, description="rollouts per question")
     draws: int = Field(
         default=4, ge=1, le=MOST, description="subsets per n where a method calls a model"

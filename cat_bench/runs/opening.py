@@ -24,7 +24,7 @@ from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import FRAMES, Settings
+from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.evaluation.questions import Bench, Census
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading import catalog
@@ -34,6 +34,7 @@ from cat_bench.loading.trust import note_loaded
 from cat_bench.models.cached import Meter
 from cat_bench.models.lending import Roles, explain_missing_role
 from cat_bench.models.throttling import Gate
+from cat_bench.runs.budgets import check_budgets, plan_settings
 from cat_bench.runs.checks import check_permission, check_questions, warnings_of
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import RunWriter
@@ -50,7 +51,6 @@ from cat_bench.types.traits import Need, ScorerTraits, traits
 
 T = TypeVar("T")
 
-POOL, EXACT_POOL, BUDGETS = 16, 1024, (1, 2, 4, 8)
 ALLOCATIONS = 50_000
 """Allocations between two garbage collections of a run: a waiting call alone holds dozens."""
 WINDOW, PER_PROCESS = 64, 8
@@ -179,8 +179,8 @@ async def open_run(
         roles = models.roles(task)
         if imported := roles.policy.model.imported:
             task = replace(task, exchangeable=imported.exchangeable)
-        settings = _settings(config, roles)
-        _check_budgets(methods, settings)
+        settings = plan_settings(config, roles)
+        check_budgets(methods, settings)
         samples = partial(_choose, task, config)
         survey = Survey.of(samples(), task.scorer)
         check_questions(survey.questions, task, config.shard)
@@ -256,34 +256,6 @@ def _choose(task: Task, config: RunConfig) -> Iterator[Sample]:
     return islice(islice(task.samples(), config.limit), config.stride[0], None, config.stride[1])
 
 
-def _settings(config: RunConfig, roles: Roles) -> Settings:
-    imported = roles.policy.model.imported
-    largest = imported.size if imported else None
-    pool = config.pool or largest or POOL
-    if largest is not None and pool > largest:
-        raise UsageError(f"--pool {pool} is more than the {largest} rollouts that it holds")
-    budgets = config.n or tuple(n for n in BUDGETS if n <= pool)
-    for n in budgets:
-        if not 1 <= n <= pool:
-            more = f"--pool {n}, or " if largest is None and n > 0 else ""
-            raise UsageError(
-                f"--n {n} does not fit a pool of {pool} rollouts: give {more}an n from 1 to {pool}"
-            )
-    return Settings(
-        budgets=tuple(sorted(set(budgets))),
-        pool=pool,
-        draws=config.draws,
-        beyond=_extend_budgets(max(budgets), pool),
-    )
-
-
-def _extend_budgets(n: int, pool: int) -> tuple[int, ...]:
-    """Doublings of the largest budget up to the pool's size, where closed forms reach that far."""
-    doubled = (n << k for k in range(1, pool.bit_length()))
-    sizes = {size for size in doubled if size < pool} | {pool}
-    return tuple(sorted(sizes - {n})) if pool <= EXACT_POOL else ()
-
-
 def _methods(config: RunConfig, task: Task) -> list[Method]:
     specs = [spec for spec in config.methods or task.methods if spec not in FRAMES]
     if not specs:
@@ -305,12 +277,6 @@ def _is_judged(config: RunConfig, task: Task) -> bool:
             "(the policy does not judge itself unless it is named)"
         )
     return judged
-
-
-def _check_budgets(methods: Sequence[Method], settings: Settings) -> None:
-    for method in methods:
-        if odd := [n for n in method.budgets or () if not 0 <= n <= settings.pool]:
-            raise UsageError(f"{method.name} reads {odd[0]} rollouts of a pool of {settings.pool}")
 
 
 def _find_unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:

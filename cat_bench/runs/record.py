@@ -119,6 +119,7 @@ def plan_record(
             **({"reward_model": roles.reward.model.name} if roles.reward else {}),
             "methods": [method.name for method in methods],
             "budgets": list(settings.budgets),
+            **({"free_budgets": list(settings.free)} if settings.free else {}),
             "pool": settings.pool,
             "draws": settings.draws,
             "sampling": {

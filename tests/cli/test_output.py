@@ -30,6 +30,16 @@ def test_columns_go_until_the_table_fits() -> None:
         assert "All is in run/table.md." in shown
 
 
+def test_of_scores_by_n_the_last_stay() -> None:
+    budgets = [f"n = {2**k}" for k in range(8)]
+    wide = "\n".join(f"| {' | '.join(cells)} |" for cells in (["method", *budgets], ["x"] * 9))
+    assert len(wide.splitlines()[0]) > 60
+    shown = fit(wide, 60, file="table.md")
+    assert max(map(len, shown.splitlines()[:2])) <= 60
+    assert "n = 128" in shown.splitlines()[0]
+    assert "n = 1;" in shown
+
+
 def test_what_fits_stays_as_it_is() -> None:
     text = TABLE.read_text()
     assert fit(text, 999, file="") == text

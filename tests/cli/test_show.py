@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from pathlib import Path
 
 from tests.conftest import TOY, Workshop
 
@@ -149,3 +151,81 @@ def test_reasoning_is_shown_in_full_and_json_is_strict(workshop: Workshop) -> No
     _, out, _ = workshop.run("show", str(folder), "--question", "q2", "--json")
     assert "NaN" not in out
     assert [row["score"] for row in json.loads(out)["rollouts"]] == [None, None]
+
+
+def test_what_was_sent_is_shown_in_full_and_as_json(workshop: Workshop) -> None:
+    (workshop.folder / "model.py").write_text(
+        "from cat_bench import Reply\n"
+        "def reply(request, seed):\n"
+        "    if 'drafts' in request.messages[-1]['content']:\n"
+        "        return Reply(text='# UNIFIED RESPONSE\\nyes', reasoning='I weigh.')\n"
+        "    return 'so yes' if seed % 2 else 'so no'\n"
+    )
+    given = ("--pool", "2", "--n", "2", "--method", "cat", "--set", "anchor.temperature=0.25")
+    workshop.run(*TOY, *given)
+    (folder,) = (workshop.folder / "results").iterdir()
+    question = ("show", str(folder), "--question", "q1")
+    _, out, _ = workshop.run(*question, "--json")
+    found = json.loads(out)
+    sent = found["sent"]
+    assert (sent["role"], sent["messages"]) == ("policy", [{"role": "user", "content": "Is it 1?"}])
+    ((call,),) = [row["calls"] for row in found["methods"] if row["method"] == "cat"]
+    assert (call["role"], call["sampling"], call["reasoning"]) == (
+        "anchor",
+        {"temperature": 0.25},
+        "I weigh.",
+    )
+    (message,) = call["messages"]
+    drafts = {row["text"] for row in found["rollouts"]}
+    assert drafts <= set(message["content"].splitlines())
+    assert call["reply"] == "# UNIFIED RESPONSE\nyes"
+    _, out, _ = workshop.run(*question, "--full")
+    assert message["content"] in out
+    assert "cat n = 2 draw 0  anchor scripted:./model.py:reply temperature=0.25  slot 0" in out
+    assert "[reply]\n<reasoning>\nI weigh.\n</reasoning>\n# UNIFIED RESPONSE\nyes" in out
+    _, out, _ = workshop.run(*question)
+    assert "1 calls of methods: --full or --json shows" in out
+    assert "drafts" not in out
+
+
+def test_a_selection_and_a_call_that_is_not_here(workshop: Workshop) -> None:
+    (workshop.folder / "model.py").write_text(
+        "def reply(request, seed):\n"
+        "    if 'Is it' in request.messages[-1]['content'][:5]:\n"
+        "        return 'so yes' if seed % 2 else 'so no'\n"
+        "    return '\\\\boxed{1}'\n"
+    )
+    given = ("--pool", "2", "--n", "2", "--method", "self-select,judge-select")
+    workshop.run(*TOY, *given)
+    (folder,) = (workshop.folder / "results").iterdir()
+    question = ("show", str(folder), "--question", "q1", "--json")
+    _, out, _ = workshop.run(*question)
+    found = json.loads(out)
+    calls = {row["method"]: row["calls"] for row in found["methods"]}
+    (own,), (judge,) = calls["self-select"], calls["judge-select"]
+    assert (own["role"], judge["role"]) == ("anchor", "judge")
+    for row in found["rollouts"]:
+        assert row["text"] in own["messages"][0]["content"]
+    with sqlite3.connect(workshop.folder / "cache.sqlite") as cache:
+        keys = [key for (key,) in cache.execute("select key from results group by key")]
+        single = [key for key in keys if len(_slots(cache, key)) == 1]
+        cache.executemany("delete from results where key = ?", [(key,) for key in single])
+    _, out, _ = workshop.run(*question)
+    calls = {row["method"]: row["calls"] for row in json.loads(out)["methods"]}
+    assert calls["judge-select"][0]["failed"] == "the call is not in this cache"
+
+
+def _slots(cache: sqlite3.Connection, key: str) -> list[int]:
+    return [slot for (slot,) in cache.execute("select slot from results where key = ?", (key,))]
+
+
+def test_what_was_sent_for_an_imported_pool_is_not_known(workshop: Workshop) -> None:
+    rows = [{"id": f"q{k}", "responses": ["so yes", "so no"]} for k in range(6)]
+    Path("mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workshop.run("cache", "import", "mine.jsonl", "--task", "toy/task.yaml", "--model", "mine")
+    workshop.run("run", "toy/task.yaml", "--model", "replay:mine", "--method", "majority")
+    (folder,) = (workshop.folder / "results").iterdir()
+    _, out, _ = workshop.run("show", str(folder), "--question", "q1")
+    assert "The rollouts were imported: what was sent for them is not known." in out
+    _, out, _ = workshop.run("show", str(folder), "--question", "q1", "--json")
+    assert json.loads(out)["sent"] is None

@@ -66,6 +66,17 @@ def test_its_page_says_so(workshop: Workshop, run: Path) -> None:
     assert found
     index = json.loads(gzip.decompress(b64decode(found[1])))
     assert any("do not publish" in fact for fact in index["facts"])
+    assert "not on the page of a private task" in index["unsent"]
+    packed = re.findall(r'id="q\d+">([^<]+)<', (run / "page.html").read_text())
+    chunks = [json.loads(gzip.decompress(b64decode(chunk))) for chunk in packed]
+    assert len(chunks) == 6
+    assert not any(chunk["sent"] or "asked" in chunk for chunk in chunks)
+    assert "drafts" not in json.dumps(chunks)
+
+
+def test_its_owner_sees_what_was_sent(workshop: Workshop, run: Path) -> None:
+    _, out, _ = workshop.run("show", str(run), "--question", "q1", "--full")
+    assert "drafts" in out
 
 
 def test_an_older_run_is_private_by_its_tasks_yaml(workshop: Workshop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from cat_bench.report.palette import looks
 from cat_bench.report.rounding import format_fixed, format_measured
 from cat_bench.report.webpage import write_page
 from cat_bench.runs.config import RunConfig
+from cat_bench.runs.exchanges import Exchanges, read_exchanges
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.opening import run
 from cat_bench.types.calls import JSON
@@ -42,7 +44,7 @@ HOSTILE = (
 TASK = """\
 version: 1
 summary: hostile
-data: {file: rows.jsonl, fields: {problem: problem}}
+data: {file: rows.jsonl, fields: {problem: problem, meta: [half]}}
 scorer: ./scorer.py:LastWord
 """
 SCORER = '''\
@@ -78,7 +80,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answers = ["yes", "yes", "never", "gone"]
     (folder / "rows.jsonl").write_text(
         "".join(
-            f'{{"id": "q{k}</script>", "problem": "{k}: $x^{k}$ {SCRIPT}", "answer": "{answer}"}}\n'
+            f'{{"id": "q{k}</script>", "problem": "{k}: $x^{k}$ {SCRIPT}", "answer": "{answer}", '
+            f'"half": "{SCRIPT}{k // 2}"}}\n'
             for k, answer in enumerate(answers)
         )
     )
@@ -211,15 +214,28 @@ def test_the_table_sorts_by_keyboard(opened: Chrome) -> None:
     def column(number: int) -> list[str]:
         return [row.text for row in _all(opened, f"#table tbody tr > :nth-child({number})")]
 
-    scores = [float(text) for text in column(3)]
-    assert scores == sorted(scores, reverse=True)
+    def scores() -> list[float]:
+        return [float(text) for text in column(3)[:-2]]
+
+    assert scores() == sorted(scores(), reverse=True)
     head = _all(opened, "#table thead button")[2]
     head.send_keys(Keys.ENTER)
-    assert [float(text) for text in column(3)] == sorted(scores)
+    assert scores() == sorted(scores())
     assert _all(opened, "#table th[aria-sort=ascending]")[0].text.startswith("score")
     assert _active(opened, "textContent") == "score, %"
     _all(opened, "#table thead button")[0].send_keys(Keys.SPACE)
-    assert column(1) == sorted(column(1))
+    assert column(1)[:-2] == sorted(column(1)[:-2])
+    assert set(column(1)[-2:]) == {"oracle (ceiling)", "single (floor)"}
+
+
+def test_the_table_comes_first_and_its_notes_are_inside(opened: Chrome, page: Path) -> None:
+    heads = [head.text for head in _all(opened, "h2, h3")]
+    assert heads[:4] == ["Comparison", "Notes", "Curves", "Questions"]
+    shown = [note.text for note in _all(opened, "#notes li")]
+    written = markdown(page.parent).split("## Notes\n\n")[1].split("\n\n")[0].split("\n")
+    assert len(shown) == len(written) > 3
+    assert "Methods that cost calls end at n = 8, all others at n = 24." in shown[0]
+    assert "Unscored questions are left out" in " ".join(shown)
 
 
 def test_a_question_is_found_and_opened_by_keyboard_alone(opened: Chrome) -> None:
@@ -292,6 +308,82 @@ def test_the_table_says_what_the_markdown_says(opened: Chrome, page: Path) -> No
         assert difference.split(" vs ")[0].replace("−", "-") == row["vs majority, points"]
 
 
+def test_the_list_says_who_is_right(opened: Chrome) -> None:
+    assert opened.find_element(By.ID, "key").text.startswith("A: cat. B: majority. At n = 8:")
+    marks = [line.text for line in _all(opened, "#list .marks")]
+    assert marks[0].startswith("A ✓ B ") or marks[0].startswith("A ✓\nB ")
+    assert [marks[2].split(), marks[3].split()] == [["A", "✗", "B", "✗"], ["A", "–", "B", "–"]]
+
+
+def test_only_a_real_difference_is_one(opened: Chrome) -> None:
+    value = "run.questions[0][2][keyAt.get('majority\\n8')] = arguments[0]"
+    for near, found in ((0.75, []), (0.51, []), (0.5, ["q0"]), (0.0, ["q0"])):
+        opened.execute_script(value, near)
+        assert _filtered(opened, "A right where B is wrong")[:1] == found
+        _filtered(opened, "all questions")
+
+
+def test_a_group_is_chosen_by_what_the_data_say(opened: Chrome) -> None:
+    group = Select(opened.find_element(By.ID, "group"))
+    assert [option.text for option in group.options] == [
+        "all",
+        *(f"half: {SCRIPT}{half}" for half in (0, 1)),
+    ]
+    group.select_by_visible_text(f"half: {SCRIPT}1")
+    assert [button.text[:2] for button in _all(opened, "#list button")] == ["q2", "q3"]
+    assert _filtered(opened, "nobody right") == ["q2"]
+
+
+def test_responses_are_searched(opened: Chrome) -> None:
+    Select(opened.find_element(By.ID, "where")).select_by_value("responses")
+    find = opened.find_element(By.ID, "find")
+    for words, count in (("nowhere to be found", 0), ("SO", 4)):
+        find.clear()
+        find.send_keys(words)
+        _until(opened, f"return document.getElementById('count').innerText[0] === '{count}'")
+    _open(opened, "q0")
+    found, said = opened.execute_script(
+        "const all = [...document.querySelectorAll('#detail .rollout')];"
+        "return [all.map(one => Boolean(one.querySelector('.match'))),"
+        " all.map(one => one.querySelector('.text').textContent.toLowerCase().includes('so'))]"
+    )
+    assert found == said
+    assert set(found) == {True, False}
+    Select(opened.find_element(By.ID, "where")).select_by_value("questions")
+    assert _all(opened, "#list button") == []
+
+
+def test_what_was_sent_is_shown_to_the_letter(opened: Chrome, page: Path) -> None:
+    _open(opened, "q1")
+    opened.execute_script("document.querySelectorAll('#detail .call').forEach(d => d.open = 1)")
+    _until(opened, "return document.querySelectorAll('#detail .sent').length === 4")
+    (asked,) = _all(opened, "#detail > .call")
+    head = asked.find_element(By.TAG_NAME, "summary").text
+    assert head.startswith("what was sent for each rollout\npolicy scripted:./model.py:reply")
+    sent = (
+        "return [...document.querySelectorAll(arguments[0])].filter(block => !arguments[1] ||"
+        " block.querySelector('strong').textContent === arguments[1])"
+        ".flatMap(block => [...block.querySelectorAll('.sent')])"
+        ".map(each => each.textContent.toWellFormed())"
+    )
+    assert opened.execute_script(sent, "#detail > .call", "") == [f"1: $x^1$ {SCRIPT}"]
+    record = json.loads((page.parent / "run.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(page.parent.parent)
+        patch.setenv("CAT_BENCH_CACHE", str(page.parent.parent / "cache.sqlite"))
+        patch.setenv("CAT_BENCH_TRUST", "1")
+        (found,) = asyncio.run(_replay(record, "q1</script>"))
+    calls = [call for draw in range(3) for call in found.methods["cat", 8, draw]]
+    shown = opened.execute_script(sent, "#detail .method", "cat")
+    said = [message["content"] for call in calls for message in call.sent.messages]
+    assert len(shown) == 3
+    assert shown == [text.replace("\ud800", "\ufffd") for text in said]
+
+
+async def _replay(record: dict[str, JSON], question: str) -> list[Exchanges]:
+    return [each async for each in read_exchanges(record, methods=["cat"], only=question)]
+
+
 def test_what_is_right_stands_beside_the_question(opened: Chrome) -> None:
     _open(opened, "q2")
     assert "right answer never" in [line.text for line in _all(opened, "#detail > p")]
@@ -362,8 +454,8 @@ def test_a_run_of_failures_alone_has_a_page(
     _until(browser, "return document.body.dataset.ready === 'yes'")
     assert "No method has a score." in _all(browser, "#plot")[0].text
     _all(browser, "#list button")[1].click()
-    _until(browser, "return document.querySelectorAll('#detail details').length === 2")
-    assert "too long <b>" in _all(browser, "#detail summary")[0].text
+    _until(browser, "return document.querySelectorAll('#detail .rollout').length === 2")
+    assert "too long <b>" in _all(browser, "#detail .rollout > summary")[0].text
     assert [
         name for name in ("axis", "budget") if _all(browser, f"#{name}")[0].is_displayed()
     ] == []
@@ -417,6 +509,25 @@ def test_a_verdict_is_green_where_it_earns_points(judged: Path, browser: Chrome)
         assert shown == ("good" if (verdict == "met") == (points > 0) else "bad"), line.text
         seen.add((verdict, points > 0))
     assert len(seen) == 4
+
+
+def test_the_prompt_of_a_verdict_is_shown(judged: Path, browser: Chrome) -> None:
+    browser.get(judged.as_uri())
+    _until(browser, "return document.body.dataset.ready === 'yes'")
+    _all(browser, "#list button")[0].click()
+    _until(browser, "return document.querySelectorAll('#detail details').length > 0")
+    _all(browser, ".rollout > summary")[0].click()
+    _until(browser, "return document.querySelectorAll('.rollout .call').length > 0")
+    criteria = _all(browser, ".rollout .verdicts li")
+    calls = _all(browser, ".rollout .call")
+    assert len(calls) == len(criteria)
+    for call, criterion in zip(calls, criteria, strict=True):
+        call.find_element(By.TAG_NAME, "summary").click()
+        assert "judge scripted:./model.py:met" in call.text
+        sent = call.find_element(By.CSS_SELECTOR, ".sent").text
+        assert criterion.find_element(By.TAG_NAME, "bdi").text in sent
+        assert _all(browser, ".rollout > .text")[0].text in sent
+        assert '"explanation": "by a sum"' in call.text
 
 
 def test_a_method_has_its_colour_and_marker_from_the_palette(opened: Chrome, page: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from cat_bench.cache import Cache, import_pool
 from cat_bench.errors import UsageError
+from cat_bench.report.summary import summarise
+from cat_bench.runs.again import replay_run
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_record, read_scores
 from cat_bench.runs.opening import run
@@ -128,3 +130,42 @@ async def test_a_pool_of_another_task_is_refused(workshop: Workshop) -> None:
             import_pool(cache, file, name="mine", overwrite=True)
         with pytest.raises(UsageError, match=said):
             await run(config(model="replay:mine", pool=1, n=(1,)))
+
+
+async def test_budgets_reach_the_pool_where_that_costs_no_call(workshop: Workshop) -> None:
+    (workshop.folder / "last.py").write_text(
+        "from cat_bench import Estimate\n\n\n"
+        "class Last:\n"
+        '    """Picks the last rollout."""\n\n'
+        "    async def aggregate(self, question, rollouts, ctx):\n"
+        "        return Estimate.pick(rollouts[-1])\n"
+    )
+    methods = ("majority", "cat", "greedy", "./last.py:Last")
+    outcome = await run(config(n=(), pool=12, methods=methods))
+    summary = summarise(outcome.folder)
+    budgets = {name: list(rows["n"]) for name, rows in summary.groupby("method")}
+    free, costly = [1, 2, 4, 8, 12], [1, 2, 4, 8]
+    assert budgets == {
+        **dict.fromkeys(("majority", "Last", "oracle"), free),
+        "cat": costly,
+        "greedy": [0],
+    }
+    record = read_record(outcome.folder)
+    assert (record["config"]["budgets"], record["config"]["free_budgets"]) == (costly, [12])
+    with pytest.raises(UsageError, match="free_n 16 does not fit a pool of 12"):
+        await run(config(n=(), pool=12, free_n=(16,)))
+
+
+async def test_budgets_that_are_named_are_all_that_is_shown(workshop: Workshop) -> None:
+    outcome = await run(config(n=(1, 2), pool=8, methods=("majority", "cat")))
+    assert "free_budgets" not in read_record(outcome.folder)["config"]
+    assert set(summarise(outcome.folder)["n"]) == {1, 2}
+
+
+async def test_a_run_plays_again_with_its_own_budgets(workshop: Workshop, tmp_path: Path) -> None:
+    for name, fields in (("default", {"n": (), "pool": 8}), ("named", {"n": (2,), "pool": 8})):
+        outcome = await run(config(methods=("majority", "cat"), **fields))
+        record = read_record(outcome.folder)
+        again = await replay_run(record, tmp_path / name)
+        assert again["config"] == record["config"]
+        assert again["id"] == record["id"]

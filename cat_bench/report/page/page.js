@@ -2,6 +2,8 @@
 /* The table, and the explorer: a list of questions, and the one that is open. */
 
 const PAGE = 200;
+/* By how much a graded score is really above another one. */
+const MARGIN = 0.1;
 const byId = (id) => document.getElementById(id);
 let run, keyAt, everywhere, references;
 
@@ -67,7 +69,9 @@ class Table {
   draw(focus = null) {
     const { index, descending } = this.sorted;
     const of = COLUMNS[index][1];
+    const framed = (row) => Number(row.method in run.frames);
     const rows = [...this.rows()].sort((a, b) => {
+      if (framed(a) !== framed(b)) return framed(a) - framed(b);
       const [x, y] = [of(a), of(b)];
       if (x === undefined || x === "") return y === undefined || y === "" ? 0 : 1;
       if (y === undefined || y === "") return -1;
@@ -86,17 +90,18 @@ class Table {
     const body = rows.map((row) => make("tr", { class: row.method in run.frames ? "frame" : null },
       ...columns.map(([, , shown], k) => make(k ? "td" : "th", { scope: k ? null : "row", class: k === 8 ? "note" : null }, String(shown(row))))));
     byId("table").replaceChildren(make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
-    byId("table-note").textContent = `${everywhere.length ? `All rows: ${everywhere.join("; ")}. ` : ""}Floor: a random rollout. Ceiling: the best possible pick. How intervals and differences are made: table.md beside this page.`;
+    byId("table-note").textContent = `${everywhere.length ? `All rows: ${everywhere.join("; ")}. ` : ""}Floor: a random rollout. Ceiling: the best possible pick.`;
     if (focus !== null) byId("table").querySelectorAll("thead button")[focus].focus();
   }
 }
 
 class Explorer {
   constructor() {
-    this.parts = Object.fromEntries(["filter", "method-a", "method-b", "budget", "find", "math"].map((id) => [id, byId(id)]));
+    this.parts = Object.fromEntries(["filter", "method-a", "method-b", "budget", "group", "find", "where", "math"].map((id) => [id, byId(id)]));
     this.list = byId("list");
     this.detail = byId("detail");
     this.limit = PAGE;
+    this.matching = null;
     const methods = [...new Set(run.keys.map(([method]) => method))].filter((name) => !(name in run.frames));
     for (const [id, ...wanted] of [["method-a", "cat"], ["method-b", "majority", "single"]]) {
       this.parts[id].append(...methods.map((name) => new Option(name, name)));
@@ -104,11 +109,19 @@ class Explorer {
     }
     const budgets = [...new Set(run.keys.map(([, n]) => n))].filter((n) => n > 0).sort((a, b) => a - b);
     this.parts.budget.append(...budgets.map((n) => new Option(String(n), String(n))));
-    this.parts.budget.value = String(budgets[budgets.length - 1]);
+    this.parts.budget.value = String(this.shared(budgets));
+    if (run.graded) this.parts.filter.querySelector("[value=beats]").textContent = `A ${percent(MARGIN, 0)} points above B`;
+    for (const [field, [names]] of Object.entries(run.groups)) {
+      const group = make("optgroup", { label: field });
+      group.append(...names.map((name) => new Option(`${field}: ${name}`, JSON.stringify([field, name]))));
+      this.parts.group.append(group);
+    }
+    this.parts.group.parentElement.hidden = !Object.keys(run.groups).length;
     for (const id of ["method-a", "method-b", "budget"]) this.parts[id].parentElement.hidden = !methods.length;
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     this.parts.find.addEventListener("input", () => this.filter());
     byId("filters").addEventListener("change", (event) => {
+      if (event.target === this.parts.find) return;
       this.filter();
       if ([this.parts.math, this.parts.budget].includes(event.target) && this.open !== undefined) this.show(this.open, false);
     });
@@ -119,16 +132,30 @@ class Explorer {
     this.fromHash();
   }
 
+  /* The largest n at which both methods have a score. */
+  shared(budgets) {
+    const both = ["method-a", "method-b"].map((id) => this.parts[id].value);
+    const common = budgets.filter((n) => both.every((name) => keyAt.has(`${name}\n${n}`)));
+    return (common.length ? common : budgets).at(-1);
+  }
+
   value(question, method, n) {
     const at = keyAt.get(`${method}\n${n}`) ?? alone(method);
     return at === undefined ? null : question[2][at];
   }
 
-  holds(question) {
+  pair(question) {
+    return ["method-a", "method-b"].map((id) => this.value(question, this.parts[id].value, this.parts.budget.value));
+  }
+
+  holds(question, place) {
     const n = this.parts.budget.value;
-    const [a, b] = [this.parts["method-a"].value, this.parts["method-b"].value].map((name) => this.value(question, name, n));
+    if (this.parts.group.value) {
+      const [field, name] = JSON.parse(this.parts.group.value);
+      if (run.groups[field][1][place] !== name) return false;
+    }
     switch (this.parts.filter.value) {
-      case "beats": return a !== null && b !== null && (run.graded ? a > b : a >= 0.5 && b < 0.5);
+      case "beats": { const [a, b] = this.pair(question); return a !== null && b !== null && a - b >= (run.graded ? MARGIN : 0.5) - 1e-9; }
       case "nobody": { const best = this.value(question, "oracle", Math.max(...run.keys.filter(([m]) => m === "oracle").map(([, k]) => k))); return best !== null && best <= 0; }
       case "everybody": { const mean = this.value(question, "single", n); return mean !== null && mean >= 1; }
       case "unscored": return run.keys.some(([, k], at) => String(k) === n && question[2][at] === null);
@@ -136,20 +163,43 @@ class Explorer {
     }
   }
 
+  get words() {
+    return this.parts.find.value.trim().toLowerCase();
+  }
+
+  get inResponses() {
+    return this.words && this.parts.where.value === "responses";
+  }
+
   found() {
-    const words = this.parts.find.value.trim().toLowerCase();
-    return run.questions.map((question, place) => [question, place]).filter(([question]) =>
-      this.holds(question) && (!words || question[0].toLowerCase().includes(words) || question[1].toLowerCase().includes(words)));
+    const words = this.words;
+    return run.questions.map((question, place) => [question, place]).filter(([question, place]) => this.holds(question, place) && (
+      this.inResponses ? this.matching?.has(place) : !words || question[0].toLowerCase().includes(words) || question[1].toLowerCase().includes(words)));
+  }
+
+  /* Look through every response, question by question, unless the words change meanwhile. */
+  async search() {
+    const words = this.words, matching = new Set();
+    this.matching = matching;
+    for (let place = 0; place < run.questions.length; place += 1) {
+      const chunk = await unpacked(`q${place}`);
+      if (this.words !== words || !this.inResponses) return;
+      if (written_by(chunk).some((text) => has(text, words))) matching.add(place);
+      if (place % 20 === 19) byId("count").textContent = `searching: ${place + 1} of ${run.questions.length} questions`;
+    }
+    this.draw();
+    if (this.open !== undefined && matching.has(this.open)) this.show(this.open, false);
   }
 
   draw() {
     const found = this.found();
-    const beats = this.parts.filter.value === "beats";
-    for (const id of ["method-a", "method-b"]) this.parts[id].disabled = !beats;
+    const [a, b] = ["method-a", "method-b"].map((id) => this.parts[id].value);
     byId("count").textContent = `${found.length} of ${run.questions.length} questions`;
+    byId("key").textContent = a ? `A: ${a}. B: ${b}. At n = ${this.parts.budget.value}: ${run.graded ? "the score, %" : "✓ right, ✗ wrong, % right in part"}.` : "";
     const buttons = found.slice(0, this.limit).map(([question, place]) => {
+      const marks = this.pair(question).map((value, at) => mark("AB"[at], value));
       const button = make("button", { type: "button", "data-place": place, "aria-current": place === this.open ? "true" : null },
-        make("strong", { dir: "auto" }, question[0]), make("bdi", {}, question[1]));
+        make("strong", { dir: "auto" }, question[0]), a ? make("span", { class: "marks" }, ...marks) : null, make("bdi", {}, question[1]));
       button.addEventListener("click", () => this.show(place, true));
       return button;
     });
@@ -180,7 +230,11 @@ class Explorer {
 
   filter() {
     this.limit = PAGE;
+    clearTimeout(this.waiting);
+    this.matching = null;
+    if (this.inResponses) this.waiting = setTimeout(() => this.search(), 250);
     this.draw();
+    if (this.inResponses) byId("count").textContent = "searching";
   }
 
   async show(place, focus) {
@@ -192,74 +246,13 @@ class Explorer {
     const chunk = await unpacked(`q${place}`);
     if (this.open !== place) return;
     const [name] = run.questions[place];
-    this.detail.replaceChildren(...this.parts_of(name, chunk));
+    const math = this.parts.math.checked, n = Number(this.parts.budget.value);
+    this.detail.replaceChildren(...new Opened(name, chunk, { math, n, words: this.inResponses ? this.words : "" }).parts());
     this.detail.scrollTop = 0;
     if (!focus) return;
     history.replaceState(null, "", `#q=${encodeURIComponent(name)}`);
     this.detail.focus({ preventScroll: true });
     if (this.detail.getBoundingClientRect().top < 0 || matchMedia("(max-width: 46rem)").matches) this.detail.scrollIntoView();
-  }
-
-  parts_of(name, chunk) {
-    const math = this.parts.math.checked, n = Number(this.parts.budget.value);
-    const meta = Object.entries(chunk.meta || {}).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join(" · ");
-    const rows = chunk.rows.filter((row) => row.n === n || !chunk.rows.some((other) => other.method === row.method && other.n === n));
-    return [
-      make("h3", { dir: "auto" }, name),
-      meta ? make("p", { class: "note", dir: "auto" }, meta) : null,
-      written(chunk.text, { math, kind: "question" }),
-      chunk.right === undefined ? null : make("p", {}, "right answer ", make("span", { class: "answer", dir: "auto" }, chunk.right)),
-      rows.length ? make("h3", {}, `Methods at n = ${n}`) : null,
-      ...[...new Set(rows.map((row) => row.method))].map((method) => this.method(method, rows.filter((row) => row.method === method), chunk)),
-      make("h3", {}, `Rollouts (${chunk.rollouts.length})`),
-      ...chunk.rollouts.map((rollout) => this.rollout(rollout, chunk)),
-    ].filter(Boolean);
-  }
-
-  method(name, rows, chunk) {
-    const values = rows.filter((row) => row.score !== undefined).map((row) => row.score);
-    const mean = values.length ? values.reduce((a, b) => a + b, 0) / values.length : undefined;
-    const draws = rows.length > 1 ? `${rows.length} draws` : rows[0].draw === undefined ? "exact" : "1 draw";
-    const inside = () => rows.map((row) => this.estimate(row, chunk, rows.length > 1));
-    const n = rows[0].n === Number(this.parts.budget.value) ? "" : `n = ${rows[0].n}`;
-    return this.folded([make("strong", {}, name), score(mean), make("span", { class: "soft" }, [draws, n].filter(Boolean).join(", "))], inside, "method");
-  }
-
-  estimate(row, chunk, several) {
-    const said = [];
-    if (several) said.push(`draw ${row.draw}`);
-    if (row.slots) said.push(`read rollouts ${row.slots.join(", ")}`);
-    if (row.picks) said.push(`picked ${picked(row.picks, row.of)}`);
-    if (row.abstained) said.push(`abstained ${percent(row.abstained)} %`);
-    if (row.fallback) said.push(`fallback: ${row.fallback}`);
-    if (row.failed) said.push(row.failed);
-    return make("div", {},
-      make("p", { class: "soft", dir: "auto" }, score(row.score), " ", said.join("; ")),
-      row.answer === undefined ? null : make("p", {}, "answer ", make("span", { class: "answer", dir: "auto" }, row.answer)),
-      row.text === undefined ? null : written(row.text, { math: this.parts.math.checked }));
-  }
-
-  rollout(rollout, chunk) {
-    const head = [
-      make("strong", {}, `#${rollout.slot}`), score(rollout.score),
-      rollout.answer === undefined ? null : make("span", { class: "answer", dir: "auto" }, shortened(rollout.answer)),
-      rollout.cluster === undefined ? null : make("span", { class: "chip" }, `cluster ${rollout.cluster}`),
-      rollout.met ? make("span", { class: "soft" }, `${rollout.met.filter(Boolean).length} of ${rollout.met.length} criteria`) : null,
-      make("span", { class: "soft", dir: "auto" }, rollout.failed ?? [rollout.finish, `${rollout.completion_tokens ?? 0} tokens`].filter(Boolean).join(", ")),
-    ];
-    return this.folded(head, () => [
-      rollout.text === undefined ? make("p", { class: "note" }, rollout.failed ? "There is no text." : "The text is not in the cache that this page was made from, or the task's data are not here (CAT_BENCH_CACHE, CAT_BENCH_DATA).") : null,
-      rollout.reasoning ? this.folded([make("span", { class: "soft" }, "reasoning")], () => [written(rollout.reasoning, { math: this.parts.math.checked })]) : null,
-      rollout.text === undefined ? null : written(rollout.text, { math: this.parts.math.checked }),
-      rollout.cut ? make("p", { class: "note" }, `Cut here; the whole text has ${rollout.cut} characters.`) : null,
-      rollout.met ? verdicts(rollout.met, chunk.criteria || []) : null,
-    ].filter(Boolean), "rollout");
-  }
-
-  folded(head, inside, kind = null) {
-    const block = make("details", { class: kind }, make("summary", {}, ...head.filter(Boolean)));
-    block.addEventListener("toggle", () => { if (block.open && block.children.length === 1) block.append(...inside()); });
-    return block;
   }
 }
 
@@ -275,20 +268,19 @@ function score(value) {
   return make("span", { class: kind }, value > 0 && value < 1 ? `${percent(value, 0)} % right` : word);
 }
 
-function picked(picks, of) {
-  const shown = picks.map(([slot, weight]) => `#${slot} (${percent(weight)} %)`).join(", ");
-  return of > picks.length ? `${shown}, and ${of - picks.length} more` : shown;
+/* A method's score of a question in the list: right, wrong, or how far. */
+function mark(letter, value) {
+  if (value === null || value === undefined) return make("span", { class: "soft" }, `${letter} –`);
+  const whole = value >= 1 - 1e-9 ? "✓" : value <= 1e-9 ? "✗" : percent(value, 0);
+  return make("span", { class: value >= 0.5 ? "good" : "bad" }, `${letter} ${run.graded ? percent(value, 0) : whole}`);
 }
 
-function shortened(text) {
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+function written_by(chunk) {
+  return [...chunk.rollouts, ...chunk.rows].flatMap((each) => [each.text, each.reasoning]).filter((text) => text !== undefined);
 }
 
-function verdicts(met, criteria) {
-  return make("ol", { class: "verdicts" }, ...met.map((yes, at) => {
-    const [text, points] = criteria[at] ?? [`criterion ${at + 1}`, undefined];
-    return make("li", {}, make("span", { class: Boolean(yes) === (points === undefined || points > 0) ? "good" : "bad" }, yes ? "met" : "not met"), points === undefined ? ": " : ` (${points} points): `, make("bdi", {}, text));
-  }));
+function has(text, words) {
+  return Boolean(words) && text !== undefined && text.toLowerCase().includes(words);
 }
 
 async function start() {
@@ -298,6 +290,7 @@ async function start() {
   everywhere = scored.length ? flagsOf(scored[0]).filter((flag) => scored.every((row) => flagsOf(row).includes(flag))) : [];
   byId("title").textContent = `${run.task} · ${run.model}`;
   byId("facts").textContent = run.facts.join(" · ");
+  byId("notes").append(...run.notes.map((note) => make("li", { dir: "auto" }, note)));
   references = new Set(run.table.map((row) => row.reference));
   new Table();
   new Curves(run.table, run.looks);

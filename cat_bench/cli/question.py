@@ -1,0 +1,246 @@
+"""Print one question of a run: its rollouts, what methods made of them, and what was sent.
+
+An excerpt of each text is one line; with `full`, every text, message and reply is whole. A private
+task's texts are shown here, on the user's own screen, and nothing is written to a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cat_bench.cli.output import print_record, print_rows, print_text
+from cat_bench.errors import UnknownName
+from cat_bench.types.calls import JSON, Failure, Reply, Result
+
+if TYPE_CHECKING:
+    from cat_bench.report.transcripts import Transcript
+    from cat_bench.runs.exchanges import Exchange, Sent
+
+EXCERPT = 72
+"""Characters of a text without `full`."""
+PICKS = 3
+UNKNOWN = "The rollouts were imported: what was sent for them is not known."
+_COLUMNS = ("method", "n", "draw", "score", "picks", "text", "fallback", "failed")
+
+
+def show_question(folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool) -> None:
+    """Print all that is known of one question; raises UnknownName if the run did not ask it."""
+    found = asyncio.run(_found(folder, name, data))
+    head = {"question": name, "text": found.text, "target": found.target, **found.meta}
+    if as_json:
+        print_record({**head, **_tables(folder, found)}, as_json=True)
+        return
+    print_record(head, as_json=False)
+    _show("Rollouts", _rollouts(found, full=full), full=full)
+    _show("Methods", _estimates(found), full=full)
+    if found.exchanges:
+        _show_sent(found, found.exchanges.rollouts, full=full)
+    if not any(reply for _, reply in found.rollouts):
+        click.echo(f"\nThe rollouts' texts are not here. {found.problem or _no_texts()}", err=True)
+
+
+def _show(title: str, rows: Iterator[dict[str, JSON]], *, full: bool) -> None:
+    """Print rows whose last column is a text: a table of excerpts, or each text whole."""
+    if not (listed := list(rows)):
+        return
+    click.echo(f"\n{title}")
+    if not full:
+        print_rows([{k: _excerpt(v) for k, v in row.items()} for row in listed], as_json=False)
+    for row in listed if full else ():
+        *facts, text = row.values()
+        print_text(f"\n{'  '.join(filter(None, map(str, facts)))}\n{text}")
+
+
+def _no_texts() -> str:
+    from cat_bench.cache.opening import display_url, resolve
+
+    return (
+        f"The cache {display_url(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's, or "
+        "put the run's published calls into this one: cat-bench cache import FILE."
+    )
+
+
+async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
+    """The question; raises UnknownName where the run did not ask it."""
+    from cat_bench.report.transcripts import transcripts
+    from cat_bench.runs.folder import read_questions
+
+    asked = list(read_questions(folder)["question"])
+    if name not in asked:
+        raise UnknownName("question of this run", name, asked[:20])
+    (found,) = [each async for each in transcripts(folder, data=data, only=name, calls=True)]
+    return found
+
+
+def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:
+    """Every row of the question with its calls, for programs; those of the frame included."""
+    from cat_bench.report.cells import records
+    from cat_bench.runs.folder import read_scores
+
+    rollouts = [
+        {
+            **row,
+            "text": reply and reply.text,
+            "reasoning": reply and reply.reasoning,
+            "verdicts": _listed(found.verdicts(reply.text)) if reply else [],
+        }
+        for row, reply in found.rollouts
+    ]
+    methods = [
+        {
+            **{name: row[name] for name in _COLUMNS},
+            "calls": _listed(found.calls(row)),
+            "verdicts": _listed(found.verdicts(row["text"])),
+        }
+        for row in records(read_scores(folder, question=found.question))
+    ]
+    sent = found.exchanges.rollouts if found.exchanges else None
+    return {"sent": sent and _record(sent), "rollouts": rollouts, "methods": methods}
+
+
+def _listed(calls: Sequence[Exchange]) -> list[JSON]:
+    return [{**_record(each.sent), "slot": each.slot, **_reply(each.result)} for each in calls]
+
+
+def _record(sent: Sent) -> dict[str, JSON]:
+    """Return what was sent, without what a call of its kind lacks."""
+    return {
+        "role": sent.role,
+        "model": sent.model,
+        "kind": sent.kind,
+        "sampling": dict(sent.sampling),
+        "messages": list(sent.messages),
+        **({} if sent.text is None else {"text": sent.text}),
+    }
+
+
+def _reply(result: Result | None) -> dict[str, JSON]:
+    if isinstance(result, Reply):
+        facts = {"finish": result.finish, "seed": result.seed, "served_by": result.served_by}
+        return {"reply": result.text, "reasoning": result.reasoning, **facts}
+    return {"reply": None, "failed": _failed(result)}
+
+
+def _failed(result: Failure | None) -> str:
+    return f"{result.kind}: {result.message}" if result else "the call is not in this cache"
+
+
+def _rollouts(found: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
+    """A row per slot."""
+    for row, reply in found.rollouts:
+        yield {
+            "slot": row["slot"],
+            "score": _known(row["score"]),
+            "answer": _known(row["answer"]),
+            "finish": _known(row["finish"]),
+            "text": _said(reply, full=full) if reply else _known(row["failed"]),
+        }
+
+
+def _said(reply: Reply, *, full: bool) -> str:
+    """The reply's text; in full with its reasoning before it."""
+    if not (full and reply.reasoning):
+        return reply.text
+    return f"<reasoning>\n{reply.reasoning}\n</reasoning>\n{reply.text}"
+
+
+def _estimates(found: Transcript) -> Iterator[dict[str, JSON]]:
+    """A row per method, n and draw: what was picked or written, and what it scored."""
+    for row in found.rows:
+        wrote = isinstance(row["text"], str)
+        picks = sorted(zip(row["weights"], row["picks"], strict=True), reverse=True)
+        said = ", ".join(f"{slot} ({weight:.0%})" for weight, slot in picks[:PICKS] if weight > 0)
+        more = ", …" if sum(weight > 0 for weight, _ in picks) > PICKS else ""
+        trouble = "; ".join(filter(None, (_known(row["fallback"]), _known(row["failed"]))))
+        yield {
+            "method": row["method"],
+            "n": row["n"],
+            "draw": _known(row["draw"]),
+            "score": _known(row["score"]),
+            "answer": _known(row["answer"]) if wrote else "",
+            "picked slots": said + more,
+            "remark": trouble,
+            "text": row["text"] if wrote else "",
+        }
+
+
+def _show_sent(found: Transcript, sent: Sent | None, *, full: bool) -> None:
+    """Print what was sent for the rollouts and, in full, for the methods' rows and to the judge."""
+    click.echo("\nSent for each rollout")
+    if sent is None:
+        click.echo(UNKNOWN)
+    else:
+        click.echo(_how(sent))
+        print_text(_messages(sent) if full else str(_excerpt(_messages(sent))))
+    calls, verdicts = list(_calls(found)), list(_verdicts(found))
+    if full:
+        _show("Calls of methods", (_call(*each) for each in calls), full=True)
+        _show("Verdicts", (_call(*each) for each in verdicts), full=True)
+    elif calls or verdicts:
+        judge = f" and {len(verdicts):,} for verdicts" if verdicts else ""
+        shows = "--full or --json shows what was sent and each whole reply."
+        click.echo(f"\n{len(calls):,} calls of methods{judge}: {shows}")
+
+
+def _calls(found: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
+    """Each call of a method, with the row that it is for."""
+    for row in found.rows:
+        for call in found.calls(row):
+            yield {"of": _row(row)}, call
+
+
+def _verdicts(found: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
+    """Each call of the judge, with the text that it is about."""
+    for row, reply in found.rollouts:
+        for call in found.verdicts(reply.text) if reply else ():
+            yield {"of": f"rollout {row['slot']}"}, call
+    for row in found.rows:
+        for call in found.verdicts(row["text"]):
+            yield {"of": _row(row)}, call
+
+
+def _row(row: Mapping[str, JSON]) -> str:
+    draw = "" if row["draw"] != row["draw"] or row["draw"] is None else f" draw {row['draw']:.0f}"
+    return f"{row['method']} n = {row['n']}{draw}"
+
+
+def _call(whose: Mapping[str, JSON], call: Exchange) -> dict[str, JSON]:
+    """One call: whose it is, what was sent, and the reply."""
+    reply = call.result
+    text = _said(reply, full=True) if isinstance(reply, Reply) else _failed(reply)
+    whole = f"{_messages(call.sent)}\n[reply]\n{text}"
+    return {**whose, "how": _how(call.sent), "slot": f"slot {call.slot}", "text": whole}
+
+
+def _how(sent: Sent) -> str:
+    """Return the role, the model, and the sampling parameters."""
+    kind = "" if sent.kind == "generate" else sent.kind
+    sampling = (f"{name}={json.dumps(value)}" for name, value in sent.sampling.items())
+    return " ".join(filter(None, (sent.role, sent.model, kind, *sampling)))
+
+
+def _messages(sent: Sent) -> str:
+    """Return each message after its role, and then a text that was scored."""
+    said = [f"[{message['role']}]\n{message['content']}" for message in sent.messages]
+    return "\n".join([*said, *([] if sent.text is None else [f"[text]\n{sent.text}"])])
+
+
+def _known(value: JSON) -> JSON:
+    """A cell; empty where there is nothing."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else value
+
+
+def _excerpt(cell: JSON) -> JSON:
+    """The end of a text, where its answer is, on one line."""
+    if not isinstance(cell, str):
+        return cell
+    line = " ".join(cell.split())
+    return line if len(line) <= EXCERPT else "… " + line[-EXCERPT:]
