@@ -35,9 +35,22 @@ setup:
 	$(INSTALL) $(or $(EXTRAS),all)
 
 help:
-	@echo "make bench [MODEL=$(MODEL)] [TASK=$(TASK)] [N=$(N)] [LIMIT=$(LIMIT)] [METHODS=] [JUDGE=] [ARGS=]"
-	@echo "make setup [EXTRAS=] [INSTALLER=uv|pip] | test | test-all | check | clean"
-	@echo "make train | leaderboard | reference | tally | tally-check | counsel | counsel-check | verl-check | vllm-check"
+	@echo "make bench          install what MODEL needs, run the benchmark, print its table"
+	@echo "                    [MODEL=$(MODEL)] [TASK=$(TASK)] [N=$(N)] [LIMIT=$(LIMIT)] [METHODS=] [JUDGE=] [ARGS=]"
+	@echo "make setup          install all extras, or those of EXTRAS  [EXTRAS=] [INSTALLER=uv|pip]"
+	@echo "make check          format, lint, types and layers"
+	@echo "make test           check, and run the tests that are quick"
+	@echo "make test-all       check, and run every test"
+	@echo "make clean          remove the venv and the tools' caches"
+	@echo "make leaderboard    run the bundled model and add its rows to results/leaderboard.csv"
+	@echo "make reference      recompute every method without calls on published pools, offline"
+	@echo "make train          train the bundled models by every recipe, and measure them"
+	@echo "make tally          train the bundled model of small sums anew"
+	@echo "make tally-check    measure it on fresh problems"
+	@echo "make counsel        train the bundled model of free text anew"
+	@echo "make counsel-check  measure it on fresh problems"
+	@echo "make verl-check     test the reward under verl, in a venv of its own"
+	@echo "make vllm-check     test against a real vLLM on a CPU, in a venv of its own (2.6 GB)"
 
 bench:
 	$(INSTALL) $(NEEDED)

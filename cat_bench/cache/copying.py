@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from cat_bench.cache import schema
 from cat_bench.cache.opening import display_url
+from cat_bench.cache.private import copy_marks
 from cat_bench.cache.store import Cache
 from cat_bench.cache.upkeep import flaw
 from cat_bench.errors import CacheError, UsageError
@@ -53,6 +54,7 @@ def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copi
     if source.url == target.url:
         raise UsageError("a cache cannot be copied to itself: name another file or URL")
     _check_pools(source, target)
+    copy_marks(source, target)
     counts = [sa.select(sa.func.count()).select_from(table) for table in order]
     with source.begin_reading() as connection:
         state = Copied(sum(connection.scalar(count) or 0 for count in counts))

@@ -200,6 +200,8 @@ def export(
         else:
             _refuse_private(task)
             samples = None if task is None else _samples(task)
+            if task is None:
+                _refuse_marked(cache, str(model))
             count = export_rollouts(cache, file, model=str(model), samples=samples)
     click.echo(f"{file}: {count} questions")
 
@@ -300,6 +302,15 @@ def _refuse_private(task: str | None) -> None:
         raise UsageError(
             private_message(task, instead="`cache copy` copies it to a cache of yours")
         )
+
+
+def _refuse_marked(cache: Cache, model: str) -> None:
+    """Raise UsageError if the model was asked about a private task."""
+    from cat_bench.cache.private import find_private
+    from cat_bench.runs.private import private_message
+
+    for task in find_private(cache, model):
+        raise UsageError(private_message(task, instead="--task TASK exports another task's alone"))
 
 
 def _pool_row(pool: PoolMetadata) -> dict[str, JSON]:

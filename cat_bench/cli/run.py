@@ -78,13 +78,15 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
     from cat_bench.report.compute import Rates
 
     tables = RunTables(outcome.folder)
-    with show_busy("writing tables and figures"), open_executor(config.parallel) as executor:
-        made = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
-        made.write()
-    print_report(made.in_short, file=str(_shorten(outcome.folder) / "table.md"))
-    for name in claims.applicable(tables):
-        listed = claims.read(name)
-        click.echo(claims.checklist(listed, claims.write(tables, listed)) + "\n")
+    with open_executor(config.parallel) as executor:
+        with show_busy("computing intervals, tables and figures"):
+            made = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
+            made.write()
+        print_report(made.in_short, file=str(_shorten(outcome.folder) / "table.md"))
+        for listed in map(claims.read, claims.applicable(tables)):
+            with show_busy("checking claims"):
+                found = claims.write(tables, listed)
+            click.echo(claims.checklist(listed, found) + "\n")
 
 
 async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:

@@ -18,7 +18,7 @@ from cat_bench.report.values import KEY, Values
 from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables
-from cat_bench.scorers.rubric import LENGTH_ADJUSTED
+from cat_bench.scorers.rubric import LENGTH_ADJUSTED, LENGTH_UNIT, USUAL_LENGTH
 from cat_bench.stats.intervals import bootstrap_error, mean_interval
 from cat_bench.types.calls import JSON
 
@@ -90,16 +90,25 @@ def blocks(
         yield _render_parts(table, parts)
     if record["task"].get("judging"):
         yield "## The judge"
-        yield "\n".join(f"- {note}" for note in (*_audits(record, run), *_NOTES))
+        yield "\n".join(f"- {note}" for note in (*_audits(record, run), *_NOTES, *_adjusted(parts)))
 
 
 _NOTES = (
     "A score is the points of the criteria met, negative ones included, over the positive points, "
     "not clipped; the mean is brought into [0, 1]. An answer with a verdict that could not be had "
-    "is unscored. Length-adjusted: see the task.",
+    "is unscored.",
     "A tag of criteria is scored on its own criteria, over the examples where one of them is "
     "positive.",
 )
+
+
+def _adjusted(parts: pd.DataFrame) -> Iterator[str]:
+    """Say what the length-adjusted score is, if the task has a penalty."""
+    if len(parts) and (parts["part"] == LENGTH_ADJUSTED).any():
+        yield (
+            f"Length-adjusted: the score minus the task's `penalty` for every {LENGTH_UNIT} "
+            f"characters above {USUAL_LENGTH:,}, and plus it below."
+        )
 
 
 def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:

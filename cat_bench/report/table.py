@@ -6,6 +6,7 @@ method of the intervals.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
@@ -199,6 +200,7 @@ def list_notes(
         yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {cell(str(reason))}"
     yield from _budgets(summary, record)
     yield from _describe_missing(record)
+    yield from _describe_twins(record)
     yield from map(cell, notes(record))
     yield from map(cell, record["task"].get("caveats", ()))
     if not record["task"].get("exchangeable", True):
@@ -226,6 +228,29 @@ def _budgets(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]
     last = methods[methods["n"] > 0].groupby("method")["n"].max()
     if {max(config["budgets"]), max(free)} <= set(last):
         yield _ONWARD.format(max(config["budgets"]), max(free))
+
+
+def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
+    """Name the methods that ask the same model in the same way, as one role and as another."""
+    config = record["config"]
+    sampling = config.get("sampling", {})
+
+    def played(value: JSON) -> JSON:
+        named = isinstance(value, str) and value in sampling and config.get(value)
+        return [config[value], sampling[value]] if named else value
+
+    twins: dict[str, list[str]] = {}
+    for entry in record["methods"]:
+        if entry["kind"] != FRAME and not entry.get("reason"):
+            asked = {name: played(value) for name, value in entry["params"].items()}
+            how = json.dumps([entry["spec"], asked, entry.get("budgets")], sort_keys=True)
+            twins.setdefault(how, []).append(f"**{cell(entry['name'])}**")
+    for names in twins.values():
+        if len(names) > 1:
+            yield (
+                f"{' and '.join(names)} are the same here: one model plays their roles, with the "
+                "same sampling. Name another by --judge or --anchor."
+            )
 
 
 def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:

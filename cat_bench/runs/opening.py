@@ -22,6 +22,7 @@ from typing import TypeVar, get_args
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
+from cat_bench.cache.private import mark_private
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.method_rows import FRAMES
@@ -51,6 +52,8 @@ from cat_bench.types.traits import Need, ScorerTraits, traits
 
 T = TypeVar("T")
 
+SHORT = 40
+"""Characters of a model's name in the name of a run's folder."""
 ALLOCATIONS = 50_000
 """Allocations between two garbage collections of a run: a waiting call alone holds dozens."""
 WINDOW, PER_PROCESS = 64, 8
@@ -227,6 +230,8 @@ async def run(
     async with open_run(config, gate=gate, environment=environment) as ready:
         bench = ready.bench
         folder = config.out or folder_of(bench.task, config, ready.record)
+        if bench.task.private:
+            await mark_private(ready.cache, ready.record["models"].values(), task=config.task)
         with RunWriter(folder) as writer:
             rows = bench.run(writer.note_questions(ready.samples()))
             record, entry = await ready.play(rows, writer.add, command=command, watch=watch)
@@ -311,6 +316,22 @@ def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | No
 
 
 def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
-    """The folder of a run: the same configuration always has the same one."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", config.model).strip("-.")
-    return results_root() / f"{task.name}-{slug}-{digest(record)[:6]}"
+    """The folder of a run: the same configuration always has the same one.
+
+    A long model specification is shortened to its name; a folder that was named after the whole one
+    is found.
+    """
+    own = digest(record)[:6]
+    whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
+    before = results_root() / f"{task.name}-{whole}-{own}"
+    return before if before.exists() else results_root() / f"{task.name}-{short}-{own}"
+
+
+def _short_name(model: str) -> str:
+    """The last part of a model's name, without its backend, its path and its options."""
+    name = model.partition("{")[0].rstrip("/").rpartition("/")[2] or model
+    return name[:SHORT]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")

@@ -95,3 +95,22 @@ def test_a_pool_imported_for_it_is_not_exported(workshop: Workshop) -> None:
     status, _, err = workshop.run("cache", "export", "out.jsonl", "--pool", "mine")
     assert (status, "is private" in err) == (2, True)
     assert not Path("out.jsonl").exists()
+
+
+def test_a_models_calls_stay_where_some_are_about_a_private_task(
+    workshop: Workshop, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAT_BENCH_TRUST")  # scores are not copied
+    assert workshop.run("cache", "copy", "cache.sqlite", "copy.sqlite")[0] == 0
+    for cache in ("cache.sqlite", "copy.sqlite"):
+        monkeypatch.setenv("CAT_BENCH_CACHE", cache)
+        status, _, err = workshop.run("cache", "export", "out.jsonl", "--model", "reply")
+        assert (status, "'toy/task.yaml' is private" in err) == (2, True)
+        assert "--task TASK exports another task's alone" in err
+        assert not Path("out.jsonl").exists()
+
+
+def test_another_models_calls_are_exported(workshop: Workshop) -> None:
+    assert workshop.run(*TOY, "--pool", "2", "--method", "single")[0] == 0
+    assert workshop.run("cache", "export", "out.jsonl", "--model", "reply")[0] == 0
+    assert len(Path("out.jsonl").read_text().splitlines()) == 6
