@@ -242,8 +242,9 @@ def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
     twins: dict[str, list[str]] = {}
     for entry in record["methods"]:
         if entry["kind"] != FRAME and not entry.get("reason"):
-            asked = {name: played(value) for name, value in entry["params"].items()}
-            how = json.dumps([entry["spec"], asked, entry.get("budgets")], sort_keys=True)
+            asked = {name: played(value) for name, value in entry.get("params", {}).items()}
+            spec = entry.get("spec", entry["name"])
+            how = json.dumps([spec, asked, entry.get("budgets")], sort_keys=True)
             twins.setdefault(how, []).append(f"**{cell(entry['name'])}**")
     for names in twins.values():
         if len(names) > 1:
