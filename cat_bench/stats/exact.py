@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
 from math import comb, nan
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -174,15 +175,22 @@ def win_chances(
     *,
     ties: bool = True,
     most: int | None = None,
-) -> dict[int, FloatArray]:
+) -> Mapping[int, FloatArray]:
     """Return the chance, shape (budgets,), that one cluster of each distinct size wins the vote.
 
     The clusters have these `sizes`; the rest of the pool abstains. A tie at m votes is broken by
     independent uniform priorities: a cluster of priority y wins iff each other one has fewer than m
     votes, or m and a priority below y. Integrating y out gives the 1 / (1 + t) of t tied rivals; y
     = 0 alone gives the wins without a tie (`ties=False`). Only wins with at most `most` votes
-    count.
+    count. The arrays are read-only: questions whose clusters have the same sizes share them.
     """
+    return _win_chances(pool, tuple(budgets), tuple(sorted(sizes)), ties=ties, most=most)
+
+
+@lru_cache(maxsize=4096)
+def _win_chances(
+    pool: int, budgets: tuple[int, ...], sizes: tuple[int, ...], *, ties: bool, most: int | None
+) -> Mapping[int, FloatArray]:
     defined = {k: n for k, n in enumerate(budgets) if 1 <= n <= pool}
     longest = max(defined.values(), default=0)
     if comb(pool, min(longest, pool // 2)) > sys.float_info.max:
@@ -196,7 +204,9 @@ def win_chances(
         for size, ways in _ways_to_lead(pool, sizes, m=m, left=list(left.values()), ties=ties):
             for k, way in zip(left, ways, strict=True):
                 chances[size][k] += comb(size, m) * way / comb(pool, budgets[k])
-    return chances
+    for column in chances.values():
+        column.flags.writeable = False
+    return MappingProxyType(chances)
 
 
 def _ways_to_lead(

@@ -56,26 +56,50 @@ def expect_stop(
     are sequential. A cap outside of 1..pool gives NaN.
     """
     sizes = Counter[Label](label for label in labels if label not in (None, ""))
-    alike = sorted(Counter(sizes.values()).items())
-    answered, pool = sum(sizes.values()), len(labels)
+    alike = tuple(sorted(Counter(sizes.values()).items()))
+    chances = _chances(alike, len(labels), tuple(caps), rule, states)
+    place = {size: k for k, (size, _) in enumerate(alike)}
+    silent = len(alike)
+    of = [place[sizes[label]] if label in sizes else silent for label in labels]
+    drawn = chances.drawn[:, of]
+    return Stopped(chances.picks[:, of], drawn, drawn @ np.asarray(tokens, dtype=float))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chances:
+    """The chance at each cap that a rollout is picked, and that it is drawn.
+
+    Shapes (caps, sizes of cluster + 1); the last column is of rollouts without an answer.
+    """
+
+    picks: FloatArray
+    drawn: FloatArray
+
+
+@lru_cache(maxsize=4096)
+def _chances(
+    alike: tuple[tuple[int, int], ...], pool: int, caps: tuple[int, ...], rule: Rule, states: int
+) -> _Chances:
+    """Return the chances for clusters of (size, how many have it); NaN beyond so many `states`.
+
+    Questions whose clusters have the same sizes share them: tokens do not matter for votes.
+    """
+    members = np.array([size * count for size, count in alike])
+    answered = int(members.sum())
     reach = min(answered, max((n for n in caps if n <= pool), default=0))
     ends, alive, walked = _walk(alike, rule, reach, states)
-    members = np.array([size * count for size, count in alike])
-    place = {size: k for k, (size, _) in enumerate(alike)}
-    of = [place[sizes[label]] if label in sizes else None for label in labels]
     votes = votes_after(pool, answered)
-    picks, drawn = np.full((2, len(caps), pool), np.nan)
+    picks, drawn = np.full((2, len(caps), len(alike) + 1), np.nan)
     for row, n in enumerate(caps):
         if not 1 <= n <= pool or min(n, answered) > walked:
             continue
         exactly = votes[n, : reach + 1]
         by_then = votes[n, ::-1].cumsum()[::-1][: reach + 1]
-        won = (by_then @ ends.won + exactly @ alive.won) / np.maximum(members, 1)
-        used = (by_then @ ends.used + exactly @ alive.used) / np.maximum(members, 1)
-        silent = _count_unanswered(ends.mass, alive.mass, votes, n) / max(pool - answered, 1)
-        picks[row] = [0.0 if k is None else won[k] for k in of]
-        drawn[row] = [silent if k is None else used[k] for k in of]
-    return Stopped(picks, drawn, drawn @ np.asarray(tokens, dtype=float))
+        picks[row, :-1] = (by_then @ ends.won + exactly @ alive.won) / np.maximum(members, 1)
+        drawn[row, :-1] = (by_then @ ends.used + exactly @ alive.used) / np.maximum(members, 1)
+        picks[row, -1] = 0.0
+        drawn[row, -1] = _count_unanswered(ends.mass, alive.mass, votes, n) / max(pool - answered, 1)
+    return _Chances(picks, drawn)
 
 
 def votes_after(pool: int, answered: int) -> FloatArray:

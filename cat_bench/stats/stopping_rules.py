@@ -2,6 +2,7 @@
 
 Every rule reads an array of shape (states, most + 1), whose entry (state, c) counts the answers
 that have c votes; each state has at least one vote. Thresholds and formulas are the papers'.
+A threshold always gives the same function, so that expectations can be kept by rule.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ UNSEEN = 0.3
 _NODES = 96
 
 
+@lru_cache
 def beta(threshold: float) -> Rule:
     """Return Adaptive-Consistency's rule: stop once the top answer is likely to stay ahead.
 
@@ -36,6 +38,7 @@ def beta(threshold: float) -> Rule:
     return rule
 
 
+@lru_cache
 def majority_share(threshold: float) -> Rule:
     """Return the rule that stops once the top answer has this share of at least two votes."""
 
@@ -47,6 +50,7 @@ def majority_share(threshold: float) -> Rule:
     return rule
 
 
+@lru_cache
 def entropy(threshold: float) -> Rule:
     """Return the rule that stops once the votes' entropy falls to this share of its maximum.
 
@@ -68,6 +72,7 @@ def entropy(threshold: float) -> Rule:
     return rule
 
 
+@lru_cache
 def bayes_factor(threshold: float, *, unseen: float = UNSEEN) -> Rule:
     """Return Best-of-infinity's rule: stop by the odds that the leading answer is the likeliest.
 

@@ -13,8 +13,9 @@ window may stand anywhere in a random order, so its composition can be fixed fir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import comb, perm, prod
 
@@ -45,45 +46,33 @@ def expect_windows(
     """
     pool = len(labels)
     sizes = Counter[Label](label for label in labels if label not in (None, ""))
-    big = [label for label, size in sizes.items() if size >= window]
+    big = sorted((label for label, size in sizes.items() if size >= window), key=sizes.__getitem__)
     large = _Large(tuple(sizes[label] for label in big), pool, window)
     feasible = [n for n in caps if 1 <= n <= pool and large.feasible(n, compositions)]
     last = max(feasible, default=0)
     of = np.array([big.index(label) if label in big else len(big) for label in labels], dtype=int)
     ordered = _ByTokens(of, np.asarray(tokens, dtype=float), len(big) + 1)
-    whole = large.round(window, last // window, ordered)
+    whole = large.round(window, last // window)
+    whole_longest = whole.longest(ordered)
     picks, drawn = np.full((2, len(caps), pool), np.nan)
     sequential = np.full(len(caps), np.nan)
     for row, n in enumerate(caps):
         if n not in feasible:
             continue
         windows, rest = divmod(n, window)
-        used, longest = whole.used[:windows].sum(axis=0), whole.longest[:windows].sum()
+        used, longest = whole.used[:windows].sum(axis=0), whole_longest[:windows].sum()
         if rest:
-            short = large.round(rest, windows + 1, ordered)
-            used, longest = used + short.used[windows], longest + short.longest[windows]
-        won = large.vote(n, sizes, big)
+            short = large.round(rest, windows + 1)
+            used, longest = used + short.used[windows], longest + short.longest(ordered)[windows]
+        vote, small = large.vote(n, tuple(sorted(sizes.values())))
+        won = {label: small[size] for label, size in sizes.items()}
         for k, label in enumerate(big):
-            won[label] += whole.unanimous[:windows, k].sum()
+            won[label] += vote[k] + whole.unanimous[:windows, k].sum()
         members = np.bincount(of, minlength=len(big) + 1)
         drawn[row] = (used / np.maximum(members, 1))[of]
         picks[row] = [won[label] / sizes[label] if label in sizes else 0.0 for label in labels]
         sequential[row] = longest
     return Stopped(picks, drawn, sequential)
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """A window by its place t: what happens while no window before it was unanimous.
-
-    `used` (places, parts) is the expected number of its rollouts from each large cluster and the
-    rest, `unanimous` (places, large clusters) the chance that it stops there, `longest` (places,)
-    the expected tokens of its longest rollout.
-    """
-
-    used: FloatArray
-    unanimous: FloatArray
-    longest: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +92,31 @@ class _ByTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class _Round:
+    """A window by its place t: what happens while no window before it was unanimous.
+
+    `drawn` (compositions, parts) are the ways to fill it from each large cluster and the rest, and
+    `quiet` (compositions, places) the chance that no window before it was unanimous. `used`
+    (places, parts) is the expected number of its rollouts, and `unanimous` (places, large clusters)
+    the chance that it stops there. `subsets` is the number of sets that it may be.
+    """
+
+    drawn: IntArray
+    quiet: FloatArray
+    used: FloatArray
+    unanimous: FloatArray
+    subsets: float
+
+    def longest(self, ordered: _ByTokens) -> FloatArray:
+        """Return the expected tokens of its longest rollout, shape (places,)."""
+        values, below = ordered.steps()
+        ways = _choose(below, self.drawn)
+        steps = np.diff(ways / self.subsets, axis=0, prepend=0.0)
+        found: FloatArray = (values @ steps) @ self.quiet
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class _Large:
     """The clusters that can fill a window, in a pool of which everything else is the rest."""
 
@@ -116,40 +130,39 @@ class _Large:
         whole = prod(min(size, last) + 1 for size in self.sizes)
         return whole <= most and comb(self.window + count, count) * self.pool <= 20 * most
 
-    def round(self, length: int, places: int, ordered: _ByTokens) -> _Round:
+    @lru_cache(maxsize=128)  # noqa: B019 - keyed by sizes, which are small
+    def round(self, length: int, places: int) -> _Round:
         """Return a window of `length` rollouts at each of `places`."""
         drawn = self._compositions(length)
-        values, below = ordered.steps()
-        ways = _choose(below, drawn)
         subsets = float(comb(self.pool, length))
-        chance = ways[-1] / subsets
+        chance = _choose(self._everything(), drawn)[0] / subsets
         quiet = self._miss_all(np.array(self.sizes) - drawn[:, :-1], self.pool - length, places)
         alive = chance[:, None] * quiet
-        steps = np.diff(ways / subsets, axis=0, prepend=0.0)
-        longest = (values @ steps) @ quiet
         full = (drawn[:, :-1] == self.window).astype(float)
-        return _Round(alive.T @ drawn, alive.T @ full, longest)
+        return _Round(drawn, quiet, alive.T @ drawn, alive.T @ full, subsets)
 
-    def vote(self, n: int, sizes: Counter[Label], big: Sequence[Label]) -> dict[Label, float]:
-        """Return each cluster's chance to win the vote over n after windows without unanimity.
+    @lru_cache(maxsize=4096)  # noqa: B019 - as above
+    def vote(self, n: int, sizes: tuple[int, ...]) -> tuple[FloatArray, Mapping[int, float]]:
+        """Return chances to win the vote over n after windows without unanimity.
 
-        With at least `window` votes for a large cluster, no other than large ones can lead. With
-        fewer for all of them, no window can have been unanimous: that is a plain vote.
+        The first are those of each large cluster with at least `window` votes for one of them: no
+        other cluster can lead then. The second, by size, are those of any cluster of `sizes` with
+        fewer votes for all: no window can have been unanimous, so that is a plain vote.
         """
-        plain = win_chances(self.pool, [n], list(sizes.values()), most=self.window - 1)
-        won = {label: float(plain[size][0]) for label, size in sizes.items()}
+        plain = win_chances(self.pool, [n], sizes, most=self.window - 1)
+        few = {size: float(chance[0]) for size, chance in plain.items()}
         drawn = self._compositions(n)
         drawn = drawn[(drawn[:, :-1] >= self.window).any(axis=1)]
         if not len(drawn):
-            return won
-        everything = np.array([[*self.sizes, self.pool - sum(self.sizes)]])
-        chance = _choose(everything, drawn)[0] / float(comb(self.pool, n))
+            return np.zeros(len(self.sizes)), few
+        chance = _choose(self._everything(), drawn)[0] / float(comb(self.pool, n))
         chance = chance * self._miss_all(drawn[:, :-1], n, n // self.window + 1)[:, -1]
         leads = drawn[:, :-1] == drawn[:, :-1].max(axis=1, keepdims=True)
-        shares = chance @ (leads / leads.sum(axis=1, keepdims=True))
-        for label, share in zip(big, shares, strict=True):
-            won[label] += float(share)
-        return won
+        return chance @ (leads / leads.sum(axis=1, keepdims=True)), few
+
+    def _everything(self) -> IntArray:
+        """Return the rollouts of each large cluster and of the rest, shape (1, parts)."""
+        return np.array([[*self.sizes, self.pool - sum(self.sizes)]])
 
     def _compositions(self, total: int) -> IntArray:
         """Return every way to draw `total` from the large clusters and the rest, which is last."""
