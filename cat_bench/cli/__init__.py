@@ -38,6 +38,7 @@ COMMANDS = {
     "check": "check a task and its scorer, without a model",
     "claims": "check a paper's claims against a run",
     "compare": "compare several runs in one paired table",
+    "ensemble": "vote over several models' pools of one task",
     "judge": "compare a judge with people's labels, or two judges",
     "leaderboard": "add, check and print rows that others can recompute",
     "list": "list tasks, methods, plug-ins, pools or runs",

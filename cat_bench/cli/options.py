@@ -119,7 +119,7 @@ def configurations(
     """Return one configuration per task; raise UsageError for an invalid one."""
     values = read_yaml(config) if config else {}
     options |= {"methods": split_list(methods) if methods else None}
-    options |= {"n": _numbers(budgets) if budgets else None}
+    options |= {"n": read_budgets(budgets) if budgets else None}
     options |= {"base_url": options.get("base_url") or None}
     values |= {key: value for key, value in options.items() if value is not None}
     for setting in settings:
@@ -147,7 +147,8 @@ def _folders(out: Path, tasks: Sequence[str]) -> list[Path]:
     return folders
 
 
-def _numbers(text: str) -> list[int]:
+def read_budgets(text: str) -> list[int]:
+    """Return the numbers of `--n 1,2,4`; raise UsageError for anything else."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from cat_bench.types.calls import FloatArray
 
+IntArray: TypeAlias = NDArray[np.int64]
 MARGIN = 1e-3
 """The share of the weighted votes by which the right answer must lead while weights are learnt."""
-SECONDS = 60.0
-"""The time limit for one programme; the best weights found until then are used."""
+NODES = 100_000
+"""The most nodes of one programme's search; the best weights found until then are used. A limit of
+time would give other weights on a busy machine."""
+FOLDS = 5
 _TIED = 1e-9
 
 
@@ -81,7 +86,7 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
         constraints=LinearConstraint(table, low, high),
         integrality=np.concatenate([np.zeros(models), np.ones(count)]),
         bounds=Bounds(0, 1),
-        options={"time_limit": SECONDS},
+        options={"node_limit": NODES},
     )
     if found.x is None:
         return equal_weights(models)
@@ -89,15 +94,13 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
     return np.asarray(weights / weights.sum())
 
 
-def cross_fit(questions: Sequence[Polled], *, folds: int = 5) -> tuple[FloatArray, FloatArray]:
+def cross_fit(questions: Sequence[Polled], *, folds: int = FOLDS) -> tuple[FloatArray, FloatArray]:
     """Return each question's score by weights from the other folds, and these weights by question.
 
     Shapes (questions,) and (questions, models). Question k is in fold k modulo `folds`. Raises
     ValueError for fewer than two folds, or fewer questions than folds.
     """
-    if not 2 <= folds <= len(questions):
-        raise ValueError(f"{folds} folds do not fit {len(questions)} questions")
-    fold = np.arange(len(questions)) % folds
+    fold = _folds(len(questions), folds)
     by_fold = [
         fitted_weights([q for q, f in zip(questions, fold, strict=True) if f != held])
         for held in range(folds)
@@ -105,3 +108,20 @@ def cross_fit(questions: Sequence[Polled], *, folds: int = 5) -> tuple[FloatArra
     weights = np.array([by_fold[f] for f in fold])
     scores = [weighted_score(q, w) for q, w in zip(questions, weights, strict=True)]
     return np.array(scores), weights
+
+
+def chosen_members(scores: FloatArray, *, folds: int = FOLDS) -> IntArray:
+    """Return for each question the model that is best on the other folds, shape (questions,).
+
+    `scores` has shape (models, questions); of equally good models, the first is chosen. Raises as
+    `cross_fit`.
+    """
+    fold = _folds(scores.shape[1], folds)
+    best = np.array([scores[:, fold != held].mean(axis=1).argmax() for held in range(folds)])
+    return best[fold]
+
+
+def _folds(questions: int, folds: int) -> IntArray:
+    if not 2 <= folds <= questions:
+        raise ValueError(f"{folds} folds do not fit {questions} questions")
+    return np.arange(questions) % folds

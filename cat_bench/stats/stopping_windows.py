@@ -211,8 +211,14 @@ class _Large:
 def _choose(there: IntArray, drawn: IntArray) -> FloatArray:
     """Return the ways to draw each row of `drawn` (rows, parts) from each of `there` (k, parts)."""
     ways = np.ones((len(there), len(drawn)))
+    table = _binomials(int(there.max(initial=0)), int(drawn.max(initial=0)))
     for have, want in zip(there.T, drawn.T, strict=True):
-        most = int(want.max(initial=0))
-        table = np.array([[float(comb(h, w)) for w in range(most + 1)] for h in have.tolist()])
-        ways *= table[:, want]
+        ways *= table[have[:, None], want]
     return ways
+
+
+@lru_cache(maxsize=4096)
+def _binomials(most: int, degree: int) -> FloatArray:
+    """Return C(h, k) for h <= `most` and k <= `degree`, shape (most + 1, degree + 1)."""
+    rows = [[float(comb(h, k)) for k in range(degree + 1)] for h in range(most + 1)]
+    return np.array(rows)

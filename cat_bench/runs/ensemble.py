@@ -1,0 +1,194 @@
+"""Read several runs of one task as an ensemble: what their models say together.
+
+Answers, scores and tokens of the rollouts come from the runs. The task's scorer puts the answers of
+all models into one partition; no model is called. Weights and the member to compare with are chosen
+on other questions than those that they are used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.cache import Cache
+from cat_bench.errors import UsageError
+from cat_bench.evaluation.grader import Grader
+from cat_bench.loading import catalog
+from cat_bench.loading.trust import only_recorded
+from cat_bench.runs.tables import RunTables
+from cat_bench.stats.ensemble_votes import Ballots, ensemble_vote
+from cat_bench.stats.ensembles import (
+    FOLDS,
+    chosen_members,
+    cross_fitted,
+    equal_weights,
+    weighted_score,
+)
+from cat_bench.types.calls import FloatArray
+
+EQUAL, LEARNT, MEMBER = "ensemble", "ensemble{weights=learnt}", "best member"
+_COLUMNS = ["question", "answer", "score", "failed", "completion_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Several models' pools of one task: `ballots` by question, models in the order of `models`."""
+
+    models: tuple[str, ...]
+    questions: tuple[str, ...]
+    ballots: tuple[Ballots, ...]
+
+    def of(self, models: Sequence[int]) -> Ensemble:
+        """Return the ensemble of some of the models."""
+        names = tuple(self.models[m] for m in models)
+        return Ensemble(names, self.questions, tuple(b.of(models) for b in self.ballots))
+
+    def limits(self, weights: FloatArray | None = None) -> FloatArray:
+        """Return each question's score in the limit, shape (questions,); equal weights by default.
+
+        `weights` have shape (models,), or (questions, models) for weights of their own.
+        """
+        given = equal_weights(len(self.models)) if weights is None else weights
+        each = np.broadcast_to(given, (len(self.ballots), len(self.models)))
+        polled = [ballots.polled for ballots in self.ballots]
+        return np.array([weighted_score(q, w) for q, w in zip(polled, each, strict=True)])
+
+    def members(self) -> FloatArray:
+        """Return each member's scores in the limit, shape (models, questions)."""
+        return np.array([self.limits(row) for row in np.eye(len(self.models))])
+
+    def learnt_weights(self, *, folds: int = FOLDS) -> FloatArray:
+        """Return each question's weights, learnt on the other folds: (questions, models)."""
+        return cross_fitted([ballots.polled for ballots in self.ballots], folds=folds)[1]
+
+    def votes(self, n: int, weights: FloatArray) -> pd.DataFrame:
+        """Return each question's row for n samples in all: score, error, tokens, sequential_tokens.
+
+        `weights` are as in `limits`. Raises ValueError where a pool has too few rollouts.
+        """
+        each = np.broadcast_to(weights, (len(self.ballots), len(self.models)))
+        rows = [
+            ensemble_vote(ballots, own, n, rng=_rng(question, n))
+            for question, ballots, own in zip(self.questions, self.ballots, each, strict=True)
+        ]
+        names = ("score", "error", "tokens", "sequential_tokens")
+        values = [(row.score, row.error, row.tokens, row.sequential) for row in rows]
+        return pd.DataFrame(values, columns=list(names), index=pd.Index(self.questions))
+
+
+async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> Ensemble:
+    """Return the models' pools of several runs, named by their models.
+
+    `cache` holds an imported pool's task and the partitions that are known. Questions with an
+    unscored rollout are left out. Raises DataError, and UsageError where the runs did not ask the
+    same questions, or where the task has no final answers.
+    """
+    tables = [RunTables.of(run) for run in runs]
+    _check_same_questions(tables)
+    rollouts = [_rollouts(run) for run in tables]
+    grader = _grader(tables[0], cache)
+    shared = set.intersection(*(set(each) for each in rollouts))
+    questions, ballots = [], []
+    for question in tables[0].questions["question"]:
+        if question not in shared:
+            continue
+        pools = [each[question] for each in rollouts]
+        if not any(pool["score"].isna().any() for pool in pools):
+            questions.append(str(question))
+            ballots.append(await _ballots(pools, grader))
+    if not any(each.worth.size for each in ballots):
+        raise UsageError("the runs hold no final answers: an ensemble votes over answers")
+    return Ensemble(_names(tables), tuple(questions), tuple(ballots))
+
+
+def method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
+    """Return a row per question, method and n: score, error, tokens, sequential_tokens.
+
+    The methods are each member's vote, that of the member that is best on the other questions, and
+    the votes of all with equal and with learnt weights. n counts the samples of all models. Raises
+    UsageError for an n that some pool does not have, and for fewer questions than folds.
+    """
+    count = len(ensemble.models)
+    most = min((int(ballots.sizes.min()) for ballots in ensemble.ballots), default=0)
+    if wrong := [n for n in budgets if not 1 <= n <= most]:
+        raise UsageError(f"n = {wrong[0]} is not in 1 to {most}, the size of the smallest pool")
+    if len(ensemble.questions) < FOLDS:
+        raise UsageError(
+            f"the runs share {len(ensemble.questions)} scored questions, and weights are learnt on "
+            f"other questions: at least {FOLDS} are needed"
+        )
+    learnt = ensemble.learnt_weights()
+    parts = []
+    for n in budgets:
+        own = [ensemble.votes(n, row) for row in np.eye(count)]
+        scores = np.array([each["score"] for each in own])
+        best = chosen_members(scores)
+        chosen = pd.concat([own[m].iloc[[k]] for k, m in enumerate(best)])
+        rows = dict(zip(ensemble.models, own, strict=True)) | {MEMBER: chosen}
+        rows[EQUAL] = ensemble.votes(n, equal_weights(count))
+        rows[LEARNT] = ensemble.votes(n, learnt)
+        parts += [each.assign(method=name, n=n) for name, each in rows.items()]
+    return pd.concat(parts).rename_axis("question").reset_index()
+
+
+def _names(runs: Sequence[RunTables]) -> tuple[str, ...]:
+    """Return each run's model, or its folder's name where two runs have the same model."""
+    models = [str(run.record["config"]["model"]) for run in runs]
+    names = [
+        model if models.count(model) == 1 else run.folder.resolve().name
+        for model, run in zip(models, runs, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the runs are the same folder, or have the same name: rename one")
+    return tuple(names)
+
+
+def _rollouts(run: RunTables) -> Mapping[str, pd.DataFrame]:
+    """Return each question's rollouts, without the failed ones."""
+    table = run.rollouts(columns=_COLUMNS)
+    answered = table[table["failed"].isna()]
+    return {str(question): rows for question, rows in answered.groupby("question", sort=False)}
+
+
+async def _ballots(pools: Sequence[pd.DataFrame], grader: Grader) -> Ballots:
+    """Return a question's pools with one partition of all answers."""
+    whole = pd.concat(pools, keys=range(len(pools)), names=["model", None])
+    answers = [answer if isinstance(answer, str) else None for answer in whole["answer"]]
+    whole["cluster"] = pd.array(await grader.partition(answers), dtype="Int64")
+    voting = whole.dropna(subset=["cluster"])
+    worth = voting.groupby("cluster")["score"].mean()
+    counts = np.zeros((len(pools), len(worth)), dtype=np.int64)
+    places = worth.index.get_indexer(voting["cluster"])
+    np.add.at(counts, (voting.index.get_level_values("model"), places), 1)
+    tokens = [pool["completion_tokens"].to_numpy(dtype=float) for pool in pools]
+    return Ballots(counts, worth.to_numpy(dtype=float), tokens)
+
+
+def _grader(run: RunTables, cache: Cache) -> Grader:
+    """Return the grader of the run's task."""
+    config = run.record["config"]
+    with only_recorded(run.record.get("files", {})):
+        task = catalog.task(config["task"], cache=cache, fetch=False)
+    return Grader(task.scorer, cache)
+
+
+def _check_same_questions(runs: Sequence[RunTables]) -> None:
+    if len(runs) < 2:
+        raise UsageError("an ensemble has at least two members: name two runs or more")
+    first = runs[0]
+    for run in runs[1:]:
+        if run.record["task"]["digest"] != first.record["task"]["digest"]:
+            raise UsageError(
+                f"{first.folder} and {run.folder} did not ask the same questions: make an ensemble "
+                "of runs of one task, with the same --limit and data"
+            )
+
+
+def _rng(question: str, n: int) -> np.random.Generator:
+    """Return a generator that depends on the question and n alone."""
+    return np.random.default_rng(int.from_bytes(sha256(f"{question} {n}".encode()).digest()[:8]))
