@@ -8,7 +8,7 @@ on other questions than those that they are used for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from cat_bench.stats.ensemble_votes import Ballots, ensemble_vote
 from cat_bench.stats.ensembles import (
     FOLDS,
     chosen_members,
-    cross_fitted,
+    cross_fit,
     equal_weights,
     weighted_score,
 )
@@ -41,7 +41,7 @@ class Ensemble:
 
     models: tuple[str, ...]
     questions: tuple[str, ...]
-    ballots: tuple[Ballots, ...]
+    ballots: tuple[Ballots, ...] = field(repr=False)
 
     def of(self, models: Sequence[int]) -> Ensemble:
         """Return the ensemble of some of the models."""
@@ -64,7 +64,7 @@ class Ensemble:
 
     def learnt_weights(self, *, folds: int = FOLDS) -> FloatArray:
         """Return each question's weights, learnt on the other folds: (questions, models)."""
-        return cross_fitted([ballots.polled for ballots in self.ballots], folds=folds)[1]
+        return cross_fit([ballots.polled for ballots in self.ballots], folds=folds)[1]
 
     def votes(self, n: int, weights: FloatArray) -> pd.DataFrame:
         """Return each question's row for n samples in all: score, error, tokens, sequential_tokens.

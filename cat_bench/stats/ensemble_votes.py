@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement
 from math import comb, factorial, prod, sqrt
 
@@ -35,7 +35,7 @@ _SPLITS = 1_000
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ballots:
     """One question's pools, one for each model.
 
@@ -149,7 +149,8 @@ def _lone_score(question: Ballots, n: int) -> float:
     """Return the exact expectation of one model's vote."""
     counts = question.counts[0].tolist()
     won = win_chances(int(question.sizes[0]), [n], counts)
-    return sum(float(won[k][0]) * worth for k, worth in zip(counts, question.worth, strict=True))
+    chances = np.array([won[count][0] for count in counts])
+    return float(chances @ question.worth)
 
 
 def _exact_score(question: Ballots, splits: _Splits, n: int) -> float:
@@ -248,5 +249,12 @@ def _longest(question: Ballots, splits: _Splits) -> float:
 def _log_comb(top: IntArray | int, chosen: IntArray) -> FloatArray:
     """Return log C(top, chosen); what is not defined gets that of C(chosen, chosen)."""
     there = np.maximum(top, chosen)
-    found: FloatArray = gammaln(there + 1) - gammaln(chosen + 1) - gammaln(there - chosen + 1)
+    logs = _log_factorials(int(there.max()))
+    found: FloatArray = logs[there] - logs[chosen] - logs[there - chosen]
     return found
+
+
+@lru_cache
+def _log_factorials(most: int) -> FloatArray:
+    """Return log k! for k = 0..most."""
+    return np.asarray(gammaln(np.arange(most + 1) + 1.0))

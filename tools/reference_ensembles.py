@@ -1,0 +1,135 @@
+"""Compute how often several models' votes together beat the best of them, for the reference table.
+
+`ensembles.csv` has a row per task, set of models, n and kind of weights; `beaten.csv` a row per
+task, number of models and n: the share of the sets that beat their best member, with an interval
+over questions. An n of 0 stands for the limit of many samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cat_bench.cache import Cache
+from cat_bench.runs.ensemble import Ensemble, read_ensemble
+from cat_bench.stats.ensembles import chosen_members, equal_weights
+from cat_bench.stats.intervals import paired_difference
+from cat_bench.system.waiting import wait
+from cat_bench.types.calls import FloatArray
+
+LIMIT = 0
+AT = 40
+"""The samples in all that pairs of models share."""
+RESAMPLES = 1_000
+_SOME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """One task's rows of both files."""
+
+    ensembles: pd.DataFrame
+    beaten: pd.DataFrame
+
+
+def together(
+    task: str, folders: Sequence[Path], *, cache: Path, budgets: Sequence[int]
+) -> Together:
+    """Return the rows of a task, from the runs of its models."""
+    with Cache(cache) as opened:
+        members = wait(read_ensemble(folders, cache=opened))
+    names = tuple(name.partition("__")[2] for name in members.models)
+    members = Ensemble(names, members.questions, members.ballots)
+    rows, sets = [], []
+    for models, n, weights, scores, costs in _played(members, budgets):
+        own = _own_scores(members, n)[list(models)]
+        row = {"task": task, "members": " + ".join(names[m] for m in models), "size": len(models)}
+        rows.append(row | {"n": n, "weights": weights} | _compared(scores, own) | costs)
+        sets.append((len(models), n, weights, scores, own))
+    return Together(pd.DataFrame(rows), pd.DataFrame(list(_beaten(task, sets))))
+
+
+def _played(
+    members: Ensemble, budgets: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], int, str, FloatArray, dict[str, float]]]:
+    """Yield each set of models with its n, its weights, its questions' scores and its costs."""
+    everyone = tuple(range(len(members.models)))
+    sets = [s for k in range(2, len(everyone) + 1) for s in combinations(everyone, k)]
+    for models in sets:
+        chosen = members.of(models)
+        yield models, LIMIT, "equal", chosen.limits(), {}
+        if len(models) in (2, len(everyone)):
+            learnt = chosen.learnt_weights()
+            yield models, LIMIT, "learnt", chosen.limits(learnt), {}
+            kinds = {"equal": equal_weights(len(models)), "learnt": learnt}
+            for n in budgets if models == everyone else (AT,):
+                for name, weights in kinds.items() if models == everyone else [*kinds.items()][:1]:
+                    table = chosen.votes(n, weights)
+                    costs = table[["tokens", "sequential_tokens"]].mean().to_dict()
+                    costs["exact"] = float((table["error"] == 0).mean())
+                    costs["se_draws"] = float((table["error"] ** 2).sum() ** 0.5 / len(table))
+                    yield models, n, name, table["score"].to_numpy(), costs
+
+
+_scores: dict[tuple[int, int], FloatArray] = {}
+
+
+def _own_scores(members: Ensemble, n: int) -> FloatArray:
+    """Return each member's scores of the questions with n samples, shape (models, questions)."""
+    key = (id(members), n)
+    if key not in _scores:
+        votes = (members.votes(n, row)["score"] for row in np.eye(len(members.models)))
+        _scores[key] = members.members() if n == LIMIT else np.array(list(votes))
+    return _scores[key]
+
+
+def _compared(scores: FloatArray, own: FloatArray) -> dict[str, float]:
+    """The fields of a set's score beside its best member's.
+
+    The best is known only afterwards; the chosen one is best on the other questions.
+    """
+    best = own[own.mean(axis=1).argmax()]
+    chosen = own[chosen_members(own), np.arange(own.shape[1])]
+    found = paired_difference(scores, chosen)
+    return {
+        "score": float(scores.mean()),
+        "best": float(best.mean()),
+        "chosen": float(chosen.mean()),
+        "diff_best": float((scores - best).mean()),
+        "diff_chosen": found.mean,
+        "diff_chosen_low": found.low,
+        "diff_chosen_high": found.high,
+    }
+
+
+def _beaten(
+    task: str, sets: Sequence[tuple[int, int, str, FloatArray, FloatArray]]
+) -> Iterator[dict[str, object]]:
+    """Yield the share of the sets of one size that score above their best member."""
+    rng = np.random.default_rng(0)
+    questions = len(sets[0][3])
+    counts = rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES).T
+    for size, n, weights in sorted({each[:3] for each in sets}):
+        alike = [each for each in sets if each[:3] == (size, n, weights)]
+        gains = np.array([(scores - own).T for *_, scores, own in alike])
+        whole = gains.mean(axis=1).min(axis=1)
+        again = np.array([((gain.T @ counts) / questions).min(axis=0) for gain in gains])
+        shares = (again > _SOME).mean(axis=0)
+        low, high = np.quantile(shares, [0.025, 0.975])
+        yield {
+            "task": task,
+            "size": size,
+            "n": n,
+            "weights": weights,
+            "sets": len(alike),
+            "beats_best": float((whole > _SOME).mean()),
+            "beats_best_low": float(low),
+            "beats_best_high": float(high),
+            "level_with_best": float((np.abs(whole) <= _SOME).mean()),
+            "mean_gain": float(whole.mean()),
+        }
