@@ -35,12 +35,12 @@ CAP = 40
 ORDERS = 200
 """The random orders of each question."""
 THRESHOLDS: dict[str, tuple[Statistic, Sequence[float]]] = {
-    "adaptive-consistency": (beta_chance, (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)),
+    "adaptive-consistency": (beta_chance, (0.7, 0.8, 0.9, 0.95, 0.99, 0.999)),
     "majority-threshold": (top_share, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
-    "best-of-infinity": (bayes_odds, (2.0, 5.0, 10.0, 30.0, 100.0, 1000.0)),
+    "best-of-infinity": (bayes_odds, (3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)),
 }
 WINDOWS = (2, 3, 4, 5, 8, 10, 20)
-PER_QUESTION = (2, 4, 8, 16, 32)
+PER_QUESTION = (2, 4, 8, 16)
 """Budgets in samples per question."""
 
 

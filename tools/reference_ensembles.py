@@ -70,10 +70,12 @@ def _played(
             for n in budgets if models == everyone else (AT,):
                 for name, weights in kinds.items() if models == everyone else [*kinds.items()][:1]:
                     table = chosen.votes(n, weights)
-                    costs = table[["tokens", "sequential_tokens"]].mean().to_dict()
+                    costs = {
+                        name: float(table[name].mean()) for name in ("tokens", "sequential_tokens")
+                    }
                     costs["exact"] = float((table["error"] == 0).mean())
                     costs["se_draws"] = float((table["error"] ** 2).sum() ** 0.5 / len(table))
-                    yield models, n, name, table["score"].to_numpy(), costs
+                    yield models, n, name, table["score"].to_numpy(dtype=float), costs
 
 
 _scores: dict[tuple[int, int], FloatArray] = {}

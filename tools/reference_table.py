@@ -38,9 +38,12 @@ ROOT = Path(__file__).parents[1]
 POOLS = ROOT / "results" / "pools" / "best_of_infinity"
 RUNS = ROOT / "results" / "runs" / "reference"
 OUT = ROOT / "results" / "reference"
+SILENT = "majority{unanswered=vote}"
+"""The vote where unanswered rollouts are a cluster of their own."""
 METHODS = (
     "single",
     "majority",
+    SILENT,
     "adaptive-consistency",
     "majority-threshold",
     "esc{window=5}",

@@ -22,6 +22,8 @@ from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
 from cat_bench.types.traits import Need, Reads, SignalTraits, traits
 
+_UNANSWERED = -1
+"""The cluster of the rollouts without an answer; the partition numbers its clusters from 0."""
 TIED = 1e-9
 """Sums of weights that differ by less, relative to the largest, are tied (rounding)."""
 
@@ -37,7 +39,9 @@ class Vote:
     the number itself, or 0 if it is negative.
 
     Tied clusters share evenly, and a cluster's mass spreads evenly over its members. A rollout
-    without an answer casts no vote; without any vote, the method abstains.
+    without an answer casts no vote; without any vote, the method abstains. With
+    `unanswered=vote`, such rollouts are one cluster that may win the plain vote, as where a harness
+    counts empty strings: this shows what that costs.
     """
 
     by: str | None = None
@@ -45,8 +49,11 @@ class Vote:
     power: float = 1.0
     temperature: float = 1.0
     keep: float = 1.0
+    unanswered: Literal["abstain", "vote"] = "abstain"
 
     def __post_init__(self) -> None:
+        if self.by and self.unanswered == "vote":
+            raise ValueError("unanswered=vote is for the plain vote: leave out `by`")
         if self.temperature <= 0 or not 0 < self.keep <= 1:
             raise ValueError("temperature should be above 0, and keep above 0 and at most 1")
 
@@ -65,7 +72,7 @@ class Vote:
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """Return the members of the winning clusters, weighted."""
-        labels = await ctx.clusters(rollouts)
+        labels = await self._clusters(rollouts, ctx)
         weights = await self._weights(question, rollouts, ctx)
         votes: dict[int, float] = {}
         for label, weight in zip(labels, weights, strict=True):
@@ -88,7 +95,14 @@ class Vote:
         """
         if self.by:
             return None
-        return majority_probabilities(await ctx.clusters(pool), budgets)
+        return majority_probabilities(await self._clusters(pool, ctx), budgets)
+
+    async def _clusters(self, rollouts: Sequence[Rollout], ctx: Context) -> list[int | None]:
+        """Return each rollout's cluster; None for one that has no answer and casts no vote."""
+        labels = list(await ctx.clusters(rollouts))
+        if self.unanswered == "abstain":
+            return labels
+        return [_UNANSWERED if label is None else label for label in labels]
 
     async def _weights(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

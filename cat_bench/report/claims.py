@@ -11,57 +11,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import isnan
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, Field
-
-from cat_bench.errors import UnknownName
-from cat_bench.loading import catalog
-from cat_bench.loading.validation import STRICT, read_yaml, validate
+from cat_bench.report import claim_tests
 from cat_bench.report.cells import cell, pipe, records
+from cat_bench.report.claim_lists import Claim, Claims, names, read
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
-from cat_bench.report.compute import Axis, equal_tokens
+from cat_bench.report.compute import equal_tokens
 from cat_bench.report.forensics import NOBODY, forensics
 from cat_bench.report.readability import explain_withheld
 from cat_bench.report.rounding import format_measured, p_value, percent
+from cat_bench.report.summary import MAJORITY
 from cat_bench.report.values import Values, read_values
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import Difference, Interval, equivalence_needed, questions_needed
 from cat_bench.system.files import write_atomic
 
-Test: TypeAlias = Literal["above", "more", "disagreement", "recovery", "equal", "equal_tokens"]
-
-
-class Claim(BaseModel):
-    """One claim: how it is tested, `against` which methods, and what was `published`.
-
-    `least` is the share to be above (disagreement), `margin` how far apart counts as equal; both in
-    [0, 1]. `axis` is the cost that is equal (equal_tokens).
-    """
-
-    model_config = STRICT
-    id: str
-    says: str
-    test: Test
-    against: list[str] = []
-    published: str | None = None
-    least: float = Field(default=0.5, ge=0, le=1)
-    margin: float = Field(default=0.02, gt=0, le=1)
-    axis: Axis = "tokens"
-
-
-class Claims(BaseModel):
-    """The fields of a `claims/*.yaml`: a paper's claims about one `method`."""
-
-    model_config = STRICT
-    title: str
-    source: str
-    method: str
-    claims: list[Claim] = Field(min_length=1)
+__all__ = ["Claim", "Claims", "Finding", "applicable", "check", "checklist", "names", "read"]
+__all__ += ["render", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +54,11 @@ class Finding:
     more: int | None = None
 
 
-def names() -> list[str]:
-    """The catalogue's lists of claims."""
-    return sorted(path.stem for path in (catalog.root() / "claims").glob("*.yaml"))
-
-
-def read(name: str) -> Claims:
-    """The claims that `name` names, in the catalogue or as a path to a YAML.
-
-    Raises UnknownName, ConfigError.
-    """
-    path = Path(name)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = catalog.root() / "claims" / f"{name}.yaml"
-        if not path.is_file():
-            raise UnknownName("list of claims", name, names())
-    return validate(Claims, read_yaml(path), source=path)
-
-
 def applicable(run: RunTables | Path) -> list[str]:
     """The catalogue's lists of claims about a method that this run has values of."""
     values, _ = read_values(run)
-    return [name for name in names() if values.budgets(read(name).method)]
+    lists = {name: read(name) for name in names()}
+    return [name for name, each in lists.items() if each.in_runs and values.budgets(each.method)]
 
 
 def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
@@ -160,6 +114,10 @@ class _Run:
         self.n = max(self.values.budgets(method), default=0)
 
     def test_claim(self, claim: Claim) -> Finding:
+        if claim.n and claim.n != self.n and claim.n in self.values.budgets(self.method):
+            at = copy(self)
+            at.n = claim.n
+            return at.test_claim(claim)
         tests = {
             "above": self._above,
             "more": self._more,
@@ -167,6 +125,11 @@ class _Run:
             "recovery": self._recovery,
             "equal": self._equal,
             "equal_tokens": self._equal_tokens,
+            "saves": self._saves,
+            "outgrows": self._outgrows,
+            "outweighs": self._outweighs,
+            "reorders": self._reorders,
+            "power_law": self._power_law,
         }
         empty = Finding(claim.id, claim.says, "not measured", "", claim.published)
         absent = "" if self.values.budgets(self.method) else self._explain_absent([self.method])
@@ -263,6 +226,32 @@ class _Run:
             why = f"{other} has no n at the {claim.axis} of {self.method} (or they are unknown)"
             yield f"{why}: enlarge --pool"
 
+    def _saves(self, claim: Claim) -> Iterator[Part | str]:
+        for other in self._find_present(claim.against):
+            keys = (self.method, self.n), (other, self.n)
+            yield claim_tests.saved(self.tables, *keys, cost=claim.cost, least=claim.least)
+
+    def _outgrows(self, claim: Claim) -> Iterator[Part | str]:
+        for other in self._find_present(claim.against):
+            keys = (self.method, self.n), (other, self.n)
+            found = claim_tests.outgrown(self.values, *keys, since=claim.since)
+            words = f"more gained than by {other} from n = {claim.since} to {self.n}"
+            yield found if isinstance(found, str) else _difference(words, found)
+
+    def _outweighs(self, claim: Claim) -> Iterator[Part | str]:
+        for other in self._find_present(claim.against):
+            keys = [(name, self.n) for name in (self.method, other, MAJORITY)]
+            found = claim_tests.outweighed(self.values, *keys)
+            words = f"farther from {MAJORITY} than {other}, n = {self.n}"
+            yield found if isinstance(found, str) else _difference(words, found)
+
+    def _reorders(self, claim: Claim) -> Iterator[Part | str]:
+        names = [self.method, *self._find_present(claim.against)]
+        return claim_tests.reordered(self.tables, [(name, self.n) for name in names])
+
+    def _power_law(self, claim: Claim) -> Iterator[Part | str]:
+        return claim_tests.power_law(self.values, self.method, margin=claim.margin)
+
     def _figures(self) -> dict[str, Interval]:
         table = forensics(self.tables)
         rows = table[(table["method"] == self.method) & (table["n"] == self.n)]
@@ -270,9 +259,8 @@ class _Run:
         return {row["figure"]: Interval(*(row[x] for x in numbers)) for row in records(rows)}
 
     def _find_present(self, wanted: Sequence[str]) -> list[str]:
-        """The run's methods of these names, whatever their parameters."""
         methods = dict.fromkeys(str(key[0]) for key in self.values.columns)
-        return [m for name in wanted for m in methods if m.partition("{")[0] == name]
+        return claim_tests.named(list(methods), wanted)
 
     def _explain_absent(self, wanted: Sequence[str]) -> str:
         why = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)

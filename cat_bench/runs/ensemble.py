@@ -133,7 +133,8 @@ def method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
         rows[EQUAL] = ensemble.votes(n, equal_weights(count))
         rows[LEARNT] = ensemble.votes(n, learnt)
         parts += [each.assign(method=name, n=n) for name, each in rows.items()]
-    return pd.concat(parts).rename_axis("question").reset_index()
+    whole: pd.DataFrame = pd.concat(parts)
+    return whole.rename_axis("question").reset_index()
 
 
 def _names(runs: Sequence[RunTables]) -> tuple[str, ...]:
@@ -163,7 +164,7 @@ async def _ballots(pools: Sequence[pd.DataFrame], grader: Grader) -> Ballots:
     voting = whole.dropna(subset=["cluster"])
     worth = voting.groupby("cluster")["score"].mean()
     counts = np.zeros((len(pools), len(worth)), dtype=np.int64)
-    places = worth.index.get_indexer(voting["cluster"])
+    places = worth.index.get_indexer(pd.Index(voting["cluster"]))
     np.add.at(counts, (voting.index.get_level_values("model"), places), 1)
     tokens = [pool["completion_tokens"].to_numpy(dtype=float) for pool in pools]
     return Ballots(counts, worth.to_numpy(dtype=float), tokens)

@@ -98,7 +98,9 @@ def _chances(
         picks[row, :-1] = (by_then @ ends.won + exactly @ alive.won) / np.maximum(members, 1)
         drawn[row, :-1] = (by_then @ ends.used + exactly @ alive.used) / np.maximum(members, 1)
         picks[row, -1] = 0.0
-        drawn[row, -1] = _count_unanswered(ends.mass, alive.mass, votes, n) / max(pool - answered, 1)
+        drawn[row, -1] = _count_unanswered(ends.mass, alive.mass, votes, n) / max(
+            pool - answered, 1
+        )
     return _Chances(picks, drawn)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations, product
 from statistics import fmean
 
@@ -18,7 +19,7 @@ from cat_bench.stats.vote_paths import Pooled
 Labels = list[str | None]
 
 
-def pooled(labels: Labels) -> Pooled:
+def pooled(labels: Sequence[str | None]) -> Pooled:
     right = np.array([label == "a" for label in labels], dtype=float)
     return Pooled(labels, right, np.arange(1.0, len(labels) + 1))
 
@@ -86,7 +87,9 @@ def test_the_adaptive_rule_is_the_mean_over_every_order(labels: list[Labels], to
     starts = list(product(*labels))
     exact = fmean(by_every_order(labels, [[a], [b]], total - 2) for a, b in starts)
     rng = np.random.default_rng(0)
-    (found,) = allocate_by_disagreement([pooled(e) for e in labels], [total], rng=rng, replays=4_000)
+    (found,) = allocate_by_disagreement(
+        [pooled(e) for e in labels], [total], rng=rng, replays=4_000
+    )
     assert found.score == pytest.approx(exact, abs=5 * found.error + 1e-9)
     assert found.samples.sum() == pytest.approx(total)
 

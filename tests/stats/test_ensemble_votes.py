@@ -41,7 +41,8 @@ def by_every_draw(made: Pools, weights: list[float], n: int) -> tuple[float, flo
         drawn = product(*(combinations(pool, k) for pool, k in zip(made, takes, strict=True)))
         found = [one([sample for part in parts for sample in part]) for parts in drawn]
         total += chance * np.mean(found, axis=0)
-    return tuple(total.tolist())
+    score, tokens, sequential = total.tolist()
+    return score, tokens, sequential
 
 
 def one(samples: list[tuple[int, float]]) -> tuple[float, float, float]:

@@ -1,0 +1,73 @@
+"""Lists of claims: a paper's, in the catalogue's `claims/`, or a YAML of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+
+from cat_bench.errors import UnknownName
+from cat_bench.loading import catalog
+from cat_bench.loading.validation import STRICT, read_yaml, validate
+from cat_bench.report.compute import Axis
+
+Test: TypeAlias = Literal[
+    *("above", "more", "disagreement", "recovery", "equal", "equal_tokens"),
+    *("saves", "outgrows", "outweighs", "reorders", "power_law"),
+]
+
+
+class Claim(BaseModel):
+    """One claim: how it is tested, `against` which methods, and what was `published`.
+
+    `least` is the share to be above (disagreement), `margin` how far apart counts as equal; both in
+    [0, 1]. `axis` is the cost that is equal (equal_tokens). `n` is the n at which the method is
+    looked at, by default its largest. `cost` is what is saved, at least the share `least` of it
+    (saves); `since` is the n from which gains are compared (outgrows).
+    """
+
+    model_config = STRICT
+    id: str
+    says: str
+    test: Test
+    against: list[str] = []
+    published: str | None = None
+    least: float = Field(default=0.5, ge=0, le=1)
+    margin: float = Field(default=0.02, gt=0, le=1)
+    axis: Axis = "tokens"
+    n: int | None = Field(default=None, ge=1)
+    cost: Literal["calls", "tokens", "sequential_tokens"] = "calls"
+    since: int = Field(default=1, ge=1)
+
+
+class Claims(BaseModel):
+    """The fields of a `claims/*.yaml`: a paper's claims about one `method`.
+
+    Lists that are not `in_runs` are checked on request alone, by `cat-bench claims`.
+    """
+
+    model_config = STRICT
+    title: str
+    source: str
+    method: str
+    in_runs: bool = True
+    claims: list[Claim] = Field(min_length=1)
+
+
+def names() -> list[str]:
+    """The catalogue's lists of claims."""
+    return sorted(path.stem for path in (catalog.root() / "claims").glob("*.yaml"))
+
+
+def read(name: str) -> Claims:
+    """The claims that `name` names, in the catalogue or as a path to a YAML.
+
+    Raises UnknownName, ConfigError.
+    """
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = catalog.root() / "claims" / f"{name}.yaml"
+        if not path.is_file():
+            raise UnknownName("list of claims", name, names())
+    return validate(Claims, read_yaml(path), source=path)
