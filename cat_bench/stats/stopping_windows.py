@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from math import comb, perm, prod
 
 import numpy as np
@@ -166,12 +165,15 @@ class _Large:
 
     def _compositions(self, total: int) -> IntArray:
         """Return every way to draw `total` from the large clusters and the rest, which is last."""
-        ranges = (range(min(size, total) + 1) for size in self.sizes)
-        rest = self.pool - sum(self.sizes)
-        ways = [(*way, total - sum(way)) for way in product(*ranges)]
-        return np.array([way for way in ways if 0 <= way[-1] <= rest], dtype=np.int64).reshape(
-            -1, len(self.sizes) + 1
-        )
+        ways = np.zeros((1, 0), dtype=np.int64)
+        left = np.full(1, total)
+        for size in self.sizes:
+            most = np.minimum(left, size)
+            parent = np.repeat(np.arange(len(ways)), most + 1)
+            drawn = np.arange(len(parent)) - np.repeat(np.cumsum(most + 1) - most - 1, most + 1)
+            ways = np.column_stack([ways[parent], drawn])
+            left = left[parent] - drawn
+        return np.column_stack([ways, left])[left <= self.pool - sum(self.sizes)]
 
     def _miss_all(self, left: IntArray, total: int, places: int) -> FloatArray:
         """Return P(none of t windows is unanimous) for t < places, shape (rows, places).
