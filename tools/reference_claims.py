@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cat_bench.report.claim_tests import named
+from cat_bench.report.claim_tests import find_named
 from cat_bench.report.claims import Claim, Claims, check, read
 from cat_bench.report.summary import MAJORITY
 from cat_bench.stats.intervals import mean_interval
@@ -114,7 +114,7 @@ def _differences(
         yield own - _table(scores, listed.method, budgets[0])
         return
     methods = list(dict.fromkeys(method for method, _ in scores[0].columns))
-    for other in named(methods, claim.against):
+    for other in find_named(methods, claim.against):
         at = n if (other, n) in scores[0].columns else 1
         apart = own - _table(scores, other, at)
         if claim.test == "outgrows":

@@ -25,8 +25,8 @@ from cat_bench.stats.thresholds import (
     Statistic,
     bayes_odds,
     beta_chance,
-    by_thresholds,
-    by_windows,
+    replay_thresholds,
+    replay_window_sizes,
     top_share,
 )
 from cat_bench.stats.vote_paths import Pooled, VotePaths
@@ -52,7 +52,7 @@ class Curves:
     budgets: pd.DataFrame
 
 
-def curves(folder: Path) -> Curves:
+def draw_curves(folder: Path) -> Curves:
     """Return the rows of the pool whose run is in this folder."""
     task, _, model = folder.name.partition("__")
     asked = read_pools(folder)
@@ -82,8 +82,8 @@ def _threshold_rows(asked: dict[str, Pooled]) -> Iterator[dict[str, object]]:
     for question, pool in asked.items():
         paths = VotePaths.of(pool, rng=rng_of(question), count=ORDERS, last=CAP)
         for family, (statistic, thresholds) in THRESHOLDS.items():
-            _add(sums, family, thresholds, by_thresholds(paths, statistic, thresholds))
-        _add(sums, "esc", WINDOWS, by_windows(paths, WINDOWS))
+            _add(sums, family, thresholds, replay_thresholds(paths, statistic, thresholds))
+        _add(sums, "esc", WINDOWS, replay_window_sizes(paths, WINDOWS))
     names = ("score", "samples", "tokens", "sequential_tokens")
     for (family, threshold), rows in sums.items():
         means = dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))

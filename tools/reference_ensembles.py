@@ -17,7 +17,7 @@ import pandas as pd
 
 from cat_bench.cache import Cache
 from cat_bench.runs.ensemble import Ensemble, read_ensemble
-from cat_bench.stats.ensembles import chosen_members, equal_weights
+from cat_bench.stats.ensembles import choose_members, equal_weights
 from cat_bench.stats.intervals import paired_difference
 from cat_bench.system.waiting import wait
 from cat_bench.types.calls import FloatArray
@@ -96,7 +96,7 @@ def _compared(scores: FloatArray, own: FloatArray) -> dict[str, float]:
     The best is known only afterwards; the chosen one is best on the other questions.
     """
     best = own[own.mean(axis=1).argmax()]
-    chosen = own[chosen_members(own), np.arange(own.shape[1])]
+    chosen = own[choose_members(own), np.arange(own.shape[1])]
     found = paired_difference(scores, chosen)
     return {
         "score": float(scores.mean()),

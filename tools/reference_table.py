@@ -7,7 +7,11 @@ Each pool of `results/pools/best_of_infinity` is imported and run as `cat-bench 
 
 - `pools.csv`: a row per pool, method and n;
 - `models.csv`: the mean over the models of a task, per method and n, and of each step of the vote;
-- pages and figures, which `tools.reference_pages` makes of these two files alone.
+- `ensembles.csv` and `beaten.csv`: several models' votes together (`tools.reference_ensembles`);
+- `thresholds.csv` and `budgets.csv`: rules at many thresholds, and samples spread over questions
+  (`tools.reference_curves`);
+- `claims.csv`: papers' claims on every pool (`tools.reference_claims`);
+- pages and figures, which `tools.reference_pages` makes of these files alone.
 
 Invariants: no model is called; the same pools give the same files, in whichever order and in
 however many processes they were computed. `--redraw` reads the runs that are there already.
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -32,6 +36,9 @@ from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
 from cat_bench.report.values import per_question
 from cat_bench.stats.meta import average_over_models
 from cat_bench.system.parallel import open_executor
+from tools.reference_claims import pool_claims, task_claims
+from tools.reference_curves import Curves, draw_curves
+from tools.reference_ensembles import Together, combine_votes
 from tools.reference_pages import write_pages
 
 ROOT = Path(__file__).parents[1]
@@ -77,10 +84,12 @@ Key: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One pool's rows of `pools.csv`, and its questions' scores by method and n."""
+    """One pool's rows of `pools.csv`, its questions' scores by method and n, and further rows."""
 
     rows: pd.DataFrame
     scores: pd.DataFrame
+    curves: Curves
+    claims: pd.DataFrame
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -94,14 +103,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pools = sorted(POOLS.glob(f"{options.pools}.jsonl.gz"), key=lambda path: -path.stat().st_size)
     play = partial(read if options.redraw else play_pool, runs=RUNS)
     with open_executor(options.processes) as executor:
-        found = executor.map(play, pools) if executor else list(map(play, pools))
+        every = executor.map if executor else lambda function, items: list(map(function, items))
+        found = every(play, pools)
+        tasks = sorted({str(each.rows["task"].iloc[0]) for each in found})
+        sets = every(partial(vote_together, runs=RUNS, pools=tuple(map(name_of, pools))), tasks)
     options.out.mkdir(parents=True, exist_ok=True)
-    tables = {"pools.csv": pool_table(found), "models.csv": model_table(found)}
-    for name, table in tables.items():
+    for name, table in tables_of(found, dict(zip(tasks, sets, strict=True))).items():
         table.round(6).replace(-0.0, 0.0).to_csv(
-            options.out / name, index=False, lineterminator="\n"
+            options.out / f"{name}.csv", index=False, lineterminator="\n"
         )
     write_pages(options.out)
+
+
+def tables_of(found: Sequence[Played], sets: Mapping[str, Together]) -> dict[str, pd.DataFrame]:
+    """Return all files' tables by name."""
+    scores = {
+        task: [each.scores for each in found if each.rows["task"].iloc[0] == task] for task in sets
+    }
+    claims = pd.concat([each.claims for each in found])
+    over = [
+        task_claims(task, claims[claims["task"] == task], scores[task], sets[task].ensembles)
+        for task in sets
+    ]
+    order = ["task", "model"]
+    return {
+        "pools": pool_table(found),
+        "models": model_table(found),
+        "ensembles": pd.concat([each.ensembles for each in sets.values()]),
+        "beaten": pd.concat([each.beaten for each in sets.values()]),
+        "thresholds": pd.concat([each.curves.thresholds for each in found]).sort_values(
+            order, kind="stable"
+        ),
+        "budgets": pd.concat([each.curves.budgets for each in found]).sort_values(
+            order, kind="stable"
+        ),
+        "claims": pd.concat([*over, claims]).sort_values(["list", "task", "model"], kind="stable"),
+    }
+
+
+def vote_together(task: str, *, runs: Path, pools: Sequence[str]) -> Together:
+    """Return the rows of the ensembles of a task's models."""
+    folders = sorted(runs / name for name in pools if name.startswith(f"{task}__"))
+    return combine_votes(task, folders, cache=runs / "cache.sqlite", budgets=BUDGETS)
 
 
 def play_pool(pool: Path, *, runs: Path) -> Played:
@@ -136,7 +179,8 @@ def read(pool: Path, *, runs: Path) -> Played:
     rows = table[list(POOL_COLUMNS)].rename(columns=POOL_COLUMNS)
     rows.insert(0, "task", task)
     rows.insert(1, "model", model)
-    return Played(rows, per_question(run.scores)["value"].unstack(["method", "n"]).sort_index())
+    scores = per_question(run.scores)["value"].unstack(["method", "n"]).sort_index()
+    return Played(rows, scores, draw_curves(runs / name), pool_claims(runs / name))
 
 
 def name_of(pool: Path) -> str:

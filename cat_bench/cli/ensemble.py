@@ -27,14 +27,14 @@ def ensemble(
     """
     from cat_bench.cache import Cache
     from cat_bench.report.ensemble import ensemble_table, render_ensemble
-    from cat_bench.runs.ensemble import method_rows, read_ensemble
+    from cat_bench.runs.ensemble import make_method_rows, read_ensemble
     from cat_bench.system.files import write_atomic
     from cat_bench.system.spreadsheet import csv_of
     from cat_bench.system.waiting import wait
 
     with Cache() as cache:
         members = wait(read_ensemble(folders, cache=cache))
-    table = ensemble_table(method_rows(members, read_budgets(budgets)))
+    table = ensemble_table(make_method_rows(members, read_budgets(budgets)))
     if table_file:
         write_atomic(table_file, csv_of(table))
         click.echo(f"wrote {table_file}", err=True)

@@ -13,8 +13,17 @@ from cat_bench.loading.validation import STRICT, read_yaml, validate
 from cat_bench.report.compute import Axis
 
 Test: TypeAlias = Literal[
-    *("above", "more", "disagreement", "recovery", "equal", "equal_tokens"),
-    *("saves", "outgrows", "outweighs", "reorders", "power_law"),
+    "above",
+    "more",
+    "disagreement",
+    "recovery",
+    "equal",
+    "equal_tokens",
+    "saves",
+    "outgrows",
+    "outweighs",
+    "reorders",
+    "power_law",
 ]
 
 

@@ -28,7 +28,7 @@ COST_NAMES = {
 _COLUMNS = ["question", "method", "n", "calls", "prompt_tokens", "completion_tokens"]
 
 
-def named(methods: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def find_named(methods: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Return the methods of the wanted names; of one without an exact match, any parameters."""
     return [
         method
@@ -38,9 +38,9 @@ def named(methods: Sequence[str], wanted: Sequence[str]) -> list[str]:
     ]
 
 
-def saved(run: RunTables, key: Key, other: Key, *, cost: str, least: float) -> Part | str:
+def measure_saving(run: RunTables, key: Key, other: Key, *, cost: str, least: float) -> Part | str:
     """Return the share of the other's cost that a method saves, or why it is not known."""
-    costs = question_costs(run, cost)
+    costs = read_question_costs(run, cost)
     if not {key, other} <= set(costs.columns) or costs[[key, other]].isna().any(axis=None):
         return f"the {COST_NAMES[cost]} of {key[0]} or {other[0]} at n = {key[1]} are not known"
     ratio = quotient(costs[key], costs[other])
@@ -50,7 +50,7 @@ def saved(run: RunTables, key: Key, other: Key, *, cost: str, least: float) -> P
     return Part(words, value, low, high, threshold=least, questions=ratio.n, flag=ratio.flag)
 
 
-def outgrown(values: Values, key: Key, other: Key, *, since: int) -> Difference | str:
+def compare_gains(values: Values, key: Key, other: Key, *, since: int) -> Difference | str:
     """Return how much more a method gains than another from `since` to its n, or why not."""
     before = [(name, since) for name in (key[0], other[0])]
     if missing := [f"{k[0]}@{k[1]}" for k in (*before, key, other) if k not in values.columns]:
@@ -59,7 +59,7 @@ def outgrown(values: Values, key: Key, other: Key, *, since: int) -> Difference 
     return paired_difference(columns[key] - columns[before[0]], columns[other] - columns[before[1]])
 
 
-def outweighed(values: Values, key: Key, other: Key, base: Key) -> Difference | str:
+def compare_distances(values: Values, key: Key, other: Key, base: Key) -> Difference | str:
     """Return how much farther from `base` one method's mean is than another's, or why not."""
     if missing := [f"{k[0]}@{k[1]}" for k in (key, other, base) if k not in values.columns]:
         return f"{', '.join(missing)} was not run"
@@ -69,9 +69,9 @@ def outweighed(values: Values, key: Key, other: Key, base: Key) -> Difference | 
     return paired_difference(signed[0], signed[1])
 
 
-def reordered(run: RunTables, keys: Sequence[Key]) -> Iterator[Part | str]:
+def correlate_costs(run: RunTables, keys: Sequence[Key]) -> Iterator[Part | str]:
     """Yield minus the rank correlation of tokens and sequential tokens over these methods."""
-    tables = [question_costs(run, cost) for cost in ("tokens", "sequential_tokens")]
+    tables = [read_question_costs(run, cost) for cost in ("tokens", "sequential_tokens")]
     there = [key for key in keys if all(key in table.columns for table in tables)]
     if len(there) < 3:
         yield "fewer than three of the methods are in this run"
@@ -87,7 +87,7 @@ def reordered(run: RunTables, keys: Sequence[Key]) -> Iterator[Part | str]:
     yield Part(words, value, low, high, questions=costs.shape[2])
 
 
-def power_law(values: Values, method: str, *, margin: float) -> Iterator[Part | str]:
+def measure_power_law(values: Values, method: str, *, margin: float) -> Iterator[Part | str]:
     """Yield how far the coverage is from exp(a n^b), the best such curve, at its farthest n."""
     budgets = values.budgets(method)
     if len(budgets) < 4:
@@ -99,10 +99,9 @@ def power_law(values: Values, method: str, *, margin: float) -> Iterator[Part | 
     if not ((means > 0) & (means < 1)).all():
         yield "the coverage is 0 or 1 at some n"
         return
-    value = misfit(budgets, means)
-    again = [
-        misfit(budgets, each) for each in _resampled(shares) if ((each > 0) & (each < 1)).all()
-    ]
+    value = measure_misfit(budgets, means)
+    resampled = [each for each in _resampled(shares) if ((each > 0) & (each < 1)).all()]
+    again = [measure_misfit(budgets, each) for each in resampled]
     low, high = np.quantile(again, [0.025, 0.975]).tolist()
     verdict: Verdict = "undecided"
     if shares.shape[1] >= FEWEST:
@@ -112,7 +111,7 @@ def power_law(values: Values, method: str, *, margin: float) -> Iterator[Part | 
     yield Part(words, value, low, high, threshold=margin, decided=verdict)
 
 
-def misfit(budgets: Sequence[int], coverage: FloatArray) -> float:
+def measure_misfit(budgets: Sequence[int], coverage: FloatArray) -> float:
     """Return the largest distance from exp(a n^b), fitted to log(-log coverage) over log n."""
     logs = np.log(-np.log(coverage))
     slope, level = np.polyfit(np.log(budgets), logs, 1)
@@ -120,7 +119,7 @@ def misfit(budgets: Sequence[int], coverage: FloatArray) -> float:
     return float(np.abs(fitted - coverage).max())
 
 
-def question_costs(run: RunTables, cost: str) -> pd.DataFrame:
+def read_question_costs(run: RunTables, cost: str) -> pd.DataFrame:
     """Return each question's cost of a use, a column per (method, n); NaN where it is unknown."""
     rows = run.scores(columns=[*_COLUMNS, "sequential_tokens"])
     if cost == "tokens":

@@ -229,28 +229,28 @@ class _Run:
     def _saves(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
-            yield claim_tests.saved(self.tables, *keys, cost=claim.cost, least=claim.least)
+            yield claim_tests.measure_saving(self.tables, *keys, cost=claim.cost, least=claim.least)
 
     def _outgrows(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
-            found = claim_tests.outgrown(self.values, *keys, since=claim.since)
+            found = claim_tests.compare_gains(self.values, *keys, since=claim.since)
             words = f"more gained than by {other} from n = {claim.since} to {self.n}"
             yield found if isinstance(found, str) else _difference(words, found)
 
     def _outweighs(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
             keys = [(name, self.n) for name in (self.method, other, MAJORITY)]
-            found = claim_tests.outweighed(self.values, *keys)
+            found = claim_tests.compare_distances(self.values, *keys)
             words = f"farther from {MAJORITY} than {other}, n = {self.n}"
             yield found if isinstance(found, str) else _difference(words, found)
 
     def _reorders(self, claim: Claim) -> Iterator[Part | str]:
         names = [self.method, *self._find_present(claim.against)]
-        return claim_tests.reordered(self.tables, [(name, self.n) for name in names])
+        return claim_tests.correlate_costs(self.tables, [(name, self.n) for name in names])
 
     def _power_law(self, claim: Claim) -> Iterator[Part | str]:
-        return claim_tests.power_law(self.values, self.method, margin=claim.margin)
+        return claim_tests.measure_power_law(self.values, self.method, margin=claim.margin)
 
     def _figures(self) -> dict[str, Interval]:
         table = forensics(self.tables)
@@ -260,7 +260,7 @@ class _Run:
 
     def _find_present(self, wanted: Sequence[str]) -> list[str]:
         methods = dict.fromkeys(str(key[0]) for key in self.values.columns)
-        return claim_tests.named(list(methods), wanted)
+        return claim_tests.find_named(list(methods), wanted)
 
     def _explain_absent(self, wanted: Sequence[str]) -> str:
         why = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)

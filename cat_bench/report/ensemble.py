@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from cat_bench.report.cells import cell, interval, pipe, points, records
-from cat_bench.report.rounding import percent, whole
+from cat_bench.report.rounding import format_count, percent
 from cat_bench.runs.ensemble import MEMBER
 from cat_bench.stats.intervals import mean_interval, paired_difference
 from cat_bench.types.calls import JSON
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def ensemble_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per method and n with `COLUMNS`, from the rows of `method_rows`.
+    """Return a row per method and n with `COLUMNS`, from the rows of `make_method_rows`.
 
     Scores are shares with 95 % intervals; differences are paired with the best member at the same
     n; tokens are means per question. `exact` is the share of questions with an exact score, and
@@ -59,8 +59,8 @@ def render_ensemble(table: pd.DataFrame) -> str:
         "score, %": [percent(row["score"]) for row in rows],
         "95 % interval": [interval(row) for row in rows],
         "difference, points": [_difference(row) for row in rows],
-        "tokens": [whole(row["tokens"]) for row in rows],
-        "sequential": [whole(row["sequential_tokens"]) for row in rows],
+        "tokens": [format_count(row["tokens"]) for row in rows],
+        "sequential": [format_count(row["sequential_tokens"]) for row in rows],
     }
     notes = (
         "n is the number of samples in all: an ensemble divides them among its models by their "

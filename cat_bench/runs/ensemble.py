@@ -19,12 +19,12 @@ from cat_bench.cache import Cache
 from cat_bench.errors import UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.loading import catalog
-from cat_bench.loading.trust import only_recorded
+from cat_bench.loading.trust import load_only
 from cat_bench.runs.tables import RunTables
-from cat_bench.stats.ensemble_votes import Ballots, ensemble_vote
+from cat_bench.stats.ensemble_votes import Ballots, vote_ensemble
 from cat_bench.stats.ensembles import (
     FOLDS,
-    chosen_members,
+    choose_members,
     cross_fit,
     equal_weights,
     weighted_score,
@@ -73,7 +73,7 @@ class Ensemble:
         """
         each = np.broadcast_to(weights, (len(self.ballots), len(self.models)))
         rows = [
-            ensemble_vote(ballots, own, n, rng=_rng(question, n))
+            vote_ensemble(ballots, own, n, rng=_rng(question, n))
             for question, ballots, own in zip(self.questions, self.ballots, each, strict=True)
         ]
         names = ("score", "error", "tokens", "sequential_tokens")
@@ -106,7 +106,7 @@ async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> En
     return Ensemble(_names(tables), tuple(questions), tuple(ballots))
 
 
-def method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
+def make_method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
     """Return a row per question, method and n: score, error, tokens, sequential_tokens.
 
     The methods are each member's vote, that of the member that is best on the other questions, and
@@ -127,7 +127,7 @@ def method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
     for n in budgets:
         own = [ensemble.votes(n, row) for row in np.eye(count)]
         scores = np.array([each["score"] for each in own])
-        best = chosen_members(scores)
+        best = choose_members(scores)
         chosen = pd.concat([own[m].iloc[[k]] for k, m in enumerate(best)])
         rows = dict(zip(ensemble.models, own, strict=True)) | {MEMBER: chosen}
         rows[EQUAL] = ensemble.votes(n, equal_weights(count))
@@ -173,7 +173,7 @@ async def _ballots(pools: Sequence[pd.DataFrame], grader: Grader) -> Ballots:
 def _grader(run: RunTables, cache: Cache) -> Grader:
     """Return the grader of the run's task."""
     config = run.record["config"]
-    with only_recorded(run.record.get("files", {})):
+    with load_only(run.record.get("files", {})):
         task = catalog.task(config["task"], cache=cache, fetch=False)
     return Grader(task.scorer, cache)
 

@@ -88,7 +88,7 @@ class _Splits:
     """Whether these are all ways, and not some drawn at random."""
 
 
-def ensemble_vote(
+def vote_ensemble(
     question: Ballots,
     weights: FloatArray,
     n: int,

@@ -110,7 +110,7 @@ def cross_fit(questions: Sequence[Polled], *, folds: int = FOLDS) -> tuple[Float
     return np.array(scores), weights
 
 
-def chosen_members(scores: FloatArray, *, folds: int = FOLDS) -> IntArray:
+def choose_members(scores: FloatArray, *, folds: int = FOLDS) -> IntArray:
     """Return for each question the model that is best on the other folds, shape (questions,).
 
     `scores` has shape (models, questions); of equally good models, the first is chosen. Raises as

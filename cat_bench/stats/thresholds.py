@@ -63,7 +63,7 @@ def bayes_odds(paths: VotePaths) -> FloatArray:
     return np.where(top > second, odds[place.reshape(top.shape)], -np.inf)
 
 
-def by_thresholds(paths: VotePaths, statistic: Statistic, thresholds: Sequence[float]) -> Curve:
+def replay_thresholds(paths: VotePaths, statistic: Statistic, thresholds: Sequence[float]) -> Curve:
     """Return the rule at each threshold, sampling one rollout at a time up to the last sample."""
     reached = np.maximum.accumulate(statistic(paths)[:, 1:], axis=1)
     ends = [
@@ -80,13 +80,13 @@ def by_thresholds(paths: VotePaths, statistic: Statistic, thresholds: Sequence[f
     )
 
 
-def by_windows(paths: VotePaths, windows: Sequence[int]) -> Curve:
+def replay_window_sizes(paths: VotePaths, windows: Sequence[int]) -> Curve:
     """Return early-stopping self-consistency with each window; see `stopping_windows`."""
-    found = np.array([_windowed(paths, window) for window in windows])
+    found = np.array([_replay_window(paths, window) for window in windows])
     return Curve(*found.T)
 
 
-def _windowed(paths: VotePaths, window: int) -> tuple[float, float, float, float]:
+def _replay_window(paths: VotePaths, window: int) -> tuple[float, float, float, float]:
     """Return score, samples, tokens and sequential tokens with one size of window."""
     rows, last = np.arange(len(paths.drawn)), paths.drawn.shape[1]
     whole = last // window

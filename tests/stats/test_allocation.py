@@ -24,8 +24,7 @@ def pooled(labels: Sequence[str | None]) -> Pooled:
     return Pooled(labels, right, np.arange(1.0, len(labels) + 1))
 
 
-EASY: Labels = ["a"] * 20
-HARD: Labels = ["a"] * 11 + ["b"] * 9
+EASY, HARD = ["a"] * 20, ["a"] * 11 + ["b"] * 9
 POOLS = [pooled(labels) for labels in (EASY, EASY, EASY, HARD)]
 small = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=3, max_size=3)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cat_bench.stats.ensemble_votes import Ballots, ensemble_vote
+from cat_bench.stats.ensemble_votes import Ballots, vote_ensemble
 from cat_bench.stats.ensembles import equal_weights, weighted_score
 from cat_bench.stats.exact import expected_score, majority_probabilities, max_at
 
@@ -58,7 +58,7 @@ def test_exact_is_the_mean_over_every_draw(made: Pools, n: int, parts: list[int]
     parts = parts[: len(made)] if sum(parts[: len(made)]) else [1] * len(made)
     weights = [part / sum(parts) for part in parts]
     rng = np.random.default_rng(0)
-    found = ensemble_vote(ballots(made), np.array(weights), n, rng=rng, states=10**9)
+    found = vote_ensemble(ballots(made), np.array(weights), n, rng=rng, states=10**9)
     score, tokens, sequential = by_every_draw(made, weights, n)
     assert found.score == pytest.approx(score)
     assert found.error == 0
@@ -71,7 +71,7 @@ def test_exact_is_the_mean_over_every_draw(made: Pools, n: int, parts: list[int]
 def test_draws_agree_with_the_exact_value(made: Pools, n: int) -> None:
     asked, weights = ballots(made), equal_weights(len(made))
     exact, drawn = (
-        ensemble_vote(asked, weights, n, rng=np.random.default_rng(1), states=states, draws=4_000)
+        vote_ensemble(asked, weights, n, rng=np.random.default_rng(1), states=states, draws=4_000)
         for states in (10**9, 0)
     )
     assert drawn.score == pytest.approx(exact.score, abs=6 * drawn.error + 0.01)
@@ -83,7 +83,7 @@ def test_one_model_is_its_own_vote() -> None:
     labels = [answer if answer >= 0 else None for answer, _ in pool]
     right = [WORTH[answer] if answer >= 0 else 0.0 for answer, _ in pool]
     for n in range(1, 7):
-        found = ensemble_vote(ballots([pool]), np.ones(1), n, rng=np.random.default_rng(0))
+        found = vote_ensemble(ballots([pool]), np.ones(1), n, rng=np.random.default_rng(0))
         vote = expected_score(majority_probabilities(labels, [n]), right).value[0]
         assert found.score == pytest.approx(vote)
         assert found.sequential == pytest.approx(max_at([t for _, t in pool], [n])[0])
@@ -94,11 +94,11 @@ def test_many_samples_reach_the_limit() -> None:
     tokens = [np.ones(500), np.ones(500)]
     asked = Ballots(counts, np.array([1.0, 0.0]), tokens)
     for weights in (np.array([0.5, 0.5]), np.array([0.8, 0.2])):
-        found = ensemble_vote(asked, weights, 400, rng=np.random.default_rng(0))
+        found = vote_ensemble(asked, weights, 400, rng=np.random.default_rng(0))
         assert found.score == pytest.approx(weighted_score(asked.polled, weights), abs=0.2)
 
 
 def test_what_a_pool_cannot_give_is_refused() -> None:
     asked = ballots([[(0, 1.0)] * 4, [(0, 1.0)] * 4])
     with pytest.raises(ValueError, match="9 samples need more rollouts"):
-        ensemble_vote(asked, equal_weights(2), 9, rng=np.random.default_rng(0))
+        vote_ensemble(asked, equal_weights(2), 9, rng=np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Rules at many thresholds: as `replayed` and `replayed_windows` compute each of them."""
+"""Rules at many thresholds: as the exact expectation of each of them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cat_bench.stats.stopping import Rule, stopped
+from cat_bench.stats.stopping import Rule, expect_stop
 from cat_bench.stats.stopping_rules import bayes_factor, beta, majority_share
-from cat_bench.stats.stopping_windows import windowed
+from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.stats.thresholds import (
     Statistic,
     bayes_odds,
     beta_chance,
-    by_thresholds,
-    by_windows,
+    replay_thresholds,
+    replay_window_sizes,
     top_share,
 )
 from cat_bench.stats.vote_paths import Pooled, VotePaths
@@ -43,9 +43,9 @@ def paths_of(given_labels: list[str | None]) -> tuple[Pooled, VotePaths]:
 def test_each_threshold_is_the_exact_rule(family: str, given_labels: list[str | None]) -> None:
     statistic, rule, thresholds = FAMILIES[family]
     pool, paths = paths_of(given_labels)
-    curve = by_thresholds(paths, statistic, thresholds)
+    curve = replay_thresholds(paths, statistic, thresholds)
     for k, threshold in enumerate(thresholds):
-        exact = stopped(given_labels, [6], rule(threshold), tokens=pool.tokens)
+        exact = expect_stop(given_labels, [6], rule(threshold), tokens=pool.tokens)
         assert curve.score[k] == pytest.approx(exact.picks[0] @ pool.worth, abs=0.05)
         assert curve.samples[k] == pytest.approx(exact.drawn[0].sum(), abs=0.25)
         assert curve.tokens[k] == pytest.approx(exact.sequential[0], rel=0.06)
@@ -55,9 +55,9 @@ def test_each_threshold_is_the_exact_rule(family: str, given_labels: list[str | 
 @settings(max_examples=15, deadline=None)
 def test_each_window_is_the_exact_rule(given_labels: list[str | None]) -> None:
     pool, paths = paths_of(given_labels)
-    curve = by_windows(paths, [2, 3, 4])
+    curve = replay_window_sizes(paths, [2, 3, 4])
     for k, window in enumerate((2, 3, 4)):
-        exact = windowed(given_labels, [6], window=window, tokens=pool.tokens)
+        exact = expect_windows(given_labels, [6], window=window, tokens=pool.tokens)
         assert curve.score[k] == pytest.approx(exact.picks[0] @ pool.worth, abs=0.05)
         assert curve.samples[k] == pytest.approx(exact.drawn[0].sum(), abs=0.25)
         assert curve.sequential[k] == pytest.approx(exact.sequential[0], rel=0.06)
@@ -66,5 +66,5 @@ def test_each_window_is_the_exact_rule(given_labels: list[str | None]) -> None:
 def test_a_higher_threshold_never_stops_sooner() -> None:
     _, paths = paths_of(["a", "a", "a", "b", "b", None, "c", "a", "a"])
     for statistic, _, thresholds in FAMILIES.values():
-        samples = by_thresholds(paths, statistic, thresholds).samples
+        samples = replay_thresholds(paths, statistic, thresholds).samples
         assert (np.diff(samples) >= 0).all()
