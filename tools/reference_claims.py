@@ -1,7 +1,7 @@
 """Check papers' claims on every pool of the reference table.
 
 `claims.csv` has a row per claim and pool, and one per claim and task over all its models. A claim
-about means of differences is checked over models by `stats.meta.over_models`; for other figures,
+about means of differences is checked over models by `average_over_models`; for other figures,
 the models are a sample, and the interval is Student's over them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from cat_bench.report.claim_tests import find_named
 from cat_bench.report.claims import Claim, Claims, check, read
 from cat_bench.report.summary import MAJORITY
 from cat_bench.stats.intervals import mean_interval
-from cat_bench.stats.meta import over_models
+from cat_bench.stats.meta import average_over_models
 from cat_bench.types.calls import FloatArray
 
 LISTS = (
@@ -33,6 +34,7 @@ VERDICTS = {
 }
 ALL = "all models"
 FEWEST_MODELS = 3
+Row: TypeAlias = dict[str, object]
 
 
 def pool_claims(folder: Path) -> pd.DataFrame:
@@ -42,7 +44,7 @@ def pool_claims(folder: Path) -> pd.DataFrame:
     for name in LISTS:
         listed = read(name)
         for found in check(folder, listed):
-            row = {"list": name, "claim": found.id, "task": task, "model": model}
+            row: Row = {"list": name, "claim": found.id, "task": task, "model": model}
             row |= {"verdict": VERDICTS[found.verdict], "value": found.value}
             rows.append(row | {"low": found.low, "high": found.high, "measured": found.measured})
     return pd.DataFrame(rows)
@@ -61,7 +63,7 @@ def task_claims(
         listed = read(name)
         for claim in listed.claims:
             own = pools[(pools["list"] == name) & (pools["claim"] == claim.id)]
-            row = {"list": name, "claim": claim.id, "task": task, "model": ALL}
+            row: Row = {"list": name, "claim": claim.id, "task": task, "model": ALL}
             rows.append(row | _over(listed, claim, own, scores, ensembles))
     return pd.DataFrame(rows)
 
@@ -72,13 +74,13 @@ def _over(
     own: pd.DataFrame,
     scores: Sequence[pd.DataFrame],
     ensembles: pd.DataFrame,
-) -> dict[str, object]:
+) -> Row:
     """Return verdict and figures of one claim over all models of a task."""
     if listed.method.startswith("ensemble"):
         return _of_ensemble(listed.method, ensembles)
     found = list(_differences(listed, claim, scores))
     if found:
-        parts = [over_models(each) for each in found]
+        parts = [average_over_models(each) for each in found]
         verdicts = [_verdict(claim, part.low, part.high) for part in parts]
         worst = min(range(len(parts)), key=lambda k: (_ORDER.index(verdicts[k]), parts[k].low))
         part = parts[worst]
@@ -105,7 +107,8 @@ def _differences(
     listed: Claims, claim: Claim, scores: Sequence[pd.DataFrame]
 ) -> Iterator[FloatArray]:
     """Yield models × questions tables of what the claim says is above 0, or about 0."""
-    budgets = sorted({n for method, n in scores[0].columns if method == listed.method})
+    keys = [(str(method), int(n)) for method, n in scores[0].columns]
+    budgets = sorted({n for method, n in keys if method == listed.method})
     if not budgets or claim.test not in {"above", "equal", "more", "outgrows", "outweighs"}:
         return
     n = claim.n or budgets[-1]
@@ -113,9 +116,9 @@ def _differences(
     if claim.test == "more":
         yield own - _table(scores, listed.method, budgets[0])
         return
-    methods = list(dict.fromkeys(method for method, _ in scores[0].columns))
+    methods = list(dict.fromkeys(method for method, _ in keys))
     for other in find_named(methods, claim.against):
-        at = n if (other, n) in scores[0].columns else 1
+        at = n if (other, n) in keys else 1
         apart = own - _table(scores, other, at)
         if claim.test == "outgrows":
             since = claim.since
@@ -132,11 +135,11 @@ def _table(scores: Sequence[pd.DataFrame], method: str, n: int) -> FloatArray:
     return np.array([each[(method, n)].to_numpy(dtype=float) for each in scores])
 
 
-def _of_ensemble(method: str, ensembles: pd.DataFrame) -> dict[str, object]:
+def _of_ensemble(method: str, ensembles: pd.DataFrame) -> Row:
     """Return the verdict on all models of the task together, in the limit of many samples."""
     kind = method.removeprefix("ensemble{weights=").removesuffix("}")
     rows = ensembles[(ensembles["n"] == 0) & (ensembles["weights"] == kind)]
-    row = rows.loc[rows["size"].idxmax()]
+    row = rows.sort_values("size").iloc[-1]
     low, high = float(row["diff_chosen_low"]), float(row["diff_chosen_high"])
     words = "points above the member that is best on the other questions"
     return _row(_verdict_of(low, high), float(row["diff_chosen"]), low, high, words, scale=100)
@@ -156,9 +159,7 @@ def _verdict_of(low: float, high: float) -> str:
     return VERDICTS["supported" if low > 0 else "contradicted" if high < 0 else "undecided"]
 
 
-def _row(
-    verdict: str, value: float, low: float, high: float, words: str, *, scale: float
-) -> dict[str, object]:
+def _row(verdict: str, value: float, low: float, high: float, words: str, *, scale: float) -> Row:
     digits = 1 if scale > 1 else 2
     ends = [f"{scale * each + 0.0:.{digits}f}" for each in (value, low, high)]
     measured = f"{ends[0]} [{ends[1]}, {ends[2]}] {words}"

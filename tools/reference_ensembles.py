@@ -37,7 +37,7 @@ class Together:
     beaten: pd.DataFrame
 
 
-def together(
+def combine_votes(
     task: str, folders: Sequence[Path], *, cache: Path, budgets: Sequence[int]
 ) -> Together:
     """Return the rows of a task, from the runs of its models."""

@@ -1,4 +1,4 @@
-"""Write the pages and figures of the reference table from its two files alone.
+"""Write the pages and figures of the reference table from its files alone.
 
 `results/reference/README.md` speaks of all tasks; `TASK.md` has a task's rules, its votes and every
 model. Sentences are written from the figures, so that they cannot go stale.
@@ -6,7 +6,7 @@ model. Sentences are written from the figures, so that they cannot go stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +20,18 @@ from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON
+from tools.reference_sections import (
+    describe_budgets,
+    describe_claims,
+    describe_ensembles,
+    describe_thresholds,
+    draw_budgets,
+    draw_ensembles,
+    draw_thresholds,
+)
 
+SILENT = "majority{unanswered=vote}"
+"""The vote where unanswered rollouts are a cluster of their own."""
 AT = 40
 """The n at which the rules are compared in words: ESC and Adaptive-Consistency were published at
 it."""
@@ -49,23 +60,53 @@ HOW = (
     "A rollout without an answer is paid for and does not vote.",
 )
 """What a reader must know, as a list."""
+CLAIMS = (
+    "The verdict in bold is over all models of the task, with the mean and its 95 % interval; in "
+    "brackets is how many single pools say what. A verdict is what the interval says: *holds*, "
+    "*does not*, or *cannot be told*.",
+    "*Not testable here*: the pools lack what the claim is about, such as a reward model's scores. "
+    "The claim on ensembles is about all models of a task, in the limit of many samples.",
+    "A pool of 30 questions can seldom tell: the interval of a paired difference is exact for any "
+    "scores, and wide. `cat-bench claims RUN --claims NAME` checks a list on any run.",
+    "The lists of claims are in [claims](../../claims), each with its source.",
+)
+"""How to read the claims."""
+FILES = {
+    "pools": "a row per task, model, method and n",
+    "models": "the means over models",
+    "thresholds": "stopping rules at many thresholds, by task and model",
+    "ensembles": "several models' votes together, by task and set of models; n = 0 is the limit",
+    "beaten": "how often they beat their best member",
+    "budgets": "samples spread over questions, by task and model",
+    "claims": "every claim on every pool, and over all models",
+}
 
 
 def write_pages(folder: Path) -> None:
-    """Write all pages and figures into the folder of `pools.csv` and `models.csv`."""
-    pools, models = (pd.read_csv(folder / f"{name}.csv") for name in ("pools", "models"))
+    """Write all pages and figures into the folder of the files."""
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in FILES}
+    pools, models = tables["pools"], tables["models"]
     tasks = [task for task in TASKS if task in set(models["task"])]
-    files = {"README.md": _write_readme(pools, models, tasks).encode()}
+    files = {"README.md": _write_readme(tables, tasks).encode()}
     for task in tasks:
         page = _task(pools[pools["task"] == task], models[models["task"] == task], task)
         files[f"{task}.md"] = page.encode()
     files["costs.png"] = render_figure(lambda: _costs(models, tasks))["png"]
     files["votes.png"] = render_figure(lambda: _votes(pools, tasks))["png"]
+    named = {task: TASKS[task] for task in tasks}
+    drawn = {
+        "thresholds": lambda: draw_thresholds(tables["thresholds"], models, named),
+        "ensembles": lambda: draw_ensembles(tables["ensembles"], named),
+        "budgets": lambda: draw_budgets(tables["budgets"], named),
+    }
+    files |= {f"{name}.png": render_figure(draw)["png"] for name, draw in drawn.items()}
     for name, content in files.items():
         write_atomic(folder / name, content)
 
 
-def _write_readme(pools: pd.DataFrame, models: pd.DataFrame, tasks: Sequence[str]) -> str:
+def _write_readme(tables: Mapping[str, pd.DataFrame], tasks: Sequence[str]) -> str:
+    pools, models = tables["pools"], tables["models"]
+    named = {task: TASKS[task] for task in tasks}
     count = len(pools[["task", "model"]].drop_duplicates())
     missing = [name for task, name in TASKS.items() if task not in tasks]
     parts = [
@@ -78,17 +119,26 @@ def _write_readme(pools: pd.DataFrame, models: pd.DataFrame, tasks: Sequence[str
         f"Of at most {AT} samples per question, mean over the models of each task:",
     ]
     parts += [_list(_describe_savings(_select_task(models, task), task)) for task in tasks]
-    parts += ["![Score against both costs](costs.png)", "## Both costs order the rules"]
+    parts += ["![Score against both costs](costs.png)", "## Which threshold"]
+    parts += [describe_thresholds(tables["thresholds"], models, named)]
+    parts += ["![Score against both costs, a point per threshold](thresholds.png)"]
+    parts += ["## Both costs order the rules"]
     parts += [_list(_orders(_select_task(models, task), task) for task in tasks)]
     parts += ["## Where votes stop helping"]
     parts += [_list(_describe_gains(_select_task(models, task), task) for task in tasks)]
     parts += ["![Score of the vote against n, per model](votes.png)"]
+    parts += ["## Who votes", _list(_describe_silent(models, task) for task in tasks)]
+    parts += ["## How often an ensemble beats its best member"]
+    parts += [describe_ensembles(tables["ensembles"], tables["beaten"], named)]
+    parts += ["![Score of all models together](ensembles.png)", "## A budget over questions"]
+    parts += [describe_budgets(tables["budgets"], named)]
+    parts += ["![Score against the budget](budgets.png)", "## Claims"]
+    parts += [describe_claims(tables["claims"], named), _list(CLAIMS)]
     parts += ["## How to read it", _list(HOW), "## Files"]
     listed = [
         f"[{TASKS[task]}]({task}.md): all rules at every n, and every model" for task in tasks
     ]
-    listed += ["[pools.csv](pools.csv): a row per task, model, method and n"]
-    listed += ["[models.csv](models.csv): the means over models"]
+    listed += [f"[{name}.csv]({name}.csv): {what}" for name, what in FILES.items()]
     return "\n\n".join([*parts, _list(listed)]) + "\n"
 
 
@@ -151,6 +201,18 @@ def _describe_savings(rows: pd.DataFrame, task: str) -> Iterator[str]:
             f"`{name}` takes {100 * less:.0f} % of the vote's tokens and {longer:.1f} times its "
             f"sequential tokens; its score differs by {apart} points."
         )
+
+
+def _describe_silent(rows: pd.DataFrame, task: str) -> str:
+    vote, silent = (_row(rows, name) for name in (MAJORITY, SILENT))
+    rules = [(name, _row(rows, name)) for name in _names(rows)]
+    name, most = max(rules, key=lambda each: abs(each[1]["diff"]))
+    return (
+        f"**{TASKS[task]}**: if unanswered rollouts vote as a cluster of their own, the vote of "
+        f"{AT} scores {100 * silent['score']:.1f} % in place of {100 * vote['score']:.1f} %, a "
+        f"difference of {_points(silent, 'diff_low', 'diff_high')} points. Of the stopping rules, "
+        f"`{name}` is the farthest from the vote: {_points(most, 'diff_low', 'diff_high')}."
+    )
 
 
 def _orders(rows: pd.DataFrame, task: str) -> str:
@@ -228,7 +290,7 @@ def _select_task(rows: pd.DataFrame, task: str) -> pd.DataFrame:
 def _names(rows: pd.DataFrame) -> list[str]:
     """The stopping rules, in the table's order."""
     names = rows["method"].drop_duplicates().astype(str)
-    return [name for name in names if name not in (SINGLE, MAJORITY, ORACLE)]
+    return [name for name in names if name not in (SINGLE, MAJORITY, SILENT, ORACLE)]
 
 
 def _row(rows: pd.DataFrame, method: str) -> dict[str, JSON]:

@@ -39,14 +39,12 @@ from cat_bench.system.parallel import open_executor
 from tools.reference_claims import pool_claims, task_claims
 from tools.reference_curves import Curves, draw_curves
 from tools.reference_ensembles import Together, combine_votes
-from tools.reference_pages import write_pages
+from tools.reference_pages import SILENT, write_pages
 
 ROOT = Path(__file__).parents[1]
 POOLS = ROOT / "results" / "pools" / "best_of_infinity"
 RUNS = ROOT / "results" / "runs" / "reference"
 OUT = ROOT / "results" / "reference"
-SILENT = "majority{unanswered=vote}"
-"""The vote where unanswered rollouts are a cluster of their own."""
 METHODS = (
     "single",
     "majority",

@@ -18,6 +18,7 @@ from typing import Literal
 
 from cat_bench.cache import Cache, import_calls, import_pool, read_description
 from cat_bench.errors import CatBenchError
+from cat_bench.leaderboard.imported import Imported, read_import
 from cat_bench.leaderboard.rows import (
     MOST_UNSCORED,
     NUMBERS,
@@ -153,13 +154,13 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
-            record: Mapping[str, JSON] = read_description(file).get("run") or {}
+            record, imported = _read_published(file)
             if not record:
                 return _Again({}, {}, f"{file} is not a published file")
             check_whole(record, file)
             with load_only(record.get("files", {})):
                 rows_at = data if data and not _has_rows(record) else None
-                model = _load(kind, file, cache, record, data=rows_at)
+                model = _load(kind, file, cache, record, data=rows_at, imported=imported)
             again = await rerun.replay_run(
                 record, out, cache=cache, model=model, parallel=parallel, data=rows_at
             )
@@ -168,6 +169,13 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
         rows = rows_of(out)
     run = {**identity(record), "pool_digest": again["pool_digest"]}
     return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run)
+
+
+def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:
+    """Return the record in a published file or beside it, and how an imported file was imported."""
+    if beside := read_import(file):
+        return beside
+    return read_description(file).get("run") or {}, None
 
 
 def _has_rows(record: Mapping[str, JSON]) -> bool:
@@ -180,10 +188,18 @@ def _has_rows(record: Mapping[str, JSON]) -> bool:
 
 
 def _load(
-    kind: str, file: Path, cache: Path, record: Mapping[str, JSON], *, data: Path | None
+    kind: str,
+    file: Path,
+    cache: Path,
+    record: Mapping[str, JSON],
+    *,
+    data: Path | None,
+    imported: Imported | None,
 ) -> str | None:
     """Put the file into an empty cache; the model to replay, where it is a pool."""
     with Cache(cache) as opened:
+        if imported:
+            return imported.load(opened, file)
         if kind == "published_calls":
             import_calls(opened, file)
             return None

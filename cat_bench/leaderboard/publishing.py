@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cat_bench.cache import Cache, Calls, Places, export_calls, publish_pools
 from cat_bench.errors import UsageError
+from cat_bench.leaderboard.imported import is_imported, publish_import
 from cat_bench.leaderboard.rows import MOST_UNSCORED, OWN, append, read, rows_of
 from cat_bench.runs import again as rerun
 from cat_bench.runs.exchanges import read_exchanges
@@ -77,9 +78,13 @@ async def publish_pool(
 ) -> int:
     """Write the run's rollouts as Parquet; returns the number of questions.
 
-    Raises UsageError, also where the task is private.
+    A pool that defines its own task is published as the file that it was imported from: see
+    `imported`. Raises UsageError, also where the task is private.
     """
     refuse_private(record, instead=_SCORES_ALONE)
+    if is_imported(record):
+        publish_import(_drop_invocations(record), file, cache=cache)
+        return int(record["questions"])
     _folder(file)
     loop = asyncio.get_running_loop()
     async with aclosing(read_exchanges(record, cache=cache, data=data)) as questions:
