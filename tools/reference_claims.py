@@ -18,9 +18,10 @@ import pandas as pd
 from cat_bench.report.claim_tests import find_named
 from cat_bench.report.claims import Claim, Claims, check, read
 from cat_bench.report.summary import MAJORITY
+from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import mean_interval
 from cat_bench.stats.meta import average_over_models
-from cat_bench.types.calls import FloatArray
+from cat_bench.types.calls import JSON, FloatArray
 
 LISTS = (
     *("self-consistency", "large-language-monkeys", "adaptive-consistency", "early-stopping"),
@@ -40,10 +41,9 @@ Row: TypeAlias = dict[str, object]
 def pool_claims(folder: Path) -> pd.DataFrame:
     """Return the rows of the pool whose run is in this folder."""
     task, _, model = folder.name.partition("__")
-    rows = []
+    rows, run = [], RunTables(folder)
     for name in LISTS:
-        listed = read(name)
-        for found in check(folder, listed):
+        for found in check(run, read(name)):
             row: Row = {"list": name, "claim": found.id, "task": task, "model": model}
             row |= {"verdict": VERDICTS[found.verdict], "value": found.value}
             rows.append(row | {"low": found.low, "high": found.high, "measured": found.measured})
@@ -107,7 +107,8 @@ def _differences(
     listed: Claims, claim: Claim, scores: Sequence[pd.DataFrame]
 ) -> Iterator[FloatArray]:
     """Yield models × questions tables of what the claim says is above 0, or about 0."""
-    keys = [(str(method), int(n)) for method, n in scores[0].columns]
+    columns: JSON = scores[0].columns
+    keys = [(str(method), int(n)) for method, n in columns]
     budgets = sorted({n for method, n in keys if method == listed.method})
     if not budgets or claim.test not in {"above", "equal", "more", "outgrows", "outweighs"}:
         return

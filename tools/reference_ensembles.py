@@ -49,7 +49,8 @@ def combine_votes(
     for models, n, weights, scores, costs in _played(members, budgets):
         own = _own_scores(members, n)[list(models)]
         row = {"task": task, "members": " + ".join(names[m] for m in models), "size": len(models)}
-        rows.append(row | {"n": n, "weights": weights} | _compared(scores, own) | costs)
+        apart = _compare(scores, own, interval=len(models) in (2, len(names)))
+        rows.append(row | {"n": n, "weights": weights} | apart | costs)
         sets.append((len(models), n, weights, scores, own))
     return Together(pd.DataFrame(rows), pd.DataFrame(list(_beaten(task, sets))))
 
@@ -90,22 +91,23 @@ def _own_scores(members: Ensemble, n: int) -> FloatArray:
     return _scores[key]
 
 
-def _compared(scores: FloatArray, own: FloatArray) -> dict[str, float]:
-    """The fields of a set's score beside its best member's.
+def _compare(scores: FloatArray, own: FloatArray, *, interval: bool) -> dict[str, float]:
+    """Return the fields of a set's score beside its best member's; some with an `interval`.
 
     The best is known only afterwards; the chosen one is best on the other questions.
     """
     best = own[own.mean(axis=1).argmax()]
     chosen = own[choose_members(own), np.arange(own.shape[1])]
-    found = paired_difference(scores, chosen)
+    found = {"diff_chosen": float((scores - chosen).mean())}
+    if interval:
+        paired = paired_difference(scores, chosen)
+        found |= {"diff_chosen_low": paired.low, "diff_chosen_high": paired.high}
     return {
         "score": float(scores.mean()),
         "best": float(best.mean()),
         "chosen": float(chosen.mean()),
         "diff_best": float((scores - best).mean()),
-        "diff_chosen": found.mean,
-        "diff_chosen_low": found.low,
-        "diff_chosen_high": found.high,
+        **found,
     }
 
 

@@ -51,7 +51,7 @@ def describe_ensembles(
                     *(row[f"beats_best{end}"] for end in ("", "_low", "_high"))
                 ),
                 "beat the chosen, %": f"{100 * (of['diff_chosen'] > 1e-9).mean():.0f}",
-                "surely, %": f"{100 * (of['diff_chosen_low'] > 0).mean():.0f}",
+                "surely, %": _count_sure(of),
                 "mean gain, points": f"{100 * row['mean_gain']:+.1f}",
             }
         )
@@ -65,6 +65,11 @@ def describe_ensembles(
         "difference from the chosen member lies above 0. *Mean gain* is over the best.",
     )
     return "\n\n".join([_list(lines), _pipe(rows), _list(notes)])
+
+
+def _count_sure(rows: pd.DataFrame) -> str:
+    known = rows["diff_chosen_low"].dropna()
+    return f"{100 * (known > 0).mean():.0f}" if len(known) else ""
 
 
 def _describe_whole(ensembles: pd.DataFrame, task: str, name: str) -> str:
@@ -119,8 +124,8 @@ def describe_thresholds(
     """Return each family's cheapest threshold that scores as the vote, by task."""
     rows = []
     for task, name in tasks.items():
-        vote = models[(models["task"] == task) & (models["method"] == MAJORITY)]
-        vote = vote[vote["n"] == AT].iloc[0]
+        votes = models[(models["task"] == task) & (models["method"] == MAJORITY)]
+        vote = votes[votes["n"] == AT].iloc[0]
         means = _mean_thresholds(thresholds, task)
         for family, own in means.groupby("family", sort=False):
             near = own[own["score"] >= vote["score"] - NEAR].sort_values("tokens")

@@ -12,7 +12,7 @@ Monte-Carlo error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement
@@ -30,8 +30,6 @@ STATES = 2_000
 """The most states of an exact expectation for one question."""
 DRAWS = 1_000
 """The number of random draws that an inexact score is a mean over."""
-_SPLITS = 1_000
-"""The most ways to give out the samples left over that are enumerated."""
 _ROUNDING = 1e-9
 
 
@@ -79,13 +77,36 @@ class Voted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Splits:
-    """The numbers of samples from each model, shape (ways, models), and the chance of each way."""
+class _Division:
+    """How n samples are divided: `whole` (models,) are sure, `left` go by `fractions` (models,)."""
 
-    samples: IntArray
-    chances: FloatArray
-    whole: bool
-    """Whether these are all ways, and not some drawn at random."""
+    whole: IntArray
+    left: int
+    fractions: FloatArray
+
+    @classmethod
+    def of(cls, weights: FloatArray, n: int) -> _Division:
+        """Return the division of n samples by these weights."""
+        shares = n * np.asarray(weights, dtype=float) / np.sum(weights)
+        whole = np.floor(shares + _ROUNDING).astype(np.int64)
+        fractions = np.where(shares - whole > _ROUNDING, shares - whole, 0.0)
+        return cls(whole, n - int(whole.sum()), fractions / max(fractions.sum(), _ROUNDING))
+
+    @property
+    def most(self) -> IntArray:
+        """The most samples that each model may have to give, shape (models,)."""
+        return self.whole + self.left * (self.fractions > 0)
+
+    def ways(self) -> Iterator[tuple[IntArray, float]]:
+        """Yield every number of samples of each model, and its chance."""
+        open_to = np.flatnonzero(self.fractions).tolist()
+        for way in combinations_with_replacement(open_to, self.left):
+            given = np.bincount(way, minlength=len(self.whole)) if way else 0 * self.whole
+            parts = zip(self.fractions, given.tolist(), strict=True)
+            yield (
+                self.whole + given,
+                factorial(self.left) * prod(p**k / factorial(k) for p, k in parts),
+            )
 
 
 def vote_ensemble(
@@ -99,50 +120,24 @@ def vote_ensemble(
 ) -> Voted:
     """Return what n samples in all give in expectation, with these `weights` of the models.
 
-    The weights sum to 1. Raises ValueError where a model may have to give more rollouts than its
-    pool has.
+    Raises ValueError where a model may have to give more rollouts than its pool has.
     """
-    splits = _split(weights, n, rng=rng)
-    if (splits.samples > question.sizes).any():
+    division = _Division.of(weights, n)
+    if (division.most > question.sizes).any():
         raise ValueError(f"{n} samples need more rollouts than the pools of {question.sizes} have")
-    used = splits.samples.any(axis=0)
+    used = division.most > 0
     if not used.all():
         question = question.of(np.flatnonzero(used).tolist())
-        splits = _Splits(splits.samples[:, used], splits.chances, splits.whole)
-    tokens = splits.chances @ splits.samples @ [each.mean() for each in question.tokens]
-    reach = splits.samples.max(axis=0)
+        division = _Division(division.whole[used], division.left, division.fractions[used])
     if len(question.sizes) == 1:
         score, error = _lone_score(question, n), 0.0
-    elif splits.whole and prod(reach + 1) * len(question.worth) * n <= states:
-        score, error = _exact_score(question, splits, n), 0.0
+    elif prod((division.most + 1).tolist()) * len(question.worth) * n <= states:
+        score, error = _exact_score(question, division, n), 0.0
     else:
-        score, error = _drawn_score(question, splits, draws=draws, rng=rng)
-    return Voted(score, error, float(tokens), _longest(question, splits))
-
-
-def _split(weights: FloatArray, n: int, *, rng: np.random.Generator) -> _Splits:
-    """Return how n samples are divided among the models."""
-    shares = n * np.asarray(weights, dtype=float) / np.sum(weights)
-    whole = np.floor(shares + _ROUNDING).astype(np.int64)
-    left = n - int(whole.sum())
-    if not left:
-        return _Splits(whole[None], np.ones(1), whole=True)
-    fractions = np.clip(shares - whole, 0, None)
-    fractions = np.where(fractions > _ROUNDING, fractions, 0.0)
-    fractions /= fractions.sum()
-    open_to = np.flatnonzero(fractions)
-    if comb(len(open_to) + left - 1, left) > _SPLITS:
-        given = rng.multinomial(left, fractions, size=_SPLITS)
-        return _Splits(whole + given, np.full(_SPLITS, 1 / _SPLITS), whole=False)
-    ways = [
-        np.bincount(way, minlength=len(shares))
-        for way in combinations_with_replacement(open_to.tolist(), left)
-    ]
-    chances = [
-        factorial(left) * prod(p**k / factorial(k) for p, k in zip(fractions, way, strict=True))
-        for way in map(np.ndarray.tolist, ways)
-    ]
-    return _Splits(whole + np.array(ways), np.array(chances), whole=True)
+        score, error = _drawn_score(question, division, draws=draws, rng=rng)
+    expected = division.whole + division.left * division.fractions
+    tokens = float(expected @ [each.mean() for each in question.tokens])
+    return Voted(score, error, tokens, _longest(question, division))
 
 
 def _lone_score(question: Ballots, n: int) -> float:
@@ -153,21 +148,21 @@ def _lone_score(question: Ballots, n: int) -> float:
     return float(chances @ question.worth)
 
 
-def _exact_score(question: Ballots, splits: _Splits, n: int) -> float:
+def _exact_score(question: Ballots, division: _Division, n: int) -> float:
     """Return the expectation over all draws, as coefficients of a polynomial in one x per model.
 
     An answer contributes the product over models of C(count_m, a_m) x_m^a_m: with fewer than s
     votes it is behind, with s it leads or ties. `plain` and `marked` collect, by the number of
     tied answers, the ways to draw and these ways times the worth of the tied answers.
     """
-    shape = tuple((splits.samples.max(axis=0) + 1).tolist())
+    shape = tuple((division.most + 1).tolist())
     silent = question.sizes - question.counts.sum(axis=1)
     answers = [_ways(column, shape) for column in question.counts.T]
     degree = np.indices(shape).sum(axis=0)
     weigh = np.zeros(shape)
-    for way, chance in zip(splits.samples.tolist(), splits.chances, strict=True):
-        subsets = prod(comb(size, k) for size, k in zip(question.sizes.tolist(), way, strict=True))
-        weigh[tuple(way)] += chance / subsets
+    for way, chance in division.ways():
+        drawn = zip(question.sizes.tolist(), way.tolist(), strict=True)
+        weigh[tuple(way)] += chance / prod(comb(size, k) for size, k in drawn)
     found = 0.0
     for s in range(1, n + 1):
         most = min(n // s, len(answers))
@@ -206,17 +201,17 @@ def _times(tables: FloatArray, factor: FloatArray) -> FloatArray:
 
 
 def _drawn_score(
-    question: Ballots, splits: _Splits, *, draws: int, rng: np.random.Generator
+    question: Ballots, division: _Division, *, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the mean over random draws and its standard error.
 
     The votes of one model are drawn answer by answer: each time a hypergeometric number among the
     rollouts that are left.
     """
-    way = rng.choice(len(splits.chances), size=draws, p=splits.chances / splits.chances.sum())
+    given = division.whole + rng.multinomial(division.left, division.fractions, size=draws)
     votes = np.zeros((draws, len(question.worth)), dtype=np.int64)
     for m, size in enumerate(question.sizes.tolist()):
-        wanted = splits.samples[way, m].copy()
+        wanted = given[:, m]
         for answer, count in enumerate(question.counts[m].tolist()):
             if count:
                 drawn = rng.hypergeometric(count, size - count, wanted)
@@ -228,22 +223,28 @@ def _drawn_score(
     return float(scores.mean()), float(scores.std(ddof=1)) / sqrt(draws)
 
 
-def _longest(question: Ballots, splits: _Splits) -> float:
+def _longest(question: Ballots, division: _Division) -> float:
     """Return the expected tokens of the longest sample: all of them are written in parallel.
 
-    For one split, the chance that none is longer than v is the product over models of C(k, d) /
-    C(size, d), with the k rollouts of the model that are not longer.
+    If model m gives d samples, none of them is longer than v with the chance C(k, d) / C(size, d),
+    with its k rollouts that are not longer. The samples left over are multinomial, so the
+    expectation of the product over models is a coefficient of a product of polynomials.
     """
     values = np.unique(np.concatenate(question.tokens))
-    none_longer = np.zeros((len(splits.samples), len(values)))
+    extra = np.arange(division.left + 1)
+    product = np.zeros((len(values), len(extra)))
+    product[:, 0] = factorial(division.left)
     for m, tokens in enumerate(question.tokens):
-        upto = np.searchsorted(np.sort(tokens), values, side="right")
-        drawn = splits.samples[:, [m]]
-        none_longer += np.where(
-            upto >= drawn, _log_comb(upto, drawn) - _log_comb(len(tokens), drawn), -np.inf
+        upto = np.searchsorted(np.sort(tokens), values, side="right")[:, None]
+        drawn = np.minimum(division.whole[m] + extra, len(tokens))
+        chance = np.exp(_log_comb(upto, drawn) - _log_comb(len(tokens), drawn)) * (upto >= drawn)
+        factor = (
+            chance * division.fractions[m] ** extra / np.exp(_log_factorials(len(extra))[extra])
         )
-    chance = splits.chances @ np.exp(none_longer) / splits.chances.sum()
-    return float(np.diff(chance, prepend=0.0) @ values)
+        before, product = product, np.zeros_like(product)
+        for k in extra.tolist():
+            product[:, k:] += before[:, : len(extra) - k] * factor[:, [k]]
+    return float(np.diff(product[:, -1], prepend=0.0) @ values)
 
 
 def _log_comb(top: IntArray | int, chosen: IntArray) -> FloatArray:
