@@ -162,7 +162,7 @@ def _verdict_of(low: float, high: float) -> str:
 
 def _row(verdict: str, value: float, low: float, high: float, words: str, *, scale: float) -> Row:
     digits = 1 if scale > 1 else 2
-    ends = [f"{scale * each + 0.0:.{digits}f}" for each in (value, low, high)]
+    ends = [f"{round(scale * each, digits) + 0.0:.{digits}f}" for each in (value, low, high)]
     measured = f"{ends[0]} [{ends[1]}, {ends[2]}] {words}"
     found: Mapping[str, object] = {"verdict": verdict, "value": value, "low": low, "high": high}
     return {**found, "measured": measured if not isnan(low) else f"{ends[0]} {words}"}

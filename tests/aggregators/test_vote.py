@@ -50,6 +50,19 @@ async def test_the_plain_vote(
     assert estimate.abstained == (not weights)
 
 
+async def test_unanswered_rollouts_may_be_one_cluster(cache: Cache) -> None:
+    pool = toy.pool("= a", "none", "", "= b")
+    abstaining, _ = await toy.estimate(Vote(), pool, cache)
+    assert dict(abstaining.picks) == {0: 0.5, 3: 0.5}
+    voting, _ = await toy.estimate(Vote(unanswered="vote"), pool, cache)
+    assert dict(voting.picks) == {1: 0.5, 2: 0.5}
+
+
+def test_unanswered_rollouts_have_no_weight() -> None:
+    with pytest.raises(ValueError, match="leave out `by`"):
+        Vote("reward", unanswered="vote")
+
+
 POOL = scored(("a", 1.0), ("a", 2.0), ("b", 4.0), ("c", 3.0), ("a", 0.5))
 
 
