@@ -127,7 +127,10 @@ def _write_readme(tables: Mapping[str, pd.DataFrame], tasks: Sequence[str]) -> s
     parts += ["## Where votes stop helping"]
     parts += [_list(_describe_gains(_select_task(models, task), task) for task in tasks)]
     parts += ["![Score of the vote against n, per model](votes.png)"]
-    parts += ["## Who votes", _list(_describe_silent(models, task) for task in tasks)]
+    parts += [
+        "## Who votes",
+        _list(_describe_silent(_select_task(models, task), task) for task in tasks),
+    ]
     parts += ["## How often an ensemble beats its best member"]
     parts += [describe_ensembles(tables["ensembles"], tables["beaten"], named)]
     parts += ["![Score of all models together](ensembles.png)", "## A budget over questions"]
