@@ -80,7 +80,7 @@ def between_annotators(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pai
 
 
 def _counts(pairs: Sequence[Pair]) -> NDArray[np.int64]:
-    """Pairs per example: both met, verdict alone, label alone, neither; shape (examples, 4)."""
+    """Count each example's pairs: both met, verdict only, label only, neither; (examples, 4)."""
     examples = {name: row for row, name in enumerate(dict.fromkeys(p.example for p in pairs))}
     counts = np.zeros((len(examples), 4), dtype=np.int64)
     for pair in pairs:
@@ -94,8 +94,8 @@ def _figures(counts: NDArray[np.int64]) -> dict[str, FloatArray]:
     total, apart = both + verdict + label + neither, verdict + label
     with np.errstate(invalid="ignore", divide="ignore"):
         agreed = (both + neither) / total
-        met, said = (both + label) / total, (both + verdict) / total
-        chance = met * said + (1 - met) * (1 - said)
+        labelled, judged = (both + label) / total, (both + verdict) / total
+        chance = labelled * judged + (1 - labelled) * (1 - judged)
         f1_met = 2 * both / (2 * both + apart)
         f1_not = 2 * neither / (2 * neither + apart)
         return {
@@ -103,7 +103,7 @@ def _figures(counts: NDArray[np.int64]) -> dict[str, FloatArray]:
             "f1_met": f1_met,
             "f1_not_met": f1_not,
             "kappa": (agreed - chance) / (1 - chance),
-            "bias": said - met,
+            "bias": judged - labelled,
             "agreed": agreed,
         }
 

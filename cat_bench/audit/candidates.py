@@ -47,8 +47,8 @@ def candidates(estimators: Sequence[str], rewards: Sequence[str]) -> list[Candid
     by_name: dict[str, Candidate] = {}
     for spec in rewards:
         if estimates(spec):
-            made = [Candidate(name, spec, reward(spec, estimator=name)) for name in estimators]
+            pairs = [Candidate(name, spec, reward(spec, estimator=name)) for name in estimators]
         else:
-            made = [Candidate(None, spec, reward(spec))]
-        by_name |= {candidate.name: candidate for candidate in made}
+            pairs = [Candidate(None, spec, reward(spec))]
+        by_name |= {candidate.name: candidate for candidate in pairs}
     return list(by_name.values())

@@ -18,8 +18,7 @@ _KEY = ["question", "slot"]
 def verdicts_of(one: Path, other: Path) -> Agreement:
     """Return how the two runs' verdicts agree where both have one; an example is a question.
 
-    Raises UsageError where the runs differ in more than the judge, DataError where a folder is not
-    a run.
+    Raises UsageError if the runs differ in more than the judge, DataError if a folder is not a run.
     """
     _check_same(one, other)
     columns = [*_KEY, "met"]
@@ -38,7 +37,7 @@ def verdicts_of(one: Path, other: Path) -> Agreement:
 def rank_stability(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, int]:
     """Return Kendall's tau-b between the scores of the common methods, and their number.
 
-    Tau is NaN for fewer than two methods, and where one side ties them all.
+    Tau is NaN for fewer than two methods, and if one side has equal scores only.
     """
     shared = [
         name
@@ -63,4 +62,4 @@ def _check_same(one: Path, other: Path) -> None:
     )
     for name, (mine, theirs) in facts:
         if mine != theirs:
-            raise UsageError(f"{one} and {other} have different {name}: run both on one pool")
+            raise UsageError(f"{one} and {other} have different {name}: run both on the same pool")

@@ -1,11 +1,12 @@
 """Pseudo-labels for a trainer: one row per question, of its first group, as JSONL or Parquet.
 
-`trl` is a prompt-only dataset of TRL in the conversational format (a column `prompt` of messages)
-with further columns, which its trainers pass to reward functions as keywords: no column may be
-named `prompts`, `completions` or `completion_ids`. `verl` is verl's RL dataset:
-`data_source`, `prompt`, `ability`, `reward_model` {style, ground_truth} and `extra_info`; its
-ground truth is the reference's final answer where the task has answers, else the reference, and
-empty where the estimator abstained.
+`trl` is a prompt-only dataset of TRL in the conversational format (a column `prompt` of messages).
+TRL's trainers pass further columns to reward functions as keywords, so no column may be named
+`prompts`, `completions` or `completion_ids`.
+
+`verl` is verl's RL dataset: `data_source`, `prompt`, `ability`, `extra_info` and `reward_model`
+{style, ground_truth}. Its ground truth is the reference's final answer if the task has
+answers, else the reference. It is empty if the estimator abstained.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def rows(groups: Sequence[RewardedGroup], task: Task, *, shape: Shape) -> Iterat
 
 
 def write(path: Path, records: Sequence[dict[str, JSON]], *, shape: Shape) -> None:
-    """Write rows to `path`; raises UsageError where it cannot be written.
+    """Write rows to `path`. Raises UsageError if it cannot be written.
 
-    A lone surrogate is written as a question mark: readers of both formats refuse it.
+    A lone surrogate is written as a question mark, because readers of both formats refuse it.
     """
     lines = [json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") for row in records]
     with atomic(path) as draft:

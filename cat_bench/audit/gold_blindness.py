@@ -5,9 +5,9 @@ equal this answer. A scorer that searches for a reading that matches the gold (a
 other types of variables, a text that repeats the gold) accepts one text for different golds: its
 score on permuted golds stays above chance.
 
-Chance is what the scorer's own clusters predict: a text is expected to pass for another row's gold
-if and only if it has the same answer as the texts that passed on that row. Each pair is clustered
-alone, since a tolerance is not transitive.
+The scorer's own clusters predict chance: a text is expected to pass for another row's gold if and
+only if it has the same answer as the texts that passed on that row. Each pair is clustered alone,
+since a tolerance is not transitive.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cat_bench.types.plugins import AnswerScorer, Context, QuestionScorer
 from cat_bench.types.records import Sample, Score
 
 MOST_SURPLUS = 0.02
-"""The share of permuted pairs beyond chance from which a scorer counts as knowing the answer."""
+"""A scorer knows the answer if more than this share of permuted pairs passes beyond chance."""
 LEAST = 3
-"""Pairs beyond chance, or changed readings, that are needed for that."""
+"""The least number of pairs beyond chance, or of changed readings, for that verdict."""
 _RIGHT = 0.5
 
 
@@ -45,20 +45,22 @@ class Blindness:
 
     @property
     def knows(self) -> bool:
-        """Whether the scorer's verdicts depend on the gold beyond a comparison with it."""
+        """Whether the scorer does more with the gold than compare the text's answer with it."""
         beyond = self.surplus >= LEAST and self.surplus > MOST_SURPLUS * self.pairs
         return beyond or self.changed >= LEAST
 
     @property
     def sentence(self) -> str:
         """The result in one line."""
-        said = (
+        counts = (
             f"{self.accepted} of {self.pairs} texts score as right for another row's gold, where "
             f"their answers explain {self.expected}"
         )
         if self.changed:
-            said += f"; {self.changed} were read in another way"
-        return f"{said}: the scorer {'knows the answer' if self.knows else 'is blind to the gold'}"
+            counts += f"; {self.changed} were read in another way"
+        return (
+            f"{counts}: the scorer {'knows the answer' if self.knows else 'is blind to the gold'}"
+        )
 
 
 async def gold_blindness(
@@ -71,21 +73,21 @@ async def gold_blindness(
 ) -> Blindness:
     """Score each text against `rounds` golds of other rows.
 
-    A pair is left out if no text passed on the other row, since its gold is then unknown. Raises
-    ValueError where there are fewer than two rows.
+    A pair is left out if no text passed on the other row, since the scorer's reading of its gold is
+    then unknown. Raises ValueError for fewer than two rows.
     """
     rows = {sample.question.id: sample for sample, _ in texts}
     if len(rows) < 2:
         raise ValueError("golds are permuted over rows: there must be at least two")
-    own = [(await scorer.score(sample, [text], ctx))[0] for sample, text in texts]
+    scores = [(await scorer.score(sample, [text], ctx))[0] for sample, text in texts]
     answers = [_reader(scorer, sample).answer(text) for sample, text in texts]
     passed: dict[str, list[str]] = {}
-    for (sample, _), score, answer in zip(texts, own, answers, strict=True):
+    for (sample, _), score, answer in zip(texts, scores, answers, strict=True):
         if (score.value or 0.0) > _RIGHT and answer is not None:
             passed.setdefault(sample.question.id, []).append(answer)
     rng = random.Random(seed)
     count = dict.fromkeys(("pairs", "accepted", "expected", "surplus", "changed", "unscored"), 0)
-    for (sample, text), before, answer in zip(texts, own, answers, strict=True):
+    for (sample, text), before, answer in zip(texts, scores, answers, strict=True):
         others = sorted(passed.keys() - {sample.question.id})
         for other in rng.sample(others, min(rounds, len(others))):
             target = rows[other].target
@@ -102,7 +104,7 @@ async def gold_blindness(
 
 
 def _reader(scorer: AnswerScorer, sample: Sample) -> AnswerScorer:
-    """Return the scorer with what the row itself says, such as its options."""
+    """Return the scorer with the row's own data, such as its options."""
     return scorer.for_question(sample.question) if isinstance(scorer, QuestionScorer) else scorer
 
 

@@ -40,7 +40,7 @@ class RewardedGroup:
 class Auditor:
     """Rewards groups of `size` rollouts by the candidates.
 
-    `unavailable` holds the reason for each candidate that cannot work here. `groupless` counts the
+    `unavailable` has the reason of each candidate that cannot work here. `groupless` counts the
     questions with fewer rollouts than a group.
     """
 
@@ -51,9 +51,9 @@ class Auditor:
     groupless: int = 0
 
     def __post_init__(self) -> None:
-        for each in self.listed:
-            if reason := explain_missing(each.needs, self.bench.task, self.bench.roles):
-                self.unavailable[each.name] = reason
+        for candidate in self.listed:
+            if reason := explain_missing(candidate.needs, self.bench.task, self.bench.roles):
+                self.unavailable[candidate.name] = reason
 
     async def question(
         self, sample: Sample
@@ -67,26 +67,26 @@ class Auditor:
             [by_slot[slot] for slot in slots] for slots in dealt if by_slot.keys() >= {*slots}
         ]
         self.groupless += not groups
-        found = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
-        names = [each.name for each in self.listed]
-        rewarded = {name: [each[name] for each in found if name in each] for name in names}
+        results = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
+        names = [candidate.name for candidate in self.listed]
+        rewarded = {name: [result[name] for result in results if name in result] for name in names}
         return rewarded, self.bench.count([], evaluation)
 
     async def _group(
         self, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> dict[str, RewardedGroup]:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
-        able = [each for each in self.listed if each.name not in self.unavailable]
-        made = await asyncio.gather(
-            *(self._reward(each, evaluation, group, memory) for each in able)
+        able = [c for c in self.listed if c.name not in self.unavailable]
+        rewards = await asyncio.gather(
+            *(self._reward(candidate, evaluation, group, memory) for candidate in able)
         )
         light = [_drop_arrays(rollout) for rollout in group]
         return {
-            each.name: RewardedGroup(
-                evaluation.sample, light, one, await self._audit(one, evaluation, group)
+            candidate.name: RewardedGroup(
+                evaluation.sample, light, rewarded, await self._audit(rewarded, evaluation, group)
             )
-            for each, one in zip(able, made, strict=True)
-            if one
+            for candidate, rewarded in zip(able, rewards, strict=True)
+            if rewarded
         }
 
     async def _reward(
@@ -113,20 +113,20 @@ class Auditor:
             return None
 
     async def _audit(
-        self, found: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
+        self, rewarded: Rewarded, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> Audited:
         """Return the rewards beside the true scores."""
-        notes = found.notes
+        notes = rewarded.notes
         pool = [Charge.of("policy", rollout.reply) for rollout in group]
         size = len(pool)
-        use = Use.of(size, pool, longest=longest(pool, size), path=found.path)
-        cost = costs(use, pool=pool, bill=found.bill)
+        use = Use.of(size, pool, longest=longest(pool, size), path=rewarded.path)
+        cost = costs(use, pool=pool, bill=rewarded.bill)
         return Audited(
-            question=found.question,
+            question=rewarded.question,
             cluster=evaluation.sample.cluster,
-            values=found.values,
+            values=rewarded.values,
             truth=[evaluation.graded.scores[rollout.text].value for rollout in group],
-            label=await self._label(found, evaluation),
+            label=await self._label(rewarded, evaluation),
             abstained="abstained" in notes,
             fallback="fallback" in notes,
             failed=notes.get("failed"),
@@ -136,16 +136,16 @@ class Auditor:
             tokens=cost["prompt_tokens"] + cost["completion_tokens"] or nan,
         )
 
-    async def _label(self, found: Rewarded, evaluation: Evaluation) -> float | None:
+    async def _label(self, rewarded: Rewarded, evaluation: Evaluation) -> float | None:
         """Return the task's score of the reference; its calls are billed to grading."""
-        if "abstained" in found.notes:
+        if "abstained" in rewarded.notes:
             return 0.0
-        if found.reference is None:
+        if rewarded.reference is None:
             return None
         ctx = evaluation.context()
-        scores = await self.bench.grader.scores(evaluation.sample, [found.reference], ctx)
+        scores = await self.bench.grader.scores(evaluation.sample, [rewarded.reference], ctx)
         evaluation.scoring.extend(ctx.bill)
-        return scores[found.reference].value
+        return scores[rewarded.reference].value
 
 
 def _drop_arrays(rollout: Rollout) -> Rollout:

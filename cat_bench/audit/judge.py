@@ -38,7 +38,7 @@ FORMAT = 1
 async def audit(labels: Labels, config: RunConfig) -> dict[str, JSON]:
     """Judge every labelled answer as `config.task` does; return the record of the audit.
 
-    Raises UsageError where no judge is named, DataError where the labels lack the answers.
+    Raises UsageError if no judge is named, DataError if the labels lack prompts or answers.
     """
     verdicts, asks = await _judge(labels, config)
     return record_of(labels, verdicts, judge=str(config.judge), asks=asks)
@@ -47,21 +47,21 @@ async def audit(labels: Labels, config: RunConfig) -> dict[str, JSON]:
 async def audit_profiles(
     labels: Labels, config: RunConfig, profiles: Sequence[Profile]
 ) -> list[dict[str, JSON]]:
-    """Audit the judge by each profile; each record also has its agreement with the others.
+    """Audit the judge by each profile; each record includes its agreement with the others.
 
     Raises as `audit` does.
     """
-    found: dict[Profile, list[bool | None]] = {}
+    verdicts: dict[Profile, list[bool | None]] = {}
     records = []
     for profile in profiles:
         chosen: dict[str, JSON] = {"judge_profile": profile}
         if profile != "official":
             chosen["judge_template"] = None
-        found[profile], asks = await _judge(labels, config.model_copy(update=chosen))
-        records.append(record_of(labels, found[profile], judge=str(config.judge), asks=asks))
+        verdicts[profile], asks = await _judge(labels, config.model_copy(update=chosen))
+        records.append(record_of(labels, verdicts[profile], judge=str(config.judge), asks=asks))
     for profile, record in zip(profiles, records, strict=True):
         record["profiles"] = {
-            other: _to_json(agreement(_pair_verdicts(labels, found[profile], found[other])))
+            other: _to_json(agreement(_pair_verdicts(labels, verdicts[profile], verdicts[other])))
             for other in profiles
             if other != profile
         }
@@ -71,21 +71,21 @@ async def audit_profiles(
 def _pair_verdicts(
     labels: Labels, verdicts: Sequence[bool | None], others: Sequence[bool | None]
 ) -> Iterator[Pair]:
-    """Two verdicts on each row that has both."""
+    """Yield the pair of verdicts on each row that has both."""
     for row, mine, theirs in zip(labels.rows, verdicts, others, strict=True):
         if mine is not None and theirs is not None:
             yield Pair(mine, theirs, row.example)
 
 
 async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], Mapping[str, JSON]]:
-    """The judge's word on each row, None where it gave none; and how it was asked."""
+    """Return the judge's verdict on each row, or None, and how the judge was asked."""
     if config.judge is None:
         raise UsageError("no judge is named: give --judge MODEL")
     if lacking := sum(not row.messages or row.response is None for row in labels.rows):
         raise DataError(
             labels.name,
-            f"{lacking:,} of {len(labels.rows):,} rows have no prompt or no completion, so there "
-            "is nothing to judge; give the whole file of labels",
+            f"{lacking:,} of {len(labels.rows):,} rows have no prompt or no completion, so they "
+            "cannot be judged; give the whole file of labels",
         )
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(Cache())
@@ -105,16 +105,16 @@ async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], 
         asks = describe_judging(judge, task.prompts, task.scorer, fetch=not config.offline)
         ctx = QuestionContext(Roles(judge, judge=judge), None, task.prompts)
         scorer = task.scorer if isinstance(task.scorer, Rubric) else Rubric()
-        found = await gather(*(_verdict(row, scorer, ctx) for row in labels.rows))
-    return found, asks
+        verdicts = await gather(*(_verdict(row, scorer, ctx) for row in labels.rows))
+    return verdicts, asks
 
 
 async def _verdict(row: Labelled, scorer: Rubric, ctx: QuestionContext) -> bool | None:
-    """The judge's word on one row; None where it gave none."""
-    found = await scorer.verdict(
+    """Return the judge's verdict on one row; None if it gave none."""
+    verdict = await scorer.verdict(
         row.criterion, row.question, row.response or "", ctx, points=row.points
     )
-    return found.met if isinstance(found, Verdict) else None
+    return verdict.met if isinstance(verdict, Verdict) else None
 
 
 def record_of(
@@ -144,7 +144,7 @@ def record_of(
         "judge_and_people": _to_json(agreement(pairs(rows))),
         "people_among_themselves": _to_json(agreement(people)) if people else None,
         "categories": {
-            name: _to_json(agreement(pairs(own))) for name, own in sorted(by_category.items())
+            name: _to_json(agreement(pairs(group))) for name, group in sorted(by_category.items())
         },
         "audited": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -170,8 +170,8 @@ def find(asked: str, run: Path) -> list[dict[str, JSON]]:
         for folder in sorted(folders)
         for path in sorted(folder.glob(f"{asked[:12]}-*.json"))
     }
-    found = [_read(path) for path in paths.values()]
-    return [record for record in found if record["judging"]["digest"] == asked]
+    records = [_read(path) for path in paths.values()]
+    return [record for record in records if record["judging"]["digest"] == asked]
 
 
 def _read(path: Path) -> dict[str, JSON]:
@@ -184,10 +184,10 @@ def _read(path: Path) -> dict[str, JSON]:
     return record
 
 
-def _to_json(found: Agreement) -> dict[str, JSON]:
+def _to_json(measured: Agreement) -> dict[str, JSON]:
     """Return an agreement as JSON: figures as [value, low, high], undefined ones as null."""
     figures = {
         name: [None if math.isnan(x) else round(x, 6) for x in asdict(figure).values()]
-        for name, figure in found.figures.items()
+        for name, figure in measured.figures.items()
     }
-    return {"pairs": found.pairs, "examples": found.examples, **figures}
+    return {"pairs": measured.pairs, "examples": measured.examples, **figures}

@@ -1,8 +1,8 @@
 """People's labels of criteria, in the schema of HealthBench's meta-evaluation.
 
-A row holds a conversation, an answer to it, one criterion and the label of each annotator. Other
-columns are ignored; a column `annotators` names the annotators if they are not physicians, and
-`points` says what the criterion counts, which the profile `official` shows to the judge.
+A row has a conversation, an answer to it, one criterion and the label of each annotator. The column
+`annotators` names the annotators if they are not physicians. The column `points` has the
+criterion's points, which the profile `official` shows to the judge. Other columns are ignored.
 """
 
 from __future__ import annotations

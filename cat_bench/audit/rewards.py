@@ -1,9 +1,9 @@
 """Audit rewards before any training: does a reward push the right rollouts?
 
-Everything is measured on groups whose true scores are known: the task's own score of each
-rollout, right if that is at least 0.5. The question is the unit of every interval: a question's
-groups are averaged, or summed in a ratio. Rollouts without a reward or a score are left out and
-counted; NaN stands for a figure that cannot be measured.
+All figures are measured on groups with known true scores: the task's score of each rollout. A
+rollout is right if its score is at least 0.5. The question is the unit of every interval: the
+groups of a question are averaged, or summed in a ratio. Rollouts without a reward or a score are
+left out and counted. A figure that cannot be measured is NaN.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Audited:
     truth: Sequence[float | None]
     cluster: str | None = None
     label: float | None = None
-    """The task's score of the reference; 0 where the estimator abstained; None: the reward
+    """The task's score of the reference: 0 if the estimator abstained, None if the reward
     uses no reference."""
     abstained: bool = False
     fallback: bool = False
     failed: str | None = None
     proposed: int | None = None
-    """Criteria of the rubric before duplicates were removed; None where there is no rubric."""
+    """Criteria of the rubric before duplicates were removed; None if there is no rubric."""
     met: Sequence[Sequence[bool]] = ()
     """Verdicts by scored rollout and criterion."""
     calls: float = nan
@@ -135,10 +135,10 @@ def accuracy(group: Audited, positive: float = POSITIVE) -> float | None:
 def misdirected_mass(group: Audited) -> tuple[float, float]:
     """Return the absolute mass of a group's advantages that has the wrong sign, and all of it.
 
-    An advantage is (R - mean) / sd within the group. Its right sign is that of the gold reward's
-    advantage, the true score minus the group's mean. Where all true scores are equal, right
-    rollouts should go up and wrong ones down, so in a group without a right rollout half of any
-    push is wrong. For 0/1 scores the rule is: right rollouts up, wrong ones down.
+    An advantage is (R - mean) / sd within the group. Its right sign is the sign of the true score
+    minus the group's mean; for 0/1 scores, right rollouts go up and wrong ones down. If all true
+    scores are equal, right rollouts should go up and wrong ones down, so half of any push in a
+    group without a right rollout is wrong.
     """
     values, truth = zip(*group.pairs, strict=True) if group.pairs else ((), ())
     gold = advantages(truth)
@@ -148,7 +148,7 @@ def misdirected_mass(group: Audited) -> tuple[float, float]:
 
 
 def rank_correlation(group: Audited) -> float | None:
-    """Spearman's correlation of rewards and truth; None where either is constant."""
+    """Return Spearman's correlation of rewards and truth; None if either is constant."""
     sides = list(zip(*group.pairs, strict=True))
     if not sides or any(np.ptp(side) <= SAME for side in sides):
         return None
@@ -165,18 +165,18 @@ def difference(first: Side, second: Side) -> Difference:
 
 
 def _count_missed(group: Audited, positive: float, *, right: bool) -> tuple[float, float]:
-    """Return how many right (or wrong) rollouts are rewarded like the others, and their total."""
+    """Return how many right (or wrong) rollouts get the opposite reward, and their total."""
     flags = [value >= positive for value, truth in group.pairs if (truth >= RIGHT) == right]
     return float(sum(rewarded != right for rewarded in flags)), float(len(flags))
 
 
 def _measure_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
     """Return the figures of self-proposed rubrics."""
-    found = [group for group in groups if group.proposed is not None and group.met]
-    criteria = [verdicts for group in found for verdicts in zip(*group.met, strict=True)]
-    proposed = sum(group.proposed or 0 for group in found)
+    judged = [group for group in groups if group.proposed is not None and group.met]
+    criteria = [verdicts for group in judged for verdicts in zip(*group.met, strict=True)]
+    proposed = sum(group.proposed or 0 for group in judged)
     return {
-        "criteria": len(criteria) / len(found) if found else nan,
+        "criteria": len(criteria) / len(judged) if judged else nan,
         "duplicates": 1 - len(criteria) / proposed if proposed else nan,
         "always_yes": _average([all(verdicts) for verdicts in criteria]),
         "always_no": _average([not any(verdicts) for verdicts in criteria]),
@@ -185,20 +185,20 @@ def _measure_rubrics(groups: Sequence[Audited]) -> dict[str, float]:
 
 def _average_by_question(groups: Sequence[Audited], of: Measure) -> dict[str, float]:
     """Return each question's mean over the groups for which the measure is defined."""
-    found: dict[str, list[float]] = {}
+    by_question: dict[str, list[float]] = {}
     for group in groups:
         if (value := of(group)) is not None:
-            found.setdefault(group.question, []).append(value)
-    return {question: fmean(values) for question, values in found.items()}
+            by_question.setdefault(group.question, []).append(value)
+    return {question: fmean(values) for question, values in by_question.items()}
 
 
 def _mean(
     groups: Sequence[Audited], of: Measure, *, bounds: tuple[float, float] = SHARES
 ) -> Interval:
     shared = {group.question: group.cluster for group in groups}
-    found = _average_by_question(groups, of)
-    clusters = [shared[question] for question in found]
-    return mean_interval(list(found.values()), clusters=clusters, bounds=bounds)
+    means = _average_by_question(groups, of)
+    clusters = [shared[question] for question in means]
+    return mean_interval(list(means.values()), clusters=clusters, bounds=bounds)
 
 
 def _ratio(groups: Sequence[Audited], of: Callable[[Audited], tuple[float, float]]) -> Interval:

@@ -1,7 +1,7 @@
 """Run an audit of rewards: open the run, reward every group, return a record with the answer.
 
-The answer compares the two best candidates that do not see the target: by reward accuracy, or,
-where the task's scores are graded, by the rank correlation with them.
+The answer compares the two best candidates that do not see the target: by reward accuracy, or by
+rank correlation with the task's scores if they are graded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AuditResult:
     def complete(self) -> bool:
         """Whether every rollout exists and no reward failed."""
         lacking = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
-        notes = (group.rewarded.notes for own in self.groups.values() for group in own)
+        notes = (group.rewarded.notes for groups in self.groups.values() for group in groups)
         return not (lacking or any({"failed", "unscored"} & note.keys() for note in notes))
 
 
@@ -68,24 +68,24 @@ async def audit(
                 f"give a size from 2 to {bench.settings.pool}"
             )
         auditor = Auditor(bench, listed, group)
-        asked = {"group": group, "rewards": [each.name for each in listed]}
+        asked = {"group": group, "rewards": [candidate.name for candidate in listed]}
         ready = replace(ready, record={**ready.record, "audit": asked})
         folder = folder_of(bench.task, config, ready.record)
         folder = config.out or folder.with_name(f"audit-{folder.name}")
-        audited: dict[str, list[Audited]] = {each.name: [] for each in listed}
-        reasons: dict[str, Counter[str]] = {each.name: Counter() for each in listed}
-        groups: dict[str, list[RewardedGroup]] = {each.name: [] for each in listed}
+        audited: dict[str, list[Audited]] = {candidate.name: [] for candidate in listed}
+        reasons: dict[str, Counter[str]] = {candidate.name: Counter() for candidate in listed}
+        groups: dict[str, list[RewardedGroup]] = {candidate.name: [] for candidate in listed}
 
-        def add(found: Mapping[str, Sequence[RewardedGroup]], _: Sequence[RolloutRow]) -> None:
-            for name, rewarded in found.items():
-                audited[name] += [each.audited for each in rewarded]
-                notes = (each.rewarded.notes for each in rewarded)
+        def add(results: Mapping[str, Sequence[RewardedGroup]], _: Sequence[RolloutRow]) -> None:
+            for name, rewarded in results.items():
+                audited[name] += [group.audited for group in rewarded]
+                notes = (group.rewarded.notes for group in rewarded)
                 reasons[name].update(why for note in notes for why in _reasons(note))
                 groups[name] += rewarded if keep else ()
 
         questions = bench.map(auditor.question, ready.samples())
         record, entry = await ready.play(questions, add, command=command, watch=watch)
-    lines = [_row(each, audited[each.name], auditor.unavailable) for each in listed]
+    lines = [_row(c, audited[c.name], auditor.unavailable) for c in listed]
     whole = {
         **record,
         "groupless": auditor.groupless,
@@ -108,15 +108,15 @@ def _row(
         "supervised": candidate.supervised,
         "reason": unavailable.get(candidate.name),
     }
-    found = figures(groups, positive=candidate.positive)
-    for each in fields(found):
-        value = getattr(found, each.name)
+    measured = figures(groups, positive=candidate.positive)
+    for figure in fields(measured):
+        value = getattr(measured, figure.name)
         if isinstance(value, Interval):
-            row |= {each.name: value.mean}
-            row |= {f"{each.name}_low": value.low, f"{each.name}_high": value.high}
+            row |= {figure.name: value.mean}
+            row |= {f"{figure.name}_low": value.low, f"{figure.name}_high": value.high}
         else:
-            row[each.name] = value
-    row["flag"] = found.reward_accuracy.flag
+            row[figure.name] = value
+    row["flag"] = measured.reward_accuracy.flag
     return {name: _to_json(value) for name, value in row.items()}
 
 
@@ -130,8 +130,8 @@ def _answer(
     """Compare the two best candidates that do not see the target."""
     by = "rank_correlation" if graded else "reward_accuracy"
     worth = {row["name"]: row[by] for row in rows if row[by] is not None}
-    ranked = [each for each in listed if not each.supervised and each.name in worth]
-    ranked = sorted(ranked, key=lambda each: -worth[each.name])[:2]
+    ranked = [c for c in listed if not c.supervised and c.name in worth]
+    ranked = sorted(ranked, key=lambda candidate: -worth[candidate.name])[:2]
     if not ranked:
         return None
     best: dict[str, JSON] = {"by": by, "first": ranked[0].name, "value": worth[ranked[0].name]}
@@ -152,7 +152,7 @@ def _reasons(notes: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def _to_json(value: JSON) -> JSON:
-    """Return the value as JSON takes it: a NaN becomes None, a NumPy float becomes a float."""
+    """Return the value for JSON: a NaN becomes None, a NumPy float becomes a float."""
     if not isinstance(value, float):
         return value
     return None if isnan(value) else float(value)

@@ -37,7 +37,7 @@ End
 
 
 def explain_unstatable(task: Task) -> str | None:
-    """Return why no text can state a gold of this task; None where one can."""
+    """Return why no text can state a gold of this task; None if a text can."""
     scorer = task.scorer
     if needs := traits(ScorerTraits, scorer).needs:
         return f"the scorer asks a model ({', '.join(sorted(needs))})"
@@ -56,17 +56,17 @@ def explain_unstatable(task: Task) -> str | None:
 
 
 def write_answer(target: JSON) -> str:
-    """Return a target as one answer; the first one where several are accepted."""
+    """Return a target as one answer: the first, if several are accepted."""
     return str(target[0] if isinstance(target, list) and target else target)
 
 
 def statement(task: Task) -> Statement | None:
-    """Return how a response of this task states its final answer; None where it is not known."""
+    """Return how a response of this task states its final answer; None if that is not known."""
     closing = task.prompts.closing
     if asks_for_a_box(closing):
         return lambda answer: f"So the answer is \\boxed{{{answer}}}."
-    if found := _QUOTED.search(closing):
-        before, _, after = found.groups()
+    if quoted := _QUOTED.search(closing):
+        before, _, after = quoted.groups()
         return lambda answer: f"I have it.\n\n{before.rstrip()} {answer}{after}"
     return (lambda answer: f"I have it.\n\n{answer}") if closing == ALONE else None
 
@@ -74,13 +74,15 @@ def statement(task: Task) -> Statement | None:
 def texts(task: Task, gold: JSON, other: JSON) -> tuple[str, ...]:
     """Return texts that state the gold: alone, and beside another row's gold.
 
-    A scorer that searches a text for its gold, or changes a formulation's direction until the gold
-    matches, accepts the second text for the other row too. () where the gold cannot be stated.
+    Some scorers search a text for the gold, or change a formulation's direction until the gold
+    matches. They accept the second text for the other row too. Returns () if the gold cannot be
+    stated.
     """
     if isinstance(task.scorer, Solver):
         form = _PRINTED if task.scorer.runs_code else "```lp\n{}```\n"
         return tuple(
-            form.format(each) for each in _formulations(write_answer(gold), write_answer(other))
+            form.format(formulation)
+            for formulation in _formulations(write_answer(gold), write_answer(other))
         )
     state = statement(task)
     if state is None:

@@ -1,7 +1,7 @@
 """Check a task without a model: its targets, its prompt, its closing, and its scorer.
 
 The scorer is tried on texts that state golds (`stated_golds`): with the row's own gold, and with
-golds permuted over rows (`gold_blindness`). What cannot be checked so is said to be untold.
+golds permuted over rows (`gold_blindness`). A check that cannot be made has the status `untold`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from cat_bench.types.traits import ScorerTraits, traits
 NAMES = ("targets", "prompt", "golds", "words", "blindness")
 """The checks, in their order."""
 TRIED = 20
-"""Rows whose golds are stated to the scorer."""
+"""The most rows whose golds are stated to the scorer."""
 _LISTED = 5
-"""Rows that a sentence names."""
+"""The most rows that a sentence names."""
 _ROLES = {"system", "user", "assistant"}
 
 
@@ -46,7 +46,7 @@ class Check:
 async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> list[Check]:
     """Return one result for each of `NAMES`; `limit` is the number of rows that are read.
 
-    Raises UsageError where the data cannot be read. No program runs unless that was allowed.
+    Raises UsageError if the data cannot be read. No program runs unless programs are allowed.
     """
     try:
         samples = list(islice(task.samples(), limit))
@@ -67,16 +67,16 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
 
 
 def _unread(name: str, problem: str) -> list[Check]:
-    """Return the finding that keeps all other checks from being told."""
+    """Return the finding of one check, which makes all other checks impossible."""
     reason = "the rows could not be read"
     return [
-        Check(each, "found", problem) if each == name else Check(each, "untold", reason)
-        for each in NAMES
+        Check(check, "found", problem) if check == name else Check(check, "untold", reason)
+        for check in NAMES
     ]
 
 
 def _targets(task: Task, samples: Sequence[Sample]) -> Check:
-    """Ask the scorer whether it can use each target; a class's rows were not asked before."""
+    """Ask the scorer whether it can use each target: rows of a task class are not yet checked."""
     problems = {}
     for sample in samples:
         check = traits(ScorerTraits, _reader(task, sample)).check
@@ -96,7 +96,7 @@ def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
     """Compare each prompt with its problem, and its closing instruction with the scorer."""
     hidden = [sample.question.id for sample in samples if not _shows_problem(sample)]
     if hidden:
-        fix = "never show the problem in what the model is asked: put its text into the messages"
+        fix = "do not show the problem to the model: put its text into the messages"
         return _make_finding("prompt", fix, hidden, len(samples))
     if flaws := [*warnings_of(task, samples)]:
         return Check("prompt", "found", "; ".join(flaws))
@@ -106,7 +106,7 @@ def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
 
 def _shows_problem(sample: Sample) -> bool:
     """Return whether all words of the problem are in the messages."""
-    asked = " ".join(str(each["content"]) for each in sample.question.messages)
+    asked = " ".join(str(turn["content"]) for turn in sample.question.messages)
     return _words_of(sample.question.text) - _ROLES <= _words_of(asked)
 
 
@@ -135,14 +135,14 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
         problem = f"score below 1 when a response states them, such as {first}: correct the closing"
         return _make_finding("golds", f"{problem}, the targets or the scorer", missed, tried)
     if not tried:
-        return Check("golds", "untold", "no target is one that a response can state")
+        return Check("golds", "untold", "no response can state any of the targets")
     left = f"; {len(rows) - tried} cannot be stated" if tried < len(rows) else ""
     stated = f"{tried} of {tried} golds score 1 when a response states them{left}"
     return Check("golds", "ok", stated)
 
 
 def _check_targets(task: Task, samples: Sequence[Sample]) -> Check:
-    """Ask the scorer whether the targets are of its kind."""
+    """Ask the scorer whether the targets are meant for it."""
     if traits(ScorerTraits, task.scorer).doubt is None:
         return Check("words", "untold", "the scorer declares no `doubt` about targets")
     if doubts := [*Survey.of(samples, task.scorer).warnings()]:
@@ -164,15 +164,19 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
         if not _accepts_several(sample)
     ]
     if len({sample.question.id for sample, _ in stated}) < 2:
-        return Check("blindness", "untold", "no two rows have one gold that a response can state")
+        return Check(
+            "blindness",
+            "untold",
+            "fewer than two rows have a single gold that a response can state",
+        )
     try:
-        found = await gold_blindness(scorer, stated, _context(task), rounds=len(rows))
+        result = await gold_blindness(scorer, stated, _context(task), rounds=len(rows))
     except PLUGIN_BUGS as error:
         return _explain_exception("blindness", error)
-    if not found.pairs:
+    if not result.pairs:
         return Check("blindness", "untold", "no stated gold scores as right: see the check `golds`")
-    fix = ": read the answer from the text alone, then compare" if found.knows else ""
-    return Check("blindness", "found" if found.knows else "ok", found.sentence + fix)
+    fix = ": read the answer from the text alone, then compare" if result.knows else ""
+    return Check("blindness", "found" if result.knows else "ok", result.sentence + fix)
 
 
 def _reader(task: Task, sample: Sample) -> object:
@@ -186,7 +190,7 @@ def _accepts_several(sample: Sample) -> bool:
 
 
 def _context(task: Task) -> Context:
-    """Return a context without any model: what asks one is refused."""
+    """Return a context without models: a scorer that asks a model is refused."""
     return QuestionContext(Roles(cast("Role", None)), None, task.prompts)
 
 

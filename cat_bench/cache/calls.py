@@ -1,9 +1,10 @@
 """Cached calls as a file: everything that a run read, for import into another cache.
 
-A Parquet file has one row per result, its bytes as the cache holds them (decompressed, so that the
-file compresses them better); its metadata hold the run's record and one digest over all results.
-Reading derives every key and every digest anew, and loads every result: a file that was tampered
-with, or that could not be read later, is refused. What is new keeps the file as its origin.
+The file is Parquet, with one row per result: the bytes that the cache holds, decompressed, since
+Parquet compresses them better. Its metadata contain the run's record and one digest over all
+results. Reading recomputes every key and digest and loads every result, so a file that was tampered
+with, or whose results could not be loaded later, is refused. The file is recorded as the origin of
+every new result.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Row = dict[str, JSON]
 FORMAT = "cat_bench calls 1"
 COLUMNS = ("key", "slot", "document", "body", "logprobs", "entropies", "digest")
 _PAGE = 500
-_THERE = schema.select_places(schema.results.c.key, schema.results.c.slot)
+_EXISTING = schema.select_places(schema.results.c.key, schema.results.c.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,16 @@ class Calls:
 def export_calls(
     cache: Cache, file: Path, places: Iterable[Place], *, run: Mapping[str, JSON]
 ) -> Calls:
-    """Write the results at these places, which come in order, each once.
+    """Write the results at these places, which must be sorted and distinct.
 
-    `run` is the record of the run that touched them. Raises UsageError where the file cannot be
-    written.
+    `run` is the record of the run that read them. Raises UsageError if the file cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     left = iter(places)
-    own = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
-    kinds = pa.schema([(name, own.get(name, pa.binary())) for name in COLUMNS])
+    types = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
+    kinds = pa.schema([(name, types.get(name, pa.binary())) for name in COLUMNS])
     whole, count = sha256(), 0
     with atomic(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
         while page := list(islice(left, _PAGE)):
@@ -65,44 +65,45 @@ def export_calls(
             whole.update("".join(map(_line, rows)).encode())
             count += len(rows)
             writer.write_table(pa.Table.from_pylist(rows, schema=kinds))
-        said = {"format": FORMAT, "run": dict(run), "results": count, "digest": whole.hexdigest()}
-        writer.add_key_value_metadata({ABOUT: json.dumps(said, sort_keys=True)})
-    return Calls(count, whole.hexdigest(), said)
+        digest = whole.hexdigest()
+        about = {"format": FORMAT, "run": dict(run), "results": count, "digest": digest}
+        writer.add_key_value_metadata({ABOUT: json.dumps(about, sort_keys=True)})
+    return Calls(count, digest, about)
 
 
 def is_calls(file: Path) -> bool:
-    """Return whether a file holds published calls. Raises DataError where it cannot be read."""
+    """Return whether a file contains published calls. Raises DataError if it cannot be read."""
     return read_description(file).get("format") == FORMAT
 
 
 def import_calls(cache: Cache, file: Path) -> Calls:
     """Store the file's results; existing ones stay. Raises DataError."""
-    said = read_description(file)
-    if said.get("format") != FORMAT:
+    about = read_description(file)
+    if about.get("format") != FORMAT:
         raise DataError(
-            file, f"is not a file of calls ({FORMAT}): write one by `cache export --calls`"
+            file, f"is not a file of calls ({FORMAT}): `cache export --calls` writes one"
         )
     whole, count, known = sha256(), 0, set[str]()
-    origin = f"{file.name} {str(said.get('digest'))[:12]}"
+    origin = f"{file.name} {str(about.get('digest'))[:12]}"
     with cache.begin_writing() as connection:
         for rows in _pages(file):
             whole.update("".join(map(_line, rows)).encode())
             count += len(rows)
             _insert(connection, file, rows, known=known, origin=origin)
-        if (whole.hexdigest(), count) != (said.get("digest"), said.get("results")):
-            raise DataError(file, "does not match its digest: fetch it again")
-    return Calls(count, whole.hexdigest(), said)
+        if (whole.hexdigest(), count) != (about.get("digest"), about.get("results")):
+            raise DataError(file, "does not match its digest: download it again")
+    return Calls(count, whole.hexdigest(), about)
 
 
 def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
-    """Yield each result; only the first result of a call holds its document."""
+    """Yield the result at each place; only the first row of a call contains its document."""
     calls, results = schema.calls.c, schema.results.c
     keys = sorted({key for key, _ in places})
     wanted = set(places)
     select = sa.select(schema.results).where(results.key.in_(keys))
     documents = sa.select(calls.key, calls.document).where(calls.key.in_(keys))
     with cache.begin_reading() as connection:
-        said = {row.key: row.document for row in connection.execute(documents)}
+        unsent = {row.key: row.document for row in connection.execute(documents)}
         for row in connection.execute(select.order_by(results.key, results.slot)).mappings():
             if (row["key"], row["slot"]) in wanted:
                 key, slot = row["key"], row["slot"]
@@ -113,7 +114,7 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
                         "cache verify`"
                     )
                 body = _decompress(row["body"])
-                document = said.pop(key, None)
+                document = unsent.pop(key, None)
                 yield {
                     **row,
                     "document": None if document is None else _decompress(document),
@@ -137,7 +138,7 @@ def _pages(file: Path) -> Iterator[list[Row]]:
 def _insert(
     connection: sa.Connection, file: Path, rows: Sequence[Row], *, known: set[str], origin: str
 ) -> None:
-    """Insert a page of results; `known` are the keys whose calls the file has shown so far."""
+    """Insert a page of results; `known` has the keys of the calls that were read before."""
     calls, results = [], []
     for row in rows:
         key, slot, document, body, logprobs, entropies, digest = (row[name] for name in COLUMNS)
@@ -153,8 +154,8 @@ def _insert(
             {"key": key, "slot": slot, **asdict(stored), "digest": stored.digest(key, slot)}
         )
     places = [(row["key"], row["slot"]) for row in results]
-    there = set(map(tuple, connection.execute(_THERE, {"places": json.dumps(places)})))
-    new = [{"key": at[0], "slot": at[1], "origin": origin} for at in places if at not in there]
+    existing = set(map(tuple, connection.execute(_EXISTING, {"places": json.dumps(places)})))
+    new = [{"key": at[0], "slot": at[1], "origin": origin} for at in places if at not in existing]
     schema.insert(connection, schema.calls, calls)
     schema.insert(connection, schema.results, results)
     schema.insert(connection, schema.origins, new)
@@ -163,7 +164,7 @@ def _insert(
 def _check_loadable(
     file: Path, place: Place, body: bytes, logprobs: bytes | None, entropies: bytes | None
 ) -> Stored:
-    """The result as the cache stores it; raises DataError where it could not be read again."""
+    """Return the result as the cache stores it. Raises DataError if it could not be loaded."""
     try:
         stored = Stored(pack_text(_text(body)), logprobs, entropies)
         result = load(stored)

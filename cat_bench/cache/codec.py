@@ -1,9 +1,9 @@
 """Results as bytes: JSON and raw float arrays, never pickle.
 
-Every text is preserved: JSON escapes NUL, and lone surrogates pass through UTF-8 unchanged, so that
-the bytes suit any database. Arrays are little-endian float32, those of `measures` in base64.
-Compressing arrays saves an eighth of their size and costs more time than everything else here
-together, so only long texts are compressed (to a third).
+Every text is preserved: JSON escapes NUL, and lone surrogates pass through UTF-8 unchanged, so any
+database can hold the bytes. Arrays are little-endian float32; the arrays of `measures` are base64.
+Only long texts are compressed (to a third): compressing the arrays would save an eighth of their
+size and take more time than everything else here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from cat_bench.types.calls import JSON, Failure, FloatArray, Reply, Result, Usage, flaw_of
 
 COMPRESSED_FROM = 2048
-"""The size in bytes from which a text is compressed."""
+"""Texts of at least this many bytes are compressed."""
 UNPACKED = 1 << 28
 """The most bytes that a stored text may unpack to."""
 _FLOAT = np.dtype("<f4")
@@ -37,7 +37,7 @@ class Stored:
     entropies: bytes | None
 
     def digest(self, key: str, slot: int) -> str:
-        """Return the digest for `verify`; it includes the place, so rows cannot be swapped."""
+        """Return the digest for `verify`; it covers the place, so that rows cannot be swapped."""
         digest = blake2b(f"{key} {slot} ".encode(), digest_size=16)
         for part in (self.body, self.logprobs, self.entropies):
             digest.update(b"-" if part is None else b"%d:" % len(part))
@@ -65,14 +65,14 @@ def dump(result: Result) -> Stored:
 
 
 def load(stored: Stored) -> Result:
-    """Return the result that these bytes hold. Raises ValueError where they hold none."""
+    """Return the result in these bytes. Raises ValueError if they are not a result."""
     try:
         result = _load(stored)
     except (AttributeError, KeyError, RecursionError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    wrong = flaw_of(result) if isinstance(result, Reply) else None
-    if wrong:
-        raise ValueError(wrong)
+    flaw = flaw_of(result) if isinstance(result, Reply) else None
+    if flaw:
+        raise ValueError(flaw)
     return result
 
 
@@ -97,24 +97,24 @@ def _load(stored: Stored) -> Result:
 
 
 def pack(value: Mapping[str, JSON] | JSON) -> bytes:
-    """JSON as bytes, compressed where that pays."""
+    """Return a value as JSON bytes, compressed if they are long."""
     return pack_text(_encode(value))
 
 
 def pack_text(text: str) -> bytes:
-    """JSON text as bytes, compressed where that pays; a zlib stream never starts like JSON."""
+    """Return JSON text as bytes, compressed if long; a zlib stream never starts like JSON."""
     raw = text.encode("utf-8", "surrogatepass")
     return raw if len(raw) < COMPRESSED_FROM else zlib.compress(raw, 1)
 
 
 def unpack(data: bytes) -> JSON:
-    """Return the JSON value in these bytes. Raises ValueError where they hold none."""
+    """Return the JSON value in these bytes. Raises ValueError if they are not JSON."""
     return json.loads(unpack_text(data))
 
 
 def unpack_text(data: bytes) -> str:
-    """Return the JSON text in these bytes. Raises ValueError where they hold none."""
-    raw = bytes(data)  # raises TypeError where the database holds something else
+    """Return the JSON text in these bytes. Raises ValueError if they cannot be decoded."""
+    raw = bytes(data)  # raises TypeError if the database holds another type
     if raw[:1] == b"x":
         raw = _inflated(raw)
     return raw.decode("utf-8", "surrogatepass")

@@ -1,9 +1,12 @@
 """Copies the contents of one cache into another, whatever kind of database either is.
 
-Invariants: rows of the target never change. A row counts as copied when it has been read back from
-the target and its key and digest match. Rows are copied a page at a time, each page in one
-transaction, a result never without its call, and a pool is visible only when it is complete: a copy
-that was killed starts again and copies only what is missing.
+Invariants:
+
+- Rows of the target never change.
+- A row counts as copied when it was read back from the target and its key and digest match.
+- Rows are copied a page at a time, each page in one transaction. No result is copied without its
+  call, and a pool is visible only when it is complete.
+- A copy that was killed resumes with the missing rows.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The progress of a copy: rows of the source that were seen (`done`) of all (`rows`).
+    """The progress of a copy: `done` of the source's `rows` were read.
 
-    `copied` are new in the target; `kept` differ there and were left unchanged.
+    `copied` counts the rows that are new in the target; `kept` counts the rows that differ in the
+    target and were left unchanged.
     """
 
     rows: int
@@ -42,13 +46,13 @@ class Copied:
 
 
 def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copied]:
-    """Copy every result, derived value and pool; yields its progress after each page.
+    """Copy every result, derived value and pool; yield the progress after each page.
 
-    Without `derived`, scores and the like stay behind, and are made again here. Every result that
-    is new in the target keeps the source as its origin.
+    Without `derived`, derived values such as scores are not copied; a run computes them again. The
+    source is recorded as the origin of every result that is new in the target.
 
-    Raises UsageError where both are the same cache, or have different pools of the same name;
-    CacheError where a row of the source cannot be trusted or does not read back from the target.
+    Raises UsageError if both are the same cache, or have different pools with the same name;
+    CacheError if a row of the source is damaged, or cannot be read back from the target.
     """
     order = [table for table in _ORDER if derived or table is not schema.derived]
     if source.url == target.url:
@@ -74,7 +78,7 @@ def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copi
 
 
 def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
-    """Yield the table's primary keys in order, each with what distinguishes its row's content."""
+    """Yield pages of the table's primary keys in order, each key with its row's mark."""
     columns = list(table.primary_key)
     pages = sa.select(*columns, _mark(table)).order_by(*columns).limit(PAGE)
     last: Key | None = None
@@ -92,7 +96,7 @@ def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
 
 
 def _mark(table: sa.Table) -> sa.ColumnElement[Any]:
-    """What distinguishes rows of equal key; a call's key says everything."""
+    """Return the column that differs when rows with one key differ; for a call, that is its key."""
     marks = {"calls": "key", "pool_questions": "row", "pools": "metadata"}  # else its digest
     return table.c[marks.get(table.name, "digest")]
 
@@ -100,12 +104,12 @@ def _mark(table: sa.Table) -> sa.ColumnElement[Any]:
 def _bring(
     source: Cache, target: Cache, table: sa.Table, page: Mapping[Key, object]
 ) -> tuple[int, int]:
-    """Make sure that the target has these rows; how many were new, and how many differ there."""
+    """Copy the rows that the target lacks; return how many were new, and how many differ there."""
     if not page:
         return 0, 0
-    there = _marks(target, table, list(page))
-    kept = sum(mark != page[key] for key, mark in there.items())
-    missing = [key for key in page if key not in there]
+    existing = _marks(target, table, list(page))
+    kept = sum(mark != page[key] for key, mark in existing.items())
+    missing = [key for key in page if key not in existing]
     if not missing:
         return 0, kept
     rows = _read_whole(source, table, missing)
@@ -113,46 +117,46 @@ def _bring(
         schema.insert(connection, table, [dict(row) for row in rows.values()])
         if table is schema.results:
             origin = f"copy of {display_url(source.url)}"
-            known = [{"key": key, "slot": slot, "origin": origin} for key, slot in rows]
-            schema.insert(connection, schema.origins, known)
+            origins = [{"key": key, "slot": slot, "origin": origin} for key, slot in rows]
+            schema.insert(connection, schema.origins, origins)
     lost = sum(row != rows[key] for key, row in _read_whole(target, table, missing).items())
     return len(missing) - lost, kept + lost
 
 
 def _marks(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, object]:
-    """What distinguishes the rows that are there, by primary key."""
+    """Return the marks of the existing rows by primary key."""
     wanted = schema.select_rows(table).with_only_columns(*table.primary_key, _mark(table))
     with cache.begin_reading() as connection:
-        found = connection.execute(wanted, {"rows": json.dumps(keys)})
-        return {tuple(row[:-1]): row[-1] for row in found}
+        rows = connection.execute(wanted, {"rows": json.dumps(keys)})
+        return {tuple(row[:-1]): row[-1] for row in rows}
 
 
 def _read_whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, dict[str, object]]:
-    """Return these rows, each checked against its own key and digest."""
+    """Return these rows, after a check of their keys and digests. Raises CacheError."""
     names = [column.name for column in table.primary_key]
     with cache.begin_reading() as connection:
         rows = connection.execute(schema.select_rows(table), {"rows": json.dumps(keys)}).all()
-    found = {}
+    read = {}
     for row in rows:
         fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
         key = tuple(fields[name] for name in names)
         if problem := flaw(table, row):
             where = f"{display_url(cache.url)}: {table.name} {' '.join(map(str, key))}"
             raise CacheError(f"{where}: {problem}; run `cat-bench cache verify`")
-        found[key] = fields
-    if lost := len(keys) - len(found):
-        raise CacheError(f"{lost} rows of {table.name} went missing while they were copied")
-    return found
+        read[key] = fields
+    if lost := len(keys) - len(read):
+        raise CacheError(f"{lost} rows of {table.name} disappeared during the copy: copy again")
+    return read
 
 
 def _check_pools(source: Cache, target: Cache) -> None:
     pools = schema.pools.c
     named = sa.select(pools.name, pools.metadata)
     with source.begin_reading() as ours, target.begin_reading() as theirs:
-        there = {row.name: row.metadata for row in theirs.execute(named)}
+        existing = {row.name: row.metadata for row in theirs.execute(named)}
         for name, data in ours.execute(named):
-            if there.get(name, data) != data:
+            if existing.get(name, data) != data:
                 raise UsageError(
-                    f"both caches have a pool {name!r}, and they differ: prune it in one of them "
-                    f"(`cat-bench cache prune --model {name} --yes`) or import it again"
+                    f"the caches have different pools {name!r}: delete one of them "
+                    f"(`cat-bench cache prune --model {name} --yes`), or import one again"
                 )

@@ -1,11 +1,11 @@
-"""Imported pools: rollouts that somebody else sampled, keyed by (pool, question, slot).
+"""Imported pools: rollouts sampled elsewhere, keyed by (pool, question, slot).
 
-An import is all or nothing. A question's responses are assigned to slots in an order drawn from the
-pool's seed and recorded, so that slots are exchangeable whatever order the file had; a published
-pool keeps its slots, so that every draw reads what it read before.
+An import is all or nothing. A question's responses are assigned to slots in an order that is drawn
+from the pool's seed and recorded, so that slots are exchangeable in whatever order the file has
+them. A published pool keeps its slots, so that every draw reads the same rollouts as before.
 
-Columns that are not part of the format (`correct`, a solution) are kept for scorers and reports; no
-reply carries them, so aggregators cannot see gold.
+Columns that are not part of the format (`correct`, a solution) are kept for scorers and reports.
+Replies do not contain them, so aggregators cannot see gold.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PoolMetadata:
     sizes: Mapping[str, int] = field(default_factory=dict)
     scores: tuple[str, ...] = ()
     task: str | None = None
-    """The task whose questions it answers; None for its own questions."""
+    """The task whose questions the pool answers; None if the pool has its own questions."""
     model: str | None = None
     """The model that wrote the responses, if known."""
     exchangeable: bool = True
@@ -60,7 +60,7 @@ class PoolMetadata:
 
 
 class PoolRow(NamedTuple):
-    """One question of a pool. `meta` may hold gold: it is for scorers and reports only."""
+    """One question of a pool. `meta` may contain gold; only scorers and reports read it."""
 
     id: str
     problem: str | None
@@ -90,7 +90,7 @@ def import_pool(
     UsageError (another import has that name and `overwrite` is off), CacheError.
     """
     _check_name(name)
-    found = PoolMetadata(
+    wanted = PoolMetadata(
         name=name,
         file=file.name,
         sha256=file_digest(file),
@@ -104,25 +104,25 @@ def import_pool(
     )
     with cache.begin_writing() as connection:
         before = _metadata(connection, name)
-        if before and _origin(before) == _origin(found):
+        if before and _origin(before) == _origin(wanted):
             return before
         if before and not overwrite:
             raise UsageError(
-                f"pool {name!r} was imported from {before.file} in another way; "
-                f"import under another --model name, or give --replace to drop the old one"
+                f"the pool {name!r} was imported from {before.file} with other options: "
+                f"choose another --model name, or give --replace to delete the old pool"
             )
         drop_pool(connection, name)
-        return _insert(connection, file, found, questions)
+        return _insert(connection, file, wanted, questions)
 
 
 def pool_metadata(cache: Cache, name: str) -> PoolMetadata:
     """Return the record of a pool. Raises UnknownName."""
     with cache.begin_reading() as connection:
-        found = _metadata(connection, name)
-        if found is None:
+        metadata = _metadata(connection, name)
+        if metadata is None:
             names = connection.scalars(sa.select(schema.pools.c.name))
             raise UnknownName("imported pool", name, names)
-    return found
+    return metadata
 
 
 def pool_names(cache: Cache) -> list[str]:
@@ -168,7 +168,7 @@ def drop_pool(connection: sa.Connection, name: str) -> None:
 
 
 def deal(seed: int, question: str, count: int) -> list[int]:
-    """Return which response each slot gets, by the seed and the question alone."""
+    """Return the index of the response for each slot; it depends on the seed and question only."""
     return sorted(
         range(count),
         key=lambda index: sha256(
@@ -193,11 +193,11 @@ def _insert(
         if question is None:
             continue
         if question in seen:
-            there = f"answers {question!r} again, after line {seen[question]}"
-            raise DataError(file, f"{there}; put its responses into one row", line=line)
+            again = f"answers {question!r} again, after line {seen[question]}"
+            raise DataError(file, f"{again}; put all its responses into one row", line=line)
         seen[question] = line
         if row.get("answer") != row.get("answer"):  # only NaN differs from itself
-            raise DataError(file, "has NaN for an answer; write null, or a text", line=line)
+            raise DataError(file, "has NaN as its answer; write null or a text", line=line)
         results = results_of(file, line, row)
         order = list(range(len(results))) if kept else deal(pool.seed, question, len(results))
         dealt = [results[index] for index in order]
@@ -244,14 +244,14 @@ class _Matcher:
         self._missed: list[str] = []
 
     def match(self, line: int, row: Mapping[str, JSON]) -> str | None:
-        """Return the question's id. An id whose text is another problem's is a miss."""
+        """Return the question's id; None if no question has the row's id and text."""
         question, problem = str(row.get("id")), row.get("problem")
-        known = self._texts.get(question)
-        if known is not None and (problem is None or _is_same(problem, known)):
+        text = self._texts.get(question)
+        if text is not None and (problem is None or _is_same(problem, text)):
             return question
         if isinstance(problem, str) and problem in self._ids:
             return self._ids[problem]
-        why = "no such question" if known is None else "that question's text is another"
+        why = "no such question" if text is None else "that question has another text"
         self._missed.append(f"line {line} ({question!r}: {why})")
         return None
 
@@ -264,18 +264,18 @@ class _Matcher:
                 file,
                 f"{count} no question of the task: {first}"
                 f"{', …' if len(self._missed) > _SHOWN else ''}; "
-                f"import them as a pool of their own: --task pool:NAME",
+                f"import the file as a pool with its own questions: --task pool:NAME",
             )
 
 
-def _is_same(problem: JSON, known: str) -> bool:
-    return isinstance(problem, str) and problem.split() == known.split()
+def _is_same(problem: JSON, text: str) -> bool:
+    return isinstance(problem, str) and problem.split() == text.split()
 
 
 def _read_id(file: Path, line: int, row: Mapping[str, JSON]) -> str:
     if not isinstance(row.get("id"), str | int) or not isinstance(row.get("problem"), str):
-        there = ", ".join(map(repr, row))
-        raise DataError(file, f"needs an 'id' and a text 'problem'; there are {there}", line=line)
+        fields = ", ".join(map(repr, row))
+        raise DataError(file, f"needs an 'id' and a text 'problem'; it has {fields}", line=line)
     check_encodable(file, line, str(row["id"]))
     return str(row["id"])
 

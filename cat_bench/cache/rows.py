@@ -21,7 +21,7 @@ MODELS = 256
 DAMAGED = Failure(
     "damaged", "its row in the cache differs from its digest: run `cat-bench cache verify`"
 )
-"""What stands for a result that cannot be trusted. It is transient: it can be asked for again."""
+"""Replaces a result that cannot be trusted. It is transient: the call can be made again."""
 _columns: dict[str, str] = {}
 
 
@@ -83,7 +83,7 @@ def insert_calls(connection: sa.Connection, calls: Mapping[str, Call]) -> None:
 
 
 def results_at(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, Result]:
-    """The results at these places, where there are any; `DAMAGED` where its digest is another."""
+    """Return the existing results at these places; `DAMAGED` if a row does not match its digest."""
     if not (wanted := list(places)):
         return {}
     places_bound = {"places": json.dumps(wanted)}
@@ -146,7 +146,7 @@ def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
 
 
 def read_documents(connection: sa.Connection, keys: Iterable[str]) -> dict[str, JSON]:
-    """Return what was asked by the calls of these keys, where it is stored: see `Call`."""
+    """Return the documents of these calls that are stored: see `Call`."""
     select = schema.select_keys(schema.calls.c.key, schema.calls.c.document)
     rows = connection.execute(select, {"keys": _keys(keys)})
     return {key: unpack(document) for key, document in rows}
@@ -166,7 +166,7 @@ def read_derived(connection: sa.Connection, namespace: str, keys: Sequence[str])
 def _load(key: str, slot: int, *parts: Any) -> Result:
     """Return a result from its parts and their digest.
 
-    Raises ValueError where it cannot be trusted, TypeError where a part is not bytes.
+    Raises ValueError if it cannot be trusted, TypeError if a part is not bytes.
     """
     *stored, digest = parts
     data = Stored(*stored)
@@ -176,7 +176,7 @@ def _load(key: str, slot: int, *parts: Any) -> Result:
 
 
 def _holds(namespace: str, hashed: str, value: Any, digest: str) -> bool:
-    """Whether a derived value is what was stored."""
+    """Return whether a derived value matches its digest."""
     if not isinstance(value, bytes) or derived_digest(namespace, hashed, value) != digest:
         return False
     try:

@@ -1,11 +1,11 @@
-"""`cat-bench cache`: what the cache holds, whether it can be trusted, pools in and out of it."""
+"""`cat-bench cache`: inspects, verifies, copies and prunes the cache; imports and exports pools."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -21,7 +21,7 @@ from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
 
 if TYPE_CHECKING:
-    from cat_bench.cache import Cache, Copied, PoolMetadata
+    from cat_bench.cache import Cache, PoolMetadata
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -47,60 +47,68 @@ def info(location: str | None, *, as_json: bool) -> None:
     from cat_bench.cache import info as inspect
 
     with _open_existing(location) as cache:
-        found = inspect(cache)
+        content = inspect(cache)
     if as_json:
-        print_record(asdict(found), as_json=True)
+        print_record(asdict(content), as_json=True)
         return
     holdings = [
         {**asdict(held), "model": _shorten(held.model), "bytes": _size(held.bytes)}
-        for held in found.holdings
+        for held in content.holdings
         if held.kind != "imported"
     ]
-    size = "on a server" if found.bytes is None else _size(found.bytes)
-    facts = {"cache": found.location, "size": size, "derived": found.derived}
-    print_record({**facts, "leased": found.leased}, as_json=False)
+    size = "on a server" if content.bytes is None else _size(content.bytes)
+    facts = {"cache": content.location, "size": size, "derived": content.derived}
+    print_record({**facts, "leased": content.leased}, as_json=False)
     click.echo("")
     print_rows(holdings, as_json=False, empty="No model call is cached yet.")
-    if found.origins:
+    if content.origins:
         click.echo("")
-        origins = [{"origin": name, "results": count} for name, count in found.origins.items()]
+        origins = [{"origin": name, "results": count} for name, count in content.origins.items()]
         print_rows(origins, as_json=False)
-    if found.pools:
+    if content.pools:
         click.echo("")
-        print_rows([_pool_row(pool) for pool in found.pools], as_json=False)
+        print_rows([_pool_row(pool) for pool in content.pools], as_json=False)
 
 
 @commands.command()
 @json_option
 @click.pass_obj
 def verify(location: str | None, *, as_json: bool) -> None:
-    """Recompute every key and digest; exit status 1 where one does not match."""
+    """Recompute every key and digest; the exit status is 1 if one does not match."""
     from cat_bench.cache import verify as check
 
     with _open_existing(location) as cache:
         flaws = [asdict(flaw) for flaw in check(cache)]
-    print_rows(flaws, as_json=as_json, empty="Every key and digest holds.")
+    print_rows(flaws, as_json=as_json, empty="Every key and digest matches.")
     if flaws:
         raise CacheError(
             f"{len(flaws)} rows cannot be trusted: restore a copy of the cache, or delete them "
-            "(`cat-bench cache prune --damaged`) and run again; import a pool again"
+            "(`cat-bench cache prune --damaged`), import damaged pools again, and run again"
         )
 
 
 @commands.command(name="import")
 @click.argument("file", type=_FILE)
-@click.option("--task", help="The task that FILE answers, or pool:NAME for questions of its own.")
 @click.option(
-    "--model", help="The pool's name, for --model replay:NAME.  [default: that of pool:NAME]"
+    "--task", help="The task that FILE answers, or pool:NAME if FILE has its own questions."
+)
+@click.option(
+    "--model", help="The pool's name, for --model replay:NAME.  [default: the NAME of pool:NAME]"
 )
 @click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
-@click.option("--scorer", help="The scorer of a pool's own questions: math_equal, ...")
-@click.option("--answer-pattern", metavar="REGEX", help="Pattern of the answer in a response.")
+@click.option("--scorer", help="For pool:NAME: the scorer of its questions.  [default: math_equal]")
+@click.option(
+    "--answer-pattern",
+    metavar="REGEX",
+    help="For pool:NAME: the pattern of an answer in a response.",
+)
 @click.option(
     "--not-exchangeable", is_flag=True, help="The responses are not i.i.d. samples of one model."
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the order of responses.")
-@click.option("--replace", "overwrite", is_flag=True, help="Delete the pool of that name first.")
+@click.option("--seed", default=0, show_default=True, help="The seed that orders the responses.")
+@click.option(
+    "--replace", "overwrite", is_flag=True, help="Delete an existing pool with this name first."
+)
 @click.pass_obj
 def import_(
     location: str | None,
@@ -125,46 +133,53 @@ def import_(
             click.echo(f"{file}: {calls.import_calls(cache, file).results} results")
         return
     if task is None:
-        raise click.UsageError("--task is missing: the task that FILE answers, or pool:NAME")
-    own = task.startswith("pool:")
-    name = model or (task.removeprefix("pool:") if own else None)
+        raise click.UsageError("--task is missing: name the task that FILE answers, or pool:NAME")
+    own_questions = task.startswith("pool:")
+    name = model or (task.removeprefix("pool:") if own_questions else None)
     if name is None:
-        raise click.UsageError("--task TASK needs --model NAME: what replay:NAME will find")
-    if not own and (scorer or answer_pattern):
-        raise click.UsageError(f"--scorer and --answer-pattern are for pool:NAME: {task} has both")
+        raise click.UsageError("--task TASK needs --model NAME: the pool's name, for replay:NAME")
+    if not own_questions and (scorer or answer_pattern):
+        raise click.UsageError(
+            f"--scorer and --answer-pattern are for pool:NAME only: the task {task} has its own"
+        )
     params = {"pattern": answer_pattern} if answer_pattern else {}
     with note_loaded() as files:
-        if own:
+        if own_questions:
             build("scorer", scorer or "math_equal", params, source="--answer-pattern")
     click.echo(f"Importing {file} ...", err=True)
+    texts = None
+    if not own_questions:
+        texts = {s.question.id: s.question.text for s in _samples(task)}
     with _open(location) as cache:
         pool = import_pool(
             cache,
             file,
             name=name,
-            questions=None if own else {s.question.id: s.question.text for s in _samples(task)},
-            task=None if own else task,
+            questions=texts,
+            task=None if own_questions else task,
             model=author,
             exchangeable=not not_exchangeable,
-            scorer=(scorer or "math_equal") if own else scorer,
+            scorer=(scorer or "math_equal") if own_questions else scorer,
             scorer_params=params,
             files=files,
             seed=seed,
             overwrite=overwrite,
         )
     print_record(_pool_row(pool), as_json=False)
-    click.echo(
-        f"Play it: cat-bench run {shlex.join([task, '--model', f'replay:{name}'])}", err=True
-    )
+    click.echo(f"Run it: cat-bench run {shlex.join([task, '--model', f'replay:{name}'])}", err=True)
 
 
 @commands.command()
 @click.argument("file", type=_FILE)
 @click.option("--pool", help="The imported pool to write.")
 @click.option("--model", help="The model whose rollouts to write.")
-@click.option("--task", help="Write only rollouts of this task, under its ids.")
+@click.option("--task", help="Write only the rollouts of this task, with the task's ids.")
 @click.option(
-    "--calls", "run", metavar="RUN", type=click.Path(path_type=Path), help="A run's calls."
+    "--calls",
+    "run",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Write the calls of this run.",
 )
 @add_options("trust")
 @click.pass_obj
@@ -179,8 +194,8 @@ def export(
 ) -> None:
     """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again.
 
-    With --calls, every cached call that the run in the folder RUN reads: FILE is a .parquet. What
-    is known to answer a private task is refused.
+    With --calls, write every cached call that the run in the folder RUN reads; FILE is a .parquet.
+    Rollouts that are known to answer a private task are refused.
     """
     from cat_bench.cache import export_pool, export_rollouts, pool_metadata
 
@@ -192,7 +207,7 @@ def export(
         click.echo(f"{file}: {done.results} results, digest {done.digest}")
         return
     if (pool is None) == (model is None) or (pool and task):
-        raise click.UsageError("name either --pool, or --model with or without --task, or --calls")
+        raise click.UsageError("name one of --pool, --calls, and --model (with or without --task)")
     with _open_existing(location) as cache:
         if pool is not None:
             _refuse_private(pool_metadata(cache, pool).task)
@@ -211,10 +226,10 @@ def export(
 @click.argument("target", metavar="TO")
 @add_options("trust")
 def copy(source: str, target: str) -> None:
-    """Copy all that the cache FROM holds into the cache TO: files or database URLs.
+    """Copy the content of the cache FROM into the cache TO: files or database URLs.
 
-    What TO holds stays as it is; a copy that was interrupted copies only what is missing. Scores
-    are copied with --trust alone, and otherwise made again.
+    Rows of TO never change; an interrupted copy resumes with the missing rows. Scores are copied
+    only with --trust; without it, they are computed again.
     """
     from cat_bench.cache import Copied
     from cat_bench.cache import copy as copied
@@ -224,9 +239,11 @@ def copy(source: str, target: str) -> None:
         state = Copied(0)
         for state in copied(ours, theirs, derived=is_trusted()):
             counted.show(state.done, of=state.rows)
-    click.echo(f"{state.rows} rows: {state.copied} copied, {_count_there(state)} there before")
+    click.echo(
+        f"{state.rows} rows: {state.copied} copied, {state.rows - state.copied} existed before"
+    )
     if state.kept:
-        click.echo(f"{state.kept} of them differ there, and stayed as they were.", err=True)
+        click.echo(f"{state.kept} of them differ in TO, and were left unchanged.", err=True)
     if not is_trusted():
         click.echo("Scores were not copied and are graded again; --trust copies them.", err=True)
 
@@ -234,8 +251,10 @@ def copy(source: str, target: str) -> None:
 @commands.command()
 @click.option("--model", help="A model's name, or an imported pool's.")
 @click.option("--kind", type=click.Choice(get_args(Kind)))
-@click.option("--origin", help="What came from a file or a cache, as `cache info` names it.")
-@click.option("--damaged", is_flag=True, help="What `verify` cannot trust, and can be asked again.")
+@click.option("--origin", help="Results from this file or cache, as `cache info` names it.")
+@click.option(
+    "--damaged", is_flag=True, help="Rows that `verify` cannot trust and that can be asked again."
+)
 @click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @click.pass_obj
 def prune(
@@ -247,44 +266,40 @@ def prune(
     damaged: bool,
     yes: bool,
 ) -> None:
-    """Delete what is cached of a model, a pool or a kind of call, or what is damaged."""
+    """Delete the results of a model, a pool, a kind of call or an origin, or damaged rows."""
     from cat_bench.cache import prune as drop
     from cat_bench.cache import prune_damaged
 
     if (damaged or origin) and (model or kind or (damaged and origin)):
-        raise UsageError("--damaged and --origin stand alone: leave out the other options")
+        raise UsageError(
+            "--damaged and --origin allow no other option but --yes: leave the others out"
+        )
     with _open_existing(location) as cache:
         if damaged:
             gone = prune_damaged(cache, dry_run=not yes)
         else:
             gone = drop(cache, model=model, kind=kind, origin=origin, dry_run=not yes)
     pools = f", pools {', '.join(gone.pools)}" if gone.pools else ""
-    said = "Deleted" if yes else "Would delete"
-    click.echo(f"{said} {gone.results} results of {gone.calls} calls{pools}.")
+    action = "Deleted" if yes else "Would delete"
+    click.echo(f"{action} {gone.results} results of {gone.calls} calls{pools}.")
     if not yes:
         click.echo("Nothing is deleted yet: add --yes.", err=True)
 
 
-@contextmanager
-def _open(location: str | None) -> Iterator[Cache]:
+def _open(location: str | None) -> AbstractContextManager[Cache]:
     from cat_bench.cache import Cache
 
-    with Cache(location) as cache:
-        yield cache
+    return Cache(location)
 
 
 def _open_existing(location: str | None) -> AbstractContextManager[Cache]:
-    """A file that is not there would be made, and looked into, empty."""
+    """Open a cache that exists: opening a missing file would create an empty cache."""
     from cat_bench.cache.opening import resolve
 
     url = resolve(location)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise CacheError(f"cache {url.database}: there is none yet; name its file or URL")
+        raise CacheError(f"there is no cache {url.database}: name an existing file or URL")
     return _open(location)
-
-
-def _count_there(state: Copied) -> int:
-    return state.rows - state.copied
 
 
 def _samples(task: str) -> Iterator[Sample]:
@@ -299,9 +314,7 @@ def _refuse_private(task: str | None) -> None:
     from cat_bench.runs.private import private_message
 
     if task is not None and catalog.is_private(task):
-        raise UsageError(
-            private_message(task, instead="`cache copy` copies it to a cache of yours")
-        )
+        raise UsageError(private_message(task, instead="`cache copy` copies it to another cache"))
 
 
 def _refuse_marked(cache: Cache, model: str) -> None:

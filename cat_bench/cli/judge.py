@@ -1,4 +1,4 @@
-"""`cat-bench judge`: how good a judge is, and whether another would rank methods the same."""
+"""`cat-bench judge`: audits a judge, and compares how two judges rank methods."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ def commands() -> None:
 @commands.command()
 @click.argument("labels", type=PATH)
 @click.option("--judge", required=True, help="The model to audit: tally, hf:PATH, openai:NAME.")
-@click.option("--task", default="healthbench", show_default=True, help="Task whose prompt is used.")
+@click.option(
+    "--task",
+    default="healthbench",
+    show_default=True,
+    help="The task that sets the judge's prompt.",
+)
 @click.option("--base-url", help="Where openai models are served.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in `run`.")
-@click.option(
-    "--profiles", help="Comma-separated, of ours and official.  [default: as the task says]"
-)
+@click.option("--profiles", help="ours, official, or ours,official.  [default: the task's profile]")
 @json_option
 def audit(
     labels: Path,
@@ -45,11 +48,11 @@ def audit(
     *,
     as_json: bool,
 ) -> None:
-    """Have JUDGE decide the criteria in LABELS and print how it agrees with the annotators.
+    """Compare the verdicts of --judge on the criteria in LABELS with the annotators' labels.
 
-    LABELS is HealthBench's meta-evaluation file, or one in its schema. The audit is kept beside the
-    runs; reports print it under every table that the same judge scored. Two profiles are compared
-    with the annotators and with each other.
+    LABELS is HealthBench's meta-evaluation file, or a file in its schema. The audit is kept beside
+    the runs; reports print it under every table that the same judge scored. With two profiles, each
+    is compared with the annotators and with the other.
     """
     from cat_bench.audit import judge as audits
     from cat_bench.audit.labels import read_labels
@@ -80,7 +83,7 @@ def audit(
 
 
 def _profiles(text: str) -> list[Profile]:
-    """The profiles that are listed, each once."""
+    """Return the listed profiles without repetitions. Raises UnknownName."""
     from cat_bench.scorers.rubric import Profile
 
     known = get_args(Profile)
@@ -95,11 +98,11 @@ def _profiles(text: str) -> list[Profile]:
 @click.argument("run_b", type=PATH)
 @json_option
 def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
-    """Show how the judges of two runs over the same rollouts agree, and rank the methods."""
+    """Show how the judges of two runs agree on the same rollouts and rank the methods."""
     from cat_bench.audit.compare import rank_stability, verdicts_of
     from cat_bench.report import summarise
 
-    found = verdicts_of(run_a, run_b)
+    agreement = verdicts_of(run_a, run_b)
     tables = [summarise(run) for run in (run_a, run_b)]
     tables = [table[(table["kind"] == "method") & table["score"].notna()] for table in tables]
     ranks = []
@@ -108,10 +111,10 @@ def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
         tau, methods = rank_stability(*({str(k): float(v) for k, v in s.items()} for s in scores))
         ranks.append({"n": n, "methods": methods, "kendall_tau": None if tau != tau else tau})
     figures = {
-        name: [figure.value, figure.low, figure.high] for name, figure in found.figures.items()
+        name: [figure.value, figure.low, figure.high] for name, figure in agreement.figures.items()
     }
     judges = {name: _judge(run) for name, run in (("judge a", run_a), ("judge b", run_b))}
-    facts = {**judges, "verdicts": found.pairs, "questions": found.examples, **figures}
+    facts = {**judges, "verdicts": agreement.pairs, "questions": agreement.examples, **figures}
     if as_json:
         print_record({**facts, "ranks": ranks}, as_json=True)
         return
@@ -143,7 +146,7 @@ def _show(record: Mapping[str, JSON]) -> None:
 
 
 def _judge(run: Path) -> str:
-    """A run's judge, and the profile by which it was asked."""
+    """Return a run's judge, and the profile by which it was asked."""
     from cat_bench.runs.folder import read_record
     from cat_bench.runs.judge_profile import judge_profile
 

@@ -18,13 +18,13 @@ _board = click.option(
     type=PATH,
     default=Path("results", "leaderboard.csv"),
     show_default=True,
-    help="The CSV.",
+    help="The leaderboard, a CSV file.",
 )
 
 
 @click.group(name="leaderboard")
 def commands() -> None:
-    """Add, check and print rows that others can recompute."""
+    """Add rows that others can recompute; check and print them."""
 
 
 @commands.command()
@@ -43,13 +43,13 @@ def add(
     hub: str | None,
     data: Path | None,
 ) -> None:
-    """Append the rows of the folder RUN, and publish what they were computed from."""
+    """Append the rows of the run in the folder RUN; publish its rollouts and its calls."""
     from cat_bench import leaderboard
 
     if hub and pool is None:
-        raise click.UsageError("--hub needs --pool FILE: what is put there")
+        raise click.UsageError("--hub needs --pool FILE, the file to upload")
     new, old = asyncio.run(leaderboard.add(run, board, pool=pool, calls=calls, data=data))
-    click.echo(f"{board}: {new} rows added, {old} were there")
+    click.echo(f"{board}: {new} rows added, {old} existed before")
     if hub and pool:
         click.echo(leaderboard.upload(pool, hub))
 
@@ -60,42 +60,42 @@ def add(
 @parallel_option
 @add_options("data", "trust")
 def check(board: Path, *, as_json: bool, parallel: str | None, data: Path | None) -> None:
-    """Recompute every row from the pool and the calls it names.
+    """Recompute every row from the pool and the calls that it names.
 
-    The exit status is 1 where a row does not reproduce, or where none could be recomputed.
+    The exit status is 1 if a row does not reproduce, or if no row could be recomputed.
 
-    --data is read where a task's own data are not here.
+    --data replaces a task's data file that is missing here.
     """
     from cat_bench import leaderboard
 
-    async def findings() -> list[leaderboard.Finding]:
+    async def collect() -> list[leaderboard.Finding]:
         checked = leaderboard.check(board, parallel=parallel, data=data)
         return [finding async for finding in checked]
 
-    found = asyncio.run(findings())
-    rows = [asdict(finding) for finding in found]
+    findings = asyncio.run(collect())
+    rows = [asdict(finding) for finding in findings]
     if as_json:
         print_rows(rows, as_json=True)
     else:
         claimed = [row.pop("as_claimed") for row in rows]
         print_rows(rows, as_json=False, empty="no rows yet")
         for names in filter(None, dict.fromkeys(claimed)):
-            lines = [str(f.line) for f in found if f.as_claimed == names]
-            click.echo(f"In lines {', '.join(lines)} as claimed: {names}")
-    counts = Counter(finding.verdict for finding in found)
-    told = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
+            lines = [str(f.line) for f in findings if f.as_claimed == names]
+            click.echo(f"Lines {', '.join(lines)} have as claimed: {names}")
+    counts = Counter(finding.verdict for finding in findings)
+    summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
     if counts["refused"]:
-        raise CatBenchError(f"{board}: {told}: {counts['refused']} do not reproduce")
-    if found and not counts["reproduced"]:
-        raise CatBenchError(f"{board}: {told}: no row could be recomputed here")
-    click.echo(f"{board}: {told or 'no rows yet'}.", err=True)
+        raise CatBenchError(f"{board}: {summary}: {counts['refused']} do not reproduce")
+    if findings and not counts["reproduced"]:
+        raise CatBenchError(f"{board}: {summary}: no row could be recomputed here")
+    click.echo(f"{board}: {summary or 'no rows yet'}.", err=True)
 
 
 @commands.command()
 @_board
 @json_option
 def render(board: Path, *, as_json: bool) -> None:
-    """Print the leaderboard: each method at its largest n, the best first."""
+    """Print the leaderboard, the best method first, each method at its largest n."""
     from cat_bench import leaderboard
 
     rows = leaderboard.read(board)

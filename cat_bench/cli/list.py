@@ -33,8 +33,8 @@ def _plugins() -> list[Mapping[str, JSON]]:
     from cat_bench.loading.registry import Kind, list_ignored, list_plugins
 
     rows = [(kind, *row) for kind in get_args(Kind) for row in sorted(list_plugins(kind).items())]
-    lost = [(*name.partition(".")[::2], why) for name, why in sorted(list_ignored().items())]
-    return [{"kind": kind, "name": name, "from": told} for kind, name, told in rows + lost]
+    ignored = [(*name.partition(".")[::2], why) for name, why in sorted(list_ignored().items())]
+    return [{"kind": kind, "name": name, "from": place} for kind, name, place in rows + ignored]
 
 
 def _pools() -> list[Mapping[str, JSON]]:
@@ -65,7 +65,7 @@ def _runs() -> list[Mapping[str, JSON]]:
 
 
 def _describe(record: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """What tells a run from other runs."""
+    """Return the fields that distinguish a run from other runs."""
     config = record["config"]
     last: Mapping[str, JSON] = next(iter(record["invocations"][-1:]), {})
     return {

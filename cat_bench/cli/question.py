@@ -61,13 +61,13 @@ def _no_texts() -> str:
     from cat_bench.cache.opening import display_url, resolve
 
     return (
-        f"The cache {display_url(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's, or "
-        "put the run's published calls into this one: cat-bench cache import FILE."
+        f"The cache {display_url(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's "
+        "cache, or import the run's published calls: cat-bench cache import FILE."
     )
 
 
 async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
-    """The question; raises UnknownName where the run did not ask it."""
+    """Return the question's transcript. Raises UnknownName if the run did not ask the question."""
     from cat_bench.report.transcripts import transcripts
     from cat_bench.runs.folder import read_questions
 
@@ -144,7 +144,7 @@ def _rollouts(found: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
 
 
 def _said(reply: Reply, *, full: bool) -> str:
-    """The reply's text; in full with its reasoning before it."""
+    """Return the reply's text; with `full`, its reasoning precedes it."""
     if not (full and reply.reasoning):
         return reply.text
     return f"<reasoning>\n{reply.reasoning}\n</reasoning>\n{reply.text}"
@@ -232,14 +232,14 @@ def _messages(sent: Sent) -> str:
 
 
 def _known(value: JSON) -> JSON:
-    """A cell; empty where there is nothing."""
+    """Return a value as a cell; a missing value is empty."""
     if value is None or value != value:
         return ""
     return f"{value:.3g}" if isinstance(value, float) else value
 
 
 def _excerpt(cell: JSON) -> JSON:
-    """The end of a text, where its answer is, on one line."""
+    """Return the end of a text on one line: its answer is at the end."""
     if not isinstance(cell, str):
         return cell
     line = " ".join(cell.split())

@@ -1,4 +1,4 @@
-"""`cat-bench run TASK`: sample what is missing, aggregate, score, report."""
+"""`cat-bench run TASK`: sample missing rollouts, aggregate, score, report."""
 
 from __future__ import annotations
 

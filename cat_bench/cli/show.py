@@ -1,4 +1,4 @@
-"""`cat-bench show NAME`: one task, method or run; with `--question`, all that a run knows of it."""
+"""`cat-bench show NAME`: a task, a method or a run; with `--question`, one question of a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show(name: str, question: str | None, *, data: Path | None, full: bool, as_j
 
 
 def _describe(name: str) -> Mapping[str, JSON]:
-    """The task or the method of that name, in the catalogue or of the user's own."""
+    """Return the task or the method called `name`, from the catalogue or from the user's files."""
     from cat_bench.loading import catalog
     from cat_bench.loading.registry import is_file, list_plugins
     from cat_bench.loading.validation import read_yaml, split_inline
@@ -92,7 +92,7 @@ def _method(name: str) -> Mapping[str, JSON]:
 
 
 def _show_run(folder: Path, *, as_json: bool) -> None:
-    """The run's record; for people a field a line, and its methods and invocations as tables."""
+    """Print the run's record: a field a line, its methods and its invocations as tables."""
     from cat_bench.runs.folder import read_record
 
     record = read_record(folder)
@@ -120,9 +120,9 @@ def _describe_invocation(entry: Mapping[str, JSON]) -> Mapping[str, JSON]:
 
 
 def _line(value: JSON) -> str:
-    """A value on one line: a list by commas, nothing as nothing."""
+    """Return a value on one line: a list with commas, a missing value as an empty text."""
     if value is None or value in ([], {}):
         return ""
-    if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

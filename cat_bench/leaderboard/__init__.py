@@ -1,7 +1,7 @@
 """The leaderboard: a CSV whose rows can be recomputed from the pool and the calls that they name.
 
-`add` appends a run's rows and publishes what they were computed from, `check` recomputes them, and
-`render` prints them for people. Rows are never changed: a row that is there stays as it is.
+`add` appends a run's rows and publishes the files that they were computed from, `check` recomputes
+them, and `render` prints them. An existing row never changes.
 """
 
 from cat_bench.leaderboard.checking import Finding, check

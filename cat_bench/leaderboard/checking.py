@@ -1,10 +1,12 @@
 """Recompute a leaderboard's rows from the files that they name: nothing else is trusted.
 
-Rows of methods that call no model are recomputed by replaying the published pool, the others from
-the published calls. What says how the run was made is compared with the record in these files. A
-row that names neither, or whose task or files are missing, is out of reach, with its reason; a row
-that comes out differently, or of which too much has no score, is refused. A finding names the
-columns that no file proves: they are as claimed by whoever wrote the row.
+Rows of methods that call no model are recomputed from the published pool, all other rows from the
+published calls. The columns that say how the run was made are compared with the record in these
+files. The verdicts:
+
+- reproduced: the same numbers; the finding names the columns that no file proves ("as claimed");
+- out of reach: the row names no file, or its task or its files are missing; the finding says why;
+- refused: other numbers, or too many of its scores are missing.
 """
 
 from __future__ import annotations
@@ -38,10 +40,10 @@ from cat_bench.runs.shape import check_whole
 from cat_bench.types.calls import JSON
 
 TOLERANCE = 2e-6
-"""Numbers are written with six decimals."""
+"""The largest difference of equal numbers, which are written with six decimals."""
 _COMPUTED = ("task_version", "task_digest", "scorer", "questions", "reference", *NUMBERS)
 _RUN = ("pool_digest", "task", "model", "revision", "anchor", "judge", "pool_size", "draws")
-"""What all rows of a run share and a published record says."""
+"""The columns that all rows of a run share and that a published record proves."""
 _KEY = ("method", "parameters", "n")
 _PUBLISHED = "published"
 Verdict = Literal["reproduced", "out of reach", "refused"]
@@ -57,12 +59,12 @@ class Finding:
     verdict: Verdict
     reason: str = ""
     as_claimed: str = ""
-    """The columns that nothing proves, of a row that was reproduced."""
+    """The columns of a reproduced row that no file proves."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """A run that was run again: its rows by method and n, or why it could not be.
+    """A repeated run: its rows by method and n, or the problem that prevented it.
 
     `run` has the columns that all of its rows share.
     """
@@ -75,10 +77,10 @@ class _Again:
 async def check(
     board: Path, *, parallel: str | None = None, data: Path | None = None
 ) -> AsyncIterator[Finding]:
-    """One finding per row, in the order of the file; `parallel` as in `open_executor`.
+    """Yield one finding per row, in the order of the file; `parallel` as in `open_executor`.
 
-    `data` is read in the place of a task's own rows, where those are not here. Raises DataError
-    where the file is not a leaderboard.
+    `data` is read instead of a task's data file, if that is missing here. Raises DataError if the
+    file is not a leaderboard.
     """
     rows = read(board)
     play = partial(_play, parallel=parallel, data=data)
@@ -87,24 +89,24 @@ async def check(
     for line, row in enumerate(rows, 2):
         key = tuple(row[name] for name in OWN)
         if (flaw := _flaw(row)) or key in seen:
-            reason = flaw or f"says what line {seen[key]} says"
+            reason = flaw or f"repeats line {seen[key]}"
             yield Finding(line, row["method"], row["n"], "refused", reason)
             continue
         seen[key] = line
-        found = await _recompute(row, board.parent, runs, play)
-        yield replace(found, line=line)
+        finding = await _recompute(row, board.parent, runs, play)
+        yield replace(finding, line=line)
 
 
 def _flaw(row: Row) -> str | None:
-    """What is wrong with a row by itself."""
+    """Return what is wrong with a row by itself, or None."""
     if row["version"] != VERSION:
         return f"has columns of version {row['version']}, not {VERSION}"
     if add_digest(row)["digest"] != row["digest"]:
-        return "was changed: its digest is another row's"
+        return "was changed: its cells do not match its digest"
     if row["as_claimed"] != " ".join(claims(pool=bool(row["pool"]), calls=_calls(row))):
-        return "does not name the columns that are as claimed"
+        return "has a column `as_claimed` that does not fit its published files"
     if float(row["unscored"]) > MOST_UNSCORED:
-        return f"{row['unscored']} of it is unscored, and at most {MOST_UNSCORED} may be"
+        return f"has a share of {row['unscored']} unscored; at most {MOST_UNSCORED} is allowed"
     return None
 
 
@@ -118,7 +120,7 @@ async def _recompute(
     runs: dict[tuple[str, str], _Again],
     play: Callable[[str, Path], Awaitable[_Again]],
 ) -> Finding:
-    """The finding on a row, from every file that it names: none may contradict the row."""
+    """Return the finding on a row from every file that it names; no file may contradict it."""
     finding = partial(Finding, 0, row["method"], row["n"])
     reasons, proofs, agree = [], list[str](), set[str]()
     for kind in ("pool", "published_calls"):
@@ -132,14 +134,14 @@ async def _recompute(
         if again.problem:
             reasons.append(again.problem)
             continue
-        found = again.rows.get(tuple(row[name] for name in _KEY))
+        recomputed = again.rows.get(tuple(row[name] for name in _KEY))
         if differs := _difference(row, again.run, _RUN):
             return finding("refused", differs)
         agree.add(kind)
-        if found is None:
-            calls = "it calls a model" if kind == "pool" else "the calls do not hold it"
-            reasons.append(calls)
-        elif differs := _difference(row, found, _COMPUTED):
+        if recomputed is None:
+            calls_model = "the method calls a model, which a pool cannot replay"
+            reasons.append(calls_model if kind == "pool" else "the published calls lack this row")
+        elif differs := _difference(row, recomputed, _COMPUTED):
             return finding("refused", differs)
         else:
             proofs.append(row[kind])
@@ -179,7 +181,7 @@ def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:
 
 
 def _has_rows(record: Mapping[str, JSON]) -> bool:
-    """Whether the run's task has its rows where it looks for them."""
+    """Return whether the run's task finds its data here."""
     try:
         next(iter(catalog.task(record["config"]["task"]).samples()), None)
     except CatBenchError:
@@ -196,7 +198,7 @@ def _load(
     data: Path | None,
     imported: Imported | None,
 ) -> str | None:
-    """Put the file into an empty cache; the model to replay, where it is a pool."""
+    """Import the file into an empty cache; return the model to replay if the file is a pool."""
     with Cache(cache) as opened:
         if imported:
             return imported.load(opened, file)
@@ -210,16 +212,16 @@ def _load(
 
 
 def _difference(row: Row, again: Row, names: Sequence[str]) -> str:
-    """The first of these columns that does not come out again; empty where all do."""
+    """Return how the first of these columns differs; empty if all are equal."""
     for name in names:
-        said, found = row[name], again[name]
-        if said != found and not (name in NUMBERS and _close(said, found)):
-            return f"{name} is {said or 'empty'}, and comes out as {found or 'empty'}"
+        claimed, computed = row[name], again[name]
+        if claimed != computed and not (name in NUMBERS and _is_close(claimed, computed)):
+            return f"{name} is {claimed or 'empty'}, and is recomputed as {computed or 'empty'}"
     return ""
 
 
-def _close(said: str, found: str) -> bool:
+def _is_close(claimed: str, computed: str) -> bool:
     try:
-        return abs(float(said) - float(found)) <= TOLERANCE
+        return abs(float(claimed) - float(computed)) <= TOLERANCE
     except ValueError:
         return False

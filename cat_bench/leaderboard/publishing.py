@@ -1,4 +1,4 @@
-"""Adds a run's rows to a leaderboard, and publishes what they were computed from."""
+"""Adds a run's rows to a leaderboard, and publishes the files that they were computed from."""
 
 from __future__ import annotations
 
@@ -30,35 +30,36 @@ async def add(
     calls: Path | None = None,
     data: Path | None = None,
 ) -> tuple[int, int]:
-    """Publish the run's pool and calls where files are named, and append its rows to the board.
+    """Publish the run's pool and calls if files are named, and append its rows to the board.
 
-    `data` is where the task's rows are, if the run was given them from elsewhere. Returns how many
-    rows are new and how many were there. Raises UsageError where more than `MOST_UNSCORED` of a row
-    has no score, where a row is there with other numbers (rows are never changed), and where the
-    pool or the calls of a private task are to be published.
+    `data` is the task's data file, if the run used another file than the task names. Returns the
+    numbers of new and of existing rows. Raises UsageError if more than `MOST_UNSCORED` of a row has
+    no score, if the board has a row with other numbers (rows never change), or if the pool or the
+    calls of a private task would be published.
     """
     record = read_record(run)
     if shard := record["config"].get("shard"):
         raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that")
     if pool or calls:
         refuse_private(record, instead=_SCORES_ALONE)
-    there = {
+    existing = {
         tuple(row[name] for name in OWN): row for row in (read(board) if board.exists() else ())
     }
     rows = rows_of(run, pool=_place_beside(board, pool), calls=_place_beside(board, calls))
     if lacking := [row for row in rows if float(row["unscored"]) > MOST_UNSCORED]:
         first = lacking[0]
         raise UsageError(
-            f"{run}: {first['unscored']} of {first['method']} at n = {first['n']} is unscored, and "
-            f"at most {MOST_UNSCORED} may be: run again until it is scored, or without the method"
+            f"{run}: {first['method']} at n = {first['n']} has a share of {first['unscored']} "
+            f"unscored, and at most {MOST_UNSCORED} is allowed: run it again to score the rest, or "
+            "leave out the method"
         )
-    new = [row for row in rows if tuple(row[name] for name in OWN) not in there]
+    new = [row for row in rows if tuple(row[name] for name in OWN) not in existing]
     for row in rows:
-        other = there.get(tuple(row[name] for name in OWN), row)
+        other = existing.get(tuple(row[name] for name in OWN), row)
         if other["score"] != row["score"]:
             raise UsageError(
-                f"{board} has {row['method']} at n = {row['n']} with {other['score']}, and this "
-                f"run says {row['score']}: one of them is wrong, and no row is ever changed"
+                f"{board} has {row['method']} at n = {row['n']} with the score {other['score']}, "
+                f"and this run has {row['score']}: rows never change, so find out which is wrong"
             )
     if pool:
         await publish_pool(record, pool, data=data)
@@ -76,7 +77,7 @@ async def publish_pool(
     cache: str | Path | None = None,
     data: Path | None = None,
 ) -> int:
-    """Write the run's rollouts as Parquet; returns the number of questions.
+    """Write the run's rollouts as Parquet; return the number of questions.
 
     A pool that defines its own task is published as the file that it was imported from: see
     `imported`. Raises UsageError, also where the task is private.
@@ -89,12 +90,12 @@ async def publish_pool(
     loop = asyncio.get_running_loop()
     async with aclosing(read_exchanges(record, cache=cache, data=data)) as questions:
 
-        async def following() -> Pool | None:
+        async def next_pool() -> Pool | None:
             found = await anext(questions, None)
             return found.pool if found else None
 
         def one_by_one() -> Iterator[Pool]:
-            while pool := asyncio.run_coroutine_threadsafe(following(), loop).result():
+            while pool := asyncio.run_coroutine_threadsafe(next_pool(), loop).result():
                 yield pool
 
         return await asyncio.to_thread(
@@ -111,7 +112,7 @@ async def publish_calls(
 ) -> Calls:
     """Write every cached call that the run reads.
 
-    Raises UsageError where the cache lacks some, and where the task is private.
+    Raises UsageError if the cache lacks a call, or if the task is private.
     """
     refuse_private(record, instead=_SCORES_ALONE)
     _folder(file)
@@ -122,9 +123,9 @@ async def publish_calls(
 
 
 def upload(file: Path, repository: str) -> str:
-    """Put a published pool on the Hugging Face Hub as a dataset; returns where it is.
+    """Upload a published pool to the Hugging Face Hub as a dataset; return its URL.
 
-    Raises UsageError where the Hub refuses.
+    Raises UsageError if the Hub refuses it.
     """
     from datasets import Dataset
     from huggingface_hub.constants import ENDPOINT

@@ -1,4 +1,4 @@
-"""The rows of a leaderboard: its columns, a run as rows, and the file that holds them.
+"""The rows of a leaderboard: their columns, how a run becomes rows, and the CSV file.
 
 Free text is written by `system.spreadsheet`, so that no cell is a formula. Every row names the
 columns that no published file proves, and ends in a digest of its other cells.
@@ -32,43 +32,43 @@ from cat_bench.types.calls import JSON
 
 VERSION = "2"
 MOST_UNSCORED = 0.05
-"""The largest share of what a row should score that may have no score."""
+"""The largest share of a row's scores that may be missing."""
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
-        "version": "of this set of columns",
-        "date": "when the run was made last, UTC",
-        "task": "as it was named",
+        "version": "version of this set of columns",
+        "date": "when the run was last made, UTC",
+        "task": "the task, by the name given to the run",
         "task_version": "",
         "task_digest": "SHA-256 over every question and its target",
-        "scorer": "with the versions of what decides its verdicts",
-        "model": "the policy, as it was named",
-        "revision": "what identifies it: name and revision, or a digest of its weights",
-        "anchor": "the model that synthesises, where it is another one",
-        "judge": "the model that scores, where one does",
-        "judge_audit": "its agreement with people's labels, or `not audited`",
+        "scorer": "with every version that its verdicts depend on",
+        "model": "the policy, by the name given to the run",
+        "revision": "the policy's identity: name and revision, or a digest of its weights",
+        "anchor": "the model that synthesises, if it is not the policy",
+        "judge": "the model that scores, if a judge scores",
+        "judge_audit": "the judge's agreement with people's labels, or `not audited`",
         "method": "",
         "parameters": "of the method, as JSON",
         "n": "rollouts that the method may read",
         "pool_size": "rollouts sampled per question",
         "draws": "subsets per n of a method that calls a model",
-        "questions": "that have a score",
-        "unscored": "share of what should have a score and has none, in [0, 1]",
+        "questions": "number of questions with a score",
+        "unscored": "share of the scores that are missing, in [0, 1]",
         "score": "mean over questions, in [0, 1]",
         "ci_low": "95 % interval of the score",
         "ci_high": "",
         "reference": "the method that the row is compared with",
-        "diff": "score minus the reference's, over common questions",
+        "diff": "score minus the reference's score, over common questions",
         "diff_low": "95 % interval of the difference",
         "diff_high": "",
-        "calls": "per question, of one stand-alone use",
-        "tokens": "prompt and completion, per question, of one stand-alone use",
-        "pool_digest": "over every rollout's text",
+        "calls": "per question, if the method ran alone",
+        "tokens": "prompt and completion tokens per question, if the method ran alone",
+        "pool_digest": "digest of every rollout's text",
         "pool": "the published pool, relative to this file",
         "published_calls": "the published calls, relative to this file",
         "code": "version of cat_bench",
         "command": "",
         "as_claimed": "the columns that no published file proves",
-        "digest": "of the cells before it",
+        "digest": "digest of all cells before it",
     }
 )
 NUMBERS = (
@@ -90,14 +90,14 @@ OWN = (
 _COUNTS = ("n", "pool_size", "draws", "questions")
 _CLAIMS = ("date", "judge_audit", "code", "command")
 _WRITTEN = ("model", "revision")
-"""What only the calls can show: the rollouts of a pool do not tell which model wrote them."""
+"""The columns that only calls prove: a pool's rollouts do not show which model wrote them."""
 _WHOLE, _DECIMAL = re.compile(r"[0-9]{1,9}"), re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 _MAY_LACK = ("ci_low", "ci_high", "diff", "diff_low", "diff_high", "calls", "tokens")
 Row = dict[str, str]
 
 
 def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
-    """A run as rows: every method at every n. Raises DataError."""
+    """Return a run's rows: one for every method at every n. Raises DataError."""
     run = RunTables(folder)
     check_whole(run.record, folder / "run.json")
     made = run.record["invocations"][-1:] or [{}]
@@ -115,14 +115,14 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
 
 
 def claims(*, pool: bool, calls: bool) -> tuple[str, ...]:
-    """The columns that nobody can check from these published files: a row has them as claimed."""
+    """Return the columns that these published files do not prove."""
     if not (pool or calls):
         return tuple(name for name in COLUMNS if name not in {"version", "as_claimed", "digest"})
     return _CLAIMS if calls else (*_CLAIMS, *_WRITTEN)
 
 
 def identity(record: Mapping[str, JSON]) -> Row:
-    """What a record says of the run besides its numbers: the same in each of its rows."""
+    """Return the columns that identify the run: all of its rows share them."""
     config, models = record["config"], record["models"]
     judged = bool(record["task"]["judging"])
     return {
@@ -137,13 +137,13 @@ def identity(record: Mapping[str, JSON]) -> Row:
 
 
 def add_digest(row: Row) -> Row:
-    """The row with its digest."""
+    """Return the row with its digest."""
     cells = [row[name] for name in COLUMNS if name != "digest"]
     return row | {"digest": sha256("\x1f".join(cells).encode()).hexdigest()[:16]}
 
 
 def read(board: Path) -> list[Row]:
-    """The rows of a leaderboard, oldest first. Raises DataError."""
+    """Return the rows of a leaderboard, oldest first. Raises DataError."""
     if not board.is_file():
         raise DataError(board, "is not a leaderboard; `cat-bench leaderboard add RUN` begins one")
     try:
@@ -152,7 +152,7 @@ def read(board: Path) -> list[Row]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(board, f"cannot be read as CSV in UTF-8 ({error})") from error
     if header != list(COLUMNS):
-        raise DataError(board, f"has other columns than version {VERSION} of a leaderboard")
+        raise DataError(board, f"does not have the columns of a leaderboard of version {VERSION}")
     for number, line in enumerate(lines, 2):
         if len(line) != len(header):
             raise DataError(board, f"has {len(line)} cells, not {len(header)}", line=number)
@@ -163,7 +163,7 @@ def read(board: Path) -> list[Row]:
 
 
 def append(board: Path, rows: Iterable[Row]) -> None:
-    """Append rows to those that are there."""
+    """Append rows to a leaderboard, which is created if it does not exist."""
     board.parent.mkdir(parents=True, exist_ok=True)
     new = not board.exists()
     with board.open("a", encoding="utf-8", newline="") as file:
@@ -174,7 +174,7 @@ def append(board: Path, rows: Iterable[Row]) -> None:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The leaderboard as Markdown: each method at its largest n, the best first, by task."""
+    """Return the leaderboard as Markdown: a table per task, each method at its largest n."""
     from tabulate import tabulate
 
     if not rows:
@@ -202,7 +202,7 @@ def render(rows: Sequence[Row]) -> str:
 
 
 def _judge(row: Mapping[str, JSON]) -> str:
-    """The judge with the scorer, whose version names the profile, and its audit."""
+    """Return the judge, its audit and the scorer's version, which names the profile."""
     return f"{row['judge']} ({row['scorer']}; {_mark(row, 'judge_audit')})"
 
 
@@ -212,7 +212,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, JSON]]:
 
 
 def _head(record: Mapping[str, JSON], folder: Path) -> Row:
-    """What all rows of a run share."""
+    """Return the cells that all rows of a run share."""
     task, last = record["task"], record["invocations"][-1]
     return {
         **identity(record),
@@ -229,26 +229,25 @@ def _head(record: Mapping[str, JSON], folder: Path) -> Row:
 
 
 def _cells(row: Mapping[str, JSON], parameters: str, asked: int) -> Row:
-    there = (row["questions"] + row["unscored"]) / asked
-    unscored = 1 - (1 - row["lost"]) * min(there, 1)
+    covered = (row["questions"] + row["unscored"]) / asked
+    unscored = 1 - (1 - row["lost"]) * min(covered, 1)
     tokens = row["prompt_tokens"] + row["completion_tokens"]
     texts = {name: str(row[name]) for name in ("method", "n", "questions")}
     reference = "" if isnan(row["diff"]) else str(row["reference"])
     numbers = {name: _number(row[name]) for name in NUMBERS if name in row}
     numbers |= {"tokens": _number(tokens), "unscored": _number(unscored)}
-    own = {"parameters": parameters, "reference": reference}
-    return {**texts, **numbers, **own}
+    return {**texts, **numbers, "parameters": parameters, "reference": reference}
 
 
 def _describe_other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) -> str:
-    """The model in this part, where it is not the policy."""
+    """Return the model in this role; empty if it is the policy."""
     if models.get(role) in (None, models["policy"]):
         return ""
     return f"{config[role]} {canonical(models[role])}"
 
 
 def _audit(asked: str, folder: Path) -> str:
-    """The audits of the judge that was asked in this way."""
+    """Return a summary of the audits of the judge with this digest."""
     audits = find(asked, folder)
     agreed = ((a["judge_and_people"]["macro_f1"][0], a["labels"]["file"]) for a in audits)
     return (
@@ -257,7 +256,7 @@ def _audit(asked: str, folder: Path) -> str:
 
 
 def _code(record: Mapping[str, JSON]) -> str:
-    """The version, and the commit where this is a checkout."""
+    """Return the version, with the commit if this is a checkout."""
     version = str(record["versions"].get("cat-bench", ""))
     if not (root() / ".git").exists():
         return version
@@ -275,12 +274,12 @@ def _write_cell(name: str, cell: str) -> str:
 
 
 def _check_numbers(board: Path, line: int, row: Row) -> None:
-    """Raise DataError for a cell that should be a number and is none."""
+    """Raise DataError for a cell that should be a number and is not."""
     for name in (*_COUNTS, *NUMBERS):
         cell = row[name]
         number = _WHOLE if name in _COUNTS else _DECIMAL
         if not (number.fullmatch(cell) or (cell == "" and name in _MAY_LACK)):
-            raise DataError(board, f"{name} is {cell[:40]!r}, and no number", line=line)
+            raise DataError(board, f"{name} is {cell[:40]!r}, which is not a number", line=line)
 
 
 def _format_figure(row: Mapping[str, JSON], name: str, ends: str, *, sign: str = "") -> str:
@@ -300,5 +299,5 @@ def _refuse_unscored(row: Mapping[str, JSON]) -> str:
 
 
 def _mark(row: Mapping[str, JSON], name: str) -> str:
-    """A cell of the row, marked where no published file proves it."""
+    """Return a cell of the row, marked if no published file proves it."""
     return f"{row[name]} (as claimed)" if name in row["as_claimed"].split() else str(row[name])

@@ -1,8 +1,8 @@
 """Finds tasks and methods, and reads them strictly.
 
-The catalogue, `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, holds no Python. A name that is
-not in it may be a path to such a file of the user's own, or `./file.py:Class`; `pool:NAME` is the
-task that an imported pool defines, `lm-eval:NAME` one of lm-eval's.
+The catalogue has `tasks/<name>/task.yaml` and `baselines/<name>.yaml`, and no Python. Instead of a
+name in the catalogue, a user may give a path to such a file, or `./file.py:Class`. `pool:NAME` is
+the task that an imported pool defines, and `lm-eval:NAME` is a task of lm-eval.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from cat_bench.types.traits import AggregatorTraits, Need, ScorerTraits, traits
 ANSWERED = ("single", "greedy", "majority", "self-select", "cat", "cat-question-aware", "cat-1")
 """The methods that a task with final answers compares by default."""
 FREE = ("single", "greedy", "mbr", "universal-consistency", "self-select", "cat", "cat-1")
-"""The same for a task without final answers."""
+"""The methods that a task without final answers compares by default."""
 _LM_EVAL = "lm-eval:"
 
 
@@ -66,13 +66,13 @@ class Task:
     """The origin of the rows: source, revision, digest."""
     exchangeable: bool = True
     caveats: tuple[str, ...] = ()
-    """Remarks for readers of its tables."""
+    """Remarks for readers of the task's tables."""
     errata: Mapping[str, str] = field(default_factory=dict)
-    """The reason of each question, by id, that is known to be faulty."""
+    """The questions that are known to be faulty: id → reason."""
     model: str | None = None
     """The model that the task and its prompt texts were made for."""
     private: bool = False
-    """Its examples may not be revealed: what holds its prompts is not published."""
+    """Whether its examples must stay secret: no file with its prompts is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Method:
     summary: str = ""
     citation: str | None = None
     sha256: str | None = None
-    """One digest of the user's files that it uses; None if it uses none."""
+    """One digest of the user's files that the method uses; None if it uses no such file."""
 
     @property
     def traits(self) -> AggregatorTraits:
@@ -101,28 +101,29 @@ class Method:
 
 
 def root() -> Path:
-    """Return the folder with `tasks/`, `baselines/` and `claims/`; a wheel contains it."""
+    """Return the folder of `tasks/`, `baselines/` and `claims/`; a wheel contains a copy."""
     packaged = Path(str(files("cat_bench"))) / "_catalog"
     return packaged if packaged.is_dir() else Path(__file__).parents[2]
 
 
 def task_names() -> list[str]:
-    """Return the catalogue's tasks."""
+    """Return the names of the catalogue's tasks."""
     return sorted(_task_files())
 
 
 def method_names() -> list[str]:
-    """Return the catalogue's methods."""
+    """Return the names of the catalogue's methods."""
     return sorted(path.stem for path in (root() / "baselines").glob("*.yaml"))
 
 
 def task(
     spec: str, *, data: Path | None = None, cache: Cache | None = None, fetch: bool = True
 ) -> Task:
-    """The task that `spec` names: a catalogue name, a `task.yaml` or its folder, `./file.py:Class`.
+    """Return the task that `spec` names.
 
-    `data` overrides the source of its rows, and without `fetch` the Hub is not used; `cache` holds
-    the pool of `pool:NAME`. Raises UnknownName, ConfigError.
+    `spec` is a name in the catalogue, a `task.yaml` or its folder, or `./file.py:Class`. `data`
+    replaces the source of its rows; without `fetch`, the Hub is not used; `cache` holds the pool of
+    `pool:NAME`. Raises UnknownName, ConfigError.
     """
     if spec.startswith("pool:"):
         return _complete(_pool_task(spec.removeprefix("pool:"), cache or Cache()))
@@ -135,7 +136,7 @@ def task(
 
 
 def _complete(task: Task) -> Task:
-    """Return the task, with methods to compare and the judge's sampling where it names none."""
+    """Return the task; methods and judge's sampling that it does not set get their defaults."""
     methods = tuple(task.methods) or (ANSWERED if isinstance(task.scorer, AnswerScorer) else FREE)
     sampling = dict(task.sampling)
     if usual := traits(ScorerTraits, task.scorer).judge_sampling:
@@ -187,7 +188,7 @@ def is_private(spec: str) -> bool:
 
 
 def _read_written(spec: str) -> Mapping[str, JSON]:
-    """Return the content of the task's YAML as it is written; empty if the task has none."""
+    """Return the content of the task's YAML without validation; empty if the task has no YAML."""
     try:
         path = _task_file(spec)
     except UnknownName:
@@ -196,19 +197,19 @@ def _read_written(spec: str) -> Mapping[str, JSON]:
 
 
 def _task_files() -> dict[str, Path]:
-    """The catalogue's tasks: `NAME/task.yaml`, or `NAME.yaml` with the rows of another's folder."""
+    """Return the catalogue's tasks: `NAME/task.yaml`, or `NAME.yaml` in another task's folder."""
     paths = (root() / "tasks").glob("*/*.yaml")
     return {path.parent.name if path.stem == "task" else path.stem: path for path in paths}
 
 
 def _task_file(spec: str) -> Path:
-    """The path of a task's `task.yaml`; a name in the catalogue precedes a folder of that name."""
+    """Return the path of a task's YAML; the catalogue precedes a folder with the same name."""
     path = Path(spec)
     if path.suffix in {".yaml", ".yml"}:
         return path
-    found = _task_files().get(spec, path / "task.yaml")
-    if found.is_file():
-        return found
+    file = _task_files().get(spec, path / "task.yaml")
+    if file.is_file():
+        return file
     if path.is_dir():
         raise ConfigError(path, "", "is a folder without a task.yaml: it is not a task")
     raise UnknownName("task", spec, [*task_names(), *list_plugins("task")])
@@ -217,8 +218,8 @@ def _task_file(spec: str) -> Path:
 def method(spec: str) -> Method:
     """Return the method of `spec`; a final `{key=value,...}` overrides its parameters.
 
-    A catalogue name, a path to a YAML, `./file.py:Class`, or a registered aggregator's name.
-    Raises UnknownName, ConfigError.
+    `spec` is a name in the catalogue, a path to a YAML, `./file.py:Class`, or the name of a
+    registered aggregator. Raises UnknownName, ConfigError.
     """
     name, inline = split_inline(spec, source=f"method {spec!r}")
     if is_file(name):
@@ -270,7 +271,7 @@ def _method(
 
 
 def _digest_files(named: Iterable[JSON]) -> str | None:
-    """Return one digest of the files in `named`; an edited file makes another method."""
+    """Return one digest of the files that the specs name; an edited file is another method."""
     specs = (INLINE.fullmatch(name) for name in named if isinstance(name, str))
     paths = [Path(s["name"].rpartition(":")[0]) for s in specs if s and is_file(s["name"].strip())]
     digests = {path: file_digest(path) for path in paths if path.is_file()}
@@ -282,7 +283,8 @@ def _digest_files(named: Iterable[JSON]) -> str | None:
 def _pool_task(name: str, cache: Cache) -> Task:
     """Return the task that an imported pool defines: its questions, its answers and its scorer.
 
-    A scorer in a file is the importer's, who may be a stranger: see `loading.trust`.
+    Its scorer may be a file of whoever made the pool, so the file must be trusted: see
+    `loading.trust`.
     """
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"
@@ -321,7 +323,7 @@ def _load_task_class(spec: str, **params: JSON) -> Task:
     plugin = build("task", spec, params)
     for required in ("samples", "scorer"):
         if not hasattr(plugin, required):
-            raise ConfigError(spec, required, "is missing: a task has `samples()` and `scorer`")
+            raise ConfigError(spec, required, "is missing: give the class `samples()` and `scorer`")
     scorer = _check_scorer(plugin.scorer, source=spec)
     task = Task(
         name=getattr(plugin, "name", spec.rpartition(":")[2]),

@@ -1,8 +1,8 @@
 r"""The closing instruction of a task: the required ending of a response, as its scorer reads it.
 
 It is a phrase that completes "End with …", such as ``the final answer in \boxed{}``, and the prompt
-texts show it as `{{ closing }}`. The first of these counts: the task's `closing`, the scorer's
-`closing`, its `pattern`, the form that it can read.
+texts show it as `{{ closing }}`. It is the first of these that exists: the task's `closing`, the
+scorer's `closing`, the scorer's `pattern`, a form that the scorer can read.
 """
 
 from __future__ import annotations

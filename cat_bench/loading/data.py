@@ -1,7 +1,8 @@
 """Dataset rows at a pinned revision.
 
-A file is looked for in a fixed order (given by the caller, in the folder CAT_BENCH_DATA, bundled,
-on the Hub), compared with its checksum, and read as a stream: memory does not grow with its rows.
+The first of these files is used: the caller's, the file in the folder CAT_BENCH_DATA, the bundled
+file, the file on the Hub. It must match its checksum and is read as a stream, so that memory does
+not grow with its rows.
 The first row that is broken, lacks a field or repeats an id stops the reading with an error that
 names its line.
 """
@@ -74,7 +75,7 @@ class Data(BaseModel):
     revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
     path: str | None = None
     local: str | None = None
-    """The file's name in the folder CAT_BENCH_DATA, or in a folder given instead."""
+    """The file's name in the folder CAT_BENCH_DATA, or in the folder that the caller names."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     where: dict[str, str | int | bool] = {}
     """Keep only rows whose column equals or contains this value; a missing column is ignored."""

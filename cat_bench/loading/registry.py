@@ -1,8 +1,8 @@
 """Plug-ins by name: name → class, for every kind of plug-in.
 
-A name is a built-in's, an entry point's in the group `cat_bench` (called `KIND.NAME`, such as
-`aggregator.my_vote`), or `./file.py:Class`. Nothing is imported before it is asked for, and a
-built-in's name cannot be taken over by an installed package.
+A name is a built-in plug-in, an entry point in the group `cat_bench` (called `KIND.NAME`, such as
+`aggregator.my_vote`), or `./file.py:Class`. A plug-in is imported only when it is used, and an
+installed package cannot replace a built-in plug-in.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Kind: TypeAlias = Literal[
     "task",
     "generator",
 ]
-"""A `backend` opens a model by its name, a `reward_model` one that gives rewards; a `model` is one
-that comes with a package; a `generator` makes rows of a task afresh."""
+"""A `backend` opens a model by its name, and a `reward_model` opens a model that gives rewards. A
+`model` is bundled with a package, and a `generator` makes new rows of a task."""
 
 _FILES = re.compile(r"""(^\s*|=\s*['"]?)([^{}=,'"]+\.(?:py:|py$|ya?ml(?=['"},\s]|$)))""")
-"""The files that a spec names, as the plug-in or in a parameter."""
+"""Matches the files that a spec names, as the plug-in or as a parameter."""
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "aggregator": {
@@ -121,19 +121,19 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
 def list_plugins(kind: Kind) -> dict[str, str]:
     """Return every registered plug-in of a kind: name → `module:attribute`, built-ins first."""
     prefix = f"{kind}."
-    found = {
+    installed = {
         point.name.removeprefix(prefix): point.value
         for point in entry_points(group="cat_bench")
         if point.name.startswith(prefix)
     }
-    return {**found, **BUILT_IN[kind]}
+    return {**installed, **BUILT_IN[kind]}
 
 
 def registered_name(kind: Kind, plugin: type) -> str:
-    """Return the name under which a class is registered; else its module and name.
+    """Return the name under which a class is registered, else its module and qualified name.
 
-    A verdict is stored under this name, so moving a registered class to another module regrades
-    nothing. The module of a class in a user's file is named by the file's content.
+    Verdicts are stored under this name, so they stay valid when a registered class moves to another
+    module. The module of a class in a user's file is named by the file's content.
     """
     place = f"{plugin.__module__}:{plugin.__qualname__}"
     return next((name for name, value in list_plugins(kind).items() if value == place), place)
@@ -142,13 +142,13 @@ def registered_name(kind: Kind, plugin: type) -> str:
 def list_ignored() -> dict[str, str]:
     """Return the installed entry points that are ignored: name → target and reason."""
     taken = {f"{kind}.{name}" for kind, names in BUILT_IN.items() for name in names}
-    found = {}
+    ignored = {}
     for point in entry_points(group="cat_bench"):
         if point.name.partition(".")[0] not in BUILT_IN:
-            found[point.name] = f"{point.value} (ignored: no such kind)"
+            ignored[point.name] = f"{point.value} (ignored: no such kind)"
         elif point.name in taken:
-            found[point.name] = f"{point.value} (ignored: the built-in one keeps its name)"
-    return found
+            ignored[point.name] = f"{point.value} (ignored: the built-in one keeps its name)"
+    return ignored
 
 
 def is_file(spec: str) -> bool:
@@ -160,12 +160,12 @@ def resolve_beside(folder: Path, spec: str) -> str:
     """Resolve a spec of a YAML in `folder`: its files are relative to that YAML."""
     if folder == Path():
         return spec
-    return _FILES.sub(lambda found: f"{found[1]}{folder / found[2]}", spec)
+    return _FILES.sub(lambda match: f"{match[1]}{folder / match[2]}", spec)
 
 
 def files_in(spec: str) -> list[Path]:
     """Return the files that a spec names."""
-    return [Path(found[2].removesuffix(":")) for found in _FILES.finditer(spec)]
+    return [Path(match[2].removesuffix(":")) for match in _FILES.finditer(spec)]
 
 
 def load(kind: Kind, spec: str, *, base: Path | None = None) -> Callable[..., Any]:
@@ -221,7 +221,7 @@ def build(
 
 
 def _place(plugin: Any, base: Path | None) -> Any:
-    """Return the plug-in, with the files that its parameters name sought in the folder `base`."""
+    """Return the plug-in with the paths of its parameters made relative to the folder `base`."""
     named = {f.name: getattr(plugin, f.name) for f in fields(plugin) if f.init and base}
     paths = {name: base / path for name, path in named.items() if base and isinstance(path, Path)}
     return replace(plugin, **paths) if paths else plugin
@@ -250,8 +250,8 @@ def _module_at(path: Path) -> ModuleType:
 
 
 def _attribute(module: ModuleType, name: str, spec: str) -> Callable[..., Any]:
-    found = getattr(module, name, None)
-    if not callable(found):
-        own = (key for key, value in vars(module).items() if callable(value))
-        raise ConfigError(spec, "", f"has no class or function {name!r}.{suggest(name, own)}")
-    return found  # type: ignore[no-any-return]
+    attribute = getattr(module, name, None)
+    if not callable(attribute):
+        names = (key for key, value in vars(module).items() if callable(value))
+        raise ConfigError(spec, "", f"has no class or function {name!r}.{suggest(name, names)}")
+    return attribute  # type: ignore[no-any-return]

@@ -1,10 +1,12 @@
-"""A paper's claims as a checklist over one run: what was measured, how sure, and the verdict.
+"""Checks a paper's claims on one run: what was measured, its interval, and the verdict.
 
-Claims are data, `claims/*.yaml` in the catalogue or a file of one's own. A verdict rests on the
-95 % interval: supported or contradicted where it lies on one side of the threshold, else undecided,
-as over fewer than `FEWEST` questions, or where p of a difference is `ALPHA` or more; then it says
-how many more would decide (5 % two-sided, power 80 %) if the figure is what it seems. A claim about
-methods that the run lacks is not measured.
+Claims are data: `claims/*.yaml` in the catalogue, or the user's own file. The verdicts:
+
+- supported or contradicted: the 95 % interval lies on one side of the threshold;
+- undecided: it does not, or there are fewer than `FEWEST` questions, or p of a difference is at
+  least `ALPHA`. The finding says how many more questions would decide (5 % two-sided, power 80 %)
+  if the observed figure is the true one;
+- not measured: the run lacks the methods that the claim is about.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ __all__ += ["render", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a run says of one claim.
+    """The result of testing one claim on a run.
 
     `value`, `low` and `high` are the figure and its 95 % interval, shares or differences of scores;
     `measured` says it in words. `more` is how many more questions would decide.
@@ -55,38 +57,38 @@ class Finding:
 
 
 def applicable(run: RunTables | Path) -> list[str]:
-    """The catalogue's lists of claims about a method that this run has values of."""
+    """Return the names of the lists of claims about a method that this run measured."""
     values, _ = read_values(run)
     lists = {name: read(name) for name in names()}
     return [name for name, each in lists.items() if each.in_runs and values.budgets(each.method)]
 
 
 def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
-    """Each claim's finding in this run, in order; raises DataError."""
-    asked = _Run(RunTables.of(run), claims.method)
-    return [asked.test_claim(claim) for claim in claims.claims]
+    """Return each claim's finding in this run, in order. Raises DataError."""
+    checked = _Run(RunTables.of(run), claims.method)
+    return [checked.test_claim(claim) for claim in claims.claims]
 
 
 def render(claims: Claims, findings: Sequence[Finding]) -> str:
-    """The checklist as Markdown."""
+    """Return the checklist as Markdown."""
     columns: dict[str, list[str]] = {
-        "claim": [cell(each.says) for each in findings],
-        "verdict": [f"**{each.verdict}**" for each in findings],
-        "measured": [cell(_describe_more(each)) for each in findings],
-        "published": [cell(each.published or "") for each in findings],
+        "claim": [cell(finding.says) for finding in findings],
+        "verdict": [f"**{finding.verdict}**" for finding in findings],
+        "measured": [cell(_describe_more(finding)) for finding in findings],
+        "published": [cell(finding.published or "") for finding in findings],
     }
     head = f"# Claims: {cell(claims.title)} ({cell(claims.source)})"
     note = (
-        "Figures with 95 % intervals over questions. A verdict is what the interval says, but "
-        "undecided where p of a difference is 0.05 or more. *More questions*: how many would "
-        "decide if the figure is what it seems (power 80 %)."
+        "Figures have 95 % intervals over questions. The verdict follows from the interval, but it "
+        "is undecided if p of a difference is 0.05 or more. *More questions*: the number that "
+        "would decide if the observed figure is the true one (power 80 %)."
     )
     return f"{head}\n\n{pipe(columns, left=tuple(columns))}\n\n{note}\n"
 
 
 def checklist(claims: Claims, findings: Sequence[Finding]) -> str:
-    """The same for a terminal: a line per claim."""
-    width = max(len(each.verdict) for each in findings)
+    """Return the checklist for a terminal: a line per claim."""
+    width = max(len(finding.verdict) for finding in findings)
     lines = [f"{f.verdict:{width}}  {f.says}: {_describe_more(f)}" for f in findings]
     return "\n".join([f"Claims of {claims.title} ({claims.source})", *lines])
 
@@ -150,14 +152,14 @@ class _Run:
         for other in self._find_present(claim.against):
             budgets = self.values.budgets(other)
             n = self.n if self.n in budgets else max(budgets)
-            found = self.values.difference((self.method, self.n), (other, n))
+            difference = self.values.difference((self.method, self.n), (other, n))
             at = f"n = {self.n}" if n == self.n else f"n = {self.n} against {n}"
-            yield _difference(f"vs {other}, {at}", found)
+            yield _difference(f"vs {other}, {at}", difference)
 
     def _more(self, claim: Claim) -> Iterator[Part | str]:
         budgets = self.values.budgets(self.method)
         if len(budgets) < 2:
-            yield f"{self.method} was run at one n alone"
+            yield f"{self.method} was run at one n only"
             return
         steps = {
             n: self.values.difference((self.method, n), (self.method, before))
@@ -172,58 +174,60 @@ class _Run:
 
     def _disagreement(self, claim: Claim) -> Iterator[Part | str]:
         figures = self._figures()
-        found = figures.get("disagrees: right")
-        if found is None or not found.n:
+        right = figures.get("disagrees: right")
+        if right is None or not right.n:
             yield "it always gives one of the most common answers" if figures else _NO_ANSWERS
             return
         rate, in_part = figures["disagrees"], figures["disagrees in part"]
         names = "disagrees: majority right", "disagrees in part: right"
         other, part = (f"{percent(figures[name].mean)} %" for name in names)
-        asked = questions_needed(found.mean - claim.least, found.se, rate.n)
+        needed = questions_needed(right.mean - claim.least, right.se, rate.n)
         yield Part(
-            f"another answer on {_share(rate)}; right there {_share(found)}, the majority {other}; "
+            f"another answer on {_share(rate)}; of these right {_share(right)}, majority {other}; "
             f"ties counted in part: {percent(in_part.mean)} %, right on {part}",
-            *(found.mean, found.low, found.high, claim.least),
-            needed=asked,
+            *(right.mean, right.low, right.high, claim.least),
+            needed=needed,
             questions=rate.n,
         )
 
     def _recovery(self, claim: Claim) -> Iterator[Part | str]:
         figures = self._figures()
         if not figures or not figures[NOBODY].mean:
-            yield "in every draw some rollout is right" if figures else _NO_ANSWERS
+            yield "every draw has a right rollout" if figures else _NO_ANSWERS
             return
-        found = figures[f"{NOBODY}, right"]
-        words = f"{_share(found)} of draws, of those without a right rollout "
-        words += f"{percent(figures['recovers'].mean)} %"
-        yield Part(words, found.mean, found.low, found.high, questions=found.n)
+        right = figures[f"{NOBODY}, right"]
+        words = f"{_share(right)} of all draws; "
+        words += f"{percent(figures['recovers'].mean)} % of draws without a right rollout"
+        yield Part(words, right.mean, right.low, right.high, questions=right.n)
 
     def _equal(self, claim: Claim) -> Iterator[Part | str]:
-        """Two one-sided tests: the 90 % interval lies within the margin."""
+        """Make two one-sided tests: the 90 % interval lies within the margin."""
         for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
             if keys[1] not in self.values.columns:
                 yield f"{other} was not run at n = {self.n}"
                 continue
-            found, narrow = (self.values.difference(*keys, level=level) for level in (0.95, 0.9))
-            part = _difference(f"vs {other}, n = {self.n}, margin ±{100 * claim.margin:g}", found)
-            seen = found.n >= FEWEST and not found.flag
-            within = seen and -claim.margin < narrow.low and narrow.high < claim.margin
-            outside = seen and (found.low > claim.margin or found.high < -claim.margin)
-            asked = equivalence_needed(found.mean, found.se, found.n, margin=claim.margin)
+            wide, narrow = (self.values.difference(*keys, level=level) for level in (0.95, 0.9))
+            part = _difference(f"vs {other}, n = {self.n}, margin ±{100 * claim.margin:g}", wide)
+            enough = wide.n >= FEWEST and not wide.flag
+            within = enough and -claim.margin < narrow.low and narrow.high < claim.margin
+            outside = enough and (wide.low > claim.margin or wide.high < -claim.margin)
+            needed = equivalence_needed(wide.mean, wide.se, wide.n, margin=claim.margin)
             decided: Verdict = "supported" if within else "contradicted" if outside else "undecided"
-            yield replace(part, needed=asked, decided=decided)
+            yield replace(part, needed=needed, decided=decided)
 
     def _equal_tokens(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
-            found = equal_tokens(self.tables, self.method, reference=other, axis=claim.axis)
-            reached = {n: match for n, match in found.items() if match is not None}
+            matches = equal_tokens(self.tables, self.method, reference=other, axis=claim.axis)
+            reached = {n: match for n, match in matches.items() if match is not None}
             if (n := max(reached, default=-1)) >= 0:
                 yield _difference(
                     f"vs {other} at the {claim.axis} of {self.method}@{n}", reached[n]
                 )
                 continue
-            why = f"{other} has no n at the {claim.axis} of {self.method} (or they are unknown)"
+            why = (
+                f"{other} has no n with as many {claim.axis} as {self.method} (or they are unknown)"
+            )
             yield f"{why}: enlarge --pool"
 
     def _saves(self, claim: Claim) -> Iterator[Part | str]:
@@ -267,15 +271,15 @@ class _Run:
         return "; ".join(why)
 
 
-_NO_ANSWERS = "no draw whose answers can be compared and are right or wrong"
+_NO_ANSWERS = "no draw has answers that can be compared and scored as right or wrong"
 
 
 def _combine(empty: Finding, parts: Sequence[Part]) -> Finding:
-    """Several figures as one finding: it holds only if all do, and fails if one does."""
+    """Combine figures into one finding: supported if all are, contradicted if one is."""
     order: tuple[Verdict, ...] = ("contradicted", "undecided", "supported")
     verdict = min((part.verdict for part in parts), key=order.index)
     weakest = min(parts, key=lambda p: (order.index(p.verdict), p.low - p.threshold))
-    asked = [part.more for part in parts if part.more is not None]
+    missing = [part.more for part in parts if part.more is not None]
     return replace(
         empty,
         verdict=verdict,
@@ -283,27 +287,27 @@ def _combine(empty: Finding, parts: Sequence[Part]) -> Finding:
         value=weakest.value,
         low=None if isnan(weakest.low) else weakest.low,
         high=None if isnan(weakest.high) else weakest.high,
-        more=max(asked) if asked and verdict == "undecided" else None,
+        more=max(missing) if missing and verdict == "undecided" else None,
     )
 
 
-def _difference(words: str, found: Difference) -> Part:
-    shown = format_measured(found.mean, found.low, found.high, sign="+")
-    doubt = found.p >= ALPHA and (found.low > 0 or found.high < 0)
-    p = f", p = {p_value(found.p)}" if doubt else ""
-    flag = f"; {found.flag}" if found.flag else ""
+def _difference(words: str, measured: Difference) -> Part:
+    shown = format_measured(measured.mean, measured.low, measured.high, sign="+")
+    doubt = measured.p >= ALPHA and (measured.low > 0 or measured.high < 0)
+    p = f", p = {p_value(measured.p)}" if doubt else ""
+    flag = f"; {measured.flag}" if measured.flag else ""
     return Part(
         f"{shown} points {words}{p}{flag}",
-        *(found.mean, found.low, found.high),
-        needed=found.needed,
-        questions=found.n,
-        p=found.p,
-        flag=found.flag,
+        *(measured.mean, measured.low, measured.high),
+        needed=measured.needed,
+        questions=measured.n,
+        p=measured.p,
+        flag=measured.flag,
     )
 
 
-def _share(found: Interval) -> str:
-    return f"{percent(found.mean)} % [{percent(found.low)}, {percent(found.high)}]"
+def _share(rate: Interval) -> str:
+    return f"{percent(rate.mean)} % [{percent(rate.low)}, {percent(rate.high)}]"
 
 
 def _describe_more(finding: Finding) -> str:

@@ -1,10 +1,16 @@
 """A run's report on disk: Markdown, CSV and figures, all from its records.
 
-`table` compares the methods, `compute` compares them with their costs, `forensics` looks at
-synthesis and at what went wrong; `groups.csv` and `breakdown.csv` score by what the data say of a
-question and by parts of a score, and `signals` says how good the numbers are that rank rollouts,
-where there are any. `curve`, `compute`, `latency` (compute by sequential tokens), `forest` and
-`by-FIELD` (a level, a subject, a rubric's theme or axis) are figures, as PNG and SVG.
+Tables:
+
+- `table`: the methods compared;
+- `compute`: the methods compared at their costs;
+- `forensics`: what synthesis does with its drafts, and what went wrong;
+- `groups.csv`: scores by a field of the data, such as the level;
+- `breakdown.csv`: scores by part, where a score has parts;
+- `signals`: how well the signals rank rollouts, if the run has signals.
+
+Figures, as PNG and SVG: `curve`, `compute`, `latency` (compute by sequential tokens), `forest` and
+`by-FIELD` (a level, a subject, a rubric's theme or axis).
 """
 
 from __future__ import annotations
@@ -35,28 +41,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COST_FIGURES: dict[str, Axis] = {"compute": "tokens", "latency": "sequential_tokens"}
-"""The figures of score against a cost, by the cost that is their axis."""
+"""The figures of the score by cost: name → the cost on the axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run's report in memory: the content of each file by its name."""
+    """A run's report in memory: file name → content."""
 
     folder: Path
     files: Mapping[str, bytes]
 
     @property
     def in_short(self) -> str:
-        """The table in Markdown without its details, as a terminal shows it."""
+        """The table in Markdown without its details, for a terminal."""
         return self.files["table.md"].decode().partition(DETAILS)[0].rstrip() + "\n"
 
     def write(self) -> list[Path]:
-        """Put the files into the run's folder; raises UsageError where it cannot be written."""
+        """Put the files into the run's folder; raise UsageError if it cannot be written."""
         return [write_atomic(self.folder / name, data) for name, data in self.files.items()]
 
 
 def markdown(run: RunTables | Path, *, reference: str | None = None) -> str:
-    """The run's comparison table and the notes that go with it; raises DataError, UnknownName."""
+    """Return the run's comparison table with its notes. Raises DataError, UnknownName."""
     run = RunTables.of(run)
     return _table(run, summarise(run, reference=reference), breakdown(run), reference)
 

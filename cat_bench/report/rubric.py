@@ -1,7 +1,7 @@
-"""What a report adds where a judge scored by rubric: scores by tag, length, and the judge's audit.
+"""Reports on a run that a judge scored by rubric: scores by tag and length, and the judge's audit.
 
-A tag's score is a mean over the examples that have it, made as the score itself: draws weighted by
-what could be scored, the mean clipped to [0, 1]. No score is computed here that the run lacks.
+A tag's score is a mean over the examples that have the tag. It is computed like the score itself:
+draws are weighted by the share that could be scored, and the mean is clipped to [0, 1].
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ KINDS = ("theme", "axis", "level", "tolerance")
 
 
 def extend(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataFrame:
-    """A summary with `COLUMNS` after `se`: the published error, and the length-adjusted score.
+    """Return a summary with `COLUMNS` after `se`: the published error, the length-adjusted score.
 
-    `se_bootstrap` is HealthBench's own: the standard deviation of clipped means over examples drawn
-    with replacement, each example on its own.
+    `se_bootstrap` is HealthBench's error: the standard deviation of clipped means over examples
+    that are drawn with replacement and independently, also within a cluster.
     """
     keys = list(zip(table["method"], table["n"], strict=True))
     errors = [
@@ -46,7 +46,7 @@ def extend(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataF
 
 
 class Parts(Reading):
-    """The scored rows that have parts."""
+    """Collects the scored rows that have parts."""
 
     scores = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
 
@@ -55,15 +55,16 @@ class Parts(Reading):
         self.rows: list[pd.DataFrame] = []
 
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
-        """Take in score rows of whole questions."""
+        """Add score rows of whole questions."""
         chosen = rows[rows["score"].notna() & (rows["parts"].map(len) > 0)]
         self.rows.append(chosen[list(self.scores)])
 
 
 def breakdown(run: RunTables | Path) -> pd.DataFrame:
-    """One row per part × method × n: `examples`, `score`, `se`, `ci_low`, `ci_high`; by name.
+    """Return a row per part × method × n: `examples`, `score`, `se`, `ci_low`, `ci_high`.
 
-    `kind` is what stands before the colon of a part (theme, axis, level, tolerance).
+    Rows are ordered by the part's name. `kind` is the text before the colon of a part (theme, axis,
+    level, tolerance).
     """
     rows = pd.concat(RunTables.of(run).reading(Parts).rows)
     long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
@@ -72,21 +73,21 @@ def breakdown(run: RunTables | Path) -> pd.DataFrame:
     whole = long.groupby(["part", *KEY, "question"])[["weight", "mass"]].sum()
     whole["value"] = whole["mass"] / whole["weight"]
     shared = rows.drop_duplicates("question").set_index("question")["cluster"]
-    found = [
-        {**_key(key), **_mean(own["value"], shared)}
-        for key, own in whole.groupby(level=["part", *KEY])
+    lines = [
+        {**_key(key), **_mean(group["value"], shared)}
+        for key, group in whole.groupby(level=["part", *KEY])
     ]
     columns = ["kind", "part", *KEY, "examples", "score", "se", "ci_low", "ci_high"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(lines, columns=columns)
 
 
 def blocks(
     record: Mapping[str, JSON], table: pd.DataFrame, parts: pd.DataFrame, *, run: Path
 ) -> Iterator[str]:
-    """The Markdown that a run scored in parts, or by a judge, has in addition to its table."""
+    """Yield the Markdown blocks that follow the table of a run with parts, or with a judge."""
     if len(parts):
-        there = [kind for kind in KINDS if (parts["kind"] == kind).any()]
-        yield f"## By {', '.join(there) or 'part'}, at each method's largest n, %"
+        present = [kind for kind in KINDS if (parts["kind"] == kind).any()]
+        yield f"## By {', '.join(present) or 'part'}, at each method's largest n, %"
         yield _render_parts(table, parts)
     if record["task"].get("judging"):
         yield "## The judge"
@@ -121,7 +122,11 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
         labels, figures = audit["labels"], audit["judge_and_people"]
         people = audit["people_among_themselves"]
         gap = f", {audit['unobtained']:,} rows without a verdict" if audit["unobtained"] else ""
-        ceiling = f"; they among themselves {_figure(people['macro_f1'])}" if people else ""
+        ceiling = (
+            f"; the annotators among themselves: macro-F1 {_figure(people['macro_f1'])}"
+            if people
+            else ""
+        )
         others = "".join(
             f"; agrees with its profile {other} by kappa {_figure(part['kappa'])}"
             for other, part in audit.get("profiles", {}).items()
@@ -139,7 +144,7 @@ def _figure(figure: Sequence[float | None], *, signed: bool = False) -> str:
 
 
 def _render_parts(table: pd.DataFrame, parts: pd.DataFrame) -> str:
-    """Parts × methods, each method at its largest n, in the order of the summary."""
+    """Return a table of parts × methods, each method at its largest n, in the summary's order."""
     from tabulate import tabulate
 
     scored = table[table["score"].notna() & table["n"].notna()]
@@ -168,6 +173,6 @@ def _key(key: JSON) -> dict[str, JSON]:
 def _mean(values: pd.Series[float], clusters: pd.Series[str]) -> dict[str, JSON]:
     questions = values.index.get_level_values("question")
     shared = [name if isinstance(name, str) else None for name in clusters.reindex(questions)]
-    found = mean_interval(values.to_numpy(float), clusters=shared)
-    score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()
-    return {"examples": found.n, "score": score, "se": found.se, "ci_low": low, "ci_high": high}
+    mean = mean_interval(values.to_numpy(float), clusters=shared)
+    score, low, high = np.clip([mean.mean, mean.low, mean.high], 0, 1).tolist()
+    return {"examples": mean.n, "score": score, "se": mean.se, "ci_low": low, "ci_high": high}

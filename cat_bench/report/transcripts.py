@@ -1,6 +1,6 @@
-"""A run question by question, with the texts that its folder does not hold, read from the cache.
+"""A run question by question, with the texts of its rollouts from the cache.
 
-Questions come one at a time, in the run's order, so that memory holds one pool. Where the cache
+Questions are yielded one at a time, in the run's order, so that memory holds one pool. If the cache
 lacks a rollout, or the task cannot be loaded, the rollout has no text, and the reader is told so.
 """
 
@@ -27,7 +27,7 @@ from cat_bench.types.calls import JSON, Reply
 
 _ROWS = [field.name for field in fields(ScoreRow)]
 _ROLLOUTS = [field.name for field in fields(RolloutRow)]
-NO_TEXT = "The text is not in the cache that this was made from."
+NO_TEXT = "The text is not in the cache from which this page was made."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Transcript:
 
     @property
     def right(self) -> str:
-        """The right answer; empty where the target is none, as a rubric."""
+        """The right answer; empty if the target is not an answer, for example a rubric."""
         return str(self.target) if isinstance(self.target, str | int | float) else ""
 
     def answers(self) -> dict[str, Answer]:
-        """Each method's answer at its largest n; of several draws, the first one's."""
+        """Return each method's answer at its largest n: the answer of its first draw."""
         largest: dict[str, list[Mapping[str, JSON]]] = {}
         for row in self.rows:
             held = largest.setdefault(row["method"], [])
@@ -79,25 +79,25 @@ class Transcript:
         first = rows[0]
         scores = [row["score"] for row in rows if pd.notna(row["score"])]
         text, answer = first["text"], first["answer"]
-        said = [f"n = {first['n']}", f"{len(rows)} draws" if len(rows) > 1 else ""]
+        remarks = [f"n = {first['n']}", f"{len(rows)} draws" if len(rows) > 1 else ""]
         if len(first["picks"]):
             weight, slot = max(zip(first["weights"], first["picks"], strict=True))
-            row, reply = next(each for each in self.rollouts if each[0]["slot"] == slot)
+            row, reply = next(pair for pair in self.rollouts if pair[0]["slot"] == slot)
             answer, text = row["answer"], reply.text if reply else None
-            said.append(f"picked rollout {slot} with probability {weight:.3g}")
-        said += [str(first[name]) for name in ("fallback", "failed") if pd.notna(first[name])]
+            remarks.append(f"picked rollout {slot} with probability {weight:.3g}")
+        remarks += [str(first[name]) for name in ("fallback", "failed") if pd.notna(first[name])]
         return Answer(
             score=round(sum(scores) / len(scores), 6) if scores else None,
             text=text if isinstance(text, str) else None,
             answer=answer if isinstance(answer, str) else None,
             n=int(first["n"]),
-            explanation="; ".join(filter(None, said)),
+            explanation="; ".join(filter(None, remarks)),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A method's answer to one question; `text` is None where the cache does not have it."""
+    """A method's answer to one question; `text` is None if the cache lacks it."""
 
     score: float | None
     text: str | None
@@ -113,7 +113,7 @@ async def transcripts(
     only: str | None = None,
     calls: bool = False,
 ) -> AsyncIterator[Transcript]:
-    """The run's questions in its order, or one of them, without its frame. Raises DataError.
+    """Yield the run's questions in its order, or only one of them. Raises DataError.
 
     `data` is where the task's rows are, if the run was given them from elsewhere. With `calls`, the
     methods that called a model are played again from the cache for what they sent.
@@ -127,21 +127,20 @@ async def transcripts(
     rows, rollouts = RowsByQuestion(_select_shown(scores, record)), RowsByQuestion(pools)
     methods = _find_calling(run) if calls else None
     texts = _Texts(read_exchanges(record, methods=methods, data=data, only=only))
-    known = _targets(record, data)
+    targets = _targets(record, data)
     try:
         for question in records(asked if only is None else asked[asked["question"] == only]):
             name = question["question"]
             found = await texts.of(name)
             replies = {r.slot: r.reply for r in found.pool.rollouts} if found else {}
             held = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
-            own = _records(rows.of(name))
             yield Transcript(
                 name,
                 question["text"],
                 question["meta"],
-                own,
+                _records(rows.of(name)),
                 held,
-                target=known.get(name),
+                target=targets.get(name),
                 exchanges=found,
                 problem=texts.problem,
             )
@@ -151,7 +150,7 @@ async def transcripts(
 
 
 def _targets(record: Mapping[str, JSON], data: Path | None) -> dict[str, JSON]:
-    """What the task says is right, by question; none where the task or its data are not here."""
+    """Return the targets by question; empty if the task or its data are not here."""
     with Cache() as cache, load_only(record.get("files", {})):
         try:
             samples = catalog.task(record["config"]["task"], data=data, cache=cache).samples()
@@ -173,14 +172,14 @@ def _records(table: pd.DataFrame | None) -> list[dict[str, JSON]]:
 
 
 def frames(record: Mapping[str, JSON]) -> set[str]:
-    """The names of the rows that frame a table and are no methods."""
+    """Return the names of a table's frame: its rows that are not methods."""
     return {entry["name"] for entry in record["methods"] if entry["kind"] == "frame"}
 
 
 def _select_shown(
     parts: Iterator[pd.DataFrame], record: Mapping[str, JSON]
 ) -> Iterator[pd.DataFrame]:
-    """Of these rows, the methods' at the run's budgets."""
+    """Yield only the rows of methods at the run's budgets."""
     shown, frame = budget_test(record), frames(record)
     for rows in parts:
         keys = zip(rows["method"], rows["n"], strict=True)
@@ -204,7 +203,7 @@ class _Texts:
         ):
             try:
                 self._current = await anext(self._found, None)
-            except CatBenchError as error:  # the task or the cache is not here: no texts
+            except CatBenchError as error:  # without the task or the cache, there are no texts
                 self._current, self.problem = None, str(error)
             self._ended = self._current is None
         return self._current

@@ -1,8 +1,8 @@
-"""Runs a recorded run again from stored calls alone: to see what it read, and if it reproduces.
+"""Repeats a recorded run from stored calls alone, to check it or to find the calls that it read.
 
-The run's record says everything that is needed. No model is opened: each is replaced by a stand-in
-that answers no new call, under the identity by which its calls are keyed. The Python files that the
-record names are loaded only where they are the recorded ones and trusted: see `loading.trust`.
+The run's record is enough. No model is opened: a stand-in replaces each model. It has the identity
+that keys the model's calls, and it answers no new call. The Python files that the record names are
+loaded only if they are unchanged or trusted: see `loading.trust`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ NAMED = {
 def configuration(
     record: Mapping[str, JSON], *, model: str | None = None, data: Path | None = None
 ) -> RunConfig:
-    """The configuration that gives this run again, offline.
+    """Return the configuration that repeats this run offline.
 
     With `model`, an imported pool replaces the policy; the other roles are then empty, and methods
-    that call a model are not available. `data` is where the task's rows are, if not in their own
-    place. Methods whose file is missing are left out. Raises UsageError where none is left.
+    that call a model are not available. `data` replaces the task's data file. Methods whose file is
+    missing are left out. Raises UsageError if no method is left.
     """
     check_whole(record, Path("the run's record"))
     config = record["config"]
@@ -54,11 +54,11 @@ def configuration(
     values |= {"n": config["budgets"], "free_n": config.get("free_budgets", ())}
     values |= {"offline": True, "methods": [*list_methods(record).values()], "data": data}
     if not values["methods"]:
-        raise UsageError("none of the run's methods is known here")
+        raise UsageError("none of the run's methods is installed here: install its plug-ins")
     template = config.get("judge_template")
     pinned = (record["task"].get("judging") or {}).get("template") == "pinned"
     if template and pinned and not Path(template).is_file():
-        del values["judge_template"]  # the pinned file is the same, and is fetched
+        del values["judge_template"]  # the pinned template is fetched instead; its text is the same
     if model is None:
         values |= {name: config[name] for name in ("model", "anchor", "judge", "sampling")}
         values |= {name: config.get(name) for name in ("embedder", "reward_model")}
@@ -77,7 +77,7 @@ async def replay_run(
     parallel: str | None = None,
     data: Path | None = None,
 ) -> dict[str, JSON]:
-    """Play the run again into the folder `out`; its new record. `served`: see `Environment`."""
+    """Repeat the run into the folder `out` and return its new record; see `Environment.served`."""
     config = configuration(record, model=model, data=data).model_copy(
         update={"out": out, "parallel": parallel}
     )
@@ -95,19 +95,19 @@ async def trace_places(
     cache: str | Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Note every place in the cache that the run reads: rollouts, syntheses, verdicts alike.
+    """Add every place in the cache that the run reads to `places`: rollouts, syntheses, verdicts.
 
-    Raises UsageError where this cache does not hold what the run read.
+    Raises UsageError if this cache lacks what the run read.
     """
     with TemporaryDirectory() as folder:
         out = Path(folder, "run")
         again = await replay_run(record, out, cache=cache, served=places.add, data=data)
     if again["pool_digest"] != record["pool_digest"]:
-        raise UsageError("this cache does not hold the run's rollouts: name the one that does")
+        raise UsageError("this cache lacks the run's rollouts: name the cache that the run used")
 
 
 class StandIns:
-    """Replaces the models of a run, by the names that the run used."""
+    """The stand-ins for a run's models, by the names that the run used."""
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         config = record["config"]
@@ -115,7 +115,7 @@ class StandIns:
         self._pool, self._exchangeable = config["pool"], record["task"]["exchangeable"]
 
     def backend(self, name: str, cache: Cache) -> Backend:
-        """The replacement of the model called `name`."""
+        """Return the stand-in for the model called `name`."""
         if (identity := self._identities.get(name)) is None:
             raise UsageError(f"the run's record does not say which model {name!r} is")
         if name.startswith("replay:"):
@@ -126,7 +126,7 @@ class StandIns:
 
 def list_methods(record: Mapping[str, JSON]) -> dict[str, str]:
     """The run's methods that were available: by name, as they can be named here."""
-    there = {*method_names(), *list_plugins("aggregator")}
+    installed = {*method_names(), *list_plugins("aggregator")}
     named = {}
     for entry in record["methods"]:
         base, brace, parameters = entry["name"].partition("{")
@@ -134,6 +134,6 @@ def list_methods(record: Mapping[str, JSON]) -> dict[str, str]:
             continue
         if is_file(entry["spec"]) and Path(entry["spec"].rpartition(":")[0]).is_file():
             named[entry["name"]] = entry["spec"] + brace + parameters
-        elif base in there:
+        elif base in installed:
             named[entry["name"]] = entry["name"]
     return named

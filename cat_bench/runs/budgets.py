@@ -23,7 +23,7 @@ def plan_settings(config: RunConfig, roles: Roles) -> Settings:
     largest = imported.size if imported else None
     pool = config.pool or largest or POOL
     if largest is not None and pool > largest:
-        raise UsageError(f"--pool {pool} is more than the {largest} rollouts that it holds")
+        raise UsageError(f"--pool {pool} is more than the {largest} rollouts of the imported pool")
     budgets = config.n or tuple(n for n in BUDGETS if n <= pool)
     for n in budgets:
         if not 1 <= n <= pool:

@@ -1,4 +1,4 @@
-"""A run's configuration, read strictly: what decides its numbers, and how it is carried out."""
+"""A run's configuration, read strictly: what decides its numbers, and how it is executed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def _is_part(shard: str) -> str:
 
 
 BUNDLED = "tally"
-"""The model that runs where none is named."""
+"""The model of a run that names no model."""
 MOST = 100_000
-"""Rollouts of one question, and draws of one method: what is beyond does not fit in memory."""
+"""The most rollouts of a question, and draws of a method: more would not fit in memory."""
 Shard: TypeAlias = Annotated[str, AfterValidator(_is_part)]
 """I/K: every K-th question from the I-th on, counted from 1."""
 
@@ -37,17 +37,21 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     task: str = Field(description="the task, by name or path")
     model: str = Field(description="the policy, which writes the rollouts")
-    anchor: str | None = Field(default=None, description="the model that synthesises; the policy")
-    judge: str | None = Field(default=None, description="the model that judges; the policy")
+    anchor: str | None = Field(
+        default=None, description="the model that synthesises; default: the policy"
+    )
+    judge: str | None = Field(
+        default=None, description="the model that judges; default: the policy"
+    )
     judge_profile: Literal["ours", "official"] | None = Field(
-        default=None, description="how a rubric's judge is asked; as the task says"
+        default=None, description="how a rubric's judge is asked; default: as the task says"
     )
     judge_template: Path | None = Field(
         default=None, description="the file with the template of the `official` profile"
     )
     embedder: str | None = Field(default=None, description="the model that embeds texts")
     reward_model: str | None = Field(default=None, description="the model that gives rewards")
-    methods: tuple[str, ...] = Field(default=(), description="the methods; the task's own")
+    methods: tuple[str, ...] = Field(default=(), description="the methods; default: the task's")
     n: tuple[int, ...] = Field(default=(), description="the budgets, in rollouts")
     free_n: tuple[int, ...] | None = Field(
         default=None,
@@ -77,16 +81,17 @@ class RunConfig(BaseModel):
     requests_per_minute: float | None = Field(default=None, gt=0, description="per model")
     tokens_per_minute: float | None = Field(default=None, gt=0, description="per model")
     budget_tokens: int | None = Field(
-        default=None, ge=1, description="stop when so many tokens are spent"
+        default=None, ge=1, description="stop when this many tokens are spent"
     )
     budget_cost: float | None = Field(
-        default=None, gt=0, description="stop when so much is spent, in the currency of `prices`"
+        default=None, gt=0, description="stop when this much is spent, in the currency of `prices`"
     )
     prices: Path | None = Field(
         default=None, description="a YAML of MODEL: {input: ..., output: ...} per million tokens"
     )
     parallel: str | int | None = Field(
-        default=None, description="processes that score: N, dask:ADDRESS or ray:ADDRESS"
+        default=None,
+        description="where answers are scored: N processes, dask:ADDRESS or ray:ADDRESS",
     )
     offline: bool = Field(default=False, description="call no model; use the cache only")
     data: Path | None = Field(default=None, description="the task's data file")
@@ -94,11 +99,11 @@ class RunConfig(BaseModel):
 
     @property
     def named(self) -> dict[str, JSON]:
-        """What a run's record keeps as it was named; a judge's profile only where it was."""
-        names = {"task", "model", "limit", "shard", "seed", "label"}
-        chosen = {"judge_profile", "judge_template"}
-        found = self.model_dump(include=names)
-        return found | self.model_dump(include=chosen, exclude_none=True, mode="json")
+        """The fields that a run's record keeps as given; a judge's profile only if it is set."""
+        always = {"task", "model", "limit", "shard", "seed", "label"}
+        profile = {"judge_profile", "judge_template"}
+        values = self.model_dump(include=always)
+        return values | self.model_dump(include=profile, exclude_none=True, mode="json")
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -119,7 +124,7 @@ class RunConfig(BaseModel):
 
 
 def configure(task: str, values: Mapping[str, JSON], *, source: str | Path) -> RunConfig:
-    """The configuration of a run of `task`; the task's own model where `values` name none.
+    """Return the configuration of a run of `task`; its default model if `values` name none.
 
     Raises ConfigError, which names `source`, for a field that is unknown or cannot be read.
     """
@@ -127,7 +132,7 @@ def configure(task: str, values: Mapping[str, JSON], *, source: str | Path) -> R
 
 
 def as_command(config: RunConfig) -> list[str]:
-    """The arguments of `cat-bench` that make this configuration."""
+    """Return the arguments of `cat-bench` that make this configuration."""
     return ["run", config.task, "--model", config.model, *_options(config)]
 
 
@@ -147,13 +152,13 @@ def _options(config: RunConfig) -> Iterator[str]:
 
 
 def _scalar(value: JSON) -> str:
-    """The value as `--set` reads it: a text as it is, unless YAML would read another value."""
+    """Return the value as `--set` reads it: a text is quoted if YAML would read another value."""
     bare = isinstance(value, str) and scalar(value, source="", field="") == value
     return str(value) if bare else json.dumps(value)
 
 
 def _model(task: str) -> str:
-    """The model for a task when none is named."""
+    """Return the default model for a task."""
     if task.startswith("pool:"):
         return f"replay:{task.removeprefix('pool:')}"
     return model_of(task) or BUNDLED

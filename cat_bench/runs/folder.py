@@ -1,7 +1,7 @@
 """A run on disk: `run.json`, and `questions`, `rollouts` and `scores` as Parquet tables.
 
-Everything is written beside its final place and renamed into it at the end, so a folder is either a
-whole run or no run. Rows go to disk as questions finish: memory does not grow with them.
+A run is written beside its final place and renamed at the end, so a folder is either a whole run or
+no run. Rows go to disk as questions finish: memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class RunWriter:
             if (folder / "run.json").is_file():
                 read_record(folder)
             elif folder.exists() and any(folder.iterdir()):
-                raise UsageError(
-                    f"{folder} holds something that is not a run: choose another --out"
-                )
+                raise UsageError(f"{folder} holds files that are not a run: choose another --out")
             self._draft.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
@@ -78,7 +76,7 @@ class RunWriter:
             shutil.rmtree(self._draft, ignore_errors=True)
 
     def note_questions(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """Yield the samples unchanged, each question recorded as it passes."""
+        """Yield the samples unchanged, and record the question of each one."""
         for sample in samples:
             question = sample.question
             meta = json.dumps(dict(question.meta), ensure_ascii=True, default=str)
@@ -92,7 +90,7 @@ class RunWriter:
         self._rollouts.add(rollouts)
 
     def finish(self, record: Mapping[str, JSON], invocation: Mapping[str, JSON]) -> None:
-        """Put the run in place and add `invocation` to those of the run that it replaces.
+        """Put the run in place; append `invocation` to those of the run that it replaces.
 
         Processes that finish the same run take turns, so that no invocation is lost.
         """

@@ -107,7 +107,7 @@ class OpenModels:
             await model.close()
 
     def roles(self, task: Task) -> Roles:
-        """Return the model of each role; by default the policy plays it.
+        """Return the model of each role; the default is the policy's model.
 
         A replayed pool plays the policy only. The embedder and the reward model have no default,
         since a chat model cannot play these roles.

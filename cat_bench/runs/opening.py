@@ -1,4 +1,4 @@
-"""From a run's configuration to a run on disk: opens the models, runs the loop, keeps the record.
+"""Carries out a run: opens its models, asks its questions, writes its folder.
 
 Everything that can be checked is checked before the first model call: names, parameters, budgets,
 the whole data file, what each method needs.
@@ -55,9 +55,9 @@ T = TypeVar("T")
 SHORT = 40
 """Characters of a model's name in the name of a run's folder."""
 ALLOCATIONS = 50_000
-"""Allocations between two garbage collections of a run: a waiting call alone holds dozens."""
+"""Allocations between two garbage collections of a run; one waiting call makes dozens of them."""
 WINDOW, PER_PROCESS = 64, 8
-"""Questions in memory: in all, and for each process that helps where that is more."""
+"""Questions in memory: the larger of `WINDOW` and `PER_PROCESS` for each scoring process."""
 NEEDS = (
     *("answers", "anchor", "judge", "policy", "embedder", "reward", "score", "scores"),
     *get_args(Capability),
@@ -66,19 +66,19 @@ NEEDS = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished run: its folder, what happened, what it called."""
+    """A finished run: its folder, its counts and its models' meters."""
 
     folder: Path
     census: Census
     meters: Mapping[str, Meter]
     seconds: float
     damaged: int = 0
-    """Damaged rows of the cache that were met."""
+    """How many damaged rows of the cache the run met."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run that is ready to start: everything named exists, every row of data is readable."""
+    """A run that is ready to start: every name exists and every row of data can be read."""
 
     bench: Bench
     survey: Survey
@@ -87,13 +87,13 @@ class Opened:
     samples: Callable[[], Iterator[Sample]]
     cache: Cache
     started: tuple[datetime, float]
-    """When the opening began: by the calendar, and in seconds of `time.perf_counter`."""
+    """When the opening began: the date, and the seconds of `time.perf_counter`."""
     label: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before anything is paid for."""
+        """The warnings that a user should read before any call is paid for."""
         return (*self.survey.warnings(), *warnings_of(self.bench.task, self.samples()))
 
     async def play(
@@ -130,7 +130,7 @@ class Opened:
         return record, entry
 
     def call(self, question: Question) -> Call:
-        """The call whose draws are the question's rollouts."""
+        """Return the call whose draws are the question's rollouts."""
         policy = self.bench.roles.policy
         sampling = policy.sampling.over(policy.model.backend.sampling)
         return Call.generated(
@@ -138,7 +138,7 @@ class Opened:
         )
 
     def check_orders(self) -> None:
-        """Raise UsageError where a batch endpoint fills some of the pool's slots already."""
+        """Raise UsageError if an open batch will fill some of the pool's slots."""
         if not (taken := on_order(self.cache)):
             return
         slots = range(self.bench.settings.pool)
@@ -147,8 +147,8 @@ class Opened:
             taken[place] for key in keys for slot in slots if (place := (key, slot)) in taken
         ]:
             raise UsageError(
-                f"{len(tags)} rollouts of this run are on order: `cat-bench batch collect` stores "
-                f"what has come, `cat-bench batch cancel {tags[0]}` gives the order up"
+                f"{len(tags)} rollouts of this run are in an open batch: `cat-bench batch collect` "
+                f"stores its results, `cat-bench batch cancel {tags[0]}` cancels it"
             )
 
 
@@ -163,8 +163,8 @@ async def open_run(
 ) -> AsyncIterator[Opened]:
     """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
 
-    Unless it is `ordering` itself, no slot may be in an open batch. Raises UsageError if a name, a
-    file or a number is invalid.
+    No slot may be in an open batch, unless the run is opened for `ordering` a batch. Raises
+    UsageError if a name, a file or a number is invalid.
     """
     started = datetime.now(UTC), time.perf_counter()
     gate, environment = gate or Gate(), environment or Environment()
@@ -223,7 +223,7 @@ async def run(
     gate: Gate | None = None,
     environment: Environment | None = None,
 ) -> Outcome:
-    """Run one task as configured and put the run in place; a closed `gate` ends it early, whole.
+    """Run one task as configured and write its folder; a closed `gate` ends it early and cleanly.
 
     Raises UsageError before anything is paid for.
     """
@@ -241,7 +241,7 @@ async def run(
 
 @contextmanager
 def rare_garbage_collection() -> Iterator[None]:
-    """Collect garbage rarely, and never what was imported: it took a third of a call's CPU time."""
+    """Collect garbage rarely, and imported modules never: it took a third of a call's CPU time."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, *before[1:])
@@ -253,7 +253,7 @@ def rare_garbage_collection() -> Iterator[None]:
 
 
 def results_root() -> Path:
-    """Where runs go: CAT_BENCH_RESULTS, else `results/runs` here."""
+    """Return the folder of all runs: CAT_BENCH_RESULTS, else `results/runs` in this folder."""
     return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
 
 
@@ -264,7 +264,7 @@ def _choose(task: Task, config: RunConfig) -> Iterator[Sample]:
 def _methods(config: RunConfig, task: Task) -> list[Method]:
     specs = [spec for spec in config.methods or task.methods if spec not in FRAMES]
     if not specs:
-        raise UsageError(f"task {task.name!r} names no methods of its own: give --method")
+        raise UsageError(f"task {task.name!r} names no methods: give --method")
     methods = [catalog.method(spec) for spec in dict.fromkeys(specs)]
     names = Counter([*FRAMES, *(method.name for method in methods)])
     for method in methods:
@@ -274,24 +274,24 @@ def _methods(config: RunConfig, task: Task) -> list[Method]:
 
 
 def _is_judged(config: RunConfig, task: Task) -> bool:
-    """Whether a judge scores the task; raises UsageError where none is named."""
+    """Return whether a judge scores the task; raise UsageError if no judge is named for it."""
     judged = "judge" in traits(ScorerTraits, task.scorer).needs
     if judged and config.judge is None:
         raise UsageError(
-            f"task {task.name!r} is scored by a judge, and none is named: give --judge MODEL "
-            "(the policy does not judge itself unless it is named)"
+            f"task {task.name!r} is scored by a judge, and no judge is named: give --judge MODEL "
+            "(the policy judges itself only if it is named)"
         )
     return judged
 
 
 def _find_unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
-    """The methods that cannot run here, each with its reason."""
+    """Return the reason of each method that cannot run here."""
     reasons = {method.name: explain_missing(method.needs, task, roles) for method in methods}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
-    """Why something with these needs cannot run here; None where it can. Raises UnknownName."""
+    """Return why a plug-in with these needs cannot run here, or None. Raises UnknownName."""
     model = roles.policy.model
     scores = model.imported.scores if model.imported else ()
     for need in sorted(needs):

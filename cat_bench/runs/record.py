@@ -1,4 +1,4 @@
-"""The content of `run.json`: what decides a run's numbers, what happened, what it cost."""
+"""The content of `run.json`: what decides a run's numbers, what happened, and what it cost."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ from cat_bench.types.records import Sample
 from cat_bench.types.traits import ScorerTraits, traits
 
 DOUBTFUL = 0.2
-"""Share of a task's targets above which a doubt of its scorer is a warning."""
+"""The share of doubted targets above which a scorer's doubt becomes a warning."""
 
 PACKAGES = ("cat-bench", "math-verify", "sympy", "numpy", "torch", "transformers")
 
 
 @dataclass(slots=True)
 class Survey:
-    """A first pass over the samples: how many there are, and a digest of all of them.
+    """A first pass over the samples: their number, and a digest of all of them.
 
-    `parts` has digests of what a row says (`data`), of what the model is asked (`prompt`) and of
-    what it is told first (`system`). `doubts` counts the questions whose target the scorer doubts,
-    by reason.
+    `parts` has a digest of the rows (`data`), of the messages to the model (`prompt`) and of its
+    system messages (`system`). `doubts` counts, by reason, the targets that the scorer doubts.
     """
 
     questions: int = 0
@@ -46,7 +45,7 @@ class Survey:
 
     @classmethod
     def of(cls, samples: Iterable[Sample], scorer: Scorer | None = None) -> Survey:
-        """Read everything, so that a broken row is found before anything is paid for."""
+        """Read all samples, so that a broken row is found before any call is paid for."""
         survey, whole = cls(), sha256()
         parts = {"data": sha256(), "prompt": sha256(), "system": sha256()}
         doubt = traits(ScorerTraits, scorer).doubt
@@ -65,17 +64,17 @@ class Survey:
         return survey
 
     def warnings(self) -> Iterator[str]:
-        """The doubts that more than `DOUBTFUL` of the questions share."""
+        """Yield the doubts about more than `DOUBTFUL` of the targets."""
         for reason, count in self.doubts.items():
             if count > DOUBTFUL * self.questions:
                 yield f"{count:,} of {self.questions:,} targets {reason}"
 
 
 def _list_parts(sample: Sample) -> dict[str, JSON]:
-    """The parts of one row, as `Survey.parts` names them."""
+    """Return the parts of one row, as `Survey.parts` names them."""
     question = sample.question
-    system = [each["content"] for each in question.messages if each["role"] == "system"]
-    asked = [each for each in question.messages if each["role"] != "system"]
+    system = [turn["content"] for turn in question.messages if turn["role"] == "system"]
+    asked = [turn for turn in question.messages if turn["role"] != "system"]
     row = [question.id, question.text, sample.target, dict(question.meta)]
     return {"data": row, "prompt": asked, "system": system}
 
@@ -105,7 +104,7 @@ def plan_record(
     settings: Settings,
     asks: JSON = None,
 ) -> dict[str, JSON]:
-    """What decides a run's numbers; `asks` says how a judge is asked, where one scores."""
+    """Return what decides a run's numbers; `asks` says how a judge is asked, if one scores."""
     parts = {"policy": roles.policy, "anchor": roles.anchor, "judge": roles.judge}
     played = {name: role for name, role in parts.items() if role}
     measuring = {"embedder": roles.embedder, "reward": roles.reward}
@@ -146,7 +145,7 @@ def plan_record(
 
 
 def _task_record(task: Task, survey: Survey, asks: JSON) -> dict[str, JSON]:
-    """What a task is; `digests` has one for each thing that tasks of one name may differ in."""
+    """Return what defines a task; `digests` covers whatever tasks of one name may differ in."""
     declared = traits(ScorerTraits, task.scorer)
     profile = {"profile": declared.profile} if declared.profile else {}
     return {
@@ -179,7 +178,7 @@ def add_findings(
     warnings: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> dict[str, JSON]:
-    """The record, completed with what happened in the run; `files` are the loaded Python files."""
+    """Return the record with the run's results; `files` are the Python files that were loaded."""
     methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
     blank: JSON = {"kind": "frame", "params": {}, "budgets": None, "reason": None}
     frames = [
@@ -208,7 +207,7 @@ def add_findings(
 def invocation(
     command: Sequence[str], meters: Mapping[str, Meter], *, started: datetime, seconds: float
 ) -> dict[str, JSON]:
-    """What one invocation called and how long it took."""
+    """Return the calls of one invocation and how long it took."""
     counts = ("made", "cached", "failed")
     return {
         "command": list(command),
@@ -225,10 +224,10 @@ def digest(value: JSON) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

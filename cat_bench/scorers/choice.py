@@ -34,7 +34,7 @@ _AFTER = r"[ \t]*[)\].:,;：）、。-]"
 
 @dataclass(frozen=True)
 class Choice:
-    """1 where a text chooses the target's option, else 0; the target is the option's label.
+    """1 if a text chooses the target's option, else 0; the target is the option's label.
 
     The choice is the last match of `pattern`; without a pattern, the last statement (`Answer: …`,
     `the answer is …`, a box) that names an option, else the last line if it names one. An option is
@@ -71,7 +71,7 @@ class Choice:
         return next((label for label in named if label is not None), None)
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is a label."""
+        """Return what is wrong with a target; None if it is a label."""
         if isinstance(target, str) and target.strip():
             return None if self._label(target) else self._explain_unknown(target)
         return "has an answer that is not the label of an option"

@@ -39,7 +39,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
-    """The reason for a missing result; `ours`: the error was a CatBenchError."""
+    """The reason for a missing result; `ours` is True for a CatBenchError."""
 
     message: str
     ours: bool

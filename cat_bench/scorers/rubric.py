@@ -75,10 +75,10 @@ class Target(BaseModel):
 class Rubric:
     """The share of a rubric's positive points that an answer earns; may be negative.
 
-    A malformed verdict is asked for again, `attempts` times in all: 3, or 10 by the `official`
-    profile. That profile's `template` is a file of the user's; None: the pinned one. With a
-    `penalty`, a second score is kept that subtracts it for every 500 characters above 2000, and
-    adds it below.
+    A malformed verdict is asked for again, up to `attempts` times in total: 3, or 10 by the
+    `official` profile. `template` is the user's file for that profile; by default, the pinned
+    template is used. With a `penalty`, a second score is kept: it subtracts the penalty for every
+    500 characters above 2000, and adds it for every 500 characters below.
     """
 
     penalty: float | None = None
@@ -91,7 +91,7 @@ class Rubric:
 
     def __post_init__(self) -> None:
         if self.template and self.profile != "official":
-            raise ValueError("a template belongs to the profile `official`: choose that as well")
+            raise ValueError("a template needs the profile `official`: choose it as well")
 
     @property
     def version(self) -> str:
@@ -100,19 +100,19 @@ class Rubric:
 
     @property
     def judge_sampling(self) -> Sampling | None:
-        """How the profile samples the judge where neither the task nor the user says."""
+        """The judge's sampling by the profile; the task and the user can change it."""
         return official.SAMPLING if self.profile == "official" else None
 
     @cached_property
     def official_template(self) -> GraderTemplate | None:
         """The template of the `official` profile; None for another profile.
 
-        Raises ConfigError or DataError where there is none.
+        Raises ConfigError or DataError if the template cannot be read.
         """
         return grader_template(self.template) if self.profile == "official" else None
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it can be scored."""
+        """Return what is wrong with a target; None if it can be scored."""
         try:
             rubric = Target.model_validate(target).rubric
         except ValidationError as error:
@@ -125,10 +125,10 @@ class Rubric:
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> list[Score]:
         """Return one score per text.
 
-        `details` holds `met`, the verdicts in the rubric's order, and `parts`: the score by tag. A
-        tag of the example has the example's score; a tag of criteria has the score on those alone,
-        and is left out where none of them is positive. An empty text scores 0 without a call,
-        except by the `official` profile.
+        `details` has `met`, the verdicts in the rubric's order, and `parts`, the scores by tag. A
+        tag of the example has the example's score. A tag of criteria has the score on these
+        criteria only; it is left out if none of them has positive points. An empty text scores 0
+        without a call, except by the `official` profile.
         """
         target = Target.model_validate(sample.target)
         grades = (self._grade(target, sample.question, text, ctx) for text in texts)
@@ -146,7 +146,8 @@ class Rubric:
     ) -> Verdict | Undecided:
         """Return the judge's verdict on one criterion, asked as the profile does.
 
-        `repeat` counts the equal items before it in its rubric; the official profile asks again.
+        `repeat` counts the equal criteria before it in its rubric; the official profile asks again
+        for each.
         """
         if (template := self.official_template) is None:
             tries = self.attempts or ATTEMPTS
@@ -172,10 +173,10 @@ class Rubric:
                 self.verdict(line.criterion, question, text, ctx, points=line.points, repeat=repeat)
             )
         met: list[bool] = []
-        for number, found in enumerate(await gather_all(*asked), 1):
-            if isinstance(found, Undecided):
-                return Score(None, f"criterion {number}: {found.reason}")
-            met.append(found.met)
+        for number, answer in enumerate(await gather_all(*asked), 1):
+            if isinstance(answer, Undecided):
+                return Score(None, f"criterion {number}: {answer.reason}")
+            met.append(answer.met)
         details = {"met": met, "parts": self._parts(target, met, text)}
         return Score(share(target.rubric, met), details=details)
 
@@ -186,8 +187,8 @@ class Rubric:
         for index, line in enumerate(target.rubric):
             for tag in dict.fromkeys(line.tags):
                 tagged.setdefault(tag, []).append(index)
-        for tag, own in tagged.items():
-            value = share([target.rubric[i] for i in own], [met[i] for i in own])
+        for tag, lines in tagged.items():
+            value = share([target.rubric[i] for i in lines], [met[i] for i in lines])
             if value is not None:
                 parts[tag] = value
         if self.penalty is not None:
@@ -197,7 +198,10 @@ class Rubric:
 
 
 def share(rubric: Sequence[Criterion], met: Sequence[bool]) -> float | None:
-    """Points of the criteria met over the positive points, not clipped; None where none is."""
+    """Return the points of the criteria met over the positive points, not clipped.
+
+    None if no criterion has positive points.
+    """
     positive = sum(line.points for line in rubric if line.points > 0)
     earned = sum(line.points for line, yes in zip(rubric, met, strict=True) if yes)
     return earned / positive if positive else None
@@ -206,13 +210,13 @@ def share(rubric: Sequence[Criterion], met: Sequence[bool]) -> float | None:
 async def verdict(
     criterion: str, conversation: str, response: str, *, ctx: Context, attempts: int = ATTEMPTS
 ) -> Verdict | Undecided:
-    """Whether the last reply of a conversation meets a criterion, by the judge that `ctx` lends."""
+    """Return the verdict of the judge in `ctx` on one criterion and the last reply."""
     prompt = ctx.prompt(PROMPT, conversation=conversation, response=response, criterion=criterion)
     return await ask_verdict(prompt, ctx.judge, attempts=attempts)
 
 
 def read_verdict(text: str) -> Verdict | None:
-    """Return the verdict that a reply consists of; None where it is anything else."""
+    """Return the verdict if the reply consists of one, else None."""
     return read_reply(Verdict, text)
 
 
@@ -233,19 +237,19 @@ async def ask_verdict(
             reply = await judge.ask(prompt, draw=draw)
         except CallFailed as error:
             return Undecided(str(error))
-        if found := read(reply.text):
-            return found
+        if answer := read(reply.text):
+            return answer
     return Undecided(f"no valid verdict in {attempts} replies")
 
 
 def _read_official(text: str) -> Verdict | None:
-    if found := official.read_official(text):
-        return Verdict(explanation=str(found.explanation or ""), met=found.criteria_met)
+    if answer := official.read_official(text):
+        return Verdict(explanation=str(answer.explanation or ""), met=answer.criteria_met)
     return None
 
 
 def read_reply(kind: type[Form], text: str) -> Form | None:
-    """Return the one JSON object of that kind that a reply consists of, in a code fence or not."""
+    """Return the object if the reply is one JSON object of this kind, fenced or not; else None."""
     fenced = _FENCED.fullmatch(text)
     try:
         return kind.model_validate_json(fenced[1] if fenced else text)
@@ -258,8 +262,8 @@ def describe_judging(
 ) -> Mapping[str, JSON]:
     """What verdicts depend on besides the text: the judge, its sampling and its prompt.
 
-    Raises ConfigError or DataError where the `official` profile has no template; without `fetch`,
-    it is not sought on the web.
+    Raises ConfigError or DataError if the template of the `official` profile cannot be read.
+    Without `fetch`, it is not downloaded.
     """
     backend = judge.model.backend
     asks: dict[str, JSON] = {

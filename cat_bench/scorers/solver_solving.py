@@ -1,8 +1,8 @@
 """Solve one formulation with HiGHS: the program that a solving worker runs.
 
-`serving` limits CPU time and memory. HiGHS's word is checked where it can be wrong: a program
-counts as unbounded only if it has a feasible point, a mixed-integer optimum holds with the integers
-rounded, and a quadratic one is proven (`solver_quadratic`).
+`serving` limits CPU time and memory. HiGHS's result is checked where it can be wrong: an unbounded
+program must have a feasible point, a mixed-integer optimum must hold with rounded integers, and a
+quadratic optimum is proven (`solver_quadratic`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROUNDED = 1e-7
 
 
 def judge(answer: str) -> JSON:
-    """Return the verdict on a dialect's name and, from the next line on, a formulation in it.
+    """Return the verdict on a text: a dialect's name on its first line, then a formulation.
 
     `{"verdict": "optimal", "objective": 3.0}`, `infeasible`, `unbounded`; or `unreadable`,
     `unsupported`, `too large` or `undecided` with a `reason`.
@@ -71,8 +71,8 @@ def _solve_linear(program: Formulation) -> Solution:
 def _rounded(program: Formulation, solution: Solution) -> Solution:
     """Return the optimum with the integer variables rounded and the others solved again.
 
-    HiGHS takes a value within 1e-9 of an integer for one, which decides the optimum where a
-    coefficient is large: `x <= 1e10 y` permits 1 with y = 1e-10. Such a program is not solved.
+    HiGHS accepts a value within 1e-9 of an integer as an integer. With a large coefficient, that
+    changes the optimum: `x <= 1e10 y` permits x = 1 with y = 1e-10. Such a program is not solved.
     """
     whole = [*zip(program.integer, solution.point.round(), strict=True)]
     lower = [float(v) if w else low for (w, v), low in zip(whole, program.lower, strict=True)]

@@ -11,8 +11,8 @@ The number of questions with a hit decides the kind of interval:
   within their bounds;
 - everything else has Student's t interval, corrected where the scores are skewed.
 
-Invariants: the same input always gives the same output; data without spread are never certain; if
-no interval can be computed it is NaN, and `flag` says why.
+Invariants: the same input always gives the same output; equal values never give an interval of
+width 0; if no interval can be computed, it is NaN and `flag` says why.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def paired_difference(
         return Difference(nan, nan, nan, nan, nan, 0)
     if len(units) < 2:
         return Difference(units.mean, nan, nan, nan, 1.0, count, _TOO_FEW)
-    sign = -1.0 if units.mean < 0 else 1.0  # so that swapping the sides changes nothing else
+    sign = -1.0 if units.mean < 0 else 1.0  # swapping the sides must change the sign only
     turned = Units(sign * units.sums, units.sizes, units.likeness)
     bounds = min(0.0, scores.min()), max(1.0, scores.max())
     sides = [Units.of(side, clusters) for side in (left, right)]

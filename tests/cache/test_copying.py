@@ -106,7 +106,7 @@ async def test_pools_of_one_name_that_differ_stop_the_copy(
     file = tmp_path / "other.jsonl"
     file.write_text(json.dumps({"id": "b", "problem": "?", "responses": ["z"]}))
     import_pool(target, file, name="p")
-    with pytest.raises(UsageError, match="both caches have a pool 'p', and they differ: prune"):
+    with pytest.raises(UsageError, match="the caches have different pools 'p': delete one"):
         [*copy(source, target)]
     assert len(info(target).holdings) == 1
     with pytest.raises(UsageError, match="cannot be copied to itself"):

@@ -143,7 +143,7 @@ BROKEN: Mapping[str, tuple[JSON, str]] = {
     "numbers": ({**OTHER, "id": "x", "responses": [3]}, "needs 'responses', a list of texts"),
     "text": ({**OTHER, "id": "x", "responses": "3"}, "there is a malformed one"),
     "empty": ({**OTHER, "id": "x", "responses": []}, "has no response"),
-    "nan": ({**OTHER, "id": "x", "answer": float("nan")}, "has NaN for an answer"),
+    "nan": ({**OTHER, "id": "x", "answer": float("nan")}, "has NaN as its answer"),
     "scores": ({**OTHER, "id": "x", "scores": {"rm": [1, 2]}}, "'rm' needs an entry for each: 2"),
     "score": ({**OTHER, "id": "x", "scores": {"rm": ["high"]}}, "malformed entry"),
     "scores kind": ({**OTHER, "id": "x", "scores": [1]}, "'scores' must map names to lists"),

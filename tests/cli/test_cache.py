@@ -69,9 +69,9 @@ def test_a_flaw_makes_verify_fail(run: Run, tmp_path: Path, pool: Path) -> None:
 
 def test_wrong_words_are_usage_errors(run: Run, tmp_path: Path, pool: Path) -> None:
     assert "needs --model NAME" in run("import", pool, "--task", "math500", status=2)[1]
-    assert "name either --pool" in run("export", "x.jsonl", status=2)[1]
+    assert "name one of --pool" in run("export", "x.jsonl", status=2)[1]
     for words in (("info",), ("verify",), ("export", "x.jsonl", "--pool", "q"), ("prune",)):
-        assert "cache.sqlite: there is none yet; name its file" in run(*words, status=1)[1]
+        assert "cache.sqlite: name an existing file" in run(*words, status=1)[1]
     assert not (tmp_path / "cache.sqlite").exists()
     run("import", pool, "--task", "pool:mine")
     assert "Known: mine" in run("export", "x.jsonl", "--pool", "q", status=2)[1]
@@ -97,10 +97,10 @@ def test_rows_of_a_task_must_match_its_questions(run: Run, tmp_path: Path, pool:
 def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) -> None:
     run("import", pool, "--task", "pool:mine")
     file = tmp_path / "cache.sqlite"
-    assert run("copy", file, database)[0] == "5 rows: 5 copied, 0 there before\n"
-    assert run("copy", file, database)[0] == "5 rows: 0 copied, 5 there before\n"
+    assert run("copy", file, database)[0] == "5 rows: 5 copied, 0 existed before\n"
+    assert run("copy", file, database)[0] == "5 rows: 0 copied, 5 existed before\n"
     assert "mine" in run("--cache", database, "info")[0]
-    assert run("copy", database, "other.sqlite")[0] == "5 rows: 5 copied, 0 there before\n"
+    assert run("copy", database, "other.sqlite")[0] == "5 rows: 5 copied, 0 existed before\n"
     assert run("--cache", "other.sqlite", "verify", "--json")[0] == "[]\n"
     said = run("copy", "nowhere.sqlite", database, status=1)[1]
     assert "nowhere.sqlite: there is none yet" in said

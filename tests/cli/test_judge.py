@@ -86,7 +86,7 @@ def test_two_judges_of_one_pool(run: Run) -> None:
     assert "kendall_tau" in run("judge", "compare", "judge", "stern")[0]
     bench(run, "judge", "fresh", "--set", "label=fresh")
     _, problem = run("judge", "compare", "judge", "fresh", status=2)
-    assert "have different rollouts: run both on one pool" in problem
+    assert "have different rollouts: run both on the same pool" in problem
 
 
 def test_what_cannot_be_audited_or_compared_says_so(run: Run, tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_what_cannot_be_audited_or_compared_says_so(run: Run, tmp_path: Path) ->
     assert "is not a run" in problem
     model = named("policy")
     _, problem = run("run", "healthbench-mini", "--model", model, status=2)
-    assert "scored by a judge, and none is named: give --judge MODEL" in problem
+    assert "scored by a judge, and no judge is named: give --judge MODEL" in problem

@@ -181,7 +181,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
         ((*TOY, "--config", "odd.yaml"), "odd.yaml: n: Input should be a valid tuple"),
         ((*TOY, "--data", "gone.jsonl"), "gone.jsonl"),
         ((*TOY, "--data", "broken.jsonl"), "broken.jsonl, line 7: is not JSON"),
-        ((*TOY, "--out", "toy"), "toy holds something that is not a run"),
+        ((*TOY, "--out", "toy"), "toy holds files that are not a run"),
         ((*TOY, "--out", "model.py"), "model.py cannot be written"),
         (
             ("run", "toy/task.yaml", "--model", "scripted:./model.py:rely"),

@@ -85,7 +85,7 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
     status, _, err = workshop.run(*add)
     board = workshop.folder / "results" / "leaderboard.csv"
     assert (status, board.exists()) == (2, False)
-    assert "is unscored, and at most 0.05 may be" in err
+    assert "unscored, and at most 0.05 is allowed" in err
     workshop.monkeypatch.setattr(publishing, "MOST_UNSCORED", 1.0)
     assert workshop.run(*add)[0] == 0
     (row,) = read(board)
@@ -94,7 +94,7 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
     assert "at most 0.05 may be" in _findings(workshop)[0]["reason"]
     board.unlink()
     append(board, [add_digest({**row, "unscored": "0"})])
-    assert _findings(workshop)[0]["reason"].startswith("unscored is 0, and comes out as 0.")
+    assert _findings(workshop)[0]["reason"].startswith("unscored is 0, and is recomputed as 0.")
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "inf", "1e999", "9" * 5000, "1\n2", "٣", "-"])
@@ -122,7 +122,7 @@ def test_a_row_that_points_at_the_files_of_another_run_is_refused(workshop: Work
         append(board, [add_digest({**row, name: file.removeprefix("results/")})])
         (found,) = _findings(workshop)
         assert found["verdict"] == "refused"
-        assert "and comes out as" in found["reason"]
+        assert "and is recomputed as" in found["reason"]
 
 
 @pytest.mark.parametrize("rename", ["methods", "rows"])

@@ -35,7 +35,7 @@ def published(workshop: Workshop) -> Workshop:
     asked = ("run", "pool:mine", "--model", "replay:mine", "--method", "single,majority")
     assert workshop.run(*asked, "--n", "2,4", "--out", "run")[0] == 0
     status, out, err = workshop.run("leaderboard", "add", "run", *BOARD, "--pool", "mine.jsonl")
-    assert (status, out) == (0, "board.csv: 2 rows added, 0 were there\n"), err
+    assert (status, out) == (0, "board.csv: 2 rows added, 0 existed before\n"), err
     return workshop
 
 

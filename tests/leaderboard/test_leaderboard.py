@@ -27,7 +27,7 @@ def board(workshop: Workshop) -> Path:
     assert status == 0, err
     status, out, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED)
     assert status == 0, err
-    assert out == "results/leaderboard.csv: 6 rows added, 0 were there\n"
+    assert out == "results/leaderboard.csv: 6 rows added, 0 existed before\n"
     return workshop.folder / "results" / "leaderboard.csv"
 
 
@@ -72,7 +72,7 @@ def test_rows_given_to_the_run_are_given_to_the_leaderboard(workshop: Workshop) 
     assert status != 0
     assert "rows.jsonl" in err
     status, out, err = workshop.run("leaderboard", "add", _run(workshop), *PUBLISHED, *given)
-    assert (status, out) == (0, "results/leaderboard.csv: 4 rows added, 0 were there\n"), err
+    assert (status, out) == (0, "results/leaderboard.csv: 4 rows added, 0 existed before\n"), err
     for row in _check(workshop, status=1).values():
         middle = len(row["reason"]) // 2
         assert row["verdict"] == "out of reach"
@@ -91,7 +91,10 @@ def test_without_the_calls_only_the_free_methods_can_be_recomputed(
     found = _check(workshop)
     assert found[FREE, "2"]["verdict"] == "reproduced"
     assert found[CALLING, "2"]["verdict"] == "out of reach"
-    assert found[CALLING, "2"]["reason"] == "it calls a model; no calls are published"
+    assert (
+        found[CALLING, "2"]["reason"]
+        == "the method calls a model, which a pool cannot replay; no calls are published"
+    )
 
 
 def test_files_that_are_not_there_are_named_in_short(workshop: Workshop, board: Path) -> None:
@@ -108,8 +111,8 @@ def test_files_that_are_not_there_are_named_in_short(workshop: Workshop, board: 
     ("content", "problem"),
     [
         (None, "is not a leaderboard; `cat-bench leaderboard add RUN` begins one"),
-        (b"", "has other columns than version 2"),
-        (b"version;date\n", "has other columns than version 2"),
+        (b"", "does not have the columns of a leaderboard of version 2"),
+        (b"version;date\n", "does not have the columns of a leaderboard of version 2"),
         (b"\xff\xfev\x00", "cannot be read as CSV in UTF-8"),
     ],
 )
@@ -152,7 +155,7 @@ def test_one_changed_digit_is_refused(workshop: Workshop, board: Path) -> None:
 def test_any_other_cell_is_recomputed_too(name: str, workshop: Workshop, board: Path) -> None:
     _rewrite(board, lambda row: add_digest({**row, name: "7"}) if row["method"] == CALLING else row)
     found = _check(workshop, status=1)
-    assert found[CALLING, "4"]["reason"].startswith(f"{name} is 7, and comes out as ")
+    assert found[CALLING, "4"]["reason"].startswith(f"{name} is 7, and is recomputed as ")
     assert found[FREE, "4"]["verdict"] == "reproduced"
 
 
@@ -171,19 +174,19 @@ def test_a_pool_that_was_tampered_with_is_no_ground(workshop: Workshop, board: P
 def test_adding_again_adds_nothing_and_changes_nothing(workshop: Workshop, board: Path) -> None:
     before = board.read_bytes()
     said = workshop.run("leaderboard", "add", _run(workshop))
-    assert said[:2] == (0, "results/leaderboard.csv: 0 rows added, 6 were there\n")
+    assert said[:2] == (0, "results/leaderboard.csv: 0 rows added, 6 existed before\n")
     assert board.read_bytes() == before
     _rewrite(board, lambda row: add_digest({**row, "score": "0.5"}))
     status, _, err = workshop.run("leaderboard", "add", _run(workshop))
     assert status == 2
-    assert "no row is ever changed" in err
+    assert "rows never change" in err
 
 
 def test_a_row_that_is_there_twice_is_refused(workshop: Workshop, board: Path) -> None:
     append(board, read(board)[:1])
     status, out, _ = workshop.run("leaderboard", "check", "--json")
     assert status == 1
-    assert json.loads(out)[-1]["reason"] == "says what line 2 says"
+    assert json.loads(out)[-1]["reason"] == "repeats line 2"
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+cmd", "-2", "@SUM(A1)", "'=x", "plain"])
@@ -290,7 +293,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(workshop: Workshop, board: Pat
     assert process.returncode == 2
     assert "p.parquet" not in err
     assert err.splitlines()[-1].startswith("cat-bench: me/toy cannot be written on the Hub: ")
-    assert "6 were there" in out
+    assert "6 existed before" in out
     assert workshop.run("leaderboard", "add", _run(workshop), "--hub", "me/toy")[0] == 2
 
 

@@ -83,7 +83,7 @@ def test_a_claim_about_absent_methods_is_not_measured(tmp_path: Path) -> None:
     found = check(folder, test="above", against=["judge-select", "other"])
     assert found.verdict == "not measured"
     assert found.measured == "judge-select: no judge is named; other: not in this run"
-    assert check(folder, test="more").measured == "cat was run at one n alone"
+    assert check(folder, test="more").measured == "cat was run at one n only"
 
 
 def test_a_run_that_was_stopped_before_anything_was_scored(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_a_model_that_is_named_twice_is_one(workshop: Workshop) -> None:
         ({"limit": 1, "data": Path("gone.jsonl")}, "gone.jsonl"),
         ({"sampling": {"policy": {"temprature": 1}}}, "sampling.policy: temprature"),
         ({"model": "replay:two", "pool": 3, "n": ()}, "--pool 3 is more than the 2 rollouts"),
-        ({"out": Path("toy")}, "toy holds something that is not a run"),
+        ({"out": Path("toy")}, "toy holds files that are not a run"),
         ({"methods": ("./odd.py:Odd",)}, "there is no need 'anchr'. Did you mean 'anchor'?"),
     ],
 )

@@ -66,7 +66,7 @@ class Prompts:
         raise ConfigError(self.folder, f"{name}.txt", "there is no such prompt text")
 
     def texts(self) -> dict[str, str]:
-        """Every text as written, the task's own in the place of general ones, by name."""
+        """Return every prompt text by name; the task's texts replace general ones."""
         names = {path.stem for path in GENERAL.glob("*.txt")} | set(self.own())
         return {name: self.source(name) for name in sorted(names)}
 

@@ -1,8 +1,8 @@
 """One OpenAI-compatible URL: its key, its connections, and the only way to post to it.
 
-The SDK's client takes several times the CPU of aiohttp's session per request. The SDK is used for
-everything rare, and its environment variables are honoured. No text that leaves this module
-contains the key, even if a server quotes it.
+Requests go through aiohttp, because the SDK's client takes several times as much CPU per request.
+The SDK is used for rare calls, and its environment variables are honoured. No text that leaves this
+module contains the key, even if a server quotes it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ KEY_VARIABLE, KEY_FILE_VARIABLE = "OPENAI_API_KEY", "CAT_BENCH_OPENAI_KEY_FILE"
 ACCOUNT_HEADERS = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
 POSTED = ("/chat/completions", "/completions", "/embeddings")
 NAMES_MOST, NAME_MOST = 1000, 120
-"""The most model names of a server that are read, and the most characters of each."""
+"""The most model names that are read from a server, and the most characters of a name."""
 MASKED_KEY = re.compile(r"\b(sk|key)-[\w*-]{4,}")
 SERVED = 20
-"""Names of served models that an error lists, the nearest first."""
+"""The most names of served models in an error, the most similar first."""
 
 
 class Endpoint:
@@ -136,7 +136,7 @@ class Endpoint:
         try:
             got = await self._post().fetch(f"{url}/models", timeout=10)
             served = json.loads(got.body)["data"][:NAMES_MOST] if got.status == 200 else []
-            return [printable(str(each["id"])[:NAME_MOST]) for each in served]
+            return [printable(str(model["id"])[:NAME_MOST]) for model in served]
         except (TimeoutError, aiohttp.ClientError, OSError, RecursionError, *wire.BROKEN):
             return []
 
@@ -166,16 +166,16 @@ def _check_url(text: str) -> str:
 
 
 def _key(given: str | None, variable: str | None, url: str) -> str | None:
-    """Return the configured key; None if the endpoint may need none.
+    """Return the configured key, or None; OpenAI's endpoint needs a key.
 
-    Raises ModelError if it cannot be read, or is missing for OpenAI itself.
+    Raises ModelError if the key cannot be read, or is missing for OpenAI's endpoint.
     """
     if variable and not given and not os.environ.get(variable):
-        raise ModelError(f"{variable} is not set, and should hold the API key: set it")
+        raise ModelError(f"{variable} is not set: set it to the API key")
     key = (given or os.environ.get(variable or KEY_VARIABLE) or _key_in_file() or "").strip()
     if not (key.isascii() and (key + "x").isprintable()):
         raise ModelError(
-            "the API key holds a line break, or what no HTTP header can hold: check "
+            "the API key contains a character that an HTTP header cannot hold: check "
             f"{variable or f'{KEY_VARIABLE} or the file that {KEY_FILE_VARIABLE} names'}"
         )
     if not key and URL(url).host == URL(OFFICIAL).host:
@@ -201,7 +201,7 @@ def _key_in_file() -> str | None:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for this URL; none to this machine itself.
+    """Return the proxy that the environment names for this URL; None for this machine.
 
     Raises ModelError for a proxy that is not HTTP.
     """
@@ -219,7 +219,7 @@ def _proxy(url: str) -> str | None:
 
 
 def _url(text: str) -> URL:
-    """Return parse a URL; return the empty URL for an invalid text."""
+    """Parse a URL; return the empty URL for an invalid text."""
     try:
         return URL(text)
     except ValueError:

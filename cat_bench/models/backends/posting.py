@@ -13,11 +13,11 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 IDLE_S = 4.0
-"""uvicorn, under vLLM and others, closes a connection after 5 idle seconds: close it first."""
+"""Seconds after which an idle connection is closed: uvicorn closes it after 5."""
 BODY_MOST = 128 << 20
 """The most decompressed bytes of an answer."""
 ERROR_MOST = 1 << 16
-"""The bytes that are read of an answer with another status than 200."""
+"""The most bytes that are read of an answer whose status is not 200."""
 
 HEAD = 4096
 """The first bytes of an answer, which contain its id."""
@@ -37,7 +37,7 @@ class Answer:
 
 
 class Post:
-    """A way of posting, made within the event loop that uses it; `timeout` is in seconds.
+    """An HTTP session for posting; create it in the event loop that uses it. `timeout`: seconds.
 
     `headers` go with every request; `proxy` is the URL of a proxy, if any.
     """
@@ -56,14 +56,14 @@ class Post:
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed for good."""
+        """Whether the session is closed."""
         return self._session.closed
 
     async def send(self, url: str, body: bytes) -> Answer:
         """Make one attempt.
 
-        An answer with an id that equals the previous one on the same connection is taken for a
-        copy: the request is sent once more, unless the server always repeats itself.
+        An answer with an id that equals the previous answer on the same connection is considered a
+        copy: the request is sent once more, unless the server always repeats its answers.
 
         Raises TimeoutError, aiohttp.ClientError, OSError, TooLarge, or ValueError for a broken
         header.
@@ -87,8 +87,8 @@ class Post:
     async def _send(self, url: str, body: bytes) -> tuple[Answer, bool]:
         """Return the answer, and whether it equals an earlier one.
 
-        A connection that brought a server's error is closed: a proxy that reports one early may
-        send the server's own answer after it.
+        A connection is closed after a server's error: a proxy that reports an error early may send
+        the server's answer after it.
         """
         used: list[ResponseHandler] = []
         _used.set(used)
@@ -117,8 +117,8 @@ _used: ContextVar[list[ResponseHandler]] = ContextVar("_used")
 class _Connections(aiohttp.TCPConnector):
     """Connections that are reused only if no unexpected data has arrived on them.
 
-    If a server or its proxy answers twice, the second answer would be taken for the answer to the
-    next request. After one such case, no connection is reused.
+    If a server or its proxy answers twice, the second answer would be read as the answer to the
+    next request. Once that has happened, no connection is reused.
     """
 
     _unasked = False
@@ -129,7 +129,7 @@ class _Connections(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            assert protocol is not None  # it was just opened or taken
+            assert protocol is not None  # an open connection has a protocol
             if not protocol.should_close:
                 if self._unasked:
                     protocol.force_close()
@@ -140,7 +140,7 @@ class _Connections(aiohttp.TCPConnector):
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:
-    """Return the answer; of an error's body the first part. Raises TooLarge."""
+    """Return the answer; an error's body is cut at `ERROR_MOST`. Raises TooLarge."""
     most = BODY_MOST if response.status == 200 else ERROR_MOST
     parts, size = [], 0
     async for part in response.content.iter_any():

@@ -1,8 +1,11 @@
 """A vLLM server that is started for a model, used, and stopped.
 
-Invariants: the server starts at the first call that the cache cannot answer, and only once for all
-callers; it ends with this process, however that ends (`leash.py`); if it does not start, or dies,
-the run stops with the end of its log, and its answers are in the cache.
+Invariants:
+
+- The server starts at the first call that the cache cannot answer, and only once for all callers.
+- It ends with this process, however the process ends (`leash.py`).
+- If the server does not start, or dies, the run stops with the last lines of the server's log. The
+  answers until then are in the cache.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """The OpenAI protocol as records: a request as a body, a body as replies, an error as a failure.
 
-Pure functions; nothing here opens a socket. Answers are read strictly: a body of another shape is a
-`malformed` failure, never a guess, and so is a count out of range. A negative count of tokens
-counts as unknown. Of several choices with the same index the first counts. Null content is a
-failure unless the model ran out of tokens while it was still reasoning: dropping that draw would
-favour short reasoning, so it is a reply with an empty text. An empty text with a finish reason is a
-reply.
+All functions are pure; none opens a socket. Answers are read strictly:
+
+- A body of another shape, or a count out of range, is a `malformed` failure, never a guess.
+- A negative count of tokens is unknown.
+- Of several choices with the same index, the first counts.
+- Null content is a failure, unless the model ran out of tokens while it was still reasoning. That
+  is a reply with an empty text, because dropping it would favour short reasoning.
+- An empty text with a finish reason is a reply.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ OPTIONAL = {
     "n": r"['\"`]n['\"`]|\bn must be 1\b",
     "seed": r"['\"`]seed['\"`]",
 }
-"""Body fields that can be left out or renamed, each with a pattern of the error that refuses it."""
+"""Body fields that can be left out or renamed: name → pattern of the error that refuses it."""
 
 SAME_NAME = (
     *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"),
@@ -53,9 +55,9 @@ TOO_LONG = re.compile(
 )
 POLICY_CODES = ("content_filter", "content_policy_violation")
 NAME_MOST = 256
-"""Characters that are kept of a finish reason or of who served a reply."""
+"""The most characters that are kept of a finish reason or of a served model's name."""
 LOGPROB_MOST = 0.01
-"""The largest log-probability of a token: 0, and what rounding adds."""
+"""The largest log-probability of a token: 0 plus rounding errors."""
 BROKEN = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """The exceptions that reading JSON of another shape raises."""
 
@@ -71,23 +73,23 @@ def body(
 ) -> dict[str, JSON]:
     """Return the body for `len(seeds)` completions, without the `refused` fields."""
     given = sampling.given()
-    made: dict[str, JSON] = {"model": model, "messages": messages}
-    made.update((name, given[name]) for name in SAME_NAME if name in given)
+    body: dict[str, JSON] = {"model": model, "messages": messages}
+    body.update((name, given[name]) for name in SAME_NAME if name in given)
     if sampling.thinking is not None:
-        made["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
+        body["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
     if len(seeds) > 1:
-        made["n"] = len(seeds)
-    made["seed"] = seeds[0]
+        body["n"] = len(seeds)
+    body["seed"] = seeds[0]
     if logprobs:
-        made["logprobs"] = True
-    if "max_tokens" in refused and "max_tokens" in made:
-        made["max_completion_tokens"] = made["max_tokens"]
+        body["logprobs"] = True
+    if "max_tokens" in refused and "max_tokens" in body:
+        body["max_completion_tokens"] = body["max_tokens"]
     for name in refused:
-        made.pop(name, None)
+        body.pop(name, None)
     for name, value in (sampling.extra or {}).items():
-        both = isinstance(value, Mapping) and isinstance(made.get(name), Mapping)
-        made[name] = {**made[name], **value} if both else value
-    return made
+        both = isinstance(value, Mapping) and isinstance(body.get(name), Mapping)
+        body[name] = {**body[name], **value} if both else value
+    return body
 
 
 def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
@@ -107,8 +109,8 @@ def parse_body(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Fa
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as problem:
-        found = page(raw.decode("utf-8", "replace"))
-        why = f"{found}; check the base URL, which mostly ends in /v1" if found else problem
+        shown = page(raw.decode("utf-8", "replace"))
+        why = f"{shown}; check the base URL, which mostly ends in /v1" if shown else problem
         return Failure("malformed", one_line(f"the body is not JSON: {why}"))
     error = data.get("error") if isinstance(data, dict) else None
     if not error:
@@ -124,7 +126,7 @@ def replies(data: JSON, seed: int | None) -> list[Reply | Failure] | Failure:
         if len(choices) > 1:
             choices = _drop_repeats(choices)
         if not choices:
-            return Failure("malformed", "the completion holds no choices")
+            return Failure("malformed", "the completion has no choices")
         arrays = [_logprobs(choice) for choice in choices]
         usages = _usages(data.get("usage") or {}, [None if a is None else len(a) for a in arrays])
         served = _name(" ".join(filter(None, map(data.get, ("model", "system_fingerprint")))))
@@ -152,7 +154,7 @@ def read_embedding(data: JSON) -> Reply | Failure:
 
 
 def numbers(values: JSON) -> FloatArray:
-    """Return a list of numbers as float32; null, NaN and what is infinite as NaN.
+    """Return a list of numbers as float32; null and infinite values become NaN.
 
     Raises TypeError for anything else.
     """
@@ -220,7 +222,7 @@ def _logprobs(choice: JSON) -> FloatArray | None:
 
 
 def _usages(usage: JSON, lengths: Sequence[int | None]) -> list[Usage]:
-    """Prompt tokens once per choice; completion tokens as `shares` divides them."""
+    """Return the usage of each choice: all prompt tokens, and its share of completion tokens."""
     prompt = _tokens(usage.get("prompt_tokens"))
     thought = _tokens((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
     written = usage.get("completion_tokens")
@@ -241,18 +243,18 @@ def _tokens(count: JSON) -> int:
 
 
 def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
-    """Divide `total` tokens: known lengths stay, the others share the rest evenly.
+    """Divide `total` tokens among choices: known lengths stay, unknown ones share the rest evenly.
 
-    The remainder goes to the first of them. A single choice has the total.
+    The first unknown length also gets the remainder. A single choice gets the total.
     """
     if total is not None and len(lengths) == 1:
         return [total]
     unknown = lengths.count(None)
     rest = max(0, (total or 0) - sum(length or 0 for length in lengths))
-    each, over = divmod(rest, unknown) if unknown else (0, 0)
+    share, remainder = divmod(rest, unknown) if unknown else (0, 0)
     first = lengths.index(None) if unknown else None
     return [
-        each + (over if i == first else 0) if length is None else length
+        share + (remainder if i == first else 0) if length is None else length
         for i, length in enumerate(lengths)
     ]
 
@@ -261,21 +263,21 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     """Return the failure that an error answer means, and whether a retry could help."""
     message, code = _error(raw)
     shown = page(message)
-    said = f"HTTP {status}: {shown or one_line(message)}"
+    text = f"HTTP {status}: {shown or one_line(message)}"
     if 300 <= status < 400:
         moved = one_line(headers.get("Location"))
-        said = f"HTTP {status}: moved to {moved}; correct the base URL"
+        text = f"HTTP {status}: moved to {moved}; correct the base URL"
     if status in (401, 402, 403) or code == "insufficient_quota":
-        return Failure("auth", f"{said}; check the API key and its account")
+        return Failure("auth", f"{text}; check the API key and its account")
     if status == 429:
-        return Failure("rate_limit", said, retry_after=retry_after(headers))
+        return Failure("rate_limit", text, retry_after=retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
-        return Failure("server", said, retry_after=retry_after(headers))
+        return Failure("server", text, retry_after=retry_after(headers))
     if code in POLICY_CODES:
-        return Failure("refused", said, permanent=True)
+        return Failure("refused", text, permanent=True)
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
-        return Failure("context", said, permanent=True)
-    return Failure("bad_request", said, permanent=status in (400, 422) and not shown)
+        return Failure("context", text, permanent=True)
+    return Failure("bad_request", text, permanent=status in (400, 422) and not shown)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -292,7 +294,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _error(raw: bytes) -> tuple[str, str | None]:
-    """Message and code of an error body, however the server words it."""
+    """Return the message and the code of an error body in any server's form."""
     text = raw.decode("utf-8", "replace")
     try:
         data = json.loads(text)

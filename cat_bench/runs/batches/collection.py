@@ -59,21 +59,21 @@ class Collected:
 
 
 async def states(cache: Cache, name: str | None = None) -> list[State]:
-    """How far the open orders are, or the one of this tag or id; raises UnknownName, ModelError."""
+    """Return the states of the open orders, or of one order. Raises UnknownName, ModelError."""
     return [await _state(cache, order) for order in _find_orders(cache, name)]
 
 
 async def cancel(cache: Cache, name: str) -> State:
-    """Ask the server to stop; what it did until then can be collected. Raises as `states`."""
+    """Ask the server to stop an order; finished lines can be collected. Raises as `states`."""
     (order,) = _find_orders(cache, name)
     return await _state(cache, order, stop=True)
 
 
 async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collected | State]:
-    """What each order gave, stored; the state of those that are still under way.
+    """Store the results of finished orders; return what was stored, or the state of open orders.
 
-    What is missing can be ordered or sampled again. It may be interrupted and begun again. Raises
-    as `states`.
+    Missing rollouts can be ordered or sampled again. An interrupted collection can be repeated.
+    Raises as `states`.
     """
     for order in _find_orders(cache, name):
         state = await _state(cache, order)
@@ -90,7 +90,7 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
 
 
 async def forget(cache: Cache, name: str) -> Order:
-    """Give an order up without asking its server. Raises UnknownName."""
+    """Abandon an order without asking its server. Raises UnknownName."""
     (order,) = _find_orders(cache, name)
     await record_end(cache, order, "forgotten")
     return order
@@ -133,7 +133,7 @@ async def _find_batch(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch 
 
 
 async def _store(cache: Cache, order: Order, found: Collected) -> None:
-    """Put what the batch's files hold into the cache."""
+    """Store the results in the batch's files in the cache."""
     from openai import NotFoundError
 
     config = RunConfig.model_validate(order.config)
@@ -184,7 +184,7 @@ class _Sheet:
         }
 
     async def take(self, text: str) -> None:
-        """Store a line's completions; a passing failure leaves its slots to be filled again."""
+        """Store a line's completions; after a temporary failure, its slots can be filled again."""
         try:
             line = json.loads(text)
             name, slots = parse_id(line["custom_id"], self._slots)

@@ -332,7 +332,7 @@ async def test_a_subset_of_a_file(world: World) -> None:
 
 
 async def test_the_judge_must_be_named(world: World) -> None:
-    with pytest.raises(UsageError, match="scored by a judge, and none is named: give --judge"):
+    with pytest.raises(UsageError, match="scored by a judge, and no judge is named: give --judge"):
         await run(world.config(judge=None))
     assert world.policy.stats.requests == 0
 

@@ -145,7 +145,9 @@ async def test_a_key_may_stand_in_a_variable_of_ones_own(monkeypatch: pytest.Mon
         assert isinstance(await one(backend), Reply)
 
 
-@pytest.mark.parametrize(("text", "said"), [("\n", "is empty"), ("sk-a\nb", "holds a line break")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("\n", "is empty"), ("sk-a\nb", "contains a character")]
+)
 def test_a_file_that_holds_no_key(
     text: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -347,7 +347,7 @@ def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("CAT_BENCH_OPENAI_KEY_FILE", str(tmp_path / "none"))
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         OpenAI("gpt-4.1-mini")
-    with pytest.raises(ModelError, match="no HTTP header") as bad:
+    with pytest.raises(ModelError, match="an HTTP header cannot hold") as bad:
         OpenAI("gpt-4.1-mini", api_key=f"{SECRET}\nmore")
     assert SECRET not in str(bad.value)
     assert OpenAI("gpt-4.1-mini", api_key=SECRET).identity == {"name": "gpt-4.1-mini"}

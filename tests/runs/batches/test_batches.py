@@ -90,8 +90,8 @@ def test_what_is_on_order_is_paid_for_once(stand: Stand) -> None:
     tag = batch(stand, "submit")[:12]
     status, err = stand.run(choices=2)
     assert status == 2
-    assert "46 rollouts of this run are on order: `cat-bench batch collect` stores" in err
-    assert f"`cat-bench batch cancel {tag}` gives the order up" in err
+    assert "46 rollouts of this run are in an open batch: `cat-bench batch collect` stores" in err
+    assert f"`cat-bench batch cancel {tag}` cancels it" in err
     assert "nothing is missing, or open batches hold all of it" in batch(stand, "submit")
     assert re.search(rf"{tag} +batch_\d+ .* 46 +0/23 +in_progress", batch(stand, "status"))
     more = batch(stand, "submit", "--pool", "10")

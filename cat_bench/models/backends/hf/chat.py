@@ -25,7 +25,7 @@ class Tokenizer(Protocol):
         ...
 
     def render(self, messages: Sequence[Message], options: Mapping[str, JSON]) -> str:
-        """Return the messages up to where the reply begins; raises TemplateError."""
+        """Return the rendered messages, up to the beginning of the reply. Raises TemplateError."""
         ...
 
     def encode(self, text: str, *, special: bool) -> Sequence[int]:
@@ -49,7 +49,7 @@ class Pretrained:
         return self.tokenizer.chat_template
 
     def render(self, messages: Sequence[Message], options: Mapping[str, JSON]) -> str:
-        """Return the messages up to where the reply begins; raises TemplateError."""
+        """Return the rendered messages, up to the beginning of the reply. Raises TemplateError."""
         plain = [{"role": m["role"], "content": m["content"]} for m in messages]
         return str(
             self.tokenizer.apply_chat_template(

@@ -39,7 +39,9 @@ class Distribution:
         extra = dict(sampling.extra or {})
         repetition = extra.pop("repetition_penalty", 1.0)
         if extra:
-            raise ValueError(f"in-process models know no parameter {', '.join(sorted(extra))}")
+            raise ValueError(
+                f"in-process models do not have the parameter {', '.join(sorted(extra))}"
+            )
         return cls(
             temperature=float(_default_to(sampling.temperature, 1.0)),
             top_k=max(0, sampling.top_k or 0),

@@ -215,9 +215,9 @@ def advice(error: Exception, source: str) -> str:
     problem = one_line(error)
     if isinstance(error, OSError) and not Path(source).is_dir():
         return (
-            f"no folder of that name, and the Hub did not give it ({problem}). Check the name; "
-            f"without network run `hf download {source}` where there is one, or name a folder; "
-            "with HF_HUB_OFFLINE set only downloaded models are found"
+            f"no folder has that name, and it cannot be loaded from the Hub ({problem}). Check the "
+            f"name. Without network, run `hf download {source}` on a machine that has one, or name "
+            "a folder. With HF_HUB_OFFLINE set, only downloaded models are found"
         )
     return problem
 
