@@ -129,7 +129,7 @@ async def test_rows_that_match_no_question_are_listed(cache: Cache, tmp_path: Pa
     with pytest.raises(DataError) as caught:
         import_pool(cache, file, name="p", questions={"a": "1 + 1?"})
     message = str(caught.value)
-    assert "6 rows match no question of the task: line 2 ('a': that question's text is" in message
+    assert "6 rows match no question of the task: line 2 ('a': that question has" in message
     assert "line 3 ('0': no such question)" in message
     assert "task pool:NAME" in message
     assert pool_names(cache) == []

@@ -103,7 +103,7 @@ def test_a_cache_is_copied(run: Run, tmp_path: Path, pool: Path, database: str) 
     assert run("copy", database, "other.sqlite")[0] == "5 rows: 5 copied, 0 existed before\n"
     assert run("--cache", "other.sqlite", "verify", "--json")[0] == "[]\n"
     said = run("copy", "nowhere.sqlite", database, status=1)[1]
-    assert "nowhere.sqlite: there is none yet" in said
+    assert "nowhere.sqlite: name an existing file" in said
     assert not (tmp_path / "nowhere.sqlite").exists()
     assert "to itself" in run("copy", file, file, status=2)[1]
 
