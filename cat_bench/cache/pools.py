@@ -23,6 +23,7 @@ from cat_bench.cache import schema
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import pack, unpack
 from cat_bench.cache.files import POOL_FORMAT, read_description
+from cat_bench.cache.formats import Conversion
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
@@ -57,6 +58,10 @@ class PoolMetadata:
     scorer_params: Mapping[str, JSON] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """The Python files of the scorer: path → SHA-256."""
+    format: str | None = None
+    """The format, or the map of columns, by which another tool's files were read."""
+    texts: bool = True
+    """Whether responses are a model's texts, and not extracted answers alone."""
 
 
 class PoolRow(NamedTuple):
@@ -70,7 +75,7 @@ class PoolRow(NamedTuple):
 
 def import_pool(
     cache: Cache,
-    file: Path,
+    file: Path | Conversion,
     *,
     name: str,
     questions: Mapping[str, str] | None = None,
@@ -85,15 +90,17 @@ def import_pool(
 ) -> PoolMetadata:
     """Import the rows `{id, problem, answer, responses, scores}` of a JSONL or Parquet file.
 
+    A `Conversion` holds such rows, made from another tool's files (see `cache.formats`).
     `questions` are a task's problem texts by id: every row must match one. Importing the same file
     in the same way again changes nothing. Raises DataError (a row is broken or matches nothing),
     UsageError (another import has that name and `overwrite` is off), CacheError.
     """
     _check_name(name)
+    converted = file if isinstance(file, Conversion) else None
     wanted = PoolMetadata(
         name=name,
         file=file.name,
-        sha256=file_digest(file),
+        sha256=file.sha256 if isinstance(file, Conversion) else file_digest(file),
         seed=seed,
         task=task,
         model=model,
@@ -101,6 +108,8 @@ def import_pool(
         scorer=scorer,
         scorer_params=dict(scorer_params or {}),
         files=dict(files or {}),
+        format=converted.findings.format if converted else None,
+        texts=converted.findings.texts if converted else True,
     )
     with cache.begin_writing() as connection:
         before = _metadata(connection, name)
@@ -179,16 +188,20 @@ def deal(seed: int, question: str, count: int) -> list[int]:
 
 def _insert(
     connection: sa.Connection,
-    file: Path,
+    source: Path | Conversion,
     pool: PoolMetadata,
     questions: Mapping[str, str] | None,
 ) -> PoolMetadata:
     matcher = None if questions is None else _Matcher(questions)
-    kept = read_description(file).get("format") == POOL_FORMAT
+    if isinstance(source, Conversion):
+        file, rows, kept = Path(source.name), source.read(texts=matcher is None), False
+    else:
+        file, rows = source, read(source)
+        kept = read_description(file).get("format") == POOL_FORMAT
     seen: dict[str, int] = {}
     sizes = Counter[int]()
     scores: set[str] = set()
-    for position, (line, row) in enumerate(read(file)):
+    for position, (line, row) in enumerate(rows):
         question = matcher.match(line, row) if matcher else _read_id(file, line, row)
         if question is None:
             continue

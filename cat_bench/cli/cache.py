@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,15 +11,15 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from cat_bench.cache.call import Kind
+from cat_bench.cli.cache_import import describe_pool, import_, open_cache, read_samples
 from cat_bench.cli.options import add_options
 from cat_bench.cli.output import json_option, print_record, print_rows
 from cat_bench.cli.progress import Counted
 from cat_bench.errors import CacheError, UsageError
 from cat_bench.types.calls import JSON
-from cat_bench.types.records import Sample
 
 if TYPE_CHECKING:
-    from cat_bench.cache import Cache, PoolMetadata
+    from cat_bench.cache import Cache
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -67,7 +65,7 @@ def info(location: str | None, *, as_json: bool) -> None:
         print_rows(origins, as_json=False)
     if content.pools:
         click.echo("")
-        print_rows([_pool_row(pool) for pool in content.pools], as_json=False)
+        print_rows([describe_pool(pool) for pool in content.pools], as_json=False)
 
 
 @commands.command()
@@ -87,86 +85,7 @@ def verify(location: str | None, *, as_json: bool) -> None:
         )
 
 
-@commands.command(name="import")
-@click.argument("file", type=_FILE)
-@click.option(
-    "--task", help="The task that FILE answers, or pool:NAME if FILE has its own questions."
-)
-@click.option(
-    "--model", help="The pool's name, for --model replay:NAME.  [default: the NAME of pool:NAME]"
-)
-@click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
-@click.option("--scorer", help="For pool:NAME: the scorer of its questions.  [default: math_equal]")
-@click.option(
-    "--answer-pattern",
-    metavar="REGEX",
-    help="For pool:NAME: the pattern of an answer in a response.",
-)
-@click.option(
-    "--not-exchangeable", is_flag=True, help="The responses are not i.i.d. samples of one model."
-)
-@click.option("--seed", default=0, show_default=True, help="The seed that orders the responses.")
-@click.option(
-    "--replace", "overwrite", is_flag=True, help="Delete an existing pool with this name first."
-)
-@click.pass_obj
-def import_(
-    location: str | None,
-    file: Path,
-    *,
-    task: str | None,
-    model: str | None,
-    author: str | None,
-    scorer: str | None,
-    answer_pattern: str | None,
-    not_exchangeable: bool,
-    seed: int,
-    overwrite: bool,
-) -> None:
-    """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls."""
-    from cat_bench.cache import calls, import_pool
-    from cat_bench.loading.registry import build
-    from cat_bench.loading.trust import note_loaded
-
-    if task is None and calls.is_calls(file):
-        with _open(location) as cache:
-            click.echo(f"{file}: {calls.import_calls(cache, file).results} results")
-        return
-    if task is None:
-        raise click.UsageError("--task is missing: name the task that FILE answers, or pool:NAME")
-    own_questions = task.startswith("pool:")
-    name = model or (task.removeprefix("pool:") if own_questions else None)
-    if name is None:
-        raise click.UsageError("--task TASK needs --model NAME: the pool's name, for replay:NAME")
-    if not own_questions and (scorer or answer_pattern):
-        raise click.UsageError(
-            f"--scorer and --answer-pattern are for pool:NAME only: the task {task} has its own"
-        )
-    params = {"pattern": answer_pattern} if answer_pattern else {}
-    with note_loaded() as files:
-        if own_questions:
-            build("scorer", scorer or "math_equal", params, source="--answer-pattern")
-    click.echo(f"Importing {file} ...", err=True)
-    texts = None
-    if not own_questions:
-        texts = {s.question.id: s.question.text for s in _samples(task)}
-    with _open(location) as cache:
-        pool = import_pool(
-            cache,
-            file,
-            name=name,
-            questions=texts,
-            task=None if own_questions else task,
-            model=author,
-            exchangeable=not not_exchangeable,
-            scorer=(scorer or "math_equal") if own_questions else scorer,
-            scorer_params=params,
-            files=files,
-            seed=seed,
-            overwrite=overwrite,
-        )
-    print_record(_pool_row(pool), as_json=False)
-    click.echo(f"Run it: cat-bench run {shlex.join([task, '--model', f'replay:{name}'])}", err=True)
+commands.add_command(import_)
 
 
 @commands.command()
@@ -214,7 +133,7 @@ def export(
             count = export_pool(cache, file, name=pool)
         else:
             _refuse_private(task)
-            samples = None if task is None else _samples(task)
+            samples = None if task is None else read_samples(task)
             if task is None:
                 _refuse_marked(cache, str(model))
             count = export_rollouts(cache, file, model=str(model), samples=samples)
@@ -235,7 +154,11 @@ def copy(source: str, target: str) -> None:
     from cat_bench.cache import copy as copied
     from cat_bench.loading.trust import is_trusted
 
-    with _open_existing(source) as ours, _open(target) as theirs, Counted("rows copied") as counted:
+    with (
+        _open_existing(source) as ours,
+        open_cache(target) as theirs,
+        Counted("rows copied") as counted,
+    ):
         state = Copied(0)
         for state in copied(ours, theirs, derived=is_trusted()):
             counted.show(state.done, of=state.rows)
@@ -286,12 +209,6 @@ def prune(
         click.echo("Nothing is deleted yet: add --yes.", err=True)
 
 
-def _open(location: str | None) -> AbstractContextManager[Cache]:
-    from cat_bench.cache import Cache
-
-    return Cache(location)
-
-
 def _open_existing(location: str | None) -> AbstractContextManager[Cache]:
     """Open a cache that exists: opening a missing file would create an empty cache."""
     from cat_bench.cache.opening import resolve
@@ -299,13 +216,7 @@ def _open_existing(location: str | None) -> AbstractContextManager[Cache]:
     url = resolve(location)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         raise CacheError(f"there is no cache {url.database}: name an existing file or URL")
-    return _open(location)
-
-
-def _samples(task: str) -> Iterator[Sample]:
-    from cat_bench.loading import catalog
-
-    return catalog.task(task).samples()
+    return open_cache(location)
 
 
 def _refuse_private(task: str | None) -> None:
@@ -324,14 +235,6 @@ def _refuse_marked(cache: Cache, model: str) -> None:
 
     for task in find_private(cache, model):
         raise UsageError(private_message(task, instead="--task TASK exports another task's alone"))
-
-
-def _pool_row(pool: PoolMetadata) -> dict[str, JSON]:
-    sizes = ", ".join(f"{number} × {size}" for size, number in pool.sizes.items())
-    kept = {"pool": pool.name, "task": pool.task or f"pool:{pool.name}", "model": pool.model or "-"}
-    draws = "yes" if pool.exchangeable else "no"
-    scores = ", ".join(pool.scores) or "-"
-    return {**kept, "rollouts": sizes, "scores": scores, "exchangeable": draws, "file": pool.file}
 
 
 def _shorten(model: JSON) -> str:

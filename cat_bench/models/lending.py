@@ -211,6 +211,14 @@ _OPTIONS = {
 """A role's name, and the option for its model if that is not named after the role."""
 
 
+def explain_unusable_role(role: str, roles: Roles) -> str | None:
+    """Why this run cannot show rollouts to a role; None where it can."""
+    pool = roles.policy.model.imported
+    if pool and not pool.texts:
+        return f"the pool {pool.name} holds answers without texts"
+    return explain_missing_role(role) if getattr(roles, role) is None else None
+
+
 def explain_missing_role(role: str) -> str:
     """Say why a plug-in that needs this role is not available, and how to name a model."""
     named, option = _OPTIONS.get(role, (role, f"--{role} MODEL"))

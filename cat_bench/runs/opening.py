@@ -33,7 +33,7 @@ from cat_bench.loading.catalog import Method, Task
 from cat_bench.loading.registry import list_plugins
 from cat_bench.loading.trust import note_loaded
 from cat_bench.models.cached import Meter
-from cat_bench.models.lending import Roles, explain_missing_role
+from cat_bench.models.lending import Roles, explain_unusable_role
 from cat_bench.models.throttling import Gate
 from cat_bench.runs.budgets import check_budgets, plan_settings
 from cat_bench.runs.checks import check_permission, check_questions, warnings_of
@@ -48,7 +48,7 @@ from cat_bench.system.parallel import open_executor
 from cat_bench.types.calls import JSON, Capability
 from cat_bench.types.plugins import AnswerScorer
 from cat_bench.types.records import Question, Sample
-from cat_bench.types.traits import Need, ScorerTraits, traits
+from cat_bench.types.traits import TEXT_READERS, Need, ScorerTraits, traits
 
 T = TypeVar("T")
 
@@ -58,10 +58,7 @@ ALLOCATIONS = 50_000
 """Allocations between two garbage collections of a run; one waiting call makes dozens of them."""
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: the larger of `WINDOW` and `PER_PROCESS` for each scoring process."""
-NEEDS = (
-    *("answers", "anchor", "judge", "policy", "embedder", "reward", "score", "scores"),
-    *get_args(Capability),
-)
+NEEDS = ("answers", *TEXT_READERS, "policy", "score", "scores", *get_args(Capability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +307,8 @@ def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | No
             return f"{model.name} gives no {kind}"
         if kind == "policy" and model.imported:
             return "a replayed pool has no model to ask"
-        if kind in {"anchor", "judge", "embedder", "reward"} and getattr(roles, kind) is None:
-            return explain_missing_role(kind)
+        if kind in TEXT_READERS and (reason := explain_unusable_role(kind, roles)):
+            return reason
     return None
 
 

@@ -19,6 +19,8 @@ number imported with each rollout, `scores` for any such number, or `reward:NAME
 model, else that number."""
 Reads: TypeAlias = Literal["self", "pairs", "subset"]
 """Whether a rollout's number depends on it alone, on its pairs, or on the whole subset."""
+TEXT_READERS: tuple[Need, ...] = ("anchor", "judge", "embedder", "reward")
+"""The roles that are shown rollouts' texts."""
 POSITIVE = 0.5
 NOTHING: frozenset[Need] = frozenset()
 

@@ -27,13 +27,14 @@ class ImportedPool:
     """A pool in place of a model: a fixed number (`size`) of rollouts of each question.
 
     `scores` names the imported numbers of each rollout; without `exchangeable`, the rollouts are
-    not i.i.d. samples of one model.
+    not i.i.d. samples of one model; without `texts`, they are extracted answers alone.
     """
 
     name: str
     size: int
     scores: tuple[str, ...] = ()
     exchangeable: bool = True
+    texts: bool = True
 
 
 class Backend(Protocol):

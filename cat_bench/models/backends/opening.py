@@ -102,5 +102,7 @@ def _open_replay(name: str, cache: Cache) -> Replay:
         "embeddings",
         "rewards",
     }
-    held = ImportedPool(name, size, scores=pool.scores, exchangeable=pool.exchangeable)
+    held = ImportedPool(
+        name, size, scores=pool.scores, exchangeable=pool.exchangeable, texts=pool.texts
+    )
     return Replay(held, capabilities=carried)

@@ -1,0 +1,153 @@
+"""`--map`: a pool's columns as JMESPath expressions over the rows of any file.
+
+`responses=all_answers[*][0], answer=gold_answer`: a comma outside brackets and quotes ends an
+expression. `responses` or `answers` is required; a list gives several responses, a text gives one,
+and rows of one id are one question. `answers` are extracted answers without a model's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from cat_bench.cache.formats.samples import Findings, Reader, Sampled, name_by_text, read_files
+from cat_bench.errors import DataError, UsageError
+from cat_bench.system.rows import Row
+from cat_bench.types.calls import JSON
+
+QUESTION = ("id", "problem", "answer")
+PER_RESPONSE = ("responses", "answers", "reasoning", "finish", "tokens", "failures")
+_NAME = re.compile(r"\s*([\w.-]+)\s*=(?!=)")
+_OPEN, _CLOSE = "[{(", "]})"
+
+
+def parse_map(text: str) -> Mapping[str, JSON]:
+    """Return the compiled expression of each column. Raises UsageError."""
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    found: dict[str, JSON] = {}
+    for part in _split(text):
+        named = _NAME.match(part)
+        if named is None:
+            raise UsageError(f"--map: {part.strip()!r} is not COLUMN=EXPRESSION")
+        name, expression = named[1], part[named.end() :].strip()
+        if name not in (*QUESTION, *PER_RESPONSE) and not name.startswith(("scores.", "meta.")):
+            known = ", ".join((*QUESTION, *PER_RESPONSE, "scores.NAME", "meta.NAME"))
+            raise UsageError(f"--map: there is no column {name!r}; known: {known}")
+        if name in found:
+            raise UsageError(f"--map: names {name!r} twice")
+        try:
+            found[name] = jmespath.compile(expression)
+        except JMESPathError as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"--map: {name}={expression} is not JMESPath ({reason})") from error
+    return found
+
+
+def read_mapped(columns: Mapping[str, JSON]) -> Reader:
+    """Return a reader of these columns. Raises UsageError unless it has one of responses."""
+    if ("responses" in columns) == ("answers" in columns):
+        raise UsageError("--map: name either responses=… (texts) or answers=… (answers alone)")
+    return partial(_read, columns)
+
+
+def _read(
+    columns: Mapping[str, JSON], files: Sequence[Path], findings: Findings
+) -> Iterator[Sampled]:
+    column = "responses" if "responses" in columns else "answers"
+    findings.texts = column == "responses"
+    findings.taken = {name: str(each.expression) for name, each in columns.items()}
+    used = set(re.findall(r"\w+", " ".join(findings.taken.values())))
+    for file, line, row in read_files(files, findings, used):
+        values = {name: each.search(row) for name, each in columns.items()}
+        if values[column] is None:
+            there = ", ".join(map(repr, row))
+            problem = f"--map {column}={columns[column].expression} finds nothing; there are"
+            raise DataError(file, f"{problem} {there}", line=line)
+        yield from _samples(file, line, values, column, findings)
+
+
+def _samples(
+    file: Path, line: int, values: Mapping[str, JSON], column: str, findings: Findings
+) -> Iterator[Sampled]:
+    given = values[column]
+    texts = given if isinstance(given, list) else [given]
+    many = isinstance(given, list)
+
+    def column_of(name: str) -> list[JSON]:
+        found = values.get(name)
+        if found is None:
+            return [None] * len(texts)
+        found = found if isinstance(found, list) and many else [found]
+        if len(found) != len(texts):
+            problem = f"has {len(texts)} responses, and --map {name} finds {len(found)} entries"
+            raise DataError(file, problem, line=line)
+        return list(found)
+
+    scores = {
+        name.removeprefix("scores."): column_of(name) for name in values if name[:7] == "scores."
+    }
+    meta = {name.removeprefix("meta."): v for name, v in values.items() if name[:5] == "meta."}
+    own = _question(file, line, values, findings)
+    others = {name: column_of(name) for name in ("reasoning", "finish", "tokens", "failures")}
+    for index, text in enumerate(texts):
+        if not isinstance(text, str | int | float | None) or isinstance(text, bool):
+            problem = f"--map {column} finds {type(text).__name__}, not a text"
+            raise DataError(file, problem, line=line)
+        tokens = others["tokens"][index]
+        if isinstance(tokens, bool) or not isinstance(tokens, int | None):
+            raise DataError(file, f"--map tokens finds {tokens!r}, not a whole number", line=line)
+        yield Sampled(
+            **own,
+            text=text if text is None else str(text),
+            reasoning=others["reasoning"][index],
+            finish=others["finish"][index],
+            failure=others["failures"][index],
+            completion_tokens=tokens or 0,
+            scores={name: found[index] for name, found in scores.items()},
+            meta=meta,
+        )
+
+
+def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findings) -> Row:
+    """Return the question's id, text and answer; what the file lacks is guessed and said."""
+    name, problem, answer = (values.get(column) for column in QUESTION)
+    for column, value in (("id", name), ("problem", problem)):
+        if column in values and (value is None or isinstance(value, list | dict | bool)):
+            raise DataError(file, f"--map {column} finds {value!r}, not a text", line=line)
+    if name is None and problem is None:
+        findings.guess("id: the row's number in its file, because --map names no id or problem")
+        name = f"{file.stem}/{line}"
+    elif name is None:
+        findings.guess("id: a digest of the problem, because --map names none")
+        name = name_by_text(str(problem))
+    if problem is None:
+        findings.guess("problem: a placeholder, because --map names none")
+        findings.placeholders = True
+        problem = f"question {name} (its text is not in the file)"
+    if "answer" not in values:
+        findings.guess("answer: none, so nothing can be scored; --map answer=… names it")
+    plain = isinstance(answer, int | float) and not isinstance(answer, bool)
+    return {"id": str(name), "problem": str(problem), "answer": str(answer) if plain else answer}
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield the parts between commas that stand outside brackets and quotes."""
+    depth, quote, start = 0, "", 0
+    for place, mark in enumerate(text):
+        if quote:
+            quote = "" if mark == quote else quote
+        elif mark in "'\"`":
+            quote = mark
+        elif mark in _OPEN:
+            depth += 1
+        elif mark in _CLOSE:
+            depth -= 1
+        elif mark == "," and depth == 0:
+            yield text[start:place]
+            start = place + 1
+    if text[start:].strip():
+        yield text[start:]

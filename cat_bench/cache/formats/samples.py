@@ -1,0 +1,172 @@
+"""One response as another tool's file has it, and how responses become a pool's rows.
+
+What a tool says of a response (its verdicts) is kept beside the question for scorers and reports:
+it is made from the gold answer, so no method may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from cat_bench.errors import DataError
+from cat_bench.system.rows import Row, read
+from cat_bench.types.calls import JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """One response to one question.
+
+    `verdicts` are the tool's own scores of this response, `figures` those of the question's
+    responses together.
+    """
+
+    id: str
+    problem: str
+    answer: JSON
+    text: str | None
+    """None where the tool records a failure in place of a response."""
+    failure: str | None = None
+    reasoning: str | None = None
+    finish: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    """Numbers that methods may read, such as a reward model's."""
+    verdicts: Mapping[str, float | None] = field(default_factory=dict)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    meta: Mapping[str, JSON] = field(default_factory=dict)
+    """What else is known of the question: the first response's is kept."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """What a reader took from the files, what it left, and what it had to guess."""
+
+    format: str
+    taken: dict[str, str] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+    guessed: list[str] = field(default_factory=list)
+    model: str | None = None
+    """The model that the files name."""
+    texts: bool = True
+    """Whether responses are the texts that a model wrote, and not extracted answers alone."""
+    placeholders: bool = False
+    """Whether problems are placeholders: only ids can match a task's questions."""
+    verdicts: dict[str, float] = field(default_factory=dict)
+    """The mean over questions of each of the tool's own scores."""
+
+    def guess(self, what: str) -> None:
+        """Note a guess, once."""
+        if what not in self.guessed:
+            self.guessed.append(what)
+
+
+Reader = Callable[[Sequence[Path], Findings], Iterator[Sampled]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way in which a tool writes samples: `marks` are columns that a row of it has."""
+
+    read: Reader
+    files: str
+    """The files that it reads, in words."""
+    marks: frozenset[str] = frozenset()
+
+
+def read_files(
+    files: Iterable[Path], findings: Findings, used: Iterable[str]
+) -> Iterator[tuple[Path, int, Row]]:
+    """Yield each row of the files with its place; note the columns that are not `used`."""
+    known = frozenset(used)
+    for file in files:
+        for line, row in read(file):
+            findings.left.update(row.keys() - known)
+            yield file, line, row
+
+
+def take(row: Mapping[str, JSON], name: str, kind: type | tuple[type, ...], at: Path) -> JSON:
+    """Return a column's value. Raises DataError if it is missing or of another type."""
+    value = row.get(name)
+    if isinstance(value, kind) and not (isinstance(value, bool) and kind is int):
+        return value
+    has = f"is {type(value).__name__}" if name in row else "is missing"
+    there = ", ".join(map(repr, row))
+    raise DataError(at, f"{name!r} {has} in a row with {there}; is this another tool's file?")
+
+
+def name_by_text(problem: str) -> str:
+    """Return an id for a question that has none: 12 digits of its text's SHA-256."""
+    return sha256(problem.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def number(value: JSON) -> float | None:
+    """Return a verdict as a number; None where it is no number."""
+    return float(value) if isinstance(value, bool | int | float) and value == value else None
+
+
+def gather(samples: Iterable[Sampled], findings: Findings, source: str) -> list[Row]:
+    """Return a row per question, with its responses in the order of the files.
+
+    Sets the findings' verdicts. Raises DataError where one id has two texts or answers.
+    """
+    questions: dict[str, list[Sampled]] = {}
+    for sample in samples:
+        held = questions.setdefault(sample.id, [])
+        if held and (held[0].problem, held[0].answer) != (sample.problem, sample.answer):
+            raise DataError(
+                source,
+                f"gives question {sample.id!r} two texts or two answers; name a column that tells "
+                "questions apart: --map id=…",
+            )
+        held.append(sample)
+    if not questions:
+        raise DataError(source, "holds no response")
+    findings.verdicts = _mean_verdicts(questions.values())
+    return [_row(held) for held in questions.values()]
+
+
+def _row(held: Sequence[Sampled]) -> Row:
+    first = held[0]
+    columns: dict[str, list[JSON]] = {
+        "reasoning": [s.reasoning for s in held],
+        "finish": [s.finish for s in held],
+        "usage": [_usage(s) for s in held],
+        "failures": [
+            {"kind": "imported", "message": s.failure} if s.text is None and s.failure else None
+            for s in held
+        ],
+    }
+    row: Row = {**first.meta, "id": first.id, "problem": first.problem, "answer": first.answer}
+    row["responses"] = [s.text for s in held]
+    row |= {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
+    if names := sorted({name for s in held for name in s.scores}):
+        row["scores"] = {name: [s.scores.get(name) for s in held] for name in names}
+    if names := sorted({name for s in held for name in s.verdicts}):
+        row["verdicts"] = {name: [s.verdicts.get(name) for s in held] for name in names}
+    if first.figures:
+        row["figures"] = dict(first.figures)
+    return row
+
+
+def _usage(sample: Sampled) -> JSON:
+    if not (sample.prompt_tokens or sample.completion_tokens):
+        return None
+    return {"prompt": sample.prompt_tokens, "completion": sample.completion_tokens}
+
+
+def _mean_verdicts(questions: Iterable[Sequence[Sampled]]) -> dict[str, float]:
+    means: dict[str, list[float]] = {}
+    for held in questions:
+        for name in {name for sample in held for name in sample.verdicts}:
+            known = [v for s in held if (v := s.verdicts.get(name)) is not None]
+            if known:
+                means.setdefault(name, []).append(sum(known) / len(known))
+        for name, value in held[0].figures.items():
+            if value is not None:
+                means.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in sorted(means.items())}

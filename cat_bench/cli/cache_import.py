@@ -1,0 +1,207 @@
+"""`cat-bench cache import`: rollouts as a pool, from this package's files or another tool's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cat_bench.cli.output import print_record
+from cat_bench.errors import DataError, UsageError
+from cat_bench.types.calls import JSON
+from cat_bench.types.plugins import AnswerScorer
+from cat_bench.types.records import Sample
+from cat_bench.types.traits import TEXT_READERS
+
+if TYPE_CHECKING:
+    from cat_bench.cache import Cache, PoolMetadata
+    from cat_bench.cache.formats import Conversion, Findings
+    from cat_bench.types.plugins import Scorer
+
+_SHOWN = 12
+
+
+@click.command(name="import")
+@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--task", help="The task that FILE answers, or pool:NAME if FILE has its own questions."
+)
+@click.option(
+    "--model", help="The pool's name, for --model replay:NAME.  [default: the NAME of pool:NAME]"
+)
+@click.option("--format", "tool", metavar="NAME", help="The tool that wrote FILE, such as lm-eval.")
+@click.option(
+    "--map", "columns", metavar="COLUMN=PATH,...", help="Columns as JMESPath over FILE's rows."
+)
+@click.option("--from", "author", metavar="MODEL", help="The model that wrote the responses.")
+@click.option("--scorer", help="For pool:NAME: the scorer of its questions.  [default: math_equal]")
+@click.option(
+    "--answer-pattern",
+    metavar="REGEX",
+    help="For pool:NAME: the pattern of an answer in a response.",
+)
+@click.option(
+    "--not-exchangeable", is_flag=True, help="The responses are not i.i.d. samples of one model."
+)
+@click.option("--seed", default=0, show_default=True, help="The seed that orders the responses.")
+@click.option(
+    "--replace", "overwrite", is_flag=True, help="Delete an existing pool with this name first."
+)
+@click.pass_obj
+def import_(
+    location: str | None,
+    names: Sequence[str],
+    *,
+    task: str | None,
+    model: str | None,
+    tool: str | None,
+    columns: str | None,
+    author: str | None,
+    scorer: str | None,
+    answer_pattern: str | None,
+    not_exchangeable: bool,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls.
+
+    FILE may be hub:OWNER/NAME@COMMIT/PATH, a file of a dataset. With --format or --map, FILE is
+    what another tool wrote; several files, or their folder, become one pool.
+    """
+    from cat_bench.cache import calls, import_pool
+    from cat_bench.loading.trust import note_loaded
+
+    files = _find_files(names, tool)
+    if task is None and len(files) == 1 and calls.is_calls(files[0]):
+        with open_cache(location) as cache:
+            click.echo(f"{files[0]}: {calls.import_calls(cache, files[0]).results} results")
+        return
+    own, name = _name_pool(task, model, chosen=scorer or answer_pattern)
+    params = {"pattern": answer_pattern} if answer_pattern else {}
+    with note_loaded() as loaded:
+        reader = _open_scorer(str(task), scorer, params)
+    click.echo(f"Importing {', '.join(map(str, files))} ...", err=True)
+    source = _read_source(files, tool, columns, reader)
+    with open_cache(location) as cache:
+        pool = import_pool(
+            cache,
+            source,
+            name=name,
+            questions=None if own else {s.question.id: s.question.text for s in read_samples(task)},
+            task=None if own else task,
+            model=author or (None if isinstance(source, Path) else source.findings.model),
+            exchangeable=not not_exchangeable,
+            scorer=(scorer or "math_equal") if own else scorer,
+            scorer_params=params,
+            files=loaded,
+            seed=seed,
+            overwrite=overwrite,
+        )
+    print_record(describe_pool(pool), as_json=False)
+    if not isinstance(source, Path):
+        click.echo("")
+        print_record(_describe_findings(source.findings), as_json=False)
+    command = shlex.join([str(task), "--model", f"replay:{name}"])
+    click.echo(f"Run it: cat-bench run {command}", err=True)
+
+
+def describe_pool(pool: PoolMetadata) -> dict[str, JSON]:
+    """Return a pool's record as a table shows it."""
+    sizes = ", ".join(f"{number} × {size}" for size, number in pool.sizes.items())
+    kept = {"pool": pool.name, "task": pool.task or f"pool:{pool.name}", "model": pool.model or "-"}
+    draws = "yes" if pool.exchangeable else "no"
+    scores = ", ".join(pool.scores) or "-"
+    return {**kept, "rollouts": sizes, "scores": scores, "exchangeable": draws, "file": pool.file}
+
+
+def read_samples(task: str | None) -> Iterator[Sample]:
+    """Yield the samples of a task. Raises UnknownName, ConfigError or DataError."""
+    from cat_bench.loading import catalog
+
+    return catalog.task(str(task)).samples()
+
+
+def open_cache(location: str | None) -> AbstractContextManager[Cache]:
+    """Return the cache at a path or URL."""
+    from cat_bench.cache import Cache
+
+    return Cache(location)
+
+
+def _find_files(names: Sequence[str], tool: str | None) -> list[Path]:
+    from cat_bench.cache.formats import list_files
+    from cat_bench.cache.formats.hub import fetch, is_hub
+
+    paths = [fetch(name) if is_hub(name) else Path(name) for name in names]
+    return list_files(paths, tool)
+
+
+def _name_pool(task: str | None, model: str | None, *, chosen: str | None) -> tuple[bool, str]:
+    """Return whether the pool has questions of its own, and the pool's name."""
+    if task is None:
+        raise click.UsageError("--task is missing: name the task that FILE answers, or pool:NAME")
+    own = task.startswith("pool:")
+    name = model or (task.removeprefix("pool:") if own else None)
+    if name is None:
+        raise click.UsageError("--task TASK needs --model NAME: the pool's name, for replay:NAME")
+    if not own and chosen:
+        raise click.UsageError(
+            f"--scorer and --answer-pattern are for pool:NAME only: the task {task} has its own"
+        )
+    return own, name
+
+
+def _open_scorer(task: str, scorer: str | None, params: dict[str, str]) -> Scorer:
+    from cat_bench.loading import catalog
+    from cat_bench.loading.registry import build
+
+    if not task.startswith("pool:"):
+        return catalog.task(task).scorer
+    found: Scorer = build("scorer", scorer or "math_equal", params, source="--answer-pattern")
+    return found
+
+
+def _read_source(
+    files: Sequence[Path], tool: str | None, columns: str | None, scorer: Scorer
+) -> Path | Conversion:
+    """Return a file of this package's as it is, or another tool's as rows."""
+    from cat_bench.cache.formats import convert, suggest_format
+
+    if tool or columns:
+        answer = scorer.answer if isinstance(scorer, AnswerScorer) else None
+        return convert(files, format=tool, columns=columns, answer=answer)
+    if len(files) > 1:
+        raise UsageError("several files are one pool only with --format or --map")
+    if found := suggest_format(files[0]):
+        raise DataError(files[0], f"looks like another tool's file: give --format {found}")
+    return files[0]
+
+
+def _describe_findings(findings: Findings) -> dict[str, JSON]:
+    """Return what was taken, left and guessed, and the methods that the pool cannot serve."""
+    left = sorted(findings.left)
+    more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+    said: dict[str, JSON] = {
+        "format": findings.format,
+        "taken": "; ".join(f"{name} from {path}" for name, path in findings.taken.items()),
+        "left": ", ".join(left[:_SHOWN]) + more or "nothing",
+        "guessed": "; ".join(findings.guessed) or "nothing",
+    }
+    if findings.verdicts:
+        figures = (f"{name} {mean:.4f}" for name, mean in findings.verdicts.items())
+        said["its own scores"] = ", ".join(figures)
+    if not findings.texts:
+        said["no texts"] = f"cannot serve {', '.join(_list_unserved())}: they read texts"
+    return said
+
+
+def _list_unserved() -> list[str]:
+    """Return the catalogue's methods that show rollouts' texts to a model."""
+    from cat_bench.loading import catalog
+
+    methods = map(catalog.method, catalog.method_names())
+    return [each.name for each in methods if not each.needs.isdisjoint(TEXT_READERS)]
