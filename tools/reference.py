@@ -19,12 +19,20 @@ from tabulate import tabulate
 from cat_bench.bridges.inspect_tasks import aggregate
 from cat_bench.bridges.lm_eval_task import LmEvalTask
 from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
+from cat_bench.leaderboard.rows import COLUMNS as PUBLISHED
 from cat_bench.loading import catalog
 from cat_bench.loading.data import Data, Fields
 from cat_bench.loading.prompts import GENERAL, Prompts
 from cat_bench.loading.registry import BUILT_IN, Kind, load
 from cat_bench.loading.task_file import TaskFile
 from cat_bench.report.compute import COMPUTE_COLUMNS
+from cat_bench.report.forensics import COLUMNS as FORENSICS_COLUMNS
+from cat_bench.report.forensics import forensics
+from cat_bench.report.groups import COLUMNS as GROUP_COLUMNS
+from cat_bench.report.groups import groups
+from cat_bench.report.rubric import PART_COLUMNS, breakdown
+from cat_bench.report.signals import COLUMNS as SIGNAL_COLUMNS
+from cat_bench.report.signals import quality
 from cat_bench.report.summary import COLUMNS, summarise
 from cat_bench.runs.config import RunConfig
 
@@ -40,6 +48,13 @@ PLUGINS: Mapping[Kind, str] = {
     "reward": "Rewards",
 }
 """The kinds of plug-in whose parameters are listed, with the title of each list."""
+CSV_FILES: Sequence[tuple[str, Sequence[str], Any]] = (
+    ("groups.csv", GROUP_COLUMNS, groups),
+    ("breakdown.csv", PART_COLUMNS, breakdown),
+    ("signals.csv", SIGNAL_COLUMNS, quality),
+    ("forensics.csv", FORENSICS_COLUMNS, forensics),
+)
+"""Further files of a run, their columns, and the function that makes them."""
 
 
 def page() -> str:
@@ -53,7 +68,20 @@ def _methods() -> str:
     methods = [catalog.method(name) for name in catalog.method_names()]
     rows = [(_code(m.name), m.summary, _list(m.needs), m.citation or "") for m in methods]
     table = _table(("method", "what it does", "needs", "source"), rows)
-    return f"## Methods\n\n{table}\n\n`cat-bench show METHOD` prints its parameters."
+    settings = [
+        (_code(m.name), _code(m.spec), ", ".join(_parameter(*each) for each in m.params.items()))
+        for m in methods
+    ]
+    return (
+        f"## Methods\n\n{table}\n\n### What each method is made of\n\n"
+        "A method is an [aggregator](#aggregators) with parameters. Those that a method does not "
+        "set have their defaults; `METHOD{parameter=value}` sets any of them.\n\n"
+        f"{_table(('method', 'aggregator', 'parameters that it sets'), settings)}"
+    )
+
+
+def _parameter(name: str, value: Any) -> str:
+    return _code(f"{name}={value}")
 
 
 def _plugins(kind: Kind) -> str:
@@ -105,12 +133,23 @@ def _model(kind: type[BaseModel]) -> str:
 
 def _prompts() -> str:
     prompts = Prompts()
-    rows = [
-        (_code(path.stem), _list(prompts.reads(path.stem)))
+    rows = [("`prompt`", "`problem`, `stem` (the problem without its options)")]
+    rows += [
+        (_code(path.stem), _list(_variables(prompts, path.stem)))
         for path in sorted(GENERAL.glob("*.txt"))
     ]
     table = _table(("text", "variables"), rows)
-    return f"## Prompt texts and their variables\n\nA task's own folder may replace any.\n\n{table}"
+    return (
+        "## Prompt texts and their variables\n\nA task's own folder may replace any; `prompt` is "
+        "always its own. Besides those listed, every text may show `closing` (how the scorer wants "
+        "an answer) and the fields of the row's meta, as `meta.NAME` or `NAME`.\n\n" + table
+    )
+
+
+def _variables(prompts: Prompts, name: str) -> set[str]:
+    """The variables that a text shows, those of the texts that it includes among them."""
+    included = re.findall(r'include "(\w+)\.txt"', (GENERAL / f"{name}.txt").read_text("utf-8"))
+    return prompts.reads(name).union(*(_variables(prompts, each) for each in included))
 
 
 def _columns() -> str:
@@ -119,7 +158,16 @@ def _columns() -> str:
     parts = [f"### `{file}`\n\n{_record(kind)}" for file, kind in kinds.items()]
     parts.append(f"### `table.csv`\n\n{_list(COLUMNS)}\n\n{_bullets(summarise.__doc__ or '')}")
     parts.append(f"### `compute.csv`\n\n{_list(COMPUTE_COLUMNS)}")
-    return "## Files of a run\n\n" + "\n\n".join(parts)
+    for file, columns, function in CSV_FILES:
+        parts.append(f"### `{file}`\n\n{_summary(function)}\n\n{_list(columns)}")
+    parts[-1] += f"\n\n{_bullets(forensics.__doc__ or '')}"
+    published = _table(("column", "meaning"), [(_code(k), v) for k, v in PUBLISHED.items()])
+    return "## Files of a run\n\n" + "\n\n".join(parts) + f"\n\n## `leaderboard.csv`\n\n{published}"
+
+
+def _summary(function: Any) -> str:
+    sentence = _one_line(inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0])
+    return sentence.replace("Return one row", "One row")
 
 
 def _record(kind: type) -> str:
@@ -130,7 +178,7 @@ def _record(kind: type) -> str:
 
 def _bullets(text: str) -> str:
     found = inspect.cleandoc(text)
-    return found[found.index("\n- ") :].strip()
+    return found[found.index("\n- ") :].partition("\n\nRaises")[0].strip()
 
 
 def _bridges() -> str:
@@ -153,6 +201,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _type(kind: Any) -> str:
     name = kind if isinstance(kind, str) else str(getattr(kind, "__name__", kind))
     name = str(kind) if get_args(kind) else name
+    name = re.sub(r"(?:typing\.)?Optional\[(.*)\]$", r"\1 | None", name)
+    name = re.sub(r"(?:typing\.)?Annotated\[.*NoneType.*\]", "str", name)
     return _code(re.sub(r"\b(typing|collections\.abc|cat_bench[\w.]*|pathlib)\.", "", name))
 
 
@@ -178,7 +228,8 @@ def _format(value: Any) -> str:
         or value == []
         or value is inspect.Parameter.empty
     )
-    return "" if empty or "Undefined" in type(value).__name__ else _code(str(value))
+    shown = str(value).encode("unicode_escape").decode() if "\n" in str(value) else str(value)
+    return "" if empty or "Undefined" in type(value).__name__ else _code(shown)
 
 
 def _code(text: str) -> str:

@@ -30,6 +30,7 @@ from cat_bench.types.calls import JSON
 
 MAJORITY, MINORITY, NOBODY = "majority right", "right answer in the minority", "nobody right"
 CASES = (MAJORITY, MINORITY, NOBODY)
+COLUMNS = ("method", "n", "figure", "value", "se", "ci_low", "ci_high", "questions", "draws")
 _SCORES = ("question", "method", "n", "draw", "score", "slots", "text", "answer", "answer_cluster")
 _ROLLOUTS = ("question", "slot", "digest", "cluster", "score", "characters", "failed")
 
@@ -132,8 +133,7 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
         for (method, n), draws in RunTables.of(run).reading(Draws).by_key.items()
         for name, found in _figures(draws)
     ]
-    columns = ["method", "n", "figure", "value", "se", "ci_low", "ci_high", "questions", "draws"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 class Draws(Reading):

@@ -23,6 +23,7 @@ from cat_bench.stats.intervals import bootstrap_error, mean_interval
 from cat_bench.types.calls import JSON
 
 COLUMNS = ("se_bootstrap", "score_length_adjusted")
+PART_COLUMNS = ("kind", "part", *KEY, "examples", "score", "se", "ci_low", "ci_high")
 KINDS = ("theme", "axis", "level", "tolerance")
 
 
@@ -77,8 +78,7 @@ def breakdown(run: RunTables | Path) -> pd.DataFrame:
         {**_key(key), **_mean(group["value"], shared)}
         for key, group in whole.groupby(level=["part", *KEY])
     ]
-    columns = ["kind", "part", *KEY, "examples", "score", "se", "ci_low", "ci_high"]
-    return pd.DataFrame(lines, columns=columns)
+    return pd.DataFrame(found, columns=list(PART_COLUMNS))
 
 
 def blocks(

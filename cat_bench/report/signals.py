@@ -21,6 +21,21 @@ from cat_bench.stats.intervals import mean_interval
 from cat_bench.types.calls import JSON, FloatArray
 
 BINS = 10
+COLUMNS = (
+    "signal",
+    "questions",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "n_highest",
+    "score_highest",
+    "n_last",
+    "score_last",
+    "fall",
+    "fall_low",
+    "fall_high",
+    "calibration_error",
+)
 NOTES = (
     "AUROC is within questions: how often, of two rollouts of one question with different scores, "
     "the better one has the higher number; a tie counts half. 50 % is chance.",
@@ -146,7 +161,7 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
                 "calibration_error": error if whole else nan,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def calibration(record: Record) -> pd.DataFrame:
