@@ -78,7 +78,7 @@ def breakdown(run: RunTables | Path) -> pd.DataFrame:
         {**_key(key), **_mean(group["value"], shared)}
         for key, group in whole.groupby(level=["part", *KEY])
     ]
-    return pd.DataFrame(found, columns=list(PART_COLUMNS))
+    return pd.DataFrame(lines, columns=list(PART_COLUMNS))
 
 
 def blocks(

@@ -2,14 +2,19 @@
 
 The model gives an answer in the form that the prompt asks for, outside of what it quotes, and in no
 other: where a method asks for another form than its task reads, it scores 0 here.
+docs/tasks-by-methods.csv holds what comes out; UPDATE_DOCS=1 writes it anew.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import cat_bench as cb
@@ -17,7 +22,10 @@ from cat_bench.evaluation.questions import UNREADABLE
 from cat_bench.loading import catalog
 from cat_bench.types.calls import JSON
 from tests.conftest import Workshop
+from tests.places import ROOT
 
+TABLE = ROOT / "docs" / "tasks-by-methods.csv"
+HEAD = ("task", "method", "score", "unreadable", "reason")
 KEYS = ("alpha", "beta", "gamma")
 """Each question has one of these words in it, and so has each response."""
 WRITERS = {
@@ -190,7 +198,29 @@ def test_no_method_is_at_0_or_unreadable(kind: str, workshop: Workshop) -> None:
     assert served["score"][[*(writers - {"agreement-gate"})]].min() == 1
     shares = [entry["share"] for entry in run.tables.record.get("unreadable", ())]
     assert max(shares, default=0) <= UNREADABLE
+    compare_with_the_table(kind, table.loc[methods], run.tables.record)
     asked_for_the_form(kind, workshop.folder / "asked.jsonl")
+
+
+def compare_with_the_table(kind: str, table: pd.DataFrame, record: JSON) -> None:
+    """Whether the published table has this task's rows; with UPDATE_DOCS, write them there."""
+    shares = {entry["method"]: entry["share"] for entry in record.get("unreadable", ())}
+    own = [
+        (kind, str(name), f"{row['score']:.3f}", f"{shares.get(name, 0):.3f}", "")
+        if pd.notna(row["score"])
+        else (kind, str(name), "", "", str(row["reason"]))
+        for name, row in table.iterrows()
+    ]
+    lines = TABLE.read_text(encoding="utf-8").splitlines() if TABLE.exists() else []
+    there = list(csv.reader(lines))[1:]
+    if os.environ.get("UPDATE_DOCS"):
+        text = io.StringIO()
+        kept = [row for row in there if row[0] != kind]
+        rows = sorted([*kept, *own], key=lambda row: ([*ANSWERS].index(row[0]), row[1]))
+        csv.writer(text, lineterminator="\n").writerows([HEAD, *rows])
+        TABLE.write_text(text.getvalue(), encoding="utf-8")
+    else:
+        assert [tuple(row) for row in there if row[0] == kind] == own
 
 
 def asked_for_the_form(kind: str, asked: Path) -> None:
