@@ -167,7 +167,7 @@ def _columns() -> str:
 
 def _summary(function: Any) -> str:
     sentence = _one_line(inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0])
-    return sentence.replace("Return one row", "One row")
+    return re.sub(r"^Return (one|a) row", "One row", sentence)
 
 
 def _record(kind: type) -> str:
