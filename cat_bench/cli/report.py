@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cat_bench.cli.options import PATH, add_options, parallel_option
 from cat_bench.cli.output import print_report
 from cat_bench.cli.progress import show_busy
+
+if TYPE_CHECKING:
+    from cat_bench.runs.tables import RunTables
 
 
 @click.command()
@@ -37,8 +41,8 @@ from cat_bench.cli.progress import show_busy
 @click.option(
     "--export",
     "viewer",
-    type=click.Choice(["inspect", "lm-eval"]),
-    help="Also write an Inspect log, or lm-eval's result files.",
+    type=click.Choice(["inspect", "lm-eval", "eee", "hf-eval-results"]),
+    help="Also write the files of Inspect, lm-eval, Every Eval Ever or the Hub's results.",
 )
 @add_options("trust")
 @parallel_option
@@ -69,15 +73,28 @@ def report(
         from cat_bench.report.webpage import write_page
 
         written.append(write_page(tables, reference=reference, data=data))
-    if viewer == "inspect":
-        from cat_bench.report.export_inspect import export_inspect
-
-        written.append(export_inspect(tables, data=data))
-    elif viewer:
-        from cat_bench.report.export_lm_eval import export_lm_eval
-
-        written += export_lm_eval(tables, data=data)
+    if viewer:
+        written += _export(tables, viewer, data)
     if tables.no_texts:
         click.echo(f"Rollouts have no texts here: {tables.no_texts}", err=True)
     print_report(made.in_short, file=str(folder / "table.md"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)
+
+
+def _export(tables: RunTables, viewer: str, data: Path | None) -> list[Path]:
+    """Write the files of another tool."""
+    if viewer == "inspect":
+        from cat_bench.report.export_inspect import export_inspect
+
+        return [export_inspect(tables, data=data)]
+    if viewer == "lm-eval":
+        from cat_bench.report.export_lm_eval import export_lm_eval
+
+        return export_lm_eval(tables, data=data)
+    if viewer == "eee":
+        from cat_bench.report.export_eee import export_eee
+
+        return export_eee(tables, data=data)
+    from cat_bench.report.export_hub import export_hub
+
+    return export_hub(tables)
