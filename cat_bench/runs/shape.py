@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cat_bench.errors import DataError
+from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.types.calls import JSON
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def check_columns(found: pa.Schema, kind: type, path: Path, *, schema: pa.Schema
 
 def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Path) -> None:
     """Raise DataError where scores are of a method that the record does not list."""
-    listed = {method["name"] for method in record["methods"]}
+    listed = {*FRAMES, *(method["name"] for method in record["methods"])}
     if unknown := sorted(str(name) for name in set(names) - listed):
         problem = f"has scores of {unknown[0]!r}, which is none of the methods in its run.json"
         raise DataError(folder, f"{problem}; make the run again")

@@ -37,7 +37,7 @@ def run(
     ] + list(rows)
     names = list(dict.fromkeys(row.method for row in rows))
     record = {
-        "config": {"task": "sums", "model": "tiny"},
+        "config": {"task": "sums", "model": "tiny", "pool": 8},
         "task": {"name": "sums"},
         "questions": MANY,
         "methods": [

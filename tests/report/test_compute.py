@@ -154,7 +154,7 @@ def test_the_gap_from_floor_to_ceiling_has_an_interval(runs: Runs) -> None:
     assert 0.7 < found["gap_low"] < 5 / 6 < found["gap_high"] < 0.95
     closed = table.set_index("method")["gap_closed"]
     assert closed.isna().to_dict() == {"single": True, "cat": False, "oracle": True}
-    record = {"config": {"task": "sums", "model": "tiny", "budgets": [2]}}
+    record = {"config": {"task": "sums", "model": "tiny", "pool": 8, "budgets": [2]}}
     low, high = (f"{100 * found[name]:.1f}" for name in ("gap_low", "gap_high"))
     assert f"83.3 [{low}, {high}]" in render_compute(table, record)
 

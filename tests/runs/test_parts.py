@@ -23,7 +23,8 @@ def run_of(folder: Path, questions: Sequence[str]) -> Path:
     with RunWriter(folder) as writer:
         for number, question in enumerate(questions):
             writer.add([ScoreRow(question=question, method="m", n=number)], [])
-        record = {"config": {"task": "t"}, "task": {}, "methods": [], "questions": 1}
+        config = {"task": "t", "model": "m", "pool": 4}
+        record = {"config": config, "task": {}, "methods": [], "questions": 1}
         writer.finish(record, {})
     return folder
 
