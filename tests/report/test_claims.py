@@ -167,7 +167,10 @@ def test_equal_tokens_are_met_on_the_majoritys_curve(tmp_path: Path) -> None:
     assert "at the tokens of cat@2" in found.measured
     short = {k: v for k, v in values.items() if k != ("majority", 4)}
     found = check(run(tmp_path / "short", short), test="equal_tokens", against=["majority"])
-    assert (found.verdict, "no n at the tokens" in found.measured) == ("not measured", True)
+    assert (found.verdict, "has no n with as many tokens" in found.measured) == (
+        "not measured",
+        True,
+    )
 
 
 def drafts(clusters: Sequence[int]) -> list[RolloutRow]:

@@ -24,7 +24,7 @@ def run_of(folder: Path, questions: Sequence[str]) -> Path:
         for number, question in enumerate(questions):
             writer.add([ScoreRow(question=question, method="m", n=number)], [])
         config = {"task": "t", "model": "m", "pool": 4}
-        record = {"config": config, "task": {}, "methods": [], "questions": 1}
+        record = {"config": config, "task": {}, "methods": [{"name": "m"}], "questions": 1}
         writer.finish(record, {})
     return folder
 
