@@ -100,6 +100,7 @@ commands.add_command(import_)
     type=click.Path(path_type=Path),
     help="Write the calls of this run.",
 )
+@click.option("--licence", help="The licence that the pool's card names, such as CC-BY-4.0.")
 @add_options("trust")
 @click.pass_obj
 def export(
@@ -110,6 +111,7 @@ def export(
     model: str | None,
     task: str | None,
     run: Path | None,
+    licence: str | None,
 ) -> None:
     """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again.
 
@@ -117,6 +119,7 @@ def export(
     Rollouts that are known to answer a private task are refused.
     """
     from cat_bench.cache import export_pool, export_rollouts, pool_metadata
+    from cat_bench.cache.cards import write_card
 
     if run is not None:
         from cat_bench.leaderboard.publishing import publish_calls
@@ -130,14 +133,19 @@ def export(
     with _open_existing(location) as cache:
         if pool is not None:
             _refuse_private(pool_metadata(cache, pool).task)
-            count = export_pool(cache, file, name=pool)
+            known = pool_metadata(cache, pool)
+            count, about = export_pool(cache, file, name=pool), (known.task, known.model)
         else:
             _refuse_private(task)
             samples = None if task is None else read_samples(task)
             if task is None:
                 _refuse_marked(cache, str(model))
             count = export_rollouts(cache, file, model=str(model), samples=samples)
+            about = (task, None)
     click.echo(f"{file}: {count} questions")
+    if count:
+        card = write_card(file, task=about[0], model=about[1], licence=licence)
+        click.echo(f"Its card: {card}", err=True)
 
 
 @commands.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +73,8 @@ def import_(
     what another tool wrote; several files, or their folder, become one pool.
     """
     from cat_bench.cache import calls, import_pool
+    from cat_bench.cache.cards import read_card
+    from cat_bench.cache.formats import Conversion
     from cat_bench.loading.trust import note_loaded
 
     files = _find_files(names, tool)
@@ -86,6 +88,8 @@ def import_(
         reader = _open_scorer(str(task), scorer, params)
     click.echo(f"Importing {', '.join(map(str, files))} ...", err=True)
     source = _read_source(files, tool, columns, reader)
+    card = read_card(source) if isinstance(source, Path) else None
+    known = source.findings.model if isinstance(source, Conversion) else (card or {}).get("model")
     with open_cache(location) as cache:
         pool = import_pool(
             cache,
@@ -93,7 +97,7 @@ def import_(
             name=name,
             questions=None if own else {s.question.id: s.question.text for s in read_samples(task)},
             task=None if own else task,
-            model=author or (None if isinstance(source, Path) else source.findings.model),
+            model=author or (known if isinstance(known, str) else None),
             exchangeable=not not_exchangeable,
             scorer=(scorer or "math_equal") if own else scorer,
             scorer_params=params,
@@ -102,9 +106,7 @@ def import_(
             overwrite=overwrite,
         )
     print_record(describe_pool(pool), as_json=False)
-    if not isinstance(source, Path):
-        click.echo("")
-        print_record(_describe_findings(source.findings), as_json=False)
+    _print_source(source, card)
     command = shlex.join([str(task), "--model", f"replay:{name}"])
     click.echo(f"Run it: cat-bench run {command}", err=True)
 
@@ -197,6 +199,21 @@ def _describe_findings(findings: Findings) -> dict[str, JSON]:
     if not findings.texts:
         said["no texts"] = f"cannot serve {', '.join(_list_unserved())}: they read texts"
     return said
+
+
+def _print_source(source: Path | Conversion, card: Mapping[str, JSON] | None) -> None:
+    if card:
+        click.echo("")
+        print_record({"card of": card["file"], **_shorten_card(card)}, as_json=False)
+    if not isinstance(source, Path):
+        click.echo("")
+        print_record(_describe_findings(source.findings), as_json=False)
+
+
+def _shorten_card(card: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return what a card says that an import does not find out."""
+    shown = ("licence", "sampling", "engine", "prompt_digest")
+    return {name: "unknown" if card[name] is None else str(card[name]) for name in shown}
 
 
 def _list_unserved() -> list[str]:

@@ -119,3 +119,23 @@ def test_what_cannot_be_scored_is_not_imported(run: Run, tmp_path: Path, pool: P
         _, said = run("import", pool, "--task", "pool:mine", status=2)
         assert "line 1" in said
         assert "the score 'reward' is" in said
+
+
+def test_a_pool_is_published_with_a_card_that_an_import_checks(run: Run, pool: Path) -> None:
+    run("import", pool, "--task", "pool:mine", "--from", "openai:some-model")
+    _, said = run("export", "out.jsonl", "--pool", "mine", "--licence", "CC-BY-4.0")
+    assert "Its card: out.jsonl.card.json" in said
+    card = json.loads((pool.parent / "out.jsonl.card.json").read_text())
+    assert (card["model"], card["licence"]) == ("openai:some-model", "CC-BY-4.0")
+    assert (card["questions"], card["responses"], card["sampling"]) == (1, 2, None)
+    said, _ = run("import", "out.jsonl", "--task", "pool:again")
+    assert "openai:some-model" in said
+    assert "CC-BY-4.0" in said
+    out = pool.parent / "out.jsonl"
+    out.write_text(out.read_text().replace('"2"', '"3"'))
+    assert "the file was changed" in run("import", "out.jsonl", "--task", "pool:b", status=2)[1]
+    (pool.parent / "out.jsonl.card.json").write_text("{}")
+    assert (
+        "is not a 'cat_bench pool card 1'"
+        in run("import", "out.jsonl", "--task", "pool:b", status=2)[1]
+    )
