@@ -307,6 +307,8 @@ def _difference(words: str, measured: Difference) -> Part:
 
 
 def _share(rate: Interval) -> str:
+    if isnan(rate.low):
+        return "untold" if isnan(rate.mean) else f"{percent(rate.mean)} %, without an interval,"
     return f"{percent(rate.mean)} % [{percent(rate.low)}, {percent(rate.high)}]"
 
 

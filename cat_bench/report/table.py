@@ -264,6 +264,13 @@ def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {words}" for words, count in by_words.items() if count)
     if counts:
         yield f"Rollouts, of {rollouts['asked']:,}: {counts}."
+    complete = rollouts.get("asked", 0) - rollouts.get("failed", 0)
+    if complete and rollouts.get("no_answer", 0) >= complete:
+        yield (
+            "**No rollout has a readable answer**: scores of 0 tell nothing of the model. Compare "
+            "a response (`show --question`) with the task's `pattern`; `cache import "
+            "--answer-pattern` gives a pool its own."
+        )
 
 
 def _flags(summary: pd.DataFrame) -> list[str]:

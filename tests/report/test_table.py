@@ -65,6 +65,15 @@ def test_what_is_missing_is_under_the_table(runs: Runs) -> None:
     assert "· up to 8 rollouts each" in text
 
 
+@pytest.mark.parametrize(("unread", "told"), [(14, True), (13, False)])
+def test_zeros_of_responses_that_nobody_could_read_are_said_to_be(
+    runs: Runs, unread: int, told: bool
+) -> None:
+    rollouts = {"asked": 16, "failed": 2, "no_answer": unread, "truncated": 0, "unscored": 0}
+    text = markdown(runs.build(runs.scores("single", 1, [0.0, 0.0]), rollouts=rollouts))
+    assert ("No rollout has a readable answer" in text) == told
+
+
 def test_rollouts_that_are_all_there_are_so_many_each(runs: Runs) -> None:
     there = {"asked": 16, "failed": 0, "no_answer": 3, "truncated": 1, "unscored": 0}
     assert "· 8 rollouts each" in markdown(
