@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cat_bench.errors import ConfigError, UnknownName, UsageError
+from cat_bench.errors import ConfigError, UnknownName, UsageError, one_line
 from cat_bench.loading.closing import LIKE_THE_DRAFTS, form_of
 from cat_bench.loading.trust import admit, folder_digest
 from cat_bench.system.extras import install_command
@@ -55,6 +55,13 @@ class LmEvalTask:
         return f"{self._task.VERSION} (lm-eval {version('lm-eval')})"
 
     @property
+    def summary(self) -> str:
+        """lm-eval's name, the dataset, and the number of solved examples in a prompt."""
+        config = self._task.config
+        data = " ".join(str(each) for each in (config.dataset_path, config.dataset_name) if each)
+        return f"{self.name} of lm-eval, on {data}, with {self._shots} solved examples"
+
+    @property
     def scorer(self) -> LmEvalScorer:
         """The task's filter and metric."""
         return LmEvalScorer(self._task, self._filter, self._metric, f"{self.name} {self.version}")
@@ -70,13 +77,18 @@ class LmEvalTask:
 
     def samples(self) -> Iterator[Sample]:
         """Yield the documents of its test split, else of its validation split."""
-        shots = self._task.config.num_fewshot if self.fewshot is None else self.fewshot
         for number, doc in enumerate(self._task.eval_docs):
-            text = self._task.fewshot_context(doc, shots or 0)
+            text = self._task.fewshot_context(doc, self._shots)
             message: Message = {"role": "user", "content": text}
             plain = json.loads(json.dumps(doc, default=str))
             question = Question(f"{self.name}-{number}", (message,), self._task.doc_to_text(doc))
             yield Sample(question, plain)
+
+    @property
+    def _shots(self) -> int:
+        """The number of solved examples in a prompt."""
+        shots = self._task.config.num_fewshot if self.fewshot is None else self.fewshot
+        return int(shots or 0)
 
     @cached_property
     def _task(self) -> Any:
@@ -90,7 +102,17 @@ class LmEvalTask:
         manager = TaskManager(include_path=self.include_path, include_defaults=not own)
         if self.name not in manager.all_subtasks:
             raise UnknownName("lm-eval task", self.name, list(manager.all_subtasks)[:20])
-        task = manager.load([self.name])["tasks"][self.name]
+        try:
+            task = manager.load([self.name])["tasks"][self.name]
+        except OSError as error:  # the Hub's client: no network, no such dataset
+            problem = (
+                f"its data are not here and cannot be fetched ({one_line(error)}): run it once "
+                "where there is a network, or copy HF_HOME from there"
+            )
+            raise ConfigError(f"lm-eval:{self.name}", "", problem) from error
+        except (ImportError, ValueError, RuntimeError) as error:  # a package, a loading script
+            problem = f"lm-eval cannot open it ({one_line(error)})"
+            raise ConfigError(f"lm-eval:{self.name}", "", problem) from error
         if task.OUTPUT_TYPE != "generate_until":
             raise ConfigError(
                 f"lm-eval:{self.name}",

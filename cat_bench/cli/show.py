@@ -45,6 +45,8 @@ def _describe(name: str) -> Mapping[str, JSON]:
     bare = split_inline(name, source=name)[0]
     path = Path(bare)
     is_yaml = path.suffix in {".yaml", ".yml"}
+    if bare.startswith(catalog.FOREIGN):
+        return _task(name)
     if bare in {*catalog.method_names(), *list_plugins("aggregator")} or is_file(bare):
         return _method(name)
     if is_yaml and "aggregator" in read_yaml(path):

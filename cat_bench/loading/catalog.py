@@ -35,7 +35,9 @@ ANSWERED = ("single", "greedy", "majority", "self-select", "cat", "cat-question-
 """The methods that a task with final answers compares by default."""
 FREE = ("single", "greedy", "mbr", "universal-consistency", "self-select", "cat", "cat-1")
 """The methods that a task without final answers compares by default."""
-_LM_EVAL = "lm-eval:"
+_POOL, _LM_EVAL = "pool:", "lm-eval:"
+FOREIGN = (_POOL, _LM_EVAL)
+"""How the names of tasks that no file of the catalogue defines begin."""
 
 
 class MethodFile(BaseModel):
@@ -125,8 +127,8 @@ def task(
     replaces the source of its rows; without `fetch`, the Hub is not used; `cache` holds the pool of
     `pool:NAME`. Raises UnknownName, ConfigError.
     """
-    if spec.startswith("pool:"):
-        return _complete(_pool_task(spec.removeprefix("pool:"), cache or Cache()))
+    if spec.startswith(_POOL):
+        return _complete(_pool_task(spec.removeprefix(_POOL), cache or Cache()))
     if spec.startswith(_LM_EVAL):
         name, given = split_inline(spec.removeprefix(_LM_EVAL), source=f"task {spec!r}")
         return _complete(_load_task_class("lm-eval", name=name, **given))
@@ -333,6 +335,6 @@ def _load_task_class(spec: str, **params: JSON) -> Task:
         samples=plugin.samples,
         prompts=Prompts(closing=getattr(plugin, "closing", describe_closing(scorer))),
     )
-    shared = ("sampling", "methods", "private")
+    shared = ("summary", "sampling", "methods", "private")
     given = {name: getattr(plugin, name) for name in shared if hasattr(plugin, name)}
     return replace(task, **given)

@@ -95,6 +95,8 @@ class Model:
         self._flow = Flow(limits, gate=gate)
         self.imported: ImportedPool | None = getattr(backend, "imported", None)
         """The pool that replaces a model and cannot be called; None for a model."""
+        self.caution: str | None = getattr(backend, "caution", None)
+        """What a user should know of the model before a run, after its name; else None."""
         self._budget = budget
         self._offline = offline
         self._planned: dict[str, int] | None = {} if planning else None

@@ -203,6 +203,7 @@ def list_notes(
     yield from _describe_twins(record)
     yield from map(cell, notes(record))
     yield from map(cell, record["task"].get("caveats", ()))
+    yield from (f"{cell(caution)}." for caution in record.get("cautions", ()))
     if not record["task"].get("exchangeable", True):
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)

@@ -81,6 +81,11 @@ class OpenModels:
         """Each model's meter by the model's name."""
         return {spec: model.meter for spec, model in self._models.items()}
 
+    def cautions(self) -> list[str]:
+        """Return a sentence for each model that has something to know before a run."""
+        models = self._models.items()
+        return [f"{spec} {model.caution}" for spec, model in models if model.caution]
+
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
         """Return the model `spec` in a role; unset sampling parameters are the task's."""
         parameters = self._config.sampling.get(name, {})

@@ -80,7 +80,7 @@ class Opened:
     bench: Bench
     survey: Survey
     record: Mapping[str, JSON]
-    meters: Mapping[str, Meter]
+    models: OpenModels
     samples: Callable[[], Iterator[Sample]]
     cache: Cache
     started: tuple[datetime, float]
@@ -89,9 +89,19 @@ class Opened:
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def meters(self) -> Mapping[str, Meter]:
+        """Each model's meter by the model's name."""
+        return self.models.meters
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings that a user should read before any call is paid for."""
-        return (*self.survey.warnings(), *warnings_of(self.bench.task, self.samples()))
+        task = self.bench.task
+        return (
+            *self.models.cautions(),
+            *self.survey.warnings(),
+            *warnings_of(task, self.samples()),
+        )
 
     async def play(
         self,
@@ -122,6 +132,7 @@ class Opened:
             survey=self.survey,
             pool=pool,
             warnings=self.warnings,
+            cautions=self.models.cautions(),
             files=self.files,
         )
         return record, entry
@@ -204,9 +215,7 @@ async def open_run(
         census = Census(unavailable=_find_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
-        ready = Opened(
-            bench, survey, record, models.meters, samples, cache, started, config.label, files
-        )
+        ready = Opened(bench, survey, record, models, samples, cache, started, config.label, files)
         if not (planning or ordering or config.offline):
             ready.check_orders()
         yield ready

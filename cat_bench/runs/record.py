@@ -176,9 +176,14 @@ def add_findings(
     survey: Survey,
     pool: PoolDigest,
     warnings: Sequence[str] = (),
+    cautions: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> dict[str, JSON]:
-    """Return the record with the run's results; `files` are the Python files that were loaded."""
+    """Return the record with the run's results.
+
+    `cautions` are the warnings about its models, which its table repeats; `files` are the loaded
+    Python files.
+    """
     methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
     blank: JSON = {"kind": "frame", "params": {}, "budgets": None, "reason": None}
     frames = [
@@ -197,6 +202,7 @@ def add_findings(
         "failed_rows": census.failed_rows,
         "refused_rows": census.refused_rows,
         "warnings": [*warnings, *census.pool_checks.warnings()],
+        **({"cautions": list(cautions)} if cautions else {}),
         **({"unreadable": unreadable} if (unreadable := census.unreadable()) else {}),
         "pool_digest": str(pool),
         **({"files": dict(files)} if files else {}),

@@ -92,6 +92,7 @@ class _Record(_Part):
     failed_rows: _Count = 0
     refused_rows: _Count = 0
     warnings: list[str] = []
+    cautions: list[str] = []
     pool_digest: str = ""
     versions: dict[str, str] = {}
 

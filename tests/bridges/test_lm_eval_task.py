@@ -96,3 +96,33 @@ def test_methods_run_on_it(spec: str, workshop: Workshop) -> None:
     assert status == 0, err
     assert "majority" in out
     assert Path(next((workshop.folder / "results").glob("*/table.csv"))).read_text().count("\n") > 3
+
+
+def test_it_is_shown(spec: str, workshop: Workshop) -> None:
+    status, out, err = workshop.run("show", spec, "--json")
+    assert status == 0, err
+    shown = json.loads(out)
+    assert (shown["task"], shown["methods"]) == ("toy_sum", "single, majority, cat")
+    assert shown["summary"] == "toy_sum of lm-eval, on json, with 0 solved examples"
+    assert shown["sampling"]["policy"]["max_tokens"] == 64
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (("docs.jsonl", "gone.jsonl"), "its data are not here and cannot be fetched"),
+        (("dataset_path: json", "dataset_path: FOLDER/own.py"), "lm-eval cannot open it"),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "run"])
+def test_what_cannot_be_loaded_is_said_in_a_line(
+    command: str, edit: tuple[str, str], problem: str, spec: str, workshop: Workshop
+) -> None:
+    folder = workshop.folder / "yamls"
+    (folder / "own.py").write_text("")
+    text = (folder / "toy.yaml").read_text()
+    (folder / "toy.yaml").write_text(text.replace(*edit).replace("FOLDER", str(folder)))
+    model = ("--model", "scripted:./model.py:reply") if command == "run" else ()
+    status, out, err = workshop.run(command, spec, *model)
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith(f"cat-bench: lm-eval:toy_sum: {problem} (")

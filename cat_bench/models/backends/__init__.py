@@ -38,7 +38,11 @@ class ImportedPool:
 
 
 class Backend(Protocol):
-    """A way of reaching one model; one that replays a pool has `imported: ImportedPool` as well."""
+    """A way of reaching one model.
+
+    Optional attributes: `imported: ImportedPool`, of one that replays a pool; and
+    `caution: str | None`, which completes "MODEL …" and says what to know before a run.
+    """
 
     @property
     def identity(self) -> JSON:

@@ -20,6 +20,7 @@ from pydantic import PositiveInt
 from cat_bench.errors import CatBenchError, ModelError, NotAvailable, UnknownName, one_line
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.content import content
+from cat_bench.models.backends.hf.chat import UNTEMPLATED
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 
@@ -67,6 +68,7 @@ class LmEval:
         self._calls = OverHttp(self._lm, concurrency) if served else InProcess(self._lm, batch)
         self._choices = 1 if served else batch
         self._chat = chat and self._calls.takes_chat
+        self.caution = UNTEMPLATED if chat and not self._chat else None
         self._sampling = _defaults(self._lm)
         self._identity = _identity(kind, arguments, self._lm)
         if not chat:

@@ -4,6 +4,7 @@ socket."""
 import asyncio
 import re
 import runpy
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -287,6 +288,16 @@ async def test_chat_endpoints_score_nothing(server: ChatServer, opened: Open) ->
     assert backend.capabilities == set()
     with pytest.raises(NotAvailable, match="lm-eval:local-chat-completions cannot score"):
         await backend.logprob(MESSAGES, "four")
+
+
+def test_a_class_without_a_chat_template_is_cautioned_about(
+    hf: LmEval, folder: Path, tmp_path: Path, opened: Open
+) -> None:
+    plain = shutil.copytree(folder, tmp_path / "plain")
+    (plain / "chat_template.jinja").unlink()
+    assert hf.caution is None
+    assert "no chat template" in (opened(f"hf?pretrained={plain}").caution or "")
+    assert opened(f"hf?pretrained={plain}", chat=False).caution is None
 
 
 async def test_a_chat_class_without_its_template(server: ChatServer, opened: Open) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from cat_bench.models.backends.hf.adapters import Adapter
-from cat_bench.models.backends.hf.chat import Chat, Pretrained
+from cat_bench.models.backends.hf.chat import UNTEMPLATED, Chat, Pretrained, has_template
 from cat_bench.models.backends.hf.in_process import InProcess, Running
 from cat_bench.models.backends.hf.loading import (
     Checkpoint,
@@ -79,11 +79,13 @@ class HuggingFace(InProcess):
         adapter = Adapter.find(folder, base=base)
         whole = Path(locate(path, folder, adapter)).expanduser()
         if whole.is_dir():
+            spoken = folder if adapter and adapter.has_tokenizer else whole
             super().__init__(
                 lambda: begin(open_checkpoint()),
                 identity=folder_identity(folder, base=base),
                 sampling=defaults(read_generation(whole)),
                 batch=batch,
+                caution=None if has_template(spoken) else UNTEMPLATED,
             )
         else:
             checkpoint = open_checkpoint()
@@ -92,4 +94,5 @@ class HuggingFace(InProcess):
                 identity=checkpoint.identity,
                 sampling=defaults(checkpoint.model.generation_config.to_dict()),
                 batch=batch,
+                caution=None if checkpoint.tokenizer.chat_template else UNTEMPLATED,
             )

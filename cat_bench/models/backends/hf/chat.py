@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import TemplateError
@@ -14,6 +16,15 @@ from cat_bench.types.calls import JSON, Message, Reply, Sampling, Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+TEMPLATES = ("chat_template.jinja", "additional_chat_templates")
+"""Where transformers keeps chat templates, if not in the tokenizer's configuration."""
+UNTEMPLATED = (
+    "has no chat template: a prompt is the messages' texts without roles, and a reply may never "
+    "end; name the checkpoint that was trained to answer, if there is one"
+)
+"""The caution about a model that only continues texts."""
 
 
 class Tokenizer(Protocol):
@@ -71,6 +82,17 @@ class Pretrained:
                 list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
         )
+
+
+def has_template(folder: Path) -> bool:
+    """Return whether a tokenizer's folder holds a chat template, as its files tell."""
+    if any((folder / name).exists() for name in TEMPLATES):
+        return True
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what cannot be read is reported when it is loaded
+        return False
+    return bool(config.get("chat_template"))
 
 
 @dataclass(frozen=True, slots=True)

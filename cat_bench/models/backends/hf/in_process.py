@@ -36,7 +36,8 @@ class Running:
 class InProcess:
     """A model that `load` loads when the first call needs it, until `close()`.
 
-    `identity` and `sampling` are the backend's; a request of up to `batch` draws is prefilled once.
+    `identity`, `sampling` and `caution` are the backend's; a request of up to `batch` draws is
+    prefilled once.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class InProcess:
         identity: JSON,
         sampling: Sampling,
         batch: int,
+        caution: str | None = None,
     ) -> None:
         self._load = load
+        self.caution = caution
         self._identity, self._sampling, self._batch = identity, sampling, batch
         self._loading = Lock()
         self._loaded: Running | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from transformers import GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
 from cat_bench.cache import Cache
 from cat_bench.errors import ModelError
@@ -20,7 +20,8 @@ from cat_bench.models.backends.hf.loading import defaults, folder_digest, locate
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import Reply, Sampling
-from tests.models.backends.hf.conftest import save
+from tests.conftest import Workshop
+from tests.models.backends.hf.conftest import TEMPLATE, save
 
 
 def flipped(file: Path) -> None:
@@ -145,3 +146,31 @@ def test_an_adapter_and_a_missing_device_are_said_in_a_line(tmp_path: Path) -> N
     if not torch.cuda.is_available():
         with Cache(tmp_path / "cache.sqlite") as cache, pytest.raises(ModelError, match="no CUDA"):
             open_backend("hf:some/model{device=cuda}", cache)
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "chat_template.jinja", "neither"])
+async def test_a_folder_tells_whether_it_has_a_chat_template(where: str, tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", template=None if where == "neither" else TEMPLATE)
+    if where == "tokenizer_config.json":
+        (folder / "chat_template.jinja").unlink()
+        config = json.loads((folder / where).read_text())
+        (folder / where).write_text(json.dumps({**config, "chat_template": TEMPLATE}))
+    backend = HuggingFace(str(folder))
+    loaded = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    await backend.close()
+    assert (backend.caution is None) is bool(loaded.chat_template) is (where != "neither")
+
+
+def test_a_run_says_that_its_model_has_no_chat_template(workshop: Workshop) -> None:
+    for name, template in (("base", None), ("chat", TEMPLATE)):
+        save(workshop.folder / name, template=template)
+        settings = ("--pool", "2", "--method", "majority", "--set", "policy.max_tokens=4")
+        status, out, err = workshop.run("run", "toy", "--model", f"hf:{name}", *settings)
+        assert status == 0, err
+        (path,) = (workshop.folder / "results").glob(f"*{name}*")
+        record = json.loads((path / "run.json").read_text())
+        said = f"hf:{name} has no chat template: a prompt is the messages' texts without roles"
+        expected = template is None
+        assert (f"Warning: {said}" in " ".join(err.split())) is expected
+        assert (said in out) is expected
+        assert any(each.startswith(said) for each in record["warnings"]) is expected
