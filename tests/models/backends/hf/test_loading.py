@@ -156,7 +156,7 @@ async def test_a_folder_tells_whether_it_has_a_chat_template(where: str, tmp_pat
         config = json.loads((folder / where).read_text())
         (folder / where).write_text(json.dumps({**config, "chat_template": TEMPLATE}))
     backend = HuggingFace(str(folder))
-    loaded = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    loaded = AutoTokenizer.from_pretrained(folder)
     await backend.close()
     assert (backend.caution is None) is bool(loaded.chat_template) is (where != "neither")
 
