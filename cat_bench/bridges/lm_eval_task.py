@@ -34,9 +34,9 @@ class LmEvalTask:
     """The task that lm-eval calls `name`.
 
     With `include_path`, tasks are searched in this folder of YAMLs only. The defaults of `filter`
-    and `metric` are the task's first ones; the default of `fewshot` is the number
-    of examples that the task sets. The
-    policy takes the task's stop sequences and token limit, but not its temperature.
+    and `metric` are the task's first ones; the default of `fewshot` is the number of
+    examples that the task sets. The policy takes the task's stop sequences and token limit, but not
+    its temperature.
 
     Raises UsageError if lm-eval is not installed, UnknownName, and ConfigError for a task that
     generates no text.

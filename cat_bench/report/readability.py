@@ -30,6 +30,12 @@ def notes(record: Mapping[str, JSON]) -> Iterator[str]:
         )
 
 
+def no_answer_at_all(rollouts: Mapping[str, int]) -> bool:
+    """Return whether the task reads no answer from any rollout of a run that came."""
+    complete = rollouts.get("asked", 0) - rollouts.get("failed", 0)
+    return 0 < complete <= rollouts.get("no_answer", 0)
+
+
 def explain_withheld(record: Mapping[str, JSON], methods: Collection[str]) -> str:
     """Return why no claim about these methods is checked; "" if their texts can be read."""
     return "; ".join(

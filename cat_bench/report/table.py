@@ -24,7 +24,7 @@ from cat_bench.report.cells import (
     records,
     sentence,
 )
-from cat_bench.report.readability import notes, unreadable_shares
+from cat_bench.report.readability import no_answer_at_all, notes, unreadable_shares
 from cat_bench.report.rounding import format_count, format_fixed, p_value, percent
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, is_settled
 from cat_bench.types.calls import JSON
@@ -202,8 +202,7 @@ def list_notes(
     yield from _describe_missing(record)
     yield from _describe_twins(record)
     yield from map(cell, notes(record))
-    yield from map(cell, record["task"].get("caveats", ()))
-    yield from (f"{cell(caution)}." for caution in record.get("cautions", ()))
+    yield from map(cell, (*record["task"].get("caveats", ()), *record.get("cautions", ())))
     if not record["task"].get("exchangeable", True):
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)
@@ -265,8 +264,7 @@ def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {words}" for words, count in by_words.items() if count)
     if counts:
         yield f"Rollouts, of {rollouts['asked']:,}: {counts}."
-    complete = rollouts.get("asked", 0) - rollouts.get("failed", 0)
-    if complete and rollouts.get("no_answer", 0) >= complete:
+    if no_answer_at_all(rollouts):
         yield (
             "**No rollout has a readable answer**: scores of 0 tell nothing of the model. Compare "
             "a response (`show --question`) with the task's `pattern`; `cache import "

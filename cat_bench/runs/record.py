@@ -202,7 +202,7 @@ def add_findings(
         "failed_rows": census.failed_rows,
         "refused_rows": census.refused_rows,
         "warnings": [*warnings, *census.pool_checks.warnings()],
-        **({"cautions": list(cautions)} if cautions else {}),
+        **({"cautions": [f"{caution}." for caution in cautions]} if cautions else {}),
         **({"unreadable": unreadable} if (unreadable := census.unreadable()) else {}),
         "pool_digest": str(pool),
         **({"files": dict(files)} if files else {}),
