@@ -91,7 +91,7 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
     (row,) = read(board)
     assert 0.2 < float(row["unscored"]) < 0.8
     assert "% unscored)" in render([row])
-    assert "at most 0.05 may be" in _findings(workshop)[0]["reason"]
+    assert "at most 0.05 is allowed" in _findings(workshop)[0]["reason"]
     board.unlink()
     append(board, [add_digest({**row, "unscored": "0"})])
     assert _findings(workshop)[0]["reason"].startswith("unscored is 0, and is recomputed as 0.")

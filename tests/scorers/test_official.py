@@ -189,7 +189,7 @@ def test_the_settings_choose_the_profile_and_its_sampling(template: Path) -> Non
     assert found.scorer == Rubric(penalty=0.0299, profile="official")
     assert found.sampling["judge"] == Sampling(temperature=0.5, max_tokens=2048)
     assert apply_profile(task, config(judge_profile="ours")) == task
-    with pytest.raises(ConfigError, match="judge_template: a template belongs to the profile"):
+    with pytest.raises(ConfigError, match="judge_template: a template needs the profile"):
         apply_profile(task, config(judge_template=template))
     with pytest.raises(ConfigError, match="judge_profile: task 'tally' is not scored by a rubric"):
         apply_profile(catalog.task("tally"), config(judge_profile="official"))
