@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from cat_bench.bundled.mini_or.problems import KINDS, Problem, rows
 from cat_bench.bundled.tally.problems import split_of
+from cat_bench.errors import UsageError
 from cat_bench.loading.catalog import root
 from cat_bench.loading.prompts import Prompts
 from tools.tally.teaching import Turn
@@ -54,8 +55,8 @@ class Modelling:
     def exchange(
         self, role: str, problem: Problem, drafts: Sequence[str], rng: random.Random
     ) -> list[Turn]:
-        """Raise NotImplementedError: the policy is taught no role that reads drafts."""
-        raise NotImplementedError(role)
+        """Raise UsageError: the policy of mini-or is taught no role that reads drafts."""
+        raise UsageError(f"{role}: mini-or teaches its policy to write formulations only")
 
 
 def draw_examples(count: int) -> Iterator[str]:

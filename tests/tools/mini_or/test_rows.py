@@ -8,6 +8,7 @@ from itertools import islice
 import pytest
 
 from cat_bench.bundled.mini_or.problems import parts_of, rows
+from cat_bench.errors import UsageError
 from cat_bench.scorers.solver import close
 from cat_bench.scorers.solver_solving import judge
 from tools.mini_or.rows import Modelling
@@ -33,7 +34,7 @@ def test_slips_come_with_the_noise_and_drafts_are_not_read() -> None:
     texts = {subject.attempt(problem, rng, noise=1) for _ in range(40)}
     assert len(texts) > 4
     assert all({"sense", "goal"} <= parts_of(text).keys() for text in texts)
-    with pytest.raises(NotImplementedError, match="synthesis"):
+    with pytest.raises(UsageError, match="synthesis"):
         subject.exchange("synthesis", problem, [], rng)
 
 
