@@ -180,11 +180,11 @@ def _line(told: dict[str, Any]) -> str:
 def _table(found: list[dict[str, Any]], seconds: float) -> str:
     inputs = sum(each["inputs"] for each in found)
     lost = sum(sum(each["lost"].values()) for each in found)
-    minutes = len(found) * seconds / 60
+    spent = len(found) * seconds
     head = "| stranger | given | inputs | read | refused | lost | slowest, CPU s | peak, MiB |"
     return "\n".join(
         [
-            f"{inputs:,} inputs in {minutes:.0f} minutes, {lost:,} lost:",
+            f"{inputs:,} inputs in {spent:.0f} s, {lost:,} lost:",
             "",
             head,
             "| --- | --- | --: | --: | --: | --: | --: | --: |",

@@ -113,7 +113,9 @@ def test_a_mean_over_random_orders_is_near_the_expectation(labels: list[Label], 
     worth = np.array([label == 0 for label in labels], dtype=float)
     each = drawn.each @ worth
     error = each.std(axis=0, ddof=1) / len(orders) ** 0.5
-    assert (np.abs(each.mean(axis=0) - exact.picks @ worth) <= 5 * error + 1e-12).all()
+    # What is rarer than one order in 800 may not have been drawn, with no error to show for it.
+    seen = np.maximum(error, 1 / len(orders))
+    assert (np.abs(each.mean(axis=0) - exact.picks @ worth) <= 5 * seen).all()
 
 
 def test_a_walk_with_too_many_states_is_given_up() -> None:
