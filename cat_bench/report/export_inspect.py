@@ -22,7 +22,7 @@ from cat_bench.runs.folder import as_utf8
 from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.extras import install_command
-from cat_bench.system.waiting import wait
+from cat_bench.system.waiting import call_without_loop, wait
 from cat_bench.types.calls import JSON, Reply
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def export_inspect(run: RunTables | Path, *, data: Path | None = None) -> Path:
     task = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.task)
     place = run.folder.resolve() / "inspect" / f"{stamp}_{task}_{log.eval.task_id}.eval"
     place.parent.mkdir(exist_ok=True)
-    write_eval_log(log, place)
+    call_without_loop(write_eval_log, log, place)
     return place
 
 

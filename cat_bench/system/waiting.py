@@ -1,12 +1,13 @@
-"""Wait for a coroutine, even inside a running event loop such as a notebook's."""
+"""Wait for a coroutine or a function, even inside a running event loop such as a notebook's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -29,3 +30,13 @@ def wait(coroutine: Coroutine[Any, Any, T], *, on_interrupt: Callable[[], None] 
             if on_interrupt:
                 on_interrupt()
             raise
+
+
+def call_without_loop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call the function in a thread that runs no event loop, and return its result.
+
+    Inspect's functions patch the process's asyncio where they are called inside a running loop;
+    from then on each `asyncio.run` leaves a loop open.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(function, *args, **kwargs).result()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cat_bench.cache.formats.samples import Findings, Format, Sampled, number
 from cat_bench.errors import DataError, UsageError
 from cat_bench.system.extras import install_command
+from cat_bench.system.waiting import call_without_loop
 from cat_bench.types.calls import JSON
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
     findings.left |= {"events", "store", "attachments", "timelines"}
     for file in files:
         try:
-            log = read_eval_log(str(file))
+            log = call_without_loop(read_eval_log, str(file))
         except (OSError, ValueError, KeyError) as error:  # pydantic's errors are ValueErrors
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(file, f"is no log of Inspect ({reason})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import Mapping, Sequence
@@ -177,6 +178,7 @@ async def test_inspect_scores_as_inspect_does(tmp_path: Path) -> None:
     conversion = convert(list_files([tmp_path / "logs"], "inspect"), format="inspect")
     assert conversion.findings.verdicts == {"match": pytest.approx(accuracy)}
     assert conversion.findings.model == "mockllm/model"
+    assert not hasattr(asyncio, "_nest_patched"), "Inspect patched asyncio for the whole process"
     assert [len(row["responses"]) for row in conversion.rows] == [4, 4, 4]
     folder = await score(conversion, tmp_path, scorer_params={"pattern": "#### ([0-9]+)"})
     table = summarise(folder).set_index(["method", "n"])["score"]
