@@ -13,6 +13,11 @@ from cat_bench.runs.folder import RunWriter
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
 
+WARNINGS_FAIL = pytest.mark.filterwarnings(
+    "error", "default::pytest.PytestUnraisableExceptionWarning"
+)
+"""Any warning fails the test. What an earlier test left open, and is collected here, is shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runs:

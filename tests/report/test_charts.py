@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -20,11 +19,12 @@ from cat_bench.report.summary import summarise
 from cat_bench.runs.folder import read_record
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Question, Sample
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -10,13 +10,14 @@ import pytest
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.report import summarise
 from cat_bench.report.compare import compare, render_compare
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 TASK = {"name": "sums", "version": "1", "digest": "same"}
 
 

@@ -20,13 +20,14 @@ from cat_bench.models.costs import Price
 from cat_bench.report.compute import Rates, compute, equal_tokens, render_compute
 from cat_bench.report.reference_curve import Curve
 from cat_bench.runs.folder import read_record
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 
 
 def usual(runs: Runs, *, dear: float = 1.0) -> Path:

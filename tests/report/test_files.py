@@ -21,11 +21,12 @@ from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.report import markdown, summarise, write
 from cat_bench.report.summary import is_settled
 from cat_bench.types.records import Question, Sample
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 
 NAMES = [
     *("table.csv", "table.md", "compute.csv", "compute.md", "forensics.csv", "forensics.md"),

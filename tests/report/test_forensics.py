@@ -22,13 +22,14 @@ from cat_bench.report.forensics import (
     tie_shares,
 )
 from cat_bench.report.forensics_text import render_forensics
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 RIGHT = 7
 
 

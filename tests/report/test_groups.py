@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from cat_bench.report.groups import groups
 from cat_bench.types.records import Question, Sample
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 
 
 def test_each_value_of_a_field_is_scored_on_its_own_questions(runs: Runs) -> None:

@@ -17,11 +17,12 @@ from cat_bench.errors import DataError, UnknownName
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.report import COLUMNS, summarise
 from cat_bench.stats.intervals import mean_interval, paired_difference
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 
 
 def row(table: pd.DataFrame, name: str, n: int) -> dict[str, Any]:

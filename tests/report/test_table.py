@@ -11,11 +11,12 @@ import pytest
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.report import markdown
 from cat_bench.report.table import DETAILS
+from tests.report.conftest import WARNINGS_FAIL
 
 if TYPE_CHECKING:
     from tests.report.conftest import Runs
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = WARNINGS_FAIL
 
 
 def test_the_whole_table(runs: Runs) -> None:
