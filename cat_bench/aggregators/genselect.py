@@ -54,7 +54,7 @@ class GenSelect:
             count = -(-len(left) // self.window)
             windows = [left[start::count] for start in range(count)]
             stand_ins = [window[int(rng.integers(len(window)))] for window in windows]
-            found = await gather_all(
+            named = await gather_all(
                 *(
                     select_one(
                         ctx.prompt(
@@ -68,7 +68,7 @@ class GenSelect:
                     for window in windows
                 )
             )
-            if None in found:
+            if None in named:
                 fallback = "the selector named no candidate of a window"
-            left = [best or lot for best, lot in zip(found, stand_ins, strict=True)]
+            left = [best or lot for best, lot in zip(named, stand_ins, strict=True)]
         return Estimate.pick(*left, fallback=fallback)

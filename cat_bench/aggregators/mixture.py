@@ -51,7 +51,7 @@ class Mixture:
                 synthesise(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
                 for draw, role in enumerate(self.proposers, first)
             )
-            drafts = [each.text for each in await gather_all(*written)]
+            drafts = [reply.text for reply in await gather_all(*written)]
         prompt = instructions(drafts, ctx, style=self.style, question=question)
         last = await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         return Estimate.synthesised(last.text, fallback=last.fallback)

@@ -87,10 +87,10 @@ class Pairwise:
         wins = np.zeros((size, size))
 
         async def play(i: int, j: int) -> None:
-            found = await rate_pairs(self._signal, question, [ordered[i], ordered[j]], ctx)
-            wins[i, j], wins[j, i] = found[0, 1], found[1, 0]
+            shares = await rate_pairs(self._signal, question, [ordered[i], ordered[j]], ctx)
+            wins[i, j], wins[j, i] = shares[0, 1], shares[1, 0]
 
-        await gather_all(*(play(i, j) for each in rounds for i, j in each))
+        await gather_all(*(play(i, j) for matches in rounds for i, j in matches))
         if self.scoring == "wins":
             values = wins.sum(axis=0) / np.maximum((wins + wins.T).sum(axis=0), 1)
         else:
@@ -99,7 +99,7 @@ class Pairwise:
         return Estimate.pick(*(r for r, top in zip(ordered, best, strict=True) if top))
 
     async def _winner(
-        self, question: Question, one: Rollout, other: Rollout, lot: float, ctx: Context
+        self, question: Question, first: Rollout, second: Rollout, lot: float, ctx: Context
     ) -> Rollout:
-        share = (await rate_pairs(self._signal, question, [one, other], ctx))[0, 1]
-        return other if share > 0.5 or (share == 0.5 and lot < 0.5) else one
+        share = (await rate_pairs(self._signal, question, [first, second], ctx))[0, 1]
+        return second if share > 0.5 or (share == 0.5 and lot < 0.5) else first

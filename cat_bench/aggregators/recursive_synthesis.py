@@ -49,7 +49,7 @@ class RecursiveSynthesis:
             drawn = [rng.choice(len(members), count, replace=False) for _ in range(size)]
             drafts = ([members[k].text for k in chosen] for chosen in drawn)
             prompts = [
-                instructions(each, ctx, style=self.style, question=question) for each in drafts
+                instructions(texts, ctx, style=self.style, question=question) for texts in drafts
             ]
             written = (
                 synthesise(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)

@@ -48,15 +48,15 @@ class Select:
             return Estimate.pick(rollouts[0])
         orders = [rollouts, rollouts[::-1]] if self.check else [rollouts]
         choices = [await self._choice(question, order, ctx) for order in orders]
-        found = {r.slot: r for r in choices if r is not None}
-        if not found:
+        named = {r.slot: r for r in choices if r is not None}
+        if not named:
             ordered = sorted(rollouts, key=lambda r: r.slot)
             stand_in = ordered[int(ctx.rng.integers(len(ordered)))]
             return Estimate.pick(stand_in, fallback="the selector named no candidate")
-        if len(found) > 1 or None in choices:
+        if len(named) > 1 or None in choices:
             reason = "the selector named another candidate in reverse order"
-            return Estimate.pick(*found.values(), fallback=reason)
-        return Estimate.pick(*found.values())
+            return Estimate.pick(*named.values(), fallback=reason)
+        return Estimate.pick(*named.values())
 
     async def _choice(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

@@ -65,16 +65,16 @@ class StoppedPick(ABC):
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> Estimate:
         """Return the rollouts, weighted by how often they win in a random order."""
-        found = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
-        return expected_pick(found, rollouts, otherwise=self.without_picks)
+        stopped = await self.expected_stops(question, rollouts, [len(rollouts)], ctx)
+        return expected_pick(stopped, rollouts, otherwise=self.without_picks)
 
 
-def expected_pick(found: Stopped, pool: Sequence[Rollout], *, otherwise: str) -> Estimate:
+def expected_pick(stopped: Stopped, pool: Sequence[Rollout], *, otherwise: str) -> Estimate:
     """Return a whole pool's estimate: its rollouts, weighted by how often the rule picks them.
 
     Orders without a pick are left out; if all are, the estimate is an abstention.
     """
-    weights = found.picks[-1]
+    weights = stopped.picks[-1]
     total = weights.sum()
     if total <= 0:
         return Estimate.abstain(otherwise)

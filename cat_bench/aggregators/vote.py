@@ -111,15 +111,15 @@ class Vote:
         if not self.by:
             return np.ones(len(rollouts))
         numbers = await rate(self.by, question, rollouts, ctx)
-        there = np.sort(numbers[~np.isnan(numbers)])
-        if not there.size:
+        ascending = np.sort(numbers[~np.isnan(numbers)])
+        if not ascending.size:
             return numbers
-        edge = there[-ceil(self.keep * there.size)]
+        edge = ascending[-ceil(self.keep * ascending.size)]
         numbers = np.where(numbers >= edge, numbers, np.nan)
         match self.weight:
             case "rank":
                 return np.asarray(rankdata(numbers, nan_policy="omit")) ** self.power
             case "softmax":
-                return np.asarray(np.exp((numbers - there[-1]) / self.temperature))
+                return np.asarray(np.exp((numbers - ascending[-1]) / self.temperature))
             case "value":
                 return np.maximum(numbers, 0.0)

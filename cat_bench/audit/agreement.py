@@ -73,9 +73,9 @@ def between_annotators(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pai
     `labels` holds an example and all labels of one thing. In both orders, the bias is 0.
     """
     return [
-        Pair(one, other, example)
+        Pair(first, second, example)
         for example, given in labels
-        for one, other in permutations(given, 2)
+        for first, second in permutations(given, 2)
     ]
 
 
@@ -91,13 +91,13 @@ def _counts(pairs: Sequence[Pair]) -> NDArray[np.int64]:
 def _figures(counts: NDArray[np.int64]) -> dict[str, FloatArray]:
     """Return every figure of these counts, shape (..., 4)."""
     both, verdict, label, neither = np.moveaxis(counts.astype(float), -1, 0)
-    total, apart = both + verdict + label + neither, verdict + label
+    total, differing = both + verdict + label + neither, verdict + label
     with np.errstate(invalid="ignore", divide="ignore"):
         agreed = (both + neither) / total
         labelled, judged = (both + label) / total, (both + verdict) / total
         chance = labelled * judged + (1 - labelled) * (1 - judged)
-        f1_met = 2 * both / (2 * both + apart)
-        f1_not = 2 * neither / (2 * neither + apart)
+        f1_met = 2 * both / (2 * both + differing)
+        f1_not = 2 * neither / (2 * neither + differing)
         return {
             "macro_f1": (f1_met + f1_not) / 2,
             "f1_met": f1_met,

@@ -72,9 +72,9 @@ def _pair_verdicts(
     labels: Labels, verdicts: Sequence[bool | None], others: Sequence[bool | None]
 ) -> Iterator[Pair]:
     """Yield the pair of verdicts on each row that has both."""
-    for row, mine, theirs in zip(labels.rows, verdicts, others, strict=True):
-        if mine is not None and theirs is not None:
-            yield Pair(mine, theirs, row.example)
+    for row, verdict, other in zip(labels.rows, verdicts, others, strict=True):
+        if verdict is not None and other is not None:
+            yield Pair(verdict, other, row.example)
 
 
 async def _judge(labels: Labels, config: RunConfig) -> tuple[list[bool | None], Mapping[str, JSON]]:

@@ -158,9 +158,9 @@ def rank_correlation(group: Audited) -> float | None:
 def difference(first: Side, second: Side) -> Difference:
     """Return the paired difference of two measures, over the questions for which both exist."""
     clusters = {group.question: group.cluster for group in first[0]}
-    one, other = _average_by_question(*first), _average_by_question(*second)
-    shared = [question for question in one if question in other]
-    values = [[side[question] for question in shared] for side in (one, other)]
+    left, right = _average_by_question(*first), _average_by_question(*second)
+    shared = [question for question in left if question in right]
+    values = [[side[question] for question in shared] for side in (left, right)]
     return paired_difference(*values, clusters=[clusters[question] for question in shared])
 
 

@@ -49,21 +49,23 @@ _KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": Cha
 @inspect_task
 def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> InspectTask:
     """Answer each question of a task by a method that reads n rollouts."""
-    dataset = MemoryDataset([_translate(each) for each in catalog.task(task).samples()], name=task)
+    dataset = MemoryDataset(
+        [_translate(sample) for sample in catalog.task(task).samples()], name=task
+    )
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
 
 
 @solver
 def aggregated(task: str, method: str, n: int) -> Solver:
     """Draw n rollouts of the model and combine them by the method."""
-    found, chosen = catalog.task(task), catalog.method(method)
-    samples = {sample.question.id: sample for sample in found.samples()}
+    loaded, chosen = catalog.task(task), catalog.method(method)
+    samples = {sample.question.id: sample for sample in loaded.samples()}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's shape
         active, sample = get_model(), samples[str(state.sample_id)]
         async with Cache() as cache:
             model = Model(str(active), Active(active), cache=cache)
-            row, text = await _answer(found, chosen, n, sample, model=model, cache=cache)
+            row, text = await _answer(loaded, chosen, n, sample, model=model, cache=cache)
         state.output = ModelOutput.from_content(str(active), text)
         state.messages.append(state.output.message)
         state.metadata[KEPT] = {"score": row.score, "n": row.n, "reason": row.failed}
@@ -77,9 +79,9 @@ def expected() -> Scorer:
     """Score a method by the task's scorer: the expectation over the method's picks."""
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001 - Inspect's shape
-        kept = state.metadata[KEPT]
-        value = float("nan") if kept["score"] is None else kept["score"]
-        return Score(value=value, answer=state.output.completion, explanation=kept["reason"])
+        answered = state.metadata[KEPT]
+        value = float("nan") if answered["score"] is None else answered["score"]
+        return Score(value=value, answer=state.output.completion, explanation=answered["reason"])
 
     return score
 
@@ -112,12 +114,14 @@ async def _answer(
     roles = Roles(role("policy"), role("anchor"), role("judge"))
     settings = Settings(budgets=(n,), pool=n, draws=1)
     bench = Bench(task, [method], roles, Grader(task.scorer, cache), settings)
-    [(rows, rollouts)] = [each async for each in bench.run([sample])]
+    [(rows, rollouts)] = [result async for result in bench.run([sample])]
     if method.name in bench.census.unavailable:
         raise NotAvailable(f"{method.name}: {bench.census.unavailable[method.name]}")
     row = next((row for row in rows if row.method == method.name), None)
     if row is None:
-        failed = next((each.failed for each in rollouts if each.failed), "no reason is known")
+        failed = next(
+            (rollout.failed for rollout in rollouts if rollout.failed), "no reason is known"
+        )
         raise ModelError(f"{n} rollouts of {sample.question.id} cannot be had: {failed}")
     if row.text is not None:
         return row, row.text

@@ -58,7 +58,7 @@ class LmEvalTask:
     def summary(self) -> str:
         """lm-eval's name, the dataset, and the number of solved examples in a prompt."""
         config = self._task.config
-        data = " ".join(str(each) for each in (config.dataset_path, config.dataset_name) if each)
+        data = " ".join(str(part) for part in (config.dataset_path, config.dataset_name) if part)
         return f"{self.name} of lm-eval, on {data}, with {self._shots} solved examples"
 
     @property
@@ -96,10 +96,10 @@ class LmEvalTask:
             from lm_eval.tasks import TaskManager
         except ImportError as error:
             raise UsageError(f"lm-eval is not installed: {install_command('lm-eval')}") from error
-        if own := self.include_path is not None:
+        if has_folder := self.include_path is not None:
             folder = Path(str(self.include_path))
             admit(folder, folder_digest(folder))
-        manager = TaskManager(include_path=self.include_path, include_defaults=not own)
+        manager = TaskManager(include_path=self.include_path, include_defaults=not has_folder)
         if self.name not in manager.all_subtasks:
             raise UnknownName("lm-eval task", self.name, list(manager.all_subtasks)[:20])
         try:
@@ -126,9 +126,9 @@ class LmEvalTask:
         """The pipeline that reads one response."""
         pipelines = self._task._filters  # noqa: SLF001 - lm-eval gives them in no other way
         single = {
-            each.name: each
-            for each in pipelines
-            if not _SEVERAL & {getattr(part, "func", part).__name__ for part in each.filters}
+            pipeline.name: pipeline
+            for pipeline in pipelines
+            if not _SEVERAL & {getattr(part, "func", part).__name__ for part in pipeline.filters}
         }
         if not single or (self.filter is not None and self.filter not in single):
             raise UnknownName(f"filter of lm-eval:{self.name}", self.filter or "", single)
@@ -189,7 +189,7 @@ class LmEvalScorer:
     def _filter(self, doc: Mapping[str, JSON], text: str) -> JSON:
         from lm_eval.api.instance import Instance
 
-        one = Instance("generate_until", dict(doc), ("", {}), 0)
-        one.resps = [text]
-        self.filter.apply([one])
-        return one.filtered_resps[self.filter.name]
+        instance = Instance("generate_until", dict(doc), ("", {}), 0)
+        instance.resps = [text]
+        self.filter.apply([instance])
+        return instance.filtered_resps[self.filter.name]

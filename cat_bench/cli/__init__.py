@@ -72,9 +72,9 @@ class Lazy(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = next(
-            each
-            for each in vars(import_module(f"cat_bench.cli.{name}")).values()
-            if isinstance(each, click.Command) and each.name == name
+            member
+            for member in vars(import_module(f"cat_bench.cli.{name}")).values()
+            if isinstance(member, click.Command) and member.name == name
         )
         return command
 
@@ -107,9 +107,9 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (Exception, KeyboardInterrupt) as error:
-        if (told := _told(error)) is None:
+        if (ending := _told(error)) is None:
             raise
-        problem, status = told
+        problem, status = ending
         _fail(problem, status=status)
 
 

@@ -86,11 +86,11 @@ def audit(
         )
     report.write(result.folder, result.record)
     if export:
-        found = list(rows(result.groups[listed[0].name], result.task, shape=shape))
-        if not found:
+        exported = list(rows(result.groups[listed[0].name], result.task, shape=shape))
+        if not exported:
             raise NotAvailable(f"there is nothing to export, see {result.folder / 'audit.md'}.")
-        write(export, found, shape=shape)
-        click.echo(f"wrote {len(found):,} questions to {export}", err=True)
+        write(export, exported, shape=shape)
+        click.echo(f"wrote {len(exported):,} questions to {export}", err=True)
     if as_json:
         print_record(result.record, as_json=True)
     else:

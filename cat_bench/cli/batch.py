@@ -55,8 +55,8 @@ def status(order: str | None, *, as_json: bool) -> None:
     from cat_bench.runs import batches
 
     with _cache() as cache:
-        found = asyncio.run(batches.states(cache, order))
-    print_rows([_row(each) for each in found], as_json=as_json, empty=NOTHING)
+        states = asyncio.run(batches.states(cache, order))
+    print_rows([_row(state) for state in states], as_json=as_json, empty=NOTHING)
 
 
 @commands.command()
@@ -90,22 +90,24 @@ async def _collect(cache: Cache, order: str | None) -> bool:
     from cat_bench.runs import batches
 
     any_order = open_still = False
-    async for found in batches.collect(cache, order):
+    async for outcome in batches.collect(cache, order):
         any_order = True
-        if isinstance(found, batches.State):
+        if isinstance(outcome, batches.State):
             open_still = True
-            click.echo(_sentence(found.order.tag, found.status, found.problem))
+            click.echo(_sentence(outcome.order.tag, outcome.status, outcome.problem))
         else:
-            click.echo(_sentence(found.order.tag, found.status, found.problem, *_results(found)))
+            click.echo(
+                _sentence(outcome.order.tag, outcome.status, outcome.problem, *_results(outcome))
+            )
     if not any_order:
         click.echo(NOTHING, err=True)
     return open_still
 
 
-def _results(found: Collected) -> Iterator[str]:
-    yield f"{found.stored:,} rollouts stored"
-    yield f"{found.usage.prompt:,} and {found.usage.completion:,} tokens"
-    yield from (f"{count:,} missing: {why}" for why, count in found.missing.items())
+def _results(collected: Collected) -> Iterator[str]:
+    yield f"{collected.stored:,} rollouts stored"
+    yield f"{collected.usage.prompt:,} and {collected.usage.completion:,} tokens"
+    yield from (f"{count:,} missing: {why}" for why, count in collected.missing.items())
 
 
 def _sentence(tag: str, *parts: str) -> str:

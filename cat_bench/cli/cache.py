@@ -163,12 +163,12 @@ def copy(source: str, target: str) -> None:
     from cat_bench.loading.trust import is_trusted
 
     with (
-        _open_existing(source) as ours,
-        open_cache(target) as theirs,
+        _open_existing(source) as opened,
+        open_cache(target) as destination,
         Counted("rows copied") as counted,
     ):
         state = Copied(0)
-        for state in copied(ours, theirs, derived=is_trusted()):
+        for state in copied(opened, destination, derived=is_trusted()):
             counted.show(state.done, of=state.rows)
     click.echo(
         f"{state.rows} rows: {state.copied} copied, {state.rows - state.copied} existed before"
@@ -207,12 +207,12 @@ def prune(
         )
     with _open_existing(location) as cache:
         if damaged:
-            gone = prune_damaged(cache, dry_run=not yes)
+            deleted = prune_damaged(cache, dry_run=not yes)
         else:
-            gone = drop(cache, model=model, kind=kind, origin=origin, dry_run=not yes)
-    pools = f", pools {', '.join(gone.pools)}" if gone.pools else ""
+            deleted = drop(cache, model=model, kind=kind, origin=origin, dry_run=not yes)
+    pools = f", pools {', '.join(deleted.pools)}" if deleted.pools else ""
     action = "Deleted" if yes else "Would delete"
-    click.echo(f"{action} {gone.results} results of {gone.calls} calls{pools}.")
+    click.echo(f"{action} {deleted.results} results of {deleted.calls} calls{pools}.")
     if not yes:
         click.echo("Nothing is deleted yet: add --yes.", err=True)
 

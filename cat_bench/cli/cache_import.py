@@ -82,7 +82,7 @@ def import_(
         with open_cache(location) as cache:
             click.echo(f"{files[0]}: {calls.import_calls(cache, files[0]).results} results")
         return
-    own, name = _name_pool(task, model, chosen=scorer or answer_pattern)
+    standalone, name = _name_pool(task, model, chosen=scorer or answer_pattern)
     params = {"pattern": answer_pattern} if answer_pattern else {}
     with note_loaded() as loaded:
         reader = _open_scorer(str(task), scorer, params)
@@ -95,11 +95,11 @@ def import_(
             cache,
             source,
             name=name,
-            questions=None if own else {s.question.id: s.question.text for s in read_samples(task)},
-            task=None if own else task,
+            questions=None if standalone else _texts_of(task),
+            task=None if standalone else task,
             model=author or (known if isinstance(known, str) else None),
             exchangeable=not not_exchangeable,
-            scorer=(scorer or "math_equal") if own else scorer,
+            scorer=(scorer or "math_equal") if standalone else scorer,
             scorer_params=params,
             files=loaded,
             seed=seed,
@@ -114,10 +114,15 @@ def import_(
 def describe_pool(pool: PoolMetadata) -> dict[str, JSON]:
     """Return a pool's record as a table shows it."""
     sizes = ", ".join(f"{number} × {size}" for size, number in pool.sizes.items())
-    kept = {"pool": pool.name, "task": pool.task or f"pool:{pool.name}", "model": pool.model or "-"}
-    draws = "yes" if pool.exchangeable else "no"
-    scores = ", ".join(pool.scores) or "-"
-    return {**kept, "rollouts": sizes, "scores": scores, "exchangeable": draws, "file": pool.file}
+    return {
+        "pool": pool.name,
+        "task": pool.task or f"pool:{pool.name}",
+        "model": pool.model or "-",
+        "rollouts": sizes,
+        "scores": ", ".join(pool.scores) or "-",
+        "exchangeable": "yes" if pool.exchangeable else "no",
+        "file": pool.file,
+    }
 
 
 def read_samples(task: str | None) -> Iterator[Sample]:
@@ -146,15 +151,20 @@ def _name_pool(task: str | None, model: str | None, *, chosen: str | None) -> tu
     """Return whether the pool has questions of its own, and the pool's name."""
     if task is None:
         raise click.UsageError("--task is missing: name the task that FILE answers, or pool:NAME")
-    own = task.startswith("pool:")
-    name = model or (task.removeprefix("pool:") if own else None)
+    standalone = task.startswith("pool:")
+    name = model or (task.removeprefix("pool:") if standalone else None)
     if name is None:
         raise click.UsageError("--task TASK needs --model NAME: the pool's name, for replay:NAME")
-    if not own and chosen:
+    if not standalone and chosen:
         raise click.UsageError(
             f"--scorer and --answer-pattern are for pool:NAME only: the task {task} has its own"
         )
-    return own, name
+    return standalone, name
+
+
+def _texts_of(task: str | None) -> dict[str, str]:
+    """Return the questions' texts, by id."""
+    return {sample.question.id: sample.question.text for sample in read_samples(task)}
 
 
 def _open_scorer(task: str, scorer: str | None, params: dict[str, str]) -> Scorer:
@@ -163,8 +173,8 @@ def _open_scorer(task: str, scorer: str | None, params: dict[str, str]) -> Score
 
     if not task.startswith("pool:"):
         return catalog.task(task).scorer
-    found: Scorer = build("scorer", scorer or "math_equal", params, source="--answer-pattern")
-    return found
+    opened: Scorer = build("scorer", scorer or "math_equal", params, source="--answer-pattern")
+    return opened
 
 
 def _read_source(
@@ -178,8 +188,8 @@ def _read_source(
         return convert(files, format=tool, columns=columns, answer=answer)
     if len(files) > 1:
         raise UsageError("several files are one pool only with --format or --map")
-    if found := suggest_format(files[0]):
-        raise DataError(files[0], f"looks like another tool's file: give --format {found}")
+    if tool_name := suggest_format(files[0]):
+        raise DataError(files[0], f"looks like another tool's file: give --format {tool_name}")
     return files[0]
 
 
@@ -187,7 +197,7 @@ def _describe_findings(findings: Findings) -> dict[str, JSON]:
     """Return what was taken, left and guessed, and the methods that the pool cannot serve."""
     left = sorted(findings.left)
     more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-    said: dict[str, JSON] = {
+    report: dict[str, JSON] = {
         "format": findings.format,
         "taken": "; ".join(f"{name} from {path}" for name, path in findings.taken.items()),
         "left": ", ".join(left[:_SHOWN]) + more or "nothing",
@@ -195,10 +205,10 @@ def _describe_findings(findings: Findings) -> dict[str, JSON]:
     }
     if findings.verdicts:
         figures = (f"{name} {mean:.4f}" for name, mean in findings.verdicts.items())
-        said["its own scores"] = ", ".join(figures)
+        report["its own scores"] = ", ".join(figures)
     if not findings.texts:
-        said["no texts"] = f"cannot serve {', '.join(_list_unserved())}: they read texts"
-    return said
+        report["no texts"] = f"cannot serve {', '.join(_list_unserved())}: they read texts"
+    return report
 
 
 def _print_source(source: Path | Conversion, card: Mapping[str, JSON] | None) -> None:
@@ -221,4 +231,4 @@ def _list_unserved() -> list[str]:
     from cat_bench.loading import catalog
 
     methods = map(catalog.method, catalog.method_names())
-    return [each.name for each in methods if not each.needs.isdisjoint(TEXT_READERS)]
+    return [method.name for method in methods if not method.needs.isdisjoint(TEXT_READERS)]

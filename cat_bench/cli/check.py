@@ -28,11 +28,11 @@ def check(task: str, *, data: Path | None, limit: int | None, as_json: bool) -> 
     from cat_bench.audit.task_checks import check_task
     from cat_bench.loading import catalog
 
-    found = asyncio.run(check_task(catalog.task(task, data=data), limit=limit))
+    checks = asyncio.run(check_task(catalog.task(task, data=data), limit=limit))
     if as_json:
-        print_rows([asdict(each) for each in found], as_json=True)
+        print_rows([asdict(result) for result in checks], as_json=True)
     else:
-        for each in found:
-            print_text(f"{each.name:9}  {each.status:6}  {each.text}")
-    if any(each.status == "found" for each in found):
+        for result in checks:
+            print_text(f"{result.name:9}  {result.status:6}  {result.text}")
+    if any(result.status == "found" for result in checks):
         raise SystemExit(1)

@@ -47,15 +47,15 @@ def task(
     """
     from cat_bench.loading.new_task import describe, write_task
 
-    made = write_task(
+    written = write_task(
         folder, data=data, scorer=scorer, problem=problem, answer=answer, answer_by=answer_by
     )
-    click.echo(f"{folder}: a task of {made.questions:,} questions. What was guessed:")
-    print_record(describe(made), as_json=False)
-    click.echo(f"Run it: cat-bench run {_path_of(made)} --model MODEL")
+    click.echo(f"{folder}: a task of {written.questions:,} questions. What was guessed:")
+    print_record(describe(written), as_json=False)
+    click.echo(f"Run it: cat-bench run {_path_of(written)} --model MODEL")
 
 
-def _path_of(made: NewTask) -> str:
+def _path_of(written: NewTask) -> str:
     """Return the folder as a path that is not taken for a task of the catalogue."""
-    path = made.folder
+    path = written.folder
     return str(path) if path.is_absolute() or path.parts[0] == ".." else f"./{path}"

@@ -129,11 +129,13 @@ def configurations(
         raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
     if out := values.pop("out", None):
         outs = [Path(out)] if len(tasks) == 1 else _folders(Path(out), tasks)
-        each = [{"task": name, "out": out} for name, out in zip(tasks, outs, strict=True)]
+        targets = [{"task": name, "out": out} for name, out in zip(tasks, outs, strict=True)]
     else:
-        each = [{"task": name} for name in tasks]
+        targets = [{"task": name} for name in tasks]
     source = config or "options"
-    return [configure(str(own["task"]), {**values, **own}, source=source) for own in each]
+    return [
+        configure(str(target["task"]), {**values, **target}, source=source) for target in targets
+    ]
 
 
 def _folders(out: Path, tasks: Sequence[str]) -> list[Path]:

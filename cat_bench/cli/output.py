@@ -38,8 +38,8 @@ def print_rows(rows: Sequence[Mapping[str, JSON]], *, as_json: bool, empty: str 
         from tabulate import tabulate
 
         shown = [{name: _harmless(cell) for name, cell in row.items()} for row in rows]
-        own = [place for place, name in enumerate(rows[0]) if name in _WORDS]
-        click.echo(tabulate(shown, headers="keys", tablefmt="plain", disable_numparse=own))
+        textual = [place for place, name in enumerate(rows[0]) if name in _WORDS]
+        click.echo(tabulate(shown, headers="keys", tablefmt="plain", disable_numparse=textual))
 
 
 def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
@@ -121,7 +121,7 @@ def _fit(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
 
 def _list_spared(head: str) -> list[str]:
     """Return the columns that a narrow terminal hides; of scores by n, all but the last three."""
-    budgets = [name for each in _BAR.split(head) if (name := each.strip()).startswith("n = ")]
+    budgets = [name for cell in _BAR.split(head) if (name := cell.strip()).startswith("n = ")]
     return [*_SPARED, *budgets[:-3]]
 
 

@@ -135,11 +135,11 @@ class Progress:
 class Counted:
     """Follows a count: a live bar on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, activity: str) -> None:
+        self._what = activity
         self._console = Console(stderr=True)
         self._bar = Bar(console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task(what, total=None)
+        self._task = self._bar.add_task(activity, total=None)
         self._spoke = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -31,18 +31,25 @@ _COLUMNS = ("method", "n", "draw", "score", "picks", "text", "fallback", "failed
 
 def show_question(folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Print all that is known of one question; raises UnknownName if the run did not ask it."""
-    found = asyncio.run(_found(folder, name, data))
-    head = {"question": name, "text": found.text, "target": found.target, **found.meta}
+    transcript = asyncio.run(_found(folder, name, data))
+    head = {
+        "question": name,
+        "text": transcript.text,
+        "target": transcript.target,
+        **transcript.meta,
+    }
     if as_json:
-        print_record({**head, **_tables(folder, found)}, as_json=True)
+        print_record({**head, **_tables(folder, transcript)}, as_json=True)
         return
     print_record(head, as_json=False)
-    _show("Rollouts", _rollouts(found, full=full), full=full)
-    _show("Methods", _estimates(found), full=full)
-    if found.exchanges:
-        _show_sent(found, found.exchanges.rollouts, full=full)
-    if not any(reply for _, reply in found.rollouts):
-        click.echo(f"\nThe rollouts' texts are not here. {found.problem or _no_texts()}", err=True)
+    _show("Rollouts", _rollouts(transcript, full=full), full=full)
+    _show("Methods", _estimates(transcript), full=full)
+    if transcript.exchanges:
+        _show_sent(transcript, transcript.exchanges.rollouts, full=full)
+    if not any(reply for _, reply in transcript.rollouts):
+        click.echo(
+            f"\nThe rollouts' texts are not here. {transcript.problem or _no_texts()}", err=True
+        )
 
 
 def _show(title: str, rows: Iterator[dict[str, JSON]], *, full: bool) -> None:
@@ -74,11 +81,12 @@ async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
     asked = list(read_questions(folder)["question"])
     if name not in asked:
         raise UnknownName("question of this run", name, asked[:20])
-    (found,) = [each async for each in transcripts(folder, data=data, only=name, calls=True)]
-    return found
+    listed = transcripts(folder, data=data, only=name, calls=True)
+    (transcript,) = [transcript async for transcript in listed]
+    return transcript
 
 
-def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:
+def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
     """Every row of the question with its calls, for programs; those of the frame included."""
     from cat_bench.report.cells import records
     from cat_bench.runs.folder import read_scores
@@ -88,24 +96,24 @@ def _tables(folder: Path, found: Transcript) -> Mapping[str, JSON]:
             **row,
             "text": reply and reply.text,
             "reasoning": reply and reply.reasoning,
-            "verdicts": _listed(found.verdicts(reply.text)) if reply else [],
+            "verdicts": _listed(transcript.verdicts(reply.text)) if reply else [],
         }
-        for row, reply in found.rollouts
+        for row, reply in transcript.rollouts
     ]
     methods = [
         {
             **{name: row[name] for name in _COLUMNS},
-            "calls": _listed(found.calls(row)),
-            "verdicts": _listed(found.verdicts(row["text"])),
+            "calls": _listed(transcript.calls(row)),
+            "verdicts": _listed(transcript.verdicts(row["text"])),
         }
-        for row in records(read_scores(folder, question=found.question))
+        for row in records(read_scores(folder, question=transcript.question))
     ]
-    sent = found.exchanges.rollouts if found.exchanges else None
+    sent = transcript.exchanges.rollouts if transcript.exchanges else None
     return {"sent": sent and _record(sent), "rollouts": rollouts, "methods": methods}
 
 
 def _listed(calls: Sequence[Exchange]) -> list[JSON]:
-    return [{**_record(each.sent), "slot": each.slot, **_reply(each.result)} for each in calls]
+    return [{**_record(call.sent), "slot": call.slot, **_reply(call.result)} for call in calls]
 
 
 def _record(sent: Sent) -> dict[str, JSON]:
@@ -131,9 +139,9 @@ def _failed(result: Failure | None) -> str:
     return f"{result.kind}: {result.message}" if result else "the call is not in this cache"
 
 
-def _rollouts(found: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
+def _rollouts(transcript: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
     """A row per slot."""
-    for row, reply in found.rollouts:
+    for row, reply in transcript.rollouts:
         yield {
             "slot": row["slot"],
             "score": _known(row["score"]),
@@ -150,12 +158,12 @@ def _said(reply: Reply, *, full: bool) -> str:
     return f"<reasoning>\n{reply.reasoning}\n</reasoning>\n{reply.text}"
 
 
-def _estimates(found: Transcript) -> Iterator[dict[str, JSON]]:
+def _estimates(transcript: Transcript) -> Iterator[dict[str, JSON]]:
     """A row per method, n and draw: what was picked or written, and what it scored."""
-    for row in found.rows:
+    for row in transcript.rows:
         wrote = isinstance(row["text"], str)
         picks = sorted(zip(row["weights"], row["picks"], strict=True), reverse=True)
-        said = ", ".join(f"{slot} ({weight:.0%})" for weight, slot in picks[:PICKS] if weight > 0)
+        picked = ", ".join(f"{slot} ({weight:.0%})" for weight, slot in picks[:PICKS] if weight > 0)
         more = ", …" if sum(weight > 0 for weight, _ in picks) > PICKS else ""
         trouble = "; ".join(filter(None, (_known(row["fallback"]), _known(row["failed"]))))
         yield {
@@ -164,13 +172,13 @@ def _estimates(found: Transcript) -> Iterator[dict[str, JSON]]:
             "draw": _known(row["draw"]),
             "score": _known(row["score"]),
             "answer": _known(row["answer"]) if wrote else "",
-            "picked slots": said + more,
+            "picked slots": picked + more,
             "remark": trouble,
             "text": row["text"] if wrote else "",
         }
 
 
-def _show_sent(found: Transcript, sent: Sent | None, *, full: bool) -> None:
+def _show_sent(transcript: Transcript, sent: Sent | None, *, full: bool) -> None:
     """Print what was sent for the rollouts and, in full, for the methods' rows and to the judge."""
     click.echo("\nSent for each rollout")
     if sent is None:
@@ -178,30 +186,30 @@ def _show_sent(found: Transcript, sent: Sent | None, *, full: bool) -> None:
     else:
         click.echo(_how(sent))
         print_text(_messages(sent) if full else str(_excerpt(_messages(sent))))
-    calls, verdicts = list(_calls(found)), list(_verdicts(found))
+    calls, verdicts = list(_calls(transcript)), list(_verdicts(transcript))
     if full:
-        _show("Calls of methods", (_call(*each) for each in calls), full=True)
-        _show("Verdicts", (_call(*each) for each in verdicts), full=True)
+        _show("Calls of methods", (_call(*call) for call in calls), full=True)
+        _show("Verdicts", (_call(*call) for call in verdicts), full=True)
     elif calls or verdicts:
         judge = f" and {len(verdicts):,} for verdicts" if verdicts else ""
         shows = "--full or --json shows what was sent and each whole reply."
         click.echo(f"\n{len(calls):,} calls of methods{judge}: {shows}")
 
 
-def _calls(found: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
+def _calls(transcript: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
     """Each call of a method, with the row that it is for."""
-    for row in found.rows:
-        for call in found.calls(row):
+    for row in transcript.rows:
+        for call in transcript.calls(row):
             yield {"of": _row(row)}, call
 
 
-def _verdicts(found: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
+def _verdicts(transcript: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
     """Each call of the judge, with the text that it is about."""
-    for row, reply in found.rollouts:
-        for call in found.verdicts(reply.text) if reply else ():
+    for row, reply in transcript.rollouts:
+        for call in transcript.verdicts(reply.text) if reply else ():
             yield {"of": f"rollout {row['slot']}"}, call
-    for row in found.rows:
-        for call in found.verdicts(row["text"]):
+    for row in transcript.rows:
+        for call in transcript.verdicts(row["text"]):
             yield {"of": _row(row)}, call
 
 
@@ -227,8 +235,8 @@ def _how(sent: Sent) -> str:
 
 def _messages(sent: Sent) -> str:
     """Return each message after its role, and then a text that was scored."""
-    said = [f"[{message['role']}]\n{message['content']}" for message in sent.messages]
-    return "\n".join([*said, *([] if sent.text is None else [f"[text]\n{sent.text}"])])
+    parts = [f"[{message['role']}]\n{message['content']}" for message in sent.messages]
+    return "\n".join([*parts, *([] if sent.text is None else [f"[text]\n{sent.text}"])])
 
 
 def _known(value: JSON) -> JSON:

@@ -67,8 +67,8 @@ def report(
     rates = Rates(parameters, read_prices(prices) if prices else None)
     tables = RunTables(folder)
     with show_busy("writing tables and figures"), open_executor(parallel) as executor:
-        made = make_report(tables, reference=reference, rates=rates, executor=executor)
-    written = made.write()
+        rendered = make_report(tables, reference=reference, rates=rates, executor=executor)
+    written = rendered.write()
     if html:
         from cat_bench.report.webpage import write_page
 
@@ -77,7 +77,7 @@ def report(
         written += _export(tables, viewer, data)
     if tables.no_texts:
         click.echo(f"Rollouts have no texts here: {tables.no_texts}", err=True)
-    print_report(made.in_short, file=str(folder / "table.md"))
+    print_report(rendered.in_short, file=str(folder / "table.md"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)
 
 

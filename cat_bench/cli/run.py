@@ -80,13 +80,13 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
     tables = RunTables(outcome.folder)
     with open_executor(config.parallel) as executor:
         with show_busy("computing intervals, tables and figures"):
-            made = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
-            made.write()
-        print_report(made.in_short, file=str(_shorten(outcome.folder) / "table.md"))
+            rendered = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
+            rendered.write()
+        print_report(rendered.in_short, file=str(_shorten(outcome.folder) / "table.md"))
         for listed in map(claims.read, claims.applicable(tables)):
             with show_busy("checking claims"):
-                found = claims.write(tables, listed)
-            click.echo(claims.checklist(listed, found) + "\n")
+                results = claims.write(tables, listed)
+            click.echo(claims.checklist(listed, results) + "\n")
 
 
 async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:
@@ -101,8 +101,8 @@ async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> O
             click.echo("finishing what is in flight; Ctrl-C again to stop now", err=True)
 
     loop = asyncio.get_running_loop()
-    before = {each: signal.getsignal(each) for each in ENDINGS}
-    endings = [each for each in ENDINGS if before[each] is not signal.SIG_IGN]
+    before = {ending: signal.getsignal(ending) for ending in ENDINGS}
+    endings = [ending for ending in ENDINGS if before[ending] is not signal.SIG_IGN]
     loop.add_signal_handler(signal.SIGINT, interrupt)
     if task:  # who sends one of these will not wait for long
         for ending in endings:

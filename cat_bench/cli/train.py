@@ -101,13 +101,13 @@ def train(
         count = write_verl(verl_rows, questions(plan), task=task, split="train")
         click.echo(f"{count:,} questions: {verl_rows}", err=True)
         return
-    found = run_training(plan, tell=partial(_print_step, chosen.steps))
-    if not found:  # one of several processes, and another one speaks
+    result = run_training(plan, tell=partial(_print_step, chosen.steps))
+    if not result:  # one of several processes, and another one speaks
         return
     if as_json or not plan.exam:
-        print_record(found if as_json else found["training"], as_json=as_json)
+        print_record(result if as_json else result["training"], as_json=as_json)
     else:
-        print_rows(_rows(found["outcome"]), as_json=False)
+        print_rows(_rows(result["outcome"]), as_json=False)
     click.echo(f"Training: {folder}", err=True)
 
 
@@ -140,11 +140,12 @@ def _place() -> None:
     """Meet the processes that a launcher started, or else keep to one GPU."""
     if find_spec("torch") is None:
         return
-    there = processes.use_one_gpu()
-    if there > 1:
+    visible = processes.use_one_gpu()
+    if visible > 1:
         click.echo(
-            f"{there} GPUs are visible and one process was started: it trains on the first. For"
-            f" all, begin the command with: accelerate launch --num_processes {there} -m cat_bench",
+            f"{visible} GPUs are visible, and one process was started: it trains on the first GPU. "
+            "To use all of them, begin the command with: accelerate launch --num_processes "
+            f"{visible} -m cat_bench",
             err=True,
         )
     processes.join()

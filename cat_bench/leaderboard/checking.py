@@ -130,12 +130,12 @@ async def _recompute(
         place = (kind, row[kind])
         if place not in runs:
             runs[place] = await play(kind, base / row[kind])
-        again = runs[place]
-        if again.problem:
-            reasons.append(again.problem)
+        replayed = runs[place]
+        if replayed.problem:
+            reasons.append(replayed.problem)
             continue
-        recomputed = again.rows.get(tuple(row[name] for name in _KEY))
-        if differs := _difference(row, again.run, _RUN):
+        recomputed = replayed.rows.get(tuple(row[name] for name in _KEY))
+        if differs := _difference(row, replayed.run, _RUN):
             return finding("refused", differs)
         agree.add(kind)
         if recomputed is None:
@@ -163,20 +163,20 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
             with load_only(record.get("files", {})):
                 rows_at = data if data and not _has_rows(record) else None
                 model = _load(kind, file, cache, record, data=rows_at, imported=imported)
-            again = await rerun.replay_run(
+            rerun_record = await rerun.replay_run(
                 record, out, cache=cache, model=model, parallel=parallel, data=rows_at
             )
         except CatBenchError as error:
             return _Again({}, {}, str(error))
         rows = rows_of(out)
-    run = {**identity(record), "pool_digest": again["pool_digest"]}
+    run = {**identity(record), "pool_digest": rerun_record["pool_digest"]}
     return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run)
 
 
 def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:
     """Return the record in a published file or beside it, and how an imported file was imported."""
-    if beside := read_import(file):
-        return beside
+    if described := read_import(file):
+        return described
     return read_description(file).get("run") or {}, None
 
 
@@ -211,10 +211,10 @@ def _load(
     return f"replay:{_PUBLISHED}"
 
 
-def _difference(row: Row, again: Row, names: Sequence[str]) -> str:
+def _difference(row: Row, replayed: Row, names: Sequence[str]) -> str:
     """Return how the first of these columns differs; empty if all are equal."""
     for name in names:
-        claimed, computed = row[name], again[name]
+        claimed, computed = row[name], replayed[name]
         if claimed != computed and not (name in NUMBERS and _is_close(claimed, computed)):
             return f"{name} is {claimed or 'empty'}, and is recomputed as {computed or 'empty'}"
     return ""

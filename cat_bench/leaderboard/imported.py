@@ -67,7 +67,7 @@ def publish_import(record: Mapping[str, JSON], file: Path, *, cache: str | Path 
         )
     with Cache(cache) as opened:
         pool = pool_metadata(opened, data["pool"])
-    how = {each.name: getattr(pool, each.name) for each in fields(Imported)}
+    how = {field.name: getattr(pool, field.name) for field in fields(Imported)}
     content = {"run": dict(record), "pool": how}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomic(place_of_run(file), text.encode())

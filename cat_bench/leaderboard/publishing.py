@@ -91,8 +91,8 @@ async def publish_pool(
     async with aclosing(read_exchanges(record, cache=cache, data=data)) as questions:
 
         async def next_pool() -> Pool | None:
-            found = await anext(questions, None)
-            return found.pool if found else None
+            question = await anext(questions, None)
+            return question.pool if question else None
 
         def one_by_one() -> Iterator[Pool]:
             while pool := asyncio.run_coroutine_threadsafe(next_pool(), loop).result():

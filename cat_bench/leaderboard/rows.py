@@ -100,8 +100,8 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     """Return a run's rows: one for every method at every n. Raises DataError."""
     run = RunTables(folder)
     check_whole(run.record, folder / "run.json")
-    made = run.record["invocations"][-1:] or [{}]
-    if not ({"started", "command"} <= made[0].keys() and run.record["questions"]):
+    invocation = run.record["invocations"][-1:] or [{}]
+    if not ({"started", "command"} <= invocation[0].keys() and run.record["questions"]):
         raise DataError(folder, "says nothing of how it was made: run it again from its cache")
     record, summary = run.record, summarise(run)
     scored = summary[(summary["kind"] == "method") & summary["score"].notna()]

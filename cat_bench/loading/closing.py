@@ -38,10 +38,10 @@ def describe_closing(scorer: Scorer) -> str:
 
 def form_of(pattern: str) -> str:
     """Describe the text that a regular expression with one group reads, in words if possible."""
-    if any(_matches(pattern, "", "", each) for each in SAMPLES):
+    if any(_matches(pattern, "", "", sample) for sample in SAMPLES):
         return ALONE
     for before, after in _split_around(pattern):
-        if any(_matches(pattern, before, after, each) for each in SAMPLES):
+        if any(_matches(pattern, before, after, sample) for sample in SAMPLES):
             shown = before.strip("\n")
             if not after:
                 return f'a line "{shown}" and the final answer'
@@ -56,15 +56,15 @@ def asks_for_a_box(text: str) -> bool:
 
 def _reads(scorer: AnswerScorer, form: str) -> bool:
     try:
-        return all(scorer.answer(f"So: {form % each}") == each for each in SAMPLES)
+        return all(scorer.answer(f"So: {form % sample}") == sample for sample in SAMPLES)
     except PLUGIN_BUGS:  # the form of such a scorer stays unknown
         return False
 
 
 def _matches(pattern: str, before: str, after: str, answer: str) -> bool:
     """Return whether the pattern reads `answer` between `before` and `after`."""
-    found = re.search(pattern, f"{before}{answer}{after}")
-    return found is not None and answer in found.groups()
+    match = re.search(pattern, f"{before}{answer}{after}")
+    return match is not None and answer in match.groups()
 
 
 def _split_around(pattern: str) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def _split_around(pattern: str) -> list[tuple[str, str]]:
         return []
     end = _close_group(pattern, group.start())
     befores, afters = (
-        [_example_of_part(part, optional=kept) for kept in (True, False)]
+        [_example_of_part(part, optional=optional) for optional in (True, False)]
         for part in (pattern[: group.start()], pattern[end:])
     )
     return list(product(dict.fromkeys(befores), dict.fromkeys(afters)))

@@ -115,10 +115,10 @@ def rows(
     Raises DataError; problems of the file are raised before the first row is read.
     """
     path = locate(data, base=base, override=override, fetch=fetch).path
-    found = _filter_rows(read(path), data.where, path)
+    numbered = _filter_rows(read(path), data.where, path)
     if data.keep:
-        found = _keep_listed(found, base / data.keep, data.fields.id, path)
-    return _map_rows(path, data.fields, found)
+        numbered = _keep_listed(numbered, base / data.keep, data.fields.id, path)
+    return _map_rows(path, data.fields, numbered)
 
 
 def digest(value: JSON) -> str:
@@ -186,7 +186,7 @@ def _download(data: Data, *, fetch: bool) -> Path:
 
 
 def _keep_listed(
-    found: Iterator[tuple[int, Row]], listed: Path, key: str, path: Path
+    numbered: Iterator[tuple[int, Row]], listed: Path, key: str, path: Path
 ) -> Iterator[tuple[int, Row]]:
     """Yield the rows whose id is listed, with the list's other columns."""
     added: dict[str, Row] = {}
@@ -194,7 +194,7 @@ def _keep_listed(
         if key not in row or str(row[key]) in added:
             raise DataError(listed, f"must name each {key!r} once", line=line)
         added[str(row[key])] = row
-    for line, row in found:
+    for line, row in numbered:
         if (extra := added.pop(str(row.get(key)), None)) is not None:
             yield line, {**row, **extra, key: row[key]}
     if added:
@@ -204,11 +204,11 @@ def _keep_listed(
 
 
 def _filter_rows(
-    found: Iterator[tuple[int, Row]], where: Mapping[str, JSON], path: Path
+    numbered: Iterator[tuple[int, Row]], where: Mapping[str, JSON], path: Path
 ) -> Iterator[tuple[int, Row]]:
     """Yield the rows that match `where`, for the columns of the file's first row."""
     known: dict[str, JSON] | None = None
-    for line, row in found:
+    for line, row in numbered:
         if known is None:
             known = {name: value for name, value in where.items() if name in row}
         if missing := [repr(name) for name in known if name not in row]:
@@ -221,7 +221,7 @@ def _holds(value: JSON, wanted: JSON) -> bool:
     return wanted in value if isinstance(value, list) else bool(value == wanted)
 
 
-def _map_rows(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> Iterator[Row]:
+def _map_rows(path: Path, fields: Fields, numbered: Iterable[tuple[int, Row]]) -> Iterator[Row]:
     asked = "messages" if fields.messages else "problem"
     columns = {asked: str(fields.messages or fields.problem), "answer": fields.answer}
     columns |= {"tags": fields.tags} if fields.tags else {}
@@ -230,10 +230,10 @@ def _map_rows(path: Path, fields: Fields, found: Iterable[tuple[int, Row]]) -> I
     entry_column = [fields.entry] if fields.entry else []
     wanted = [*named, *columns.values(), *options, *fields.meta, *entry_column]
     seen: set[str] = set()
-    for line, row in found:
+    for line, row in numbered:
         if missing := [repr(name) for name in wanted if name not in row]:
-            there = ", ".join(map(repr, row))
-            raise DataError(path, f"lacks {', '.join(missing)}; there are {there}", line=line)
+            present = ", ".join(map(repr, row))
+            raise DataError(path, f"lacks {', '.join(missing)}; there are {present}", line=line)
         mapped = {name: row[column] for name, column in columns.items()}
         if not (_is_conversation if fields.messages else _is_text)(mapped[asked]):
             kind = "a list of {role, content}" if fields.messages else "a non-empty string"
@@ -270,7 +270,7 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
         mapped["answer"] = values[entry]
     if not fields.options:
         return
-    found = arrange(
+    arranged = arrange(
         row,
         mapped["id"],
         options=fields.options,
@@ -278,21 +278,21 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
         answer_by=fields.answer_by,
         shuffle=fields.shuffle,
     )
-    mapped["stem"], mapped["problem"] = mapped["problem"], found.show(mapped["problem"])
-    mapped["answer"] = found.answer
-    mapped["meta"] |= {"options": dict(found.options), "permutation": list(found.permutation)}
+    mapped["stem"], mapped["problem"] = mapped["problem"], arranged.show(mapped["problem"])
+    mapped["answer"] = arranged.answer
+    mapped["meta"] |= {"options": dict(arranged.options), "permutation": list(arranged.permutation)}
 
 
-def _name(given: JSON, mapped: Row, taken: Collection[str]) -> str:
+def _name(given: JSON, mapped: Row, used: Collection[str]) -> str:
     """Return the row's id, else a digest of its question, made unique by its target."""
     if given is not None and "messages" not in mapped:
         return str(given) if isinstance(given, str | int | float) else ""
     asked = mapped.get("messages") or mapped.get("problem")
     name = digest(asked) if given is None else str(given)
-    if name in taken:
+    if name in used:
         name = f"{name}-{digest(mapped['answer'])}"
-    if given is None and name in taken:
-        name = next(each for k in count(2) if (each := f"{name}-{k}") not in taken)
+    if given is None and name in used:
+        name = next(candidate for k in count(2) if (candidate := f"{name}-{k}") not in used)
     return name
 
 

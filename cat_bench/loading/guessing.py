@@ -87,8 +87,8 @@ def guess_columns(
     rest = [name for name in first if name not in (problem, messages)]
     answer = answer or _find_name(names, ANSWERS, rest)
     options = None if messages else _options(names, rest, answer)
-    taken = {problem, messages, answer, *([options] if isinstance(options, str) else options or [])}
-    rest = [name for name in first if name not in taken]
+    used = {problem, messages, answer, *([options] if isinstance(options, str) else options or [])}
+    rest = [name for name in first if name not in used]
     by = answer_by
     if options and answer and by is None:
         by = _answer_by(rows, options, answer)
@@ -145,10 +145,10 @@ def tolerance(answers: Collection[str]) -> dict[str, JSON]:
 
 def _places(number: str) -> int:
     """The decimal places of a number as it is written."""
-    found = _NUMERAL.search(number)
-    if found is None:
+    match = _NUMERAL.search(number)
+    if match is None:
         return 0
-    digits, exponent = found[1], int(found[2] or 0)
+    digits, exponent = match[1], int(match[2] or 0)
     mark = max(digits.rfind("."), digits.rfind(","))
     after = len(digits) - mark - 1 if mark >= 0 else 0
     thousands = mark >= 0 and digits[mark] == "," and after == 3
@@ -156,8 +156,8 @@ def _places(number: str) -> int:
 
 
 def _normal(name: str) -> str:
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"[\W_]+", "_", apart).strip("_").lower()
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return re.sub(r"[\W_]+", "_", separated).strip("_").lower()
 
 
 def _find_name(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[str]) -> str | None:
@@ -179,9 +179,9 @@ def _options(
     if whole := next((names[name] for name in OPTIONS if names.get(name) in rest), None):
         return whole
     for pattern, least in ((_LETTERED, "a"), (_NUMBERED, "")):
-        found = {m[1]: name for name in rest if (m := pattern.fullmatch(_normal(name)))}
-        if len(found) > 1 and (not least or least in found):
-            return [found[place] for place in sorted(found, key=lambda p: (len(p), p))]
+        columns = {m[1]: name for name in rest if (m := pattern.fullmatch(_normal(name)))}
+        if len(columns) > 1 and (not least or least in columns):
+            return [columns[place] for place in sorted(columns, key=lambda p: (len(p), p))]
     wrong = [name for name in rest if _WRONG.match(_normal(name))]
     return [answer, *wrong] if wrong and answer else None
 

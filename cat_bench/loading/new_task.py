@@ -104,8 +104,8 @@ def write_task(
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             (draft / file).write_text("".join(lines), encoding="utf-8")
         scoring, closing = _settle(scoring, draft, source)
-        made = NewTask(folder, len(rows), columns, scoring, closing)
-        _write(draft, made, file)
+        task = NewTask(folder, len(rows), columns, scoring, closing)
+        _write(draft, task, file)
         for _ in catalog.task(str(draft / "task.yaml"), data=data).samples():
             pass  # every row is read, as a run reads it
         draft.replace(folder)
@@ -113,7 +113,7 @@ def write_task(
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return made
+    return task
 
 
 def _example(scorer: str | None) -> list[Row]:
@@ -155,9 +155,9 @@ def _settle(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]
     return Scoring(name, scoring.params, scoring.reason), describe_closing(built)
 
 
-def _write(folder: Path, made: NewTask, file: str) -> None:
+def _write(folder: Path, new: NewTask, file: str) -> None:
     """Write task.yaml, the prompt text and the README."""
-    columns, scoring = made.columns, made.scoring
+    columns, scoring = new.columns, new.scoring
     fields: dict[str, JSON] = {
         name: value
         for name in ("id", "problem", "messages", "options", "answer", "answer_by", "shuffle")
@@ -167,30 +167,30 @@ def _write(folder: Path, made: NewTask, file: str) -> None:
         fields["meta"] = columns.meta
     task: dict[str, JSON] = {
         "version": 1,
-        "summary": f"{made.questions:,} questions of {file}",
+        "summary": f"{new.questions:,} questions of {file}",
         "data": {"file": file, "fields": fields},
         "scorer": scoring.scorer,
     }
     if scoring.params:
         task["with"] = dict(scoring.params)
-    asked = "End with {{ closing }}." if made.closing else ""
-    if columns.messages and made.closing:
-        task["system"] = f"End with {made.closing}."
+    asked = "End with {{ closing }}." if new.closing else ""
+    if columns.messages and new.closing:
+        task["system"] = f"End with {new.closing}."
     task["sampling"] = {role: {"max_tokens": _TOKENS} for role in ("policy", "anchor", "judge")}
     written = yaml.safe_dump(task, sort_keys=False, allow_unicode=True, width=100)
     (folder / "task.yaml").write_text(written, encoding="utf-8")
     if not columns.messages:
         prompt = "\n\n".join(part for part in ("{{ problem }}", asked) if part)
         (folder / "prompt.txt").write_text(prompt + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_readme(made, file), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(new, file), encoding="utf-8")
 
 
-def _readme(made: NewTask, file: str) -> str:
+def _readme(task: NewTask, file: str) -> str:
     """What the folder holds and how it runs, with what was guessed."""
-    rows = "".join(f"| {name} | {value} |\n" for name, value in describe(made).items())
-    name = made.folder.absolute().name
+    rows = "".join(f"| {name} | {value} |\n" for name, value in describe(task).items())
+    name = task.folder.absolute().name
     return (
-        f"# {name}\n\n{made.questions:,} questions of `{file}`.\n\n"
+        f"# {name}\n\n{task.questions:,} questions of `{file}`.\n\n"
         f"| | |\n| --- | --- |\n{rows}\n"
         "This was guessed from the names of the columns and from the answers: where a guess is "
         "wrong, correct `task.yaml`.\n\n"
@@ -198,9 +198,9 @@ def _readme(made: NewTask, file: str) -> str:
     )
 
 
-def describe(made: NewTask) -> dict[str, str]:
+def describe(task: NewTask) -> dict[str, str]:
     """What was guessed, in words, by what it is about."""
-    columns = made.columns
+    columns = task.columns
     options = columns.options if isinstance(columns.options, str) else columns.options or []
     shown = {
         "question": columns.problem or columns.messages or "",
@@ -208,7 +208,7 @@ def describe(made: NewTask) -> dict[str, str]:
         "answer": str(columns.answer),
         "id": columns.id or "none: rows are named by their content",
         "meta": ", ".join(columns.meta),
-        "scorer": f"{made.scoring.scorer}: {made.scoring.reason}",
-        "asked for": made.closing or "free text",
+        "scorer": f"{task.scoring.scorer}: {task.scoring.reason}",
+        "asked for": task.closing or "free text",
     }
     return {name: value for name, value in shown.items() if value}

@@ -69,10 +69,10 @@ def arrange(
     if len(set(labels)) < len(labels):
         raise ValueError(f"repeats a label in {', '.join(columns)}")
     if answer in columns and len(columns) > 1:
-        kept = [column for column in columns if _is_filled(row[column])]
-        if answer not in kept:
+        filled = [column for column in columns if _is_filled(row[column])]
+        if answer not in filled:
             raise ValueError(f"has an empty {answer!r}, the column of the right option")
-        right = kept.index(answer)
+        right = filled.index(answer)
     else:
         places = not isinstance(row[columns[0]], Mapping)
         right = _right(row[answer], labels, texts, by=answer_by, places=places)
@@ -99,7 +99,7 @@ def _read(value: JSON) -> list[tuple[str, str]]:
         return [(str(k), str(v).strip()) for k, v in value.items() if _is_filled(v)]
     if isinstance(value, list | tuple):
         pairs = zip(_letters(len(value)), value, strict=True)
-        return [(label, str(each).strip()) for label, each in pairs if _is_filled(each)]
+        return [(label, str(text).strip()) for label, text in pairs if _is_filled(text)]
     raise ValueError("holds no options: write a list, a mapping of labels to texts, or columns")
 
 
@@ -108,11 +108,11 @@ def _read_text(text: str) -> JSON:
         return json.loads(text)
     except json.JSONDecodeError:
         lines = [_LINE.fullmatch(line) for line in text.strip().splitlines() if line.strip()]
-        found = {line[1]: line[2] for line in lines if line}
-        if len(lines) < 2 or len(found) < len(lines):
+        options = {line[1]: line[2] for line in lines if line}
+        if len(lines) < 2 or len(options) < len(lines):
             problem = "holds no options: write JSON, or a line `A) …` for each"
             raise ValueError(problem) from None
-        return found
+        return options
 
 
 def _letters(count: int) -> Sequence[str]:
@@ -129,29 +129,29 @@ def _right(
     answer: JSON, labels: Sequence[str], texts: Sequence[str], *, by: AnswerBy | None, places: bool
 ) -> int:
     """Return the place of the right option; raises ValueError if there is none, or several."""
-    found: dict[AnswerBy, int] = {}
+    readings: dict[AnswerBy, int] = {}
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
         written = str(answer).strip()
         marked = _MARKED.fullmatch(written)
         folded = [label.casefold() for label in labels]
         for spelt in (written, marked[1] if marked else written):
             if spelt.casefold() in folded:
-                found["label"] = folded.index(spelt.casefold())
+                readings["label"] = folded.index(spelt.casefold())
         same = [k for k, text in enumerate(texts) if _fold(text) == _fold(written)]
         if len(same) == 1:
-            found["text"] = same[0]
+            readings["text"] = same[0]
         counts = isinstance(answer, int) or (by == "position" and written.isdecimal())
         if counts and places and 0 <= int(answer) < len(labels):
-            found["position"] = int(answer)
+            readings["position"] = int(answer)
     if by is not None:
-        found = {by: found[by]} if by in found else {}
-    if len(set(found.values())) > 1:
-        readings = " and ".join(f"the {kind} of {labels[k]}" for kind, k in found.items())
-        raise ValueError(f"has the answer {answer!r}, {readings}: say which by `answer_by`")
-    if not found:
+        readings = {by: readings[by]} if by in readings else {}
+    if len(set(readings.values())) > 1:
+        stated = " and ".join(f"the {kind} of {labels[k]}" for kind, k in readings.items())
+        raise ValueError(f"has the answer {answer!r}, {stated}: say which by `answer_by`")
+    if not readings:
         kinds = by or "label, text or position (from 0)"
         raise ValueError(f"has the answer {answer!r}, the {kinds} of none of its options")
-    return next(iter(found.values()))
+    return next(iter(readings.values()))
 
 
 def _fold(text: str) -> str:

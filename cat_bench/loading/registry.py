@@ -141,12 +141,12 @@ def registered_name(kind: Kind, plugin: type) -> str:
 
 def list_ignored() -> dict[str, str]:
     """Return the installed entry points that are ignored: name → target and reason."""
-    taken = {f"{kind}.{name}" for kind, names in BUILT_IN.items() for name in names}
+    reserved = {f"{kind}.{name}" for kind, names in BUILT_IN.items() for name in names}
     ignored = {}
     for point in entry_points(group="cat_bench"):
         if point.name.partition(".")[0] not in BUILT_IN:
             ignored[point.name] = f"{point.value} (ignored: no such kind)"
-        elif point.name in taken:
+        elif point.name in reserved:
             ignored[point.name] = f"{point.value} (ignored: the built-in one keeps its name)"
     return ignored
 

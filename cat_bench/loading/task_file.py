@@ -92,18 +92,18 @@ def samples_of(
 
 def errata_of(content: TaskFile, base: Path) -> dict[str, str]:
     """Return the reason of each id in the task's errata. Raises DataError for a row."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     if content.errata is None:
-        return found
+        return reasons
     file = base / content.errata
     for line, row in read(file):
         name, reason = row.get("id"), row.get("reason")
         if name is None or not isinstance(reason, str) or not reason.strip():
             raise DataError(file, "needs an `id` and a `reason`", line=line)
-        if str(name) in found:
+        if str(name) in reasons:
             raise DataError(file, f"repeats the id {str(name)!r}", line=line)
-        found[str(name)] = reason
-    return found
+        reasons[str(name)] = reason
+    return reasons
 
 
 def _check_prompt(content: TaskFile, prompts: Prompts) -> None:

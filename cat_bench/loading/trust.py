@@ -51,10 +51,10 @@ def load_only(files: JSON) -> Iterator[None]:
 @contextmanager
 def note_loaded() -> Iterator[dict[str, str]]:
     """Note what is loaded within, path → SHA-256, for the record."""
-    found: dict[str, str] = {}
-    token = _noted.set(found)
+    loaded: dict[str, str] = {}
+    token = _noted.set(loaded)
     try:
-        yield found
+        yield loaded
     finally:
         _noted.reset(token)
 

@@ -80,7 +80,7 @@ def validate(kind: type[T], values: Mapping[str, JSON], *, source: str | Path) -
     except PydanticUserError as error:
         raise ConfigError(source, "", error.message.partition("\n")[0]) from error
     except ValidationError as error:
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         field = ".".join(str(part) for part in first["loc"])
         raise ConfigError(source, field, _problem(first, kind)) from None
 
@@ -110,16 +110,16 @@ def convert_keywords(
 
 def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]]:
     """Split `name{key=value,...}` into the name and its values (YAML scalars); braces may nest."""
-    found = INLINE.fullmatch(spec.strip())
-    if found is None or not _is_balanced(found["values"] or ""):
+    match = INLINE.fullmatch(spec.strip())
+    if match is None or not _is_balanced(match["values"] or ""):
         raise ConfigError(source, "", "should be NAME or NAME{key=value,...}")
     values = {}
-    for part in split_list(found["values"] or ""):
+    for part in split_list(match["values"] or ""):
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(source, key.strip(), "should be written key=value")
         values[key.strip()] = scalar(value, source=source, field=key.strip())
-    return found["name"].strip(), values
+    return match["name"].strip(), values
 
 
 def scalar(text: str, *, source: str | Path, field: str) -> JSON:

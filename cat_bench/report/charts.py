@@ -39,8 +39,8 @@ def compute_chart(
     table: pd.DataFrame, record: Mapping[str, JSON], *, axis: Axis = "tokens"
 ) -> dict[str, bytes]:
     """Draw score against cost per question, with the Pareto front; return "png" and "svg"."""
-    kept = table.assign(tokens=table[axis], front=table[_FRONTS[axis]])
-    return render_figure(lambda: _compute(kept, record, axis))
+    points = table.assign(tokens=table[axis], front=table[_FRONTS[axis]])
+    return render_figure(lambda: _compute(points, record, axis))
 
 
 def forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
@@ -55,11 +55,11 @@ def group_dots(groups: pd.DataFrame, record: Mapping[str, JSON], field: str) -> 
 
 def part_dots(parts: pd.DataFrame, record: Mapping[str, JSON], kind: str) -> dict[str, bytes]:
     """Draw the scores by the rubric's parts of one kind (theme, axis, level); see `breakdown`."""
-    own = parts[parts["kind"] == kind]
-    groups = own.rename(columns={"examples": "questions"}).assign(
-        group=own["part"].str.partition(":")[2].str.replace("_", " ")
+    rows = parts[parts["kind"] == kind]
+    groups = rows.rename(columns={"examples": "questions"}).assign(
+        group=rows["part"].str.partition(":")[2].str.replace("_", " ")
     )
-    return render_figure(lambda: _draw_dots(groups, record, kind, what="examples"))
+    return render_figure(lambda: _draw_dots(groups, record, kind, unit="examples"))
 
 
 def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Figure:
@@ -112,12 +112,12 @@ def _number(axes: Axes, points: pd.DataFrame, names: Sequence[JSON]) -> None:
     """Write n once beside each point, where it covers no marker and no other number."""
     where = points[["tokens", "score"]].to_numpy(float) * (1, 100)
     places = axes.transData.transform(where) * 72 / axes.figure.dpi
-    taken = [(x, y, _MARKER) for x, y in places]
-    told = set()
+    boxes = [(x, y, _MARKER) for x, y in places]
+    numbered = set()
     ground: JSON = {"boxstyle": "square,pad=0.05", "facecolor": "white", "alpha": 0.7, "lw": 0}
     for row, data, (x, y) in zip(records(points), where.tolist(), places, strict=True):
         same = (row["n"], round(x / _MARKER), round(y / _MARKER))
-        if row["method"] not in names or same in told:
+        if row["method"] not in names or same in numbered:
             continue
         half = 2.1 * len(str(row["n"]))
         free = (
@@ -125,17 +125,17 @@ def _number(axes: Axes, points: pd.DataFrame, names: Sequence[JSON]) -> None:
             for right, up in ((0.0, 8.0), (0.0, -8.0), (4.0 + half, 0.0), (-4.0 - half, 0.0))
             if all(
                 abs(x + right - a) > half + wide or abs(y + up - b) > 2 * _MARKER
-                for a, b, wide in taken
+                for a, b, wide in boxes
             )
         )
-        if (beside := next(free, None)) is None:
+        if (offset := next(free, None)) is None:
             continue
-        told.add(same)
-        taken.append((x + beside[0], y + beside[1], half))
+        numbered.add(same)
+        boxes.append((x + offset[0], y + offset[1], half))
         axes.annotate(
             f"{row['n']}",
             data,
-            beside,
+            offset,
             textcoords="offset points",
             ha="center",
             va="center_baseline",
@@ -184,20 +184,20 @@ def _forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Figure:
 
 
 def _draw_dots(
-    groups: pd.DataFrame, record: Mapping[str, JSON], field: str, *, what: str = "questions"
+    groups: pd.DataFrame, record: Mapping[str, JSON], field: str, *, unit: str = "questions"
 ) -> Figure:
     last = groups.sort_values("n", kind="stable").drop_duplicates(["method", "group"], keep="last")
     names = _choose(last)
     labels = list(dict.fromkeys(groups["group"]))
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot()
-    apart = 0.7 / max(len(names), 1)
+    step = 0.7 / max(len(names), 1)
     look = looks(record, names)
     for index, name in enumerate(names):
         rows = last[last["method"] == name].set_index("group").reindex(labels)
         score, low, high = (100 * rows[x].to_numpy(float) for x in ("score", "ci_low", "ci_high"))
         axes.errorbar(
-            np.arange(len(labels)) + (index - (len(names) - 1) / 2) * apart,
+            np.arange(len(labels)) + (index - (len(names) - 1) / 2) * step,
             score,
             yerr=np.maximum([score - low, high - score], 0),
             color=look[name].colour,
@@ -214,7 +214,7 @@ def _draw_dots(
     ticks = [f"{cut(make_plain(label))}{between}({asked[label]})" for label in labels]
     slanted: JSON = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
     axes.set_xticks(range(len(labels)), ticks, parse_math=False, **slanted)
-    axes.set_xlabel(f"{cut(make_plain(field))} ({what})")
+    axes.set_xlabel(f"{cut(make_plain(field))} ({unit})")
     axes.set_ylabel("score, % (with 95 % interval)")
     shares = last[last["method"].isin(names)][["score", "ci_high"]].to_numpy(float)
     top = 100 * float(np.nan_to_num(shares).max(initial=0))

@@ -64,26 +64,26 @@ def compare_distances(values: Values, key: Key, other: Key, base: Key) -> Differ
     if missing := [f"{k[0]}@{k[1]}" for k in (key, other, base) if k not in values.columns]:
         return f"{', '.join(missing)} was not run"
     columns = values.columns
-    apart = [columns[each] - columns[base] for each in (key, other)]
-    signed = [each * (np.sign(each.mean()) or 1.0) for each in apart]
+    distances = [columns[method] - columns[base] for method in (key, other)]
+    signed = [distance * (np.sign(distance.mean()) or 1.0) for distance in distances]
     return paired_difference(signed[0], signed[1])
 
 
 def correlate_costs(run: RunTables, keys: Sequence[Key]) -> Iterator[Part | str]:
     """Yield minus the rank correlation of tokens and sequential tokens over these methods."""
     tables = [read_question_costs(run, cost) for cost in ("tokens", "sequential_tokens")]
-    there = [key for key in keys if all(key in table.columns for table in tables)]
-    if len(there) < 3:
+    present = [key for key in keys if all(key in table.columns for table in tables)]
+    if len(present) < 3:
         yield "fewer than three of the methods are in this run"
         return
-    costs = np.array([table[there].to_numpy(dtype=float).T for table in tables])
+    costs = np.array([table[present].to_numpy(dtype=float).T for table in tables])
     if np.isnan(costs).any():
         yield "the tokens are not known"
         return
     value = -_rank_correlation(costs.mean(axis=2))
-    again = [-_rank_correlation(each) for each in _resampled(costs)]
-    low, high = np.quantile(again, [0.025, 0.975]).tolist()
-    words = f"rank correlation {-value:.2f} [{-high:.2f}, {-low:.2f}] over {len(there)} methods"
+    resampled = [-_rank_correlation(sample) for sample in _resampled(costs)]
+    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
+    words = f"rank correlation {-value:.2f} [{-high:.2f}, {-low:.2f}] over {len(present)} methods"
     yield Part(words, value, low, high, questions=costs.shape[2])
 
 
@@ -100,9 +100,9 @@ def measure_power_law(values: Values, method: str, *, margin: float) -> Iterator
         yield "the coverage is 0 or 1 at some n"
         return
     value = measure_misfit(budgets, means)
-    resampled = [each for each in _resampled(shares) if ((each > 0) & (each < 1)).all()]
-    again = [measure_misfit(budgets, each) for each in resampled]
-    low, high = np.quantile(again, [0.025, 0.975]).tolist()
+    resampled = [sample for sample in _resampled(shares) if ((sample > 0) & (sample < 1)).all()]
+    misfits = [measure_misfit(budgets, sample) for sample in resampled]
+    low, high = np.quantile(misfits, [0.025, 0.975]).tolist()
     verdict: Verdict = "undecided"
     if shares.shape[1] >= FEWEST:
         verdict = "supported" if high < margin else "contradicted" if low > margin else verdict

@@ -60,7 +60,9 @@ def applicable(run: RunTables | Path) -> list[str]:
     """Return the names of the lists of claims about a method that this run measured."""
     values, _ = read_values(run)
     lists = {name: read(name) for name in names()}
-    return [name for name, each in lists.items() if each.in_runs and values.budgets(each.method)]
+    return [
+        name for name, claims in lists.items() if claims.in_runs and values.budgets(claims.method)
+    ]
 
 
 def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
@@ -210,10 +212,10 @@ class _Run:
             wide, narrow = (self.values.difference(*keys, level=level) for level in (0.95, 0.9))
             part = _difference(f"vs {other}, n = {self.n}, margin ±{100 * claim.margin:g}", wide)
             enough = wide.n >= FEWEST and not wide.flag
-            within = enough and -claim.margin < narrow.low and narrow.high < claim.margin
+            inside = enough and -claim.margin < narrow.low and narrow.high < claim.margin
             outside = enough and (wide.low > claim.margin or wide.high < -claim.margin)
             needed = equivalence_needed(wide.mean, wide.se, wide.n, margin=claim.margin)
-            decided: Verdict = "supported" if within else "contradicted" if outside else "undecided"
+            decided: Verdict = "supported" if inside else "contradicted" if outside else "undecided"
             yield replace(part, needed=needed, decided=decided)
 
     def _equal_tokens(self, claim: Claim) -> Iterator[Part | str]:
@@ -238,16 +240,16 @@ class _Run:
     def _outgrows(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
-            found = claim_tests.compare_gains(self.values, *keys, since=claim.since)
+            difference = claim_tests.compare_gains(self.values, *keys, since=claim.since)
             words = f"more gained than by {other} from n = {claim.since} to {self.n}"
-            yield found if isinstance(found, str) else _difference(words, found)
+            yield difference if isinstance(difference, str) else _difference(words, difference)
 
     def _outweighs(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
             keys = [(name, self.n) for name in (self.method, other, MAJORITY)]
-            found = claim_tests.compare_distances(self.values, *keys)
+            difference = claim_tests.compare_distances(self.values, *keys)
             words = f"farther from {MAJORITY} than {other}, n = {self.n}"
-            yield found if isinstance(found, str) else _difference(words, found)
+            yield difference if isinstance(difference, str) else _difference(words, difference)
 
     def _reorders(self, claim: Claim) -> Iterator[Part | str]:
         names = [self.method, *self._find_present(claim.against)]

@@ -143,11 +143,11 @@ def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
     for run in runs[1:]:
         if run.record["task"].get("digest") != first.record["task"].get("digest"):
             asked = (run.record for run in (first, run))
-            one, other = (f"{r['config']['task']} ({r['questions']:,})" for r in asked)
+            left, right = (f"{r['config']['task']} ({r['questions']:,})" for r in asked)
             parts = _list_differing([first, run], "; they differ in: {}")
             raise UsageError(
-                f"{first.folder} and {run.folder} did not ask the same questions: {one} and "
-                f"{other}{parts}. Compare runs of one task, with the same --limit and data."
+                f"{first.folder} and {run.folder} did not ask the same questions: {left} and "
+                f"{right}{parts}. Compare runs of one task, with the same --limit and data."
             )
     models = [run.record["config"]["model"] for run in runs]
     names = [
@@ -164,8 +164,8 @@ def _list_differing(runs: Sequence[RunTables], words: str) -> str:
     held = [run.record["task"].get("digests") for run in runs]
     if not all(held):
         return ""
-    known = dict.fromkeys(name for each in held for name in each)
-    names = [name for name in known if len({each.get(name) for each in held}) > 1]
+    known = dict.fromkeys(name for digests in held for name in digests)
+    names = [name for name in known if len({digests.get(name) for digests in held}) > 1]
     return words.format(", ".join(names)) if names else ""
 
 

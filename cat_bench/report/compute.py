@@ -113,8 +113,8 @@ def compute(
             for cost, prefix in _PREFIXES.items():
                 row |= _match(values, key, curves[cost], row[cost], prefix=prefix)
         rows.append(row)
-    found = pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
-    return found.assign(front=_front(found, UNSHARED), sequential_front=_front(found, SEQUENTIAL))
+    frame = pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
+    return frame.assign(front=_front(frame, UNSHARED), sequential_front=_front(frame, SEQUENTIAL))
 
 
 def _matches(
@@ -142,11 +142,11 @@ def equal_tokens(
     tokens = spent.to_dict()
     curve = Curve.of(reference, values, tokens, run)
     curve = replace(curve, exact=None) if axis == SEQUENTIAL else curve
-    found: dict[int, Difference | None] = {}
+    differences: dict[int, Difference | None] = {}
     for n in values.budgets(method):
         match = curve.at(tokens[(method, n)])
-        found[n] = values.against((method, n), match.values) if match else None
-    return found
+        differences[n] = values.against((method, n), match.values) if match else None
+    return differences
 
 
 def _tokens(costs: pd.DataFrame, prompt: str) -> pd.Series[float]:
@@ -166,8 +166,9 @@ def _price(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.
         }
     )
     if rates.parameters:
-        one = flops(Usage(completion=1), rates.parameters)
-        table["flops"], table["shared_flops"] = table[UNSHARED] * one, table[SHARED] * one
+        per_token = flops(Usage(completion=1), rates.parameters)
+        table["flops"] = table[UNSHARED] * per_token
+        table["shared_flops"] = table[SHARED] * per_token
     if rates.prices:
         table["money"] = 0.0
         for role in ROLES:
@@ -182,15 +183,15 @@ def _price(costs: pd.DataFrame, record: Mapping[str, JSON], rates: Rates) -> pd.
 def _match(values: Values, key: Key, curve: Curve, cost: float, *, prefix: str) -> dict[str, JSON]:
     if (match := curve.at(cost)) is None:
         return {}
-    found = values.against(key, match.values)
+    difference = values.against(key, match.values)
     fields = {
         "matched_n": match.n,
         "matched_score": match.mean,
-        "diff": found.mean,
-        "diff_low": found.low,
-        "diff_high": found.high,
-        "p": found.p,
-        "questions_needed": found.needed,
+        "diff": difference.mean,
+        "diff_low": difference.low,
+        "diff_high": difference.high,
+        "p": difference.p,
+        "questions_needed": difference.needed,
     }
     return {prefix + name: value for name, value in fields.items()}
 

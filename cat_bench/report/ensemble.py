@@ -32,19 +32,19 @@ def ensemble_table(rows: pd.DataFrame) -> pd.DataFrame:
     table = []
     for n, at in rows.groupby("n", sort=True):
         scores = at.pivot(index="question", columns="method", values="score")
-        for method, own in at.groupby("method", sort=False):
+        for method, group in at.groupby("method", sort=False):
             mean = mean_interval(scores[method])
             row: dict[str, JSON] = {
                 "method": method,
                 "n": n,
-                "questions": len(own),
+                "questions": len(group),
                 "score": mean.mean,
                 "ci_low": max(mean.low, 0.0),
                 "ci_high": min(mean.high, 1.0),
-                "tokens": own["tokens"].mean(),
-                "sequential_tokens": own["sequential_tokens"].mean(),
-                "exact": (own["error"] == 0).mean(),
-                "se_draws": (own["error"] ** 2).sum() ** 0.5 / len(own),
+                "tokens": group["tokens"].mean(),
+                "sequential_tokens": group["sequential_tokens"].mean(),
+                "exact": (group["error"] == 0).mean(),
+                "se_draws": (group["error"] ** 2).sum() ** 0.5 / len(group),
             }
             table.append(row | _against_best(scores, str(method)))
     return pd.DataFrame(table, columns=list(COLUMNS))
@@ -75,9 +75,9 @@ def render_ensemble(table: pd.DataFrame) -> str:
 def _against_best(scores: pd.DataFrame, method: str) -> dict[str, JSON]:
     if method == MEMBER:
         return {}
-    found = paired_difference(scores[method], scores[MEMBER])
-    low, high = max(found.low, -1.0), min(found.high, 1.0)
-    return {"diff": found.mean, "diff_low": low, "diff_high": high, "p": found.p}
+    difference = paired_difference(scores[method], scores[MEMBER])
+    low, high = max(difference.low, -1.0), min(difference.high, 1.0)
+    return {"diff": difference.mean, "diff_low": low, "diff_high": high, "p": difference.p}
 
 
 def _difference(row: Mapping[str, JSON]) -> str:

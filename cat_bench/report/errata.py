@@ -23,8 +23,8 @@ def errata_note(record: Mapping[str, JSON], values: Values) -> Iterator[str]:
     rest = values.restrict(np.array([name not in faulty for name in values.questions]))
     largest = {str(method): n for method, n in sorted(rest.columns)}
     means = {method: rest.mean((method, n)) for method, n in largest.items()}
-    scored = {method: found["score"] for method, found in means.items() if found["questions"]}
-    ranked = sorted(scored.items(), key=lambda each: (-each[1], each[0]))
+    scored = {method: mean["score"] for method, mean in means.items() if mean["questions"]}
+    ranked = sorted(scored.items(), key=lambda item: (-item[1], item[0]))
     scores = ", ".join(f"{method} {percent(score)}" for method, score in ranked)
     yield (
         f"The errata name {len(faulty):,} of {len(values.questions):,} questions. "

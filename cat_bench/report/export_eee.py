@@ -143,11 +143,11 @@ def _result(record: Mapping[str, JSON], row: Mapping[str, JSON]) -> dict[str, JS
 def _source(task: Mapping[str, JSON]) -> dict[str, JSON]:
     data = task.get("data") or {}
     digests = {f"digest of {name}": str(value) for name, value in task["digests"].items()}
-    found: dict[str, JSON] = {"dataset_name": task["name"], "source_type": "other"}
+    source: dict[str, JSON] = {"dataset_name": task["name"], "source_type": "other"}
     if data.get("hub"):
-        found |= {"source_type": "hf_dataset", "hf_repo": data["hub"]}
+        source |= {"source_type": "hf_dataset", "hf_repo": data["hub"]}
         digests |= {"revision": str(data["revision"])}
-    return {**found, "additional_details": digests}
+    return {**source, "additional_details": digests}
 
 
 def _generation(sampling: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -159,7 +159,11 @@ def _generation(sampling: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 async def _instances(run: RunTables, data: Path | None) -> list[dict[str, JSON]]:
-    return [line async for each in transcripts(run, data=data) for line in _lines(run.record, each)]
+    return [
+        line
+        async for transcript in transcripts(run, data=data)
+        for line in _lines(run.record, transcript)
+    ]
 
 
 def _lines(record: Mapping[str, JSON], transcript: Transcript) -> Iterator[dict[str, JSON]]:

@@ -108,8 +108,8 @@ def _headline(scored: pd.DataFrame) -> str:
     best, n = str(top["method"]), top["n"]
     at = rows[rows["n"] == n].set_index("method")["score"]
     text = f"{legend_name(best)} reaches {100 * at[best]:.1f} % at n = {n}"
-    beside = best != MAJORITY and MAJORITY in at.index
-    return text + (f", {MAJORITY} {100 * at[MAJORITY]:.1f} %" if beside else "")
+    with_majority = best != MAJORITY and MAJORITY in at.index
+    return text + (f", {MAJORITY} {100 * at[MAJORITY]:.1f} %" if with_majority else "")
 
 
 def _shifts(groups: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -136,8 +136,8 @@ def _point(axes: Axes, rows: pd.DataFrame, *, shift: float, **style: JSON) -> JS
     """Draw one marker with its 95 % interval, if it has one."""
     n, score, low, high = _numbers(rows)
     reach = np.maximum(np.nan_to_num([score - low, high - score]), 0)
-    beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": beside}
+    shifted = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    style |= {"linestyle": "", "elinewidth": 0.9, "capsize": 2, "transform": shifted}
     # A shifted marker does not scale the axes by itself.
     axes.update_datalim(np.column_stack([[*n, *n], [*(score - reach[0]), *(score + reach[1])]]))
     return axes.errorbar(n, score, yerr=reach, **EDGE, **style)
@@ -171,9 +171,9 @@ def _axis(axes: Axes, budgets: list[int]) -> None:
 def _space(budgets: Iterable[int]) -> list[int]:
     """Return the budgets that have room for a label, the largest first."""
     budgets = sorted(budgets, reverse=True)
-    kept: list[int] = []
+    spaced: list[int] = []
     room = log2(budgets[0] / budgets[-1]) / 20 if budgets else inf
     for n in budgets:
-        if not kept or log2(kept[-1] / n) >= room:
-            kept.append(n)
-    return kept[::-1]
+        if not spaced or log2(spaced[-1] / n) >= room:
+            spaced.append(n)
+    return spaced[::-1]

@@ -129,9 +129,9 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
     Raises DataError.
     """
     rows = [
-        {"method": method, "n": n, "figure": name, **_fields(found), "draws": len(draws)}
+        {"method": method, "n": n, "figure": name, **_fields(interval), "draws": len(draws)}
         for (method, n), draws in RunTables.of(run).reading(Draws).by_key.items()
-        for name, found in _figures(draws)
+        for name, interval in _figures(draws)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -148,9 +148,9 @@ class Draws(Reading):
 
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Take in score rows of whole questions."""
-        for question, own in _select_written(rows).groupby("question", sort=False):
+        for question, group in _select_written(rows).groupby("question", sort=False):
             drafts = _drafts(pools.of(str(question)))
-            for row in records(own.sort_values(["method", "n", "draw"], kind="stable")):
+            for row in records(group.sort_values(["method", "n", "draw"], kind="stable")):
                 if draw := _draw(row, drafts):
                     self._draws.setdefault((row["method"], int(row["n"])), []).append(draw)
 
@@ -163,8 +163,8 @@ class Draws(Reading):
 
 def _select_written(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the syntheses among these rows that are right or wrong."""
-    there = rows[rows["text"].notna() & rows["score"].isin((0, 1))]
-    return there[there["slots"].map(len) > 0]
+    written = rows[rows["text"].notna() & rows["score"].isin((0, 1))]
+    return written[written["slots"].map(len) > 0]
 
 
 def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
@@ -220,13 +220,14 @@ class Clusters(Reading):
         share = counts / counts.groupby(level="question").transform("sum")
         bits = (share * np.log2(share)).groupby(level="question")
         self.spread.append(pd.DataFrame({"distinct": bits.size(), "entropy": 0.0 - bits.sum()}))
-        there = rows[rows["failed"].isna() & rows["digest"].notna()]
-        self.texts += len(there)
-        self.different += len(there.drop_duplicates(["question", "digest"]))
-        self.asked += there["question"].nunique()
+        answered = rows[rows["failed"].isna() & rows["digest"].notna()]
+        self.texts += len(answered)
+        self.different += len(answered.drop_duplicates(["question", "digest"]))
+        self.asked += answered["question"].nunique()
         missing = TIED_OVER - len(self.labels)
-        for _, own in islice(rows.groupby("question", sort=False), missing):
-            self.labels.append([_label(each) for each in own["cluster"][own["failed"].isna()]])
+        for _, group in islice(rows.groupby("question", sort=False), missing):
+            labels = group["cluster"][group["failed"].isna()]
+            self.labels.append([_label(label) for label in labels])
 
 
 def diversity(run: RunTables | Path) -> dict[str, Interval]:
@@ -243,10 +244,10 @@ def copies(run: RunTables | Path) -> tuple[float, float]:
 
     NaN if the pool has no text; failed rollouts have none.
     """
-    found = RunTables.of(run).reading(Clusters)
-    if not found.texts:
+    clusters = RunTables.of(run).reading(Clusters)
+    if not clusters.texts:
         return np.nan, np.nan
-    return 1 - found.different / found.texts, found.texts / found.asked
+    return 1 - clusters.different / clusters.texts, clusters.texts / clusters.asked
 
 
 def tie_shares(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float]:
@@ -258,7 +259,7 @@ def tie_shares(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float
     answered = [labels for labels in pools if any(label is not None for label in labels)]
     rates = [tie_rate(labels, budgets) for labels in answered]
     shares = zip(budgets, np.transpose(rates), strict=False)
-    return {n: float(np.nanmean(own)) for n, own in shares if not np.isnan(own).all()}
+    return {n: float(np.nanmean(part)) for n, part in shares if not np.isnan(part).all()}
 
 
 def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
@@ -325,19 +326,19 @@ def _mean(
 
 def _average_by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
     """Return the mean of each question's draws, in the order of the questions."""
-    own: dict[str, list[float]] = {}
+    by_question: dict[str, list[float]] = {}
     for draw, value in zip(draws, values, strict=True):
-        own.setdefault(draw.question, []).append(value)
-    return [fmean(each) for each in own.values()]
+        by_question.setdefault(draw.question, []).append(value)
+    return [fmean(group) for group in by_question.values()]
 
 
-def _fields(found: Interval) -> dict[str, JSON]:
+def _fields(interval: Interval) -> dict[str, JSON]:
     return {
-        "value": found.mean,
-        "se": found.se,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "questions": found.n,
+        "value": interval.mean,
+        "se": interval.se,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "questions": interval.n,
     }
 
 

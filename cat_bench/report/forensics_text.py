@@ -91,15 +91,17 @@ def _case(rows: pd.DataFrame, case: str, *, right: bool) -> str:
 def _figure(rows: pd.DataFrame, key: str) -> str:
     if key not in rows.index:
         return ""
-    found: JSON = rows.loc[key]
-    three = (found[name] for name in ("value", "ci_low", "ci_high"))
+    row: JSON = rows.loc[key]
+    three = (row[name] for name in ("value", "ci_low", "ci_high"))
     return format_measured(*three, sign="+" if key.endswith("bias") else "")
 
 
 def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables) -> Iterator[str]:
     """Yield notes on how much the rollouts of a question differ."""
-    if any(found.n for found in pool.values()):
-        figures = ", ".join(f"{name} {format_fixed(found.mean, 2)}" for name, found in pool.items())
+    if any(interval.n for interval in pool.values()):
+        figures = ", ".join(
+            f"{name} {format_fixed(interval.mean, 2)}" for name, interval in pool.items()
+        )
         yield f"Diversity, mean over questions with an answer: {figures} (bits)."
     share, rollouts = copies(run)
     if share > 0:

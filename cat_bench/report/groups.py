@@ -29,7 +29,7 @@ def groups(run: RunTables | Path) -> pd.DataFrame:
     run = RunTables.of(run)
     values, _ = read_values(run)
     fields = find_groups(run, values.questions)
-    rows = [row for field, own in fields.items() for row in _rows(field, own, values)]
+    rows = [row for field, labels in fields.items() for row in _rows(field, labels, values)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -37,13 +37,13 @@ def find_groups(run: RunTables, questions: Sequence[str]) -> dict[str, NDArray[n
     """Return the group of each question (None: no group) by each field that is used."""
     meta = dict(zip(run.questions["question"], run.questions["meta"], strict=True))
     fields = dict.fromkeys(name for entry in meta.values() for name in entry)
-    own = {
+    by_field = {
         field: np.array([_value(meta.get(question), field) for question in questions], object)
         for field in fields
     }
     return {
         field: groups
-        for field, groups in own.items()
+        for field, groups in by_field.items()
         if 2 <= len(sort_groups(groups)) <= min(_MOST, len(groups) / 2)
     }
 
@@ -53,13 +53,13 @@ def sort_groups(groups: NDArray[np.object_]) -> list[str]:
     return sorted({name for name in groups if name is not None}, key=_order)
 
 
-def _rows(field: str, own: NDArray[np.object_], values: Values) -> Iterator[dict[str, JSON]]:
-    for name in sort_groups(own):
-        part = values.restrict(own == name)
+def _rows(field: str, labels: NDArray[np.object_], values: Values) -> Iterator[dict[str, JSON]]:
+    for name in sort_groups(labels):
+        part = values.restrict(labels == name)
         for method, n in part.columns:
-            found = part.mean((method, n))
-            if found["questions"]:
-                yield {"field": field, "group": name, "method": method, "n": n, **found}
+            mean = part.mean((method, n))
+            if mean["questions"]:
+                yield {"field": field, "group": name, "method": method, "n": n, **mean}
 
 
 def _value(entry: JSON, field: str) -> str | None:

@@ -68,15 +68,15 @@ class _Calls:
         quoted += [(reply.text, row["slot"]) for row, reply in transcript.rollouts if reply]
         lengths = range(QUOTED, LONGEST + 1)
         held = {text: slot for text, slot in reversed(quoted) if len(text) in lengths}
-        self._quoted = sorted(held.items(), key=lambda each: (-len(each[0]), each[1]))
+        self._quoted = sorted(held.items(), key=lambda item: (-len(item[0]), item[1]))
         self._places: dict[str, int] = {}
         self.sent: list[JSON] = []
 
     def listed(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
         """Return the first calls as a field: for each the place of its request, slot and reply."""
-        kept = [[self.place(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
+        shown = [[self.place(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
         more = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
-        return {name: kept, **more} if kept else {}
+        return {name: shown, **more} if shown else {}
 
     def place(self, sent: Sent) -> int:
         """Return where a request stands in `sent`."""
@@ -150,7 +150,7 @@ def _criteria(target: JSON) -> list[JSON]:
 
 def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return an estimate: its picks with weights or its text, and the slots that it read."""
-    weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda each: -each[0])
+    weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda pair: -pair[0])
     picks = [[int(slot), encode_number(weight)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
     known = select_fields(row, _ROW)
@@ -166,8 +166,8 @@ def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
 
 def select_fields(row: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:
     """Return these fields as JSON without missing and empty ones."""
-    found = {name: _value(row[name]) for name in names if name in row}
-    return {name: value for name, value in found.items() if value is not None and value != []}
+    encoded = {name: _value(row[name]) for name in names if name in row}
+    return {name: value for name, value in encoded.items() if value is not None and value != []}
 
 
 def _value(value: JSON) -> JSON:

@@ -58,8 +58,8 @@ def looks(record: Mapping[str, JSON], names: Iterable[str]) -> dict[str, Look]:
     """Return the look of each name, and of each method of the run."""
     listed = (str(entry["name"]) for entry in record["methods"])
     everything = dict.fromkeys([*listed, *map(str, names)])
-    own = (name for name in everything if name not in _FRAMES)
-    return _FRAMES | {name: _look(place) for place, name in enumerate(own)}
+    plain = (name for name in everything if name not in _FRAMES)
+    return _FRAMES | {name: _look(place) for place, name in enumerate(plain)}
 
 
 def series(place: int) -> Look:

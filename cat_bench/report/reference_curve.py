@@ -28,8 +28,8 @@ class Match:
     @property
     def mean(self) -> float:
         """The mean over the questions that have a value."""
-        there = self.values[~np.isnan(self.values)]
-        return float(there.mean()) if len(there) else nan
+        present = self.values[~np.isnan(self.values)]
+        return float(present.mean()) if len(present) else nan
 
 
 @dataclass(frozen=True, slots=True)

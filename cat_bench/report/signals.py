@@ -69,8 +69,8 @@ class Ratings(Reading):
 
     def add_rollouts(self, rows: pd.DataFrame) -> None:
         """Take in the rollouts of whole questions."""
-        for _, own in rows[rows["score"].notna()].groupby("question", sort=False):
-            self._add(own)
+        for _, group in rows[rows["score"].notna()].groupby("question", sort=False):
+            self._add(group)
 
     def _add(self, rows: pd.DataFrame) -> None:
         """Take in the scored rollouts of one question."""
@@ -79,13 +79,13 @@ class Ratings(Reading):
             dict(zip(names, numbers, strict=True))
             for names, numbers in zip(rows["rated_by"], rows["ratings"], strict=True)
         ]
-        for name in dict.fromkeys(name for each in known for name in each):
-            numbers = np.array([each.get(name, nan) for each in known], dtype=float)
-            there = ~np.isnan(numbers)
-            if there.any():
+        for name in dict.fromkeys(name for ratings in known for name in ratings):
+            numbers = np.array([ratings.get(name, nan) for ratings in known], dtype=float)
+            rated = ~np.isnan(numbers)
+            if rated.any():
                 record = self.records.setdefault(name, Record())
                 record.rated.append((numbers, scores))
-                order = concordance(numbers[there], scores[there])
+                order = concordance(numbers[rated], scores[rated])
                 record.orders += [] if np.isnan(order) else [order]
 
 
@@ -166,14 +166,14 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
 
 def calibration(record: Record) -> pd.DataFrame:
     """Return `BINS` bins of equal size: mean `number`, mean `score`, and number of `rollouts`."""
-    numbers, scores = (np.concatenate(each) for each in zip(*record.rated, strict=True))
-    there = ~np.isnan(numbers)
-    order = np.argsort(numbers[there], kind="stable")
+    numbers, scores = (np.concatenate(arrays) for arrays in zip(*record.rated, strict=True))
+    rated = ~np.isnan(numbers)
+    order = np.argsort(numbers[rated], kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
     return pd.DataFrame(
         {
-            "number": [numbers[there][part].mean() for part in parts],
-            "score": [scores[there][part].mean() for part in parts],
+            "number": [numbers[rated][part].mean() for part in parts],
+            "score": [scores[rated][part].mean() for part in parts],
             "rollouts": [len(part) for part in parts],
         }
     )
@@ -191,7 +191,7 @@ def render_signals(records: Mapping[str, Record]) -> str:
             "best-of-n": [percent(score) for score in curve.means],
         }
         held = {
-            "number": [format_fixed(each, 2) for each in bins["number"]],
+            "number": [format_fixed(number, 2) for number in bins["number"]],
             "score": [percent(score) for score in bins["score"]],
             "rollouts": [str(count) for count in bins["rollouts"]],
         }

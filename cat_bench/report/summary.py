@@ -216,11 +216,15 @@ def _compare(
     for other, field, p in ((reference, "diff", "p"), (single, "diff_single", "p_single")):
         if other is None:
             continue
-        found = known[other] = known.get(other) or values.difference((method.name, n), other)
-        fields |= {field: found.mean, f"{field}_low": found.low, f"{field}_high": found.high}
-        fields[p] = nan if method.kind == FRAME else found.p
+        difference = known[other] = known.get(other) or values.difference((method.name, n), other)
+        fields |= {
+            field: difference.mean,
+            f"{field}_low": difference.low,
+            f"{field}_high": difference.high,
+        }
+        fields[p] = nan if method.kind == FRAME else difference.p
         if field == "diff" and method.kind != FRAME:
-            fields |= {"questions_needed": found.needed, "flag": found.flag}
+            fields |= {"questions_needed": difference.needed, "flag": difference.flag}
     if reference is not None:
         fields["reference"] = base[0] if reference[1] == n else f"{base[0]}@{reference[1]}"
     return fields

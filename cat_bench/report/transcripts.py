@@ -131,8 +131,8 @@ async def transcripts(
     try:
         for question in records(asked if only is None else asked[asked["question"] == only]):
             name = question["question"]
-            found = await texts.of(name)
-            replies = {r.slot: r.reply for r in found.pool.rollouts} if found else {}
+            exchanges = await texts.of(name)
+            replies = {r.slot: r.reply for r in exchanges.pool.rollouts} if exchanges else {}
             held = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
             yield Transcript(
                 name,
@@ -141,7 +141,7 @@ async def transcripts(
                 _records(rows.of(name)),
                 held,
                 target=targets.get(name),
-                exchanges=found,
+                exchanges=exchanges,
                 problem=texts.problem,
             )
     finally:
@@ -183,15 +183,15 @@ def _select_shown(
     shown, frame = budget_test(record), frames(record)
     for rows in parts:
         keys = zip(rows["method"], rows["n"], strict=True)
-        kept = [method not in frame and shown(method, n) for method, n in keys]
-        yield rows[np.array(kept, dtype=bool)]
+        selected = [method not in frame and shown(method, n) for method, n in keys]
+        yield rows[np.array(selected, dtype=bool)]
 
 
 class _Texts:
     """What models were sent and replied, read from the cache in the order of the questions."""
 
-    def __init__(self, found: AsyncGenerator[Exchanges, None]) -> None:
-        self._found = found
+    def __init__(self, stream: AsyncGenerator[Exchanges, None]) -> None:
+        self._stream = stream
         self._current: Exchanges | None = None
         self._ended = False
         self.problem = ""
@@ -202,7 +202,7 @@ class _Texts:
             self._current is None or self._current.pool.question.id != question
         ):
             try:
-                self._current = await anext(self._found, None)
+                self._current = await anext(self._stream, None)
             except CatBenchError as error:  # without the task or the cache, there are no texts
                 self._current, self.problem = None, str(error)
             self._ended = self._current is None
@@ -210,4 +210,4 @@ class _Texts:
 
     async def close(self) -> None:
         """Close the cache."""
-        await self._found.aclose()
+        await self._stream.aclose()

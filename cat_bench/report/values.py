@@ -75,11 +75,11 @@ class Values:
 
     def mean(self, key: Key) -> dict[str, JSON]:
         """Return the fields of a mean and its interval, clipped to [0, 1]."""
-        there = ~np.isnan(self.columns[key])
-        found = mean_interval(self.columns[key][there], clusters=self._select_clusters(there))
-        score, low, high = np.clip([found.mean, found.low, found.high], 0, 1).tolist()
-        interval = {"score": score, "se": found.se, "ci_low": low, "ci_high": high}
-        return {**interval, "questions": found.n, "flag": found.flag if found.n else None}
+        present = ~np.isnan(self.columns[key])
+        mean = mean_interval(self.columns[key][present], clusters=self._select_clusters(present))
+        score, low, high = np.clip([mean.mean, mean.low, mean.high], 0, 1).tolist()
+        interval = {"score": score, "se": mean.se, "ci_low": low, "ci_high": high}
+        return {**interval, "questions": mean.n, "flag": mean.flag if mean.n else None}
 
     def difference(self, a: Key, b: Key, *, level: float = LEVEL) -> Difference:
         """Return the difference a - b over the questions that both scored."""
@@ -99,45 +99,45 @@ class Values:
         """Compute a set of differences in other processes; `against` finds them."""
         if executor is None:
             return
-        wanted = {_name(pair): pair for pair in (self._pair(*each) for each in pairs)}
+        wanted = {_name(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
         left = {name: pair for name, pair in wanted.items() if name not in self.known}
         self.known.update(zip(left, executor.map(_resample, list(left.values())), strict=True))
 
     def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
         """Return the share of the way from floor to ceiling, over the common questions."""
         value, low, high = (self.columns[key] for key in (of, floor, ceiling))
-        there = ~np.isnan(value + low + high)
+        common = ~np.isnan(value + low + high)
         return quotient(
-            (value - low)[there], (high - low)[there], clusters=self._select_clusters(there)
+            (value - low)[common], (high - low)[common], clusters=self._select_clusters(common)
         )
 
-    def restrict(self, there: NDArray[np.bool_]) -> Values:
+    def restrict(self, selected: NDArray[np.bool_]) -> Values:
         """Return the values of some of the questions."""
-        columns = {key: column[there] for key, column in self.columns.items()}
-        kept = tuple(np.array(self.questions, dtype=object)[there])
+        columns = {key: column[selected] for key, column in self.columns.items()}
+        names = tuple(np.array(self.questions, dtype=object)[selected])
         return Values(
             columns,
-            kept,
-            None if self.clusters is None else tuple(self._select_clusters(there) or ()),
+            names,
+            None if self.clusters is None else tuple(self._select_clusters(selected) or ()),
         )
 
     def _pair(self, a: Key, other: FloatArray) -> _Pair:
-        there = ~(np.isnan(self.columns[a]) | np.isnan(other))
-        return self.columns[a][there], other[there], self._select_clusters(there)
+        common = ~(np.isnan(self.columns[a]) | np.isnan(other))
+        return self.columns[a][common], other[common], self._select_clusters(common)
 
-    def _select_clusters(self, there: NDArray[np.bool_]) -> list[str | None] | None:
+    def _select_clusters(self, selected: NDArray[np.bool_]) -> list[str | None] | None:
         if self.clusters is None:
             return None
-        return [self.clusters[index] for index in np.flatnonzero(there)]
+        return [self.clusters[index] for index in np.flatnonzero(selected)]
 
 
 def _resample(pair: _Pair, *, level: float = LEVEL) -> Difference:
     """Return the paired difference; its interval is clipped to [-1, 1] for values in [0, 1]."""
     left, right, clusters = pair
-    found = paired_difference(left, right, clusters=clusters, level=level)
+    difference = paired_difference(left, right, clusters=clusters, level=level)
     if any(side.min(initial=0) < 0 or side.max(initial=1) > 1 for side in (left, right)):
-        return found
-    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
+        return difference
+    return replace(difference, low=max(difference.low, -1.0), high=min(difference.high, 1.0))
 
 
 def _name(pair: _Pair) -> bytes:
@@ -300,13 +300,13 @@ def _disjoint(rows: pd.DataFrame) -> list[bool]:
     """Return for each draw whether it shares no rollout with earlier ones of its question."""
     seen: set[int] = set()
     previous: list[JSON] = []
-    found = []
+    disjoint = []
     if not rows["draw"].notna().any():
         return [False] * len(rows)
     columns = (rows[name] for name in (*KEY, "question", "slots"))
     for *key, slots in zip(*columns, strict=True):
         if key != previous:
             seen, previous = set(), key
-        found.append(len(slots) > 0 and seen.isdisjoint(slots))
+        disjoint.append(len(slots) > 0 and seen.isdisjoint(slots))
         seen.update(slots)
-    return found
+    return disjoint

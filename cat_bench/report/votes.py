@@ -25,9 +25,11 @@ class Votes(Reading):
 
     def add_rollouts(self, rows: pd.DataFrame) -> None:
         """Take in the rollouts of whole questions."""
-        there = rows[rows["failed"].isna()]
-        for question, own in there.groupby("question", sort=False):
-            columns = (own[name].to_numpy(float, na_value=np.nan) for name in ("cluster", "score"))
+        answered = rows[rows["failed"].isna()]
+        for question, group in answered.groupby("question", sort=False):
+            columns = (
+                group[name].to_numpy(float, na_value=np.nan) for name in ("cluster", "score")
+            )
             clusters, scores = columns
             self.pools[str(question)] = clusters, scores
 

@@ -160,7 +160,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
 
 def _remove_marks(note: str) -> str:
     """Return a note of the table without its Markdown."""
-    return re.sub(r"\\([\\`*|<\[])|\*+", lambda found: found[1] or "", note)
+    return re.sub(r"\\([\\`*|<\[])|\*+", lambda match: match[1] or "", note)
 
 
 def _headline(text: str) -> str:

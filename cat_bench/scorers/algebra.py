@@ -97,7 +97,7 @@ def expression_key(expression: Any, *, decimal: bool = False) -> str:
             return f"({', '.join(row[0] for row in rows)})"
         return f"matrix [{'; '.join(', '.join(row) for row in rows)}]"
     if isinstance(expression, Tuple):
-        return f"({', '.join(expression_key(each, decimal=decimal) for each in expression.args)})"
+        return f"({', '.join(expression_key(part, decimal=decimal) for part in expression.args)})"
     if isinstance(expression, Set):
         return _set_key(expression, decimal=decimal)
     if expression.is_Rational:
@@ -237,7 +237,7 @@ def _set_key(expression: Any, *, decimal: bool = False) -> str:
         ends = [expression_key(end, decimal=decimal) for end in (evaluated.start, evaluated.end)]
         return interval(ends, brackets)
     if isinstance(evaluated, FiniteSet):
-        return join_keys({expression_key(each, decimal=decimal) for each in evaluated.args})
+        return join_keys({expression_key(part, decimal=decimal) for part in evaluated.args})
     if isinstance(evaluated, Union):
         return f"union {join_keys({_set_key(part, decimal=decimal) for part in evaluated.args})}"
     return f"text {srepr(evaluated)}"
@@ -290,13 +290,13 @@ def _prepare(text: str) -> str:
     text = _ACCENTED.sub(r"\2_{\1}", _REPEATING.sub(_expand_repeating, _SIZES.sub(r"\1", text)))
     if _TRIGONOMETRIC.search(text):
         text = _CIRCLE.sub(r" \\cdot \\frac{\\pi}{180}", text)
-    text = _DECIMAL.sub(lambda found: _fraction(Fraction(found[0])), text)
+    text = _DECIMAL.sub(lambda match: _fraction(Fraction(match[0])), text)
     text = _ROOT.sub(r"\\sqrt{\1}", _FUNCTION.sub(r"\\\1 ", text))
     unknown = set(_COMMAND.findall(_NUMBER_SET.sub("", text))) - COMMANDS
     words = {word for word in _LETTERS.findall(text) if word != "infinity"}
     if unknown or words or _DERIVATIVE.search(text):
         raise ValueError(f"not read: {text}")
-    return _PRIME.sub(lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
+    return _PRIME.sub(lambda match: f"{match[1]}_{{{'p' * len(match[2])}}}", text)
 
 
 def _expand_repeating(decimal: re.Match[str]) -> str:

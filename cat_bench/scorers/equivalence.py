@@ -76,13 +76,13 @@ def _complete_linkage(forms: dict[str, Form | Undecided]) -> dict[str, int]:
     clusters: dict[str, list[tuple[int, list[Form]]]] = {}
     labels: dict[str, int] = {}
     number = 0
-    for text, found in forms.items():
-        form = Form(f"unread {text}") if isinstance(found, Undecided) else found
-        there = clusters.setdefault(form.key, [])
-        fit = next((c for c in there if all(form.agrees(member) for member in c[1])), None)
+    for text, parsed in forms.items():
+        form = Form(f"unread {text}") if isinstance(parsed, Undecided) else parsed
+        candidates = clusters.setdefault(form.key, [])
+        fit = next((c for c in candidates if all(form.agrees(member) for member in c[1])), None)
         if fit is None:
             fit = (number, [])
-            there.append(fit)
+            candidates.append(fit)
             number += 1
         fit[1].append(form)
         labels[text] = fit[0]

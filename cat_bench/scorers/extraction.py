@@ -43,16 +43,16 @@ def last_boxed(text: str) -> str | None:
     if not box:
         return None
     begin = len(before.rstrip(ascii_letters).rstrip("\\"))  # what is before it does not matter
-    found: dict[int, str] = {}
+    boxes: dict[int, str] = {}
     opened: list[int | None] = []
     for token in _TOKEN.finditer(text, begin):
         if token["bare"]:
-            found[token.start()] = token["bare"].rstrip(".,;:")
+            boxes[token.start()] = token["bare"].rstrip(".,;:")
         elif token["open"] or token[0] == "{":
             opened.append(token.end() if token["open"] else None)
         elif token[0] == "}" and opened and (start := opened.pop()) is not None:
-            found[start] = text[start : token.start()].strip()
-    return next((found[start] for start in sorted(found, reverse=True) if found[start]), None)
+            boxes[start] = text[start : token.start()].strip()
+    return next((boxes[start] for start in sorted(boxes, reverse=True) if boxes[start]), None)
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
@@ -84,15 +84,15 @@ def last_match(pattern: re.Pattern[str], text: str) -> str | None:
     """
     if (slow := (pattern.pattern, hash(text))) in _SLOW:
         return None
-    found = None
+    answer = None
     try:
         with _limit_time(MATCH_S):
             for match in pattern.finditer(text):
-                found = match[1]
+                answer = match[1]
     except _TooSlowError:
         _SLOW.add(slow)
         return None
-    return (found or "").strip() or None
+    return (answer or "").strip() or None
 
 
 class _TooSlowError(Exception):

@@ -73,14 +73,14 @@ class MathEqual:
     @property
     def version(self) -> str:
         """This scorer's version and those of the libraries that decide its verdicts."""
-        own = f"math_equal {_VERSION}" + (" ordered" if self.ordered else "")
+        grader = f"math_equal {_VERSION}" + (" ordered" if self.ordered else "")
         pattern = [f"pattern {self.pattern!r}"] if self.pattern else []
-        return ", ".join((own, *pattern, *_libraries()))
+        return ", ".join((grader, *pattern, *_libraries()))
 
     def answer(self, text: str) -> str | None:
         """Return the final answer as written; None where there is none."""
-        found = last_match(self._regex, text) if self._regex else last_boxed(text)
-        return self._read(found) if found and tidy(found) else None
+        answer = last_match(self._regex, text) if self._regex else last_boxed(text)
+        return self._read(answer) if answer and tidy(answer) else None
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is an answer."""

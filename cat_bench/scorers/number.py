@@ -76,13 +76,13 @@ class Number:
     def answer(self, text: str) -> str | None:
         """Return the final number as written, with its unit; None where there is none."""
         if self._regex:
-            found = first_quantity(last_match(self._regex, text) or "", self.decimal)
-            return found.written if found else None
+            quantity = first_quantity(last_match(self._regex, text) or "", self.decimal)
+            return quantity.written if quantity else None
         for stated in statements(text):
-            if found := first_quantity(re.split("[=≈]", stated)[-1], self.decimal):
-                return found.written
-        found = last_quantity(text, self.decimal)
-        return found.written if found else None
+            if quantity := first_quantity(re.split("[=≈]", stated)[-1], self.decimal):
+                return quantity.written
+        quantity = last_quantity(text, self.decimal)
+        return quantity.written if quantity else None
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is a number."""
@@ -102,18 +102,20 @@ class Number:
         members all equal it, so the order of the answers does not matter.
         """
         read = {answer: self._read(answer) for answer in answers if answer}
-        there = {quantity for quantity in read.values() if quantity is not None}
+        distinct = {quantity for quantity in read.values() if quantity is not None}
         clusters: list[list[Quantity]] = []
         labels: dict[Quantity, int] = {}
-        for quantity in sorted(there, key=lambda q: (q.value, q.unit)):
-            fits = (all(self._is_same(quantity, other) for other in each) for each in clusters)
+        for quantity in sorted(distinct, key=lambda q: (q.value, q.unit)):
+            fits = (
+                all(self._is_same(quantity, other) for other in members) for members in clusters
+            )
             label = next((number for number, fit in enumerate(fits) if fit), len(clusters))
             if label == len(clusters):
                 clusters.append([])
             clusters[label].append(quantity)
             labels[quantity] = label
-        found = (read.get(answer) if answer else None for answer in answers)
-        return [None if quantity is None else labels[quantity] for quantity in found]
+        quantities = (read.get(answer) if answer else None for answer in answers)
+        return [None if quantity is None else labels[quantity] for quantity in quantities]
 
     def _score(self, gold: Quantity | None, answer: str | None) -> Score:
         quantity = self._read(answer) if answer else None
@@ -121,12 +123,12 @@ class Number:
             return Score(0.0, "no answer")
         return Score(float(self._is_same(gold, quantity)), details={"answer": answer})
 
-    def _is_same(self, one: Quantity, other: Quantity) -> bool:
-        if one.unit and other.unit and one.unit != other.unit:
+    def _is_same(self, first: Quantity, second: Quantity) -> bool:
+        if first.unit and second.unit and first.unit != second.unit:
             return False
-        largest = max(abs(one.value), abs(other.value))
+        largest = max(abs(first.value), abs(second.value))
         slack = max(Fraction(self.absolute), Fraction(self.relative) * largest)
-        return abs(one.value - other.value) <= slack
+        return abs(first.value - second.value) <= slack
 
     def _read(self, answer: str) -> Quantity | None:
         return whole_quantity(answer, self.decimal, unit=self.unit or "")

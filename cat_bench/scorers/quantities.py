@@ -70,17 +70,17 @@ def first_quantity(text: str, decimal: Decimal = None, *, unit: str = "") -> Qua
 def last_quantity(text: str, decimal: Decimal = None) -> Quantity | None:
     """Return the last number of a text, or None."""
     for line in reversed(text.splitlines()):
-        found = list(_quantities(line, decimal))
-        if found:
-            return found[-1]
+        quantities = list(_quantities(line, decimal))
+        if quantities:
+            return quantities[-1]
     return None
 
 
 def whole_quantity(text: str, decimal: Decimal = None, *, unit: str = "") -> Quantity | None:
     """Return the number, with its unit, that makes up the whole text; None for any other text."""
     shown = _tidy(text).rstrip(".")
-    found = next(_quantities(text, decimal, one_name(unit)), None)
-    return found if found and found.written == shown else None
+    quantity = next(_quantities(text, decimal, one_name(unit)), None)
+    return quantity if quantity and quantity.written == shown else None
 
 
 def one_name(unit: str) -> str:
@@ -93,36 +93,36 @@ def one_name(unit: str) -> str:
 
 
 def _quantities(text: str, decimal: Decimal, unit: str = "") -> Iterator[Quantity]:
-    for found in _NUMBER.finditer(_tidy(text)):
-        if (value := _value(found, decimal)) is not None:
-            named = one_name(found["unit"] or "") or one_name(found["before"] or "") or unit
-            yield Quantity(value, named, found[0].strip())
+    for match in _NUMBER.finditer(_tidy(text)):
+        if (value := _value(match, decimal)) is not None:
+            named = one_name(match["unit"] or "") or one_name(match["before"] or "") or unit
+            yield Quantity(value, named, match[0].strip())
 
 
 def _tidy(text: str) -> str:
     """Return the text with every number written in one line, with plain signs and digits."""
-    text = _RAISED.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPTS), text)
-    text = _VULGAR.sub(lambda found: f"{found[1]} {found[2]}" if found[1] else found[2], text)
+    text = _RAISED.sub(lambda match: "^" + match[0].translate(_SUPERSCRIPTS), text)
+    text = _VULGAR.sub(lambda match: f"{match[1]} {match[2]}" if match[1] else match[2], text)
     for form, plain in _LATEX:
         text = form.sub(plain, text)
     return strip_markup(text).translate(_SIGNS)
 
 
-def _value(found: re.Match[str], decimal: Decimal) -> Fraction | None:
-    if len(found[0]) > _LONGEST:
+def _value(match: re.Match[str], decimal: Decimal) -> Fraction | None:
+    if len(match[0]) > _LONGEST:
         return None
-    if found["bottom"]:
-        if not int(found["bottom"]):
+    if match["bottom"]:
+        if not int(match["bottom"]):
             return None
-        value = int(found["whole"] or 0) + Fraction(int(found["top"]), int(found["bottom"]))
+        value = int(match["whole"] or 0) + Fraction(int(match["top"]), int(match["bottom"]))
     else:
-        digits = _normalise_marks(found["body"], decimal)
-        exponent = int(found["e"] or found["power"] or 0)
+        digits = _normalise_marks(match["body"], decimal)
+        exponent = int(match["e"] or match["power"] or 0)
         if digits is None or abs(exponent) > _LONGEST:
             return None
         value = Fraction(digits) * _ten_to(exponent)
-    value *= _ten_to(_SCALES.get(found["scale"] or "", 0))
-    return -value if "-" in (found["sign"], found["inner"]) else value
+    value *= _ten_to(_SCALES.get(match["scale"] or "", 0))
+    return -value if "-" in (match["sign"], match["inner"]) else value
 
 
 def _ten_to(exponent: int) -> Fraction:

@@ -91,8 +91,8 @@ def read(text: str, algebra: Algebra) -> Form:
 
 def _read_base(form: Form) -> Form:
     """Return a numeral's digits with its base as the unit, which bare digits leave out."""
-    found = numeral_and_base(form.key)
-    return Form(found[0], unit=found[1]) if found else form
+    numeral = numeral_and_base(form.key)
+    return Form(numeral[0], unit=numeral[1]) if numeral else form
 
 
 def is_listed(text: str) -> bool:

@@ -66,8 +66,8 @@ class RemoteScorer:
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
         """Return one score per text, in order."""
-        found: Sequence[Score] = await self._done(_Work(self._scorer, tuple(texts), sample))
-        return found
+        scores: Sequence[Score] = await self._done(_Work(self._scorer, tuple(texts), sample))
+        return scores
 
     async def clusters(self, answers: Sequence[str | None]) -> list[Hashable | None]:
         """Return a partition by equivalence; None stays None."""

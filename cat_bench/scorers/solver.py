@@ -187,18 +187,18 @@ class Solver:
         return workers(self.workers, _PROGRAM)
 
 
-def close(one: float, two: float) -> bool:
+def close(first: float, second: float) -> bool:
     """Return whether two objectives are the same by the strict rule; symmetric."""
-    return abs(one - two) <= STRICT * max(1.0, abs(one), abs(two))
+    return abs(first - second) <= STRICT * max(1.0, abs(first), abs(second))
 
 
 def columns(objective: float, gold: float) -> dict[str, float]:
     """Return the verdict by each tolerance; the first one is the score."""
-    apart = abs(objective - gold)
+    distance = abs(objective - gold)
     return {
         STRICT_PART: float(close(objective, gold)),
-        "tolerance:two decimals": float(apart <= DECIMALS * (1 + STRICT)),
-        "tolerance:5 %": float(apart <= COARSE * (abs(gold) or 1.0) * (1 + STRICT)),
+        "tolerance:two decimals": float(distance <= DECIMALS * (1 + STRICT)),
+        "tolerance:5 %": float(distance <= COARSE * (abs(gold) or 1.0) * (1 + STRICT)),
     }
 
 

@@ -100,8 +100,8 @@ def _hessian(highspy: Any, program: Formulation) -> Any:
     """Return the lower triangle of the objective's second derivative, column by column."""
     size = len(program.lower)
     columns: list[dict[int, float]] = [{} for _ in range(size)]
-    for (one, two), value in program.quadratic.items():
-        columns[one][two] = 2 * value if one == two else value
+    for (low, high), value in program.quadratic.items():
+        columns[low][high] = 2 * value if low == high else value
     hessian = highspy.HighsHessian()
     hessian.dim_ = size
     hessian.format_ = highspy.HessianFormat.kTriangular

@@ -111,9 +111,9 @@ class _Reader:
             where = (*path, "quadratic", place)
             if not (isinstance(term, list) and len(term) == 3):
                 self._refuse("a quadratic term is [name, name, number]", where)
-            one, two = (self._place(name, where) for name in term[:2])
+            first, second = (self._place(name, where) for name in term[:2])
             with self._at(where):
-                self._draft.add_product(one, two, self._number(term[2], where))
+                self._draft.add_product(first, second, self._number(term[2], where))
 
     def _row(self, fields: Any, path: tuple[str | int, ...]) -> None:
         known = ("name", "linear", "quadratic", "sense", "rhs")

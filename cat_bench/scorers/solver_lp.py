@@ -238,8 +238,8 @@ class _Reader:
         for factor in (first, second):
             if factor.kind != "name":
                 raise Unreadable(f"{factor.text!r} is not a variable", factor.line)
-        one, two = (self._draft.variable(factor.text, factor.line) for factor in (first, second))
-        self._draft.add_product(one, two, value, first.line)
+        left, right = (self._draft.variable(factor.text, factor.line) for factor in (first, second))
+        self._draft.add_product(left, right, value, first.line)
 
     def _label(self) -> None:
         if self._peek().kind == "name" and self._peek(1).text == ":":

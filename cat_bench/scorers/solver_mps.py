@@ -193,24 +193,24 @@ class _Reader:
             self._draft.set_bounds(place, line, **dict.fromkeys(sides, value))
 
     def _half_square(self, fields: list[str], line: int) -> None:
-        one, two, value = self._product(fields, line)
-        if not self._halves.isdisjoint({(one, two), (two, one)}):
+        row, column, value = self._product(fields, line)
+        if not self._halves.isdisjoint({(row, column), (column, row)}):
             raise Unreadable("QUADOBJ has a second entry of these columns", line)
-        self._halves.add((one, two))
-        self._draft.add_product(one, two, value / 2 if one == two else value, line)
+        self._halves.add((row, column))
+        self._draft.add_product(row, column, value / 2 if row == column else value, line)
 
     def _square(self, fields: list[str], line: int) -> None:
-        one, two, value = self._product(fields, line)
-        if self._halves or (one, two) in self._matrix:
+        row, column, value = self._product(fields, line)
+        if self._halves or (row, column) in self._matrix:
             raise Unreadable("QMATRIX has a second entry of these columns", line)
-        self._matrix[one, two] = value, line
-        self._draft.add_product(one, two, value / 2, line)
+        self._matrix[row, column] = value, line
+        self._draft.add_product(row, column, value / 2, line)
 
     def _product(self, fields: list[str], line: int) -> tuple[int, int, float]:
         if len(fields) != 3 or not {*fields[:2]} <= self._draft.places.keys():
             raise Unreadable("a quadratic entry is two columns and a number", line)
-        one, two = (self._draft.places[name] for name in fields[:2])
-        return one, two, _float(fields[2], line)
+        row, column = (self._draft.places[name] for name in fields[:2])
+        return row, column, _float(fields[2], line)
 
     def _finish(self, line: int) -> Formulation:
         if self._objective is None:
@@ -219,8 +219,8 @@ class _Reader:
             if place not in self._bounded:
                 problem = "an integer column has no bound, which solvers read differently; state it"
                 raise Unreadable(problem, marked)
-        for (one, two), (value, entry) in self._matrix.items():
-            if self._matrix.get((two, one), (None,))[0] != value:
+        for (row, column), (value, entry) in self._matrix.items():
+            if self._matrix.get((column, row), (None,))[0] != value:
                 raise Unreadable("QMATRIX is not symmetric", entry)
         self._draft.linear = self._linear[self._objective]
         constant = -self._right.get(self._objective, 0.0)

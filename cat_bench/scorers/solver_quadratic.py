@@ -116,23 +116,25 @@ def _is_optimal(program: Formulation, point: FloatArray) -> bool:
     lower = [max(float(v) - reach, low) for v, low in zip(point, program.lower, strict=True)]
     upper = [min(float(v) + reach, high) for v, high in zip(point, program.upper, strict=True)]
     best = run_highs(replace(replace_costs(program, gradient), lower=lower, upper=upper))
-    here = sum(slope * point[place] for place, slope in gradient.items())
+    reached = sum(slope * point[place] for place, slope in gradient.items())
     allowed = _GAP * max(1.0, abs(program.constant + _value(program, point)))
-    return best.status == "optimal" and abs(best.objective - here) <= allowed
+    return best.status == "optimal" and abs(best.objective - reached) <= allowed
 
 
 def _value(program: Formulation, point: FloatArray) -> float:
     """Return the objective without its constant."""
     linear = sum(value * point[place] for place, value in program.linear.items())
     products = program.quadratic.items()
-    return float(linear + sum(value * point[one] * point[two] for (one, two), value in products))
+    return float(
+        linear + sum(value * point[first] * point[second] for (first, second), value in products)
+    )
 
 
 def _second_derivative(program: Formulation) -> dict[int, dict[int, float]]:
     """Return the rows of the objective's second derivative that are not empty."""
     rows: dict[int, dict[int, float]] = {}
-    for (one, two), value in program.quadratic.items():
-        for place, other in ((one, two), (two, one)):
+    for (first, second), value in program.quadratic.items():
+        for place, other in ((first, second), (second, first)):
             row = rows.setdefault(place, {})
             row[other] = row.get(other, 0.0) + value
     return rows

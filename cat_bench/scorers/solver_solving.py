@@ -78,16 +78,16 @@ def _rounded(program: Formulation, solution: Solution) -> Solution:
     lower = [float(v) if w else low for (w, v), low in zip(whole, program.lower, strict=True)]
     upper = [float(v) if w else high for (w, v), high in zip(whole, program.upper, strict=True)]
     none = [False] * len(whole)
-    again = run_highs(replace(program, lower=lower, upper=upper, integer=none))
-    if again.status == "optimal" and _near(again.objective, solution.objective):
-        return again
+    resolved = run_highs(replace(program, lower=lower, upper=upper, integer=none))
+    if resolved.status == "optimal" and _near(resolved.objective, solution.objective):
+        return resolved
     return replace(
         solution, status="an optimum that holds only with fractions of integer variables"
     )
 
 
-def _near(one: float, two: float) -> bool:
-    return abs(one - two) <= _ROUNDED * max(1.0, abs(one), abs(two))
+def _near(first: float, second: float) -> bool:
+    return abs(first - second) <= _ROUNDED * max(1.0, abs(first), abs(second))
 
 
 SERVED: dict[str, Callable[..., object]] = {"judge": judge}

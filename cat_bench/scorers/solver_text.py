@@ -127,9 +127,9 @@ class Draft:
             raise TooLarge(f"there are more than {MOST_ENTRIES:,} coefficients", line)
         linear[place] = add_up(linear.get(place, 0.0), coefficient(value, line))
 
-    def add_product(self, one: int, two: int, value: float, line: int | None = None) -> None:
+    def add_product(self, first: int, second: int, value: float, line: int | None = None) -> None:
         """Add the coefficient of a product of two variables to the objective."""
-        pair = (min(one, two), max(one, two))
+        pair = (min(first, second), max(first, second))
         self.quadratic[pair] = add_up(self.quadratic.get(pair, 0.0), coefficient(value, line))
 
     def add_row(self, linear: Linear, lower: float, upper: float, line: int | None = None) -> None:
@@ -189,10 +189,10 @@ def offset(value: float, line: int | None = None) -> float:
     return value
 
 
-def add_up(one: float, two: float) -> float:
+def add_up(first: float, second: float) -> float:
     """Return a sum; what rounding leaves where two numbers cancel counts as 0."""
-    found = one + two
-    return 0.0 if abs(found) <= _ROUNDING * max(abs(one), abs(two)) else found
+    total = first + second
+    return 0.0 if abs(total) <= _ROUNDING * max(abs(first), abs(second)) else total
 
 
 def limit(value: float) -> float:

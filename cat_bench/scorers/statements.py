@@ -61,15 +61,15 @@ def statements(text: str, *, whole: bool = False) -> Iterator[str]:
 
     With `whole`, a statement extends over lines to the end of the text.
     """
-    places = [(found.start(), found) for found in _STATED.finditer(text)]
-    last_box = max((found.start() for found in _BOX.finditer(text)), default=-1)
+    places = [(match.start(), match) for match in _STATED.finditer(text)]
+    last_box = max((match.start() for match in _BOX.finditer(text)), default=-1)
     boxed = last_boxed(text) if last_box >= 0 else None
-    for start, found in reversed(places):
+    for start, match in reversed(places):
         if boxed is not None and last_box > start:
             yield boxed
             boxed = None
-        line = next(part for part in found.groups() if part is not None)
-        rest = text[found.end() - len(line) :]
+        line = next(part for part in match.groups() if part is not None)
+        rest = text[match.end() - len(line) :]
         yield rest if whole or not line.strip(" \t*_") else line
     if boxed is not None:
         yield boxed
@@ -84,7 +84,7 @@ def last_line(text: str) -> str | None:
 def strip_markup(text: str) -> str:
     """Return a text without markup: emphasis, dollars, `\\text{…}`, outer quotes."""
     text = unicodedata.normalize("NFKC", text)
-    text = _DOLLARS.sub(lambda found: found[1] or found[2], text)
+    text = _DOLLARS.sub(lambda match: match[1] or match[2], text)
     text = _IN_TEXT.sub(r"\1", text)
     text = _STARRED.sub(r"\1", _EMPHASIS.sub("", text))
     return " ".join(text.split())

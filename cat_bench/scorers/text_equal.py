@@ -69,13 +69,13 @@ class TextEqual:
     def answer(self, text: str) -> str | None:
         """Return the final answer as written, without markup; None where there is none."""
         if self._regex:
-            found = last_match(self._regex, text)
+            stated = last_match(self._regex, text)
         else:
-            found = next(
+            stated = next(
                 (s for s in statements(text, whole=self.multiline) if strip_markup(s)), None
             )
-            found = found or (text if self.multiline else last_line(text))
-        return strip_markup(found or "") or None
+            stated = stated or (text if self.multiline else last_line(text))
+        return strip_markup(stated or "") or None
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None where it is an answer or a list of them."""
@@ -110,8 +110,8 @@ class TextEqual:
         key = plain_words(answer, case=self.case)
         if self.accents:
             return key
-        apart = unicodedata.normalize("NFD", key)
-        return "".join(sign for sign in apart if not unicodedata.combining(sign))
+        decomposed = unicodedata.normalize("NFD", key)
+        return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
 
     @property
     def _params(self) -> str:

@@ -130,11 +130,11 @@ def split_modulus(text: str) -> tuple[str, str]:
     return _CONGRUENT.sub("", text[: modulus.start()]), f"mod {given.strip()}"
 
 
-def clash(one: str, two: str) -> bool:
+def clash(first: str, second: str) -> bool:
     """Return whether two units disagree; one left out, or less detailed, agrees."""
-    if not one or not two or one == two:
+    if not first or not second or first == second:
         return False
-    return not (one.startswith(f"{two} of ") or two.startswith(f"{one} of "))
+    return not (first.startswith(f"{second} of ") or second.startswith(f"{first} of "))
 
 
 def _scale(amount: re.Match[str]) -> str:

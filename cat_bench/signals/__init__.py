@@ -78,9 +78,9 @@ async def rate(
 
         async def alone(rollout: Rollout) -> float:
             key = Number(by, question.id, rollout.slot)
-            return await ctx.once(key, lambda lent: one(rollout, lent))
+            return await ctx.once(key, lambda lent: compute(rollout, lent))
 
-        async def one(rollout: Rollout, lent: Context) -> float:
+        async def compute(rollout: Rollout, lent: Context) -> float:
             return (await _numbers(chosen, question, [rollout], lent))[0]
 
         return np.array(await gather_all(*map(alone, rollouts)), dtype=float)
@@ -130,8 +130,8 @@ def mean_from_others(matrix: FloatArray) -> FloatArray:
     """
     if len(matrix) == 1:
         return np.zeros(1)
-    said = ~(np.isnan(matrix) | np.eye(len(matrix), dtype=bool))
-    total, count = np.where(said, matrix, 0.0).sum(axis=0), said.sum(axis=0)
+    present = ~(np.isnan(matrix) | np.eye(len(matrix), dtype=bool))
+    total, count = np.where(present, matrix, 0.0).sum(axis=0), present.sum(axis=0)
     means = np.full(len(matrix), np.nan)
     np.divide(total, count, out=means, where=count > 0)
     return means

@@ -61,8 +61,8 @@ class Confidence:
         if not tokens.size:
             return tokens
         size = min(self.window, tokens.size)
-        found: FloatArray = sliding_window_view(tokens, size).mean(axis=1)
-        return found
+        means: FloatArray = sliding_window_view(tokens, size).mean(axis=1)
+        return means
 
     def tokens(self, rollout: Rollout) -> int:
         """Return how many tokens have a number."""

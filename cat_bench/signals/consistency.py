@@ -60,34 +60,34 @@ class Consistency(PairMean):
 def _rouge(texts: Sequence[str]) -> FloatArray:
     words = [_split_words(text) for text in texts]
     matrix = np.ones((len(texts), len(texts)))
-    for i, one in enumerate(words):
-        for j, other in enumerate(words[:i]):
-            shared, size = _longest_common(one, other), len(one) + len(other)
+    for i, first in enumerate(words):
+        for j, second in enumerate(words[:i]):
+            shared, size = _longest_common(first, second), len(first) + len(second)
             matrix[i, j] = matrix[j, i] = 2 * shared / size if shared else 0.0
     return matrix
 
 
-def _longest_common(one: Sequence[str], other: Sequence[str]) -> int:
+def _longest_common(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence; an integer's bits hold a table row.
 
     Crochemore et al. 2001: rouge-score's own table is a list of lists, 20 GB for two long texts.
     """
     places: dict[str, int] = {}
-    for place, word in enumerate(one):
+    for place, word in enumerate(first):
         places[word] = places.get(word, 0) | 1 << place
-    full = row = (1 << len(one)) - 1
-    for word in other:
+    full = row = (1 << len(first)) - 1
+    for word in second:
         if hit := row & places.get(word, 0):
             row = (row + hit | row - hit) & full
-    return len(one) - row.bit_count()
+    return len(first) - row.bit_count()
 
 
 async def _cosine(texts: Sequence[str], ctx: Context) -> FloatArray:
-    said = [index for index, text in enumerate(texts) if text.strip()]
-    vectors = await gather_all(*(ctx.embedder.embed(texts[index]) for index in said))
+    filled = [index for index, text in enumerate(texts) if text.strip()]
+    vectors = await gather_all(*(ctx.embedder.embed(texts[index]) for index in filled))
     matrix = np.eye(len(texts))
-    if said:
-        matrix[np.ix_(said, said)] = np.stack(vectors) @ np.stack(vectors).T
+    if filled:
+        matrix[np.ix_(filled, filled)] = np.stack(vectors) @ np.stack(vectors).T
     return matrix
 
 

@@ -41,18 +41,18 @@ class Ratings(JudgedPairs):
         return matrix
 
     async def _margin(
-        self, question: Question, one: Rollout, other: Rollout, ctx: Context
+        self, question: Question, left: Rollout, right: Rollout, ctx: Context
     ) -> float:
         """Return the rating of the second minus that of the first."""
-        low, high = sorted((one, other), key=lambda r: r.slot)
+        low, high = sorted((left, right), key=lambda r: r.slot)
         shown = (low, high) if (low.slot + high.slot) % 2 else (high, low)
         texts = [r.text for r in shown]
         prompt = ctx.prompt("ratings", question=question.text, drafts=texts, top=TOP)
         for attempt in range(self.attempts):
             reply = await self.model(ctx).ask(prompt, draw=attempt)
-            if found := BOTH.findall(reply.text):
-                first, second = map(float, found[-1])
+            if ratings := BOTH.findall(reply.text):
+                first, second = map(float, ratings[-1])
                 if max(first, second) <= TOP:
                     margin = (second - first) / TOP
-                    return margin if shown[1] is other else -margin
+                    return margin if shown[1] is right else -margin
         return float("nan")

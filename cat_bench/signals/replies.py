@@ -10,8 +10,8 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
 def number_in(text: str, *, low: float, high: float) -> float | None:
     r"""Return the last number of `text`, or a boxed one; None if absent or out of range."""
-    found = _BOX.findall(text) or _NUMBER.findall(text)
-    if not found:
+    numbers = _BOX.findall(text) or _NUMBER.findall(text)
+    if not numbers:
         return None
-    value = float(found[-1])
+    value = float(numbers[-1])
     return value if low <= value <= high else None

@@ -43,16 +43,16 @@ def allocate_evenly(pools: Sequence[Pooled], total: int) -> Allocated:
 
     The questions with one more are random. Raises ValueError where a pool has too few rollouts.
     """
-    each, over = divmod(total, len(pools)) if pools else (0, 0)
+    base, over = divmod(total, len(pools)) if pools else (0, 0)
     more = over / max(len(pools), 1)
-    _check(pools, each + (over > 0), each)
+    _check(pools, base + (over > 0), base)
     scores = []
     for pool in pools:
-        picks = np.nan_to_num(majority_probabilities(pool.labels, [each, each + 1]))
+        picks = np.nan_to_num(majority_probabilities(pool.labels, [base, base + 1]))
         low, high = picks @ pool.worth
         scores.append((1 - more) * low + more * high)
-    tokens = (each + more) * np.mean([pool.tokens.mean() for pool in pools])
-    samples = np.full(len(pools), each + more)
+    tokens = (base + more) * np.mean([pool.tokens.mean() for pool in pools])
+    samples = np.full(len(pools), base + more)
     return Allocated(float(np.mean(scores)), 0.0, float(tokens), samples, np.array(scores))
 
 
@@ -79,20 +79,20 @@ def allocate_by_disagreement(
     paths = [VotePaths.of(pool, rng=rng, count=replays) for pool in pools]
     certainties = [_certainty(path) for path in paths]
     used = np.full((replays, len(pools)), first)
-    certainty = np.stack([each[:, first] for each in certainties], axis=1)
+    certainty = np.stack([path[:, first] for path in certainties], axis=1)
     keys = certainty + rng.random(certainty.shape)
-    rows, found, spent = np.arange(replays), {}, first * len(pools)
+    rows, allocated, spent = np.arange(replays), {}, first * len(pools)
     for total in sorted(set(totals)):
         for _ in range(total - spent):
             chosen = keys.argmin(axis=1)
             used[rows, chosen] += 1
             for k in np.unique(chosen):
-                there = np.flatnonzero(chosen == k)
-                keys[there, k] = certainties[k][there, used[there, k]]
+                orders = np.flatnonzero(chosen == k)
+                keys[orders, k] = certainties[k][orders, used[orders, k]]
             keys[rows, chosen] += rng.random(replays)
         spent = total
-        found[total] = _allocated(paths, used)
-    return [found[total] for total in totals]
+        allocated[total] = _allocated(paths, used)
+    return [allocated[total] for total in totals]
 
 
 def _certainty(path: VotePaths) -> FloatArray:
@@ -115,10 +115,10 @@ def _allocated(paths: Sequence[VotePaths], used: NDArray[np.int64]) -> Allocated
     rows = np.arange(len(used))
     scores = np.stack([p.scores[rows, k] for p, k in zip(paths, used.T, strict=True)], axis=1)
     tokens = [p.tokens[rows, k].mean() for p, k in zip(paths, used.T, strict=True)]
-    each = scores.mean(axis=1)
-    error = float(each.std(ddof=1)) / sqrt(len(each)) if len(each) > 1 else float("nan")
+    means = scores.mean(axis=1)
+    error = float(means.std(ddof=1)) / sqrt(len(means)) if len(means) > 1 else float("nan")
     return Allocated(
-        float(each.mean()), error, float(np.mean(tokens)), used.mean(axis=0), scores.mean(axis=0)
+        float(means.mean()), error, float(np.mean(tokens)), used.mean(axis=0), scores.mean(axis=0)
     )
 
 

@@ -136,7 +136,7 @@ def vote_ensemble(
     else:
         score, error = _drawn_score(question, division, draws=draws, rng=rng)
     expected = division.whole + division.left * division.fractions
-    tokens = float(expected @ [each.mean() for each in question.tokens])
+    tokens = float(expected @ [lengths.mean() for lengths in question.tokens])
     return Voted(score, error, tokens, _longest(question, division))
 
 
@@ -163,7 +163,7 @@ def _exact_score(question: Ballots, division: _Division, n: int) -> float:
     for way, chance in division.ways():
         drawn = zip(question.sizes.tolist(), way.tolist(), strict=True)
         weigh[tuple(way)] += chance / prod(comb(size, k) for size, k in drawn)
-    found = 0.0
+    expectation = 0.0
     for s in range(1, n + 1):
         most = min(n // s, len(answers))
         plain, marked = np.zeros((2, most + 1, *shape))
@@ -174,8 +174,8 @@ def _exact_score(question: Ballots, division: _Division, n: int) -> float:
             plain, marked = _times(plain, behind), _times(marked, behind)
             plain[1:] += tied[0]
             marked[1:] += tied[1] + worth * tied[0]
-        found += sum(float((weigh * marked[t]).sum()) / t for t in range(1, most + 1))
-    return found
+        expectation += sum(float((weigh * marked[t]).sum()) / t for t in range(1, most + 1))
+    return expectation
 
 
 def _ways(counts: IntArray, shape: tuple[int, ...]) -> FloatArray:
@@ -191,12 +191,12 @@ def _times(tables: FloatArray, factor: FloatArray) -> FloatArray:
     """Return each of `tables` (k, *shape) times a polynomial (*shape), cut off at the shape."""
     out = np.zeros_like(tables)
     for place in map(tuple, np.argwhere(factor > 0).tolist()):
-        into = (slice(None), *(slice(k, None) for k in place))
-        kept = (
+        target = (slice(None), *(slice(k, None) for k in place))
+        source = (
             slice(None),
             *(slice(0, size - k) for k, size in zip(place, factor.shape, strict=True)),
         )
-        out[into] += factor[place] * tables[kept]
+        out[target] += factor[place] * tables[source]
     return out
 
 
@@ -249,10 +249,10 @@ def _longest(question: Ballots, division: _Division) -> float:
 
 def _log_comb(top: IntArray | int, chosen: IntArray) -> FloatArray:
     """Return log C(top, chosen); what is not defined gets that of C(chosen, chosen)."""
-    there = np.maximum(top, chosen)
-    logs = _log_factorials(int(there.max()))
-    found: FloatArray = logs[there] - logs[chosen] - logs[there - chosen]
-    return found
+    defined = np.maximum(top, chosen)
+    logs = _log_factorials(int(defined.max()))
+    ways: FloatArray = logs[defined] - logs[chosen] - logs[defined - chosen]
+    return ways
 
 
 @lru_cache

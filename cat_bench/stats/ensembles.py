@@ -81,16 +81,16 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
     table[-1, :models] = 1
     low = np.append(np.full(len(rows), -1.0), 1.0)
     high = np.append(np.full(len(rows), np.inf), 1.0)
-    found = milp(
+    solution = milp(
         np.concatenate([np.zeros(models), -np.ones(count)]),
         constraints=LinearConstraint(table, low, high),
         integrality=np.concatenate([np.zeros(models), np.ones(count)]),
         bounds=Bounds(0, 1),
         options={"node_limit": NODES},
     )
-    if found.x is None:
+    if solution.x is None:
         return equal_weights(models)
-    weights: FloatArray = np.clip(found.x[:models], 0, 1)
+    weights: FloatArray = np.clip(solution.x[:models], 0, 1)
     return np.asarray(weights / weights.sum())
 
 

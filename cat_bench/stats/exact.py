@@ -139,9 +139,9 @@ def expected_parts(
 
     A text without any part is unscored; a row whose texts are all unscored has no parts.
     """
-    names = dict.fromkeys(name for each in parts for name in each)
+    names = dict.fromkeys(name for scores in parts for name in scores)
     by_name = {
-        name: expected_score(probabilities, [each.get(name, nan) for each in parts]).value
+        name: expected_score(probabilities, [scores.get(name, nan) for scores in parts]).value
         for name in names
     }
     return [
@@ -157,11 +157,11 @@ def draw_error(spread: ArrayLike, *, draws: ArrayLike, subsets: ArrayLike) -> Fl
     infinite if a value is random beyond its subset. The error is 0 once all subsets were drawn, NaN
     for fewer than two draws. Disjoint and balanced draws tend to vary less.
     """
-    drawn, there = np.asarray(draws, dtype=float), np.asarray(subsets, dtype=float)
-    left = 1 - np.divide(drawn, there, out=np.ones_like(drawn), where=drawn < there)
+    drawn, existing = np.asarray(draws, dtype=float), np.asarray(subsets, dtype=float)
+    left = 1 - np.divide(drawn, existing, out=np.ones_like(drawn), where=drawn < existing)
     error = np.asarray(spread, dtype=float) * np.sqrt(left / np.maximum(drawn, 1))
-    found: FloatArray = np.where(drawn < 2, nan, error)
-    return np.where((drawn == there) & (drawn > 0), 0.0, found)
+    estimated: FloatArray = np.where(drawn < 2, nan, error)
+    return np.where((drawn == existing) & (drawn > 0), 0.0, estimated)
 
 
 def _votes(labels: Sequence[Label]) -> Counter[Label]:

@@ -124,10 +124,10 @@ def paired_difference(
     left, right = _check_values(a), _check_values(b)
     if left.shape != right.shape:
         raise ValueError(f"{len(left)} and {len(right)} values are not pairs of the same questions")
-    apart = left - right
+    differences = left - right
     scores = np.concatenate((left, right))
-    apart[np.abs(apart) <= rounding_of(scores)] = 0
-    units = Units.of(apart, clusters)
+    differences[np.abs(differences) <= rounding_of(scores)] = 0
+    units = Units.of(differences, clusters)
     count = len(left)
     if not count:
         return Difference(nan, nan, nan, nan, nan, 0)
@@ -166,7 +166,7 @@ def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = N
     The interval is the bootstrap of `paired_difference`, of the quotient. NaN where Student's
     interval of `whole` reaches 0, because the quotient is then undefined.
     """
-    above, below = (Units.of(_check_values(each), clusters) for each in (part, whole))
+    above, below = (Units.of(_check_values(values), clusters) for values in (part, whole))
     groups, count = len(below.sums), int(below.sizes.sum())
     if groups < 2 or not below.mean > below.se * stdtrit(groups - 1, 0.975):
         return Interval(nan, nan, nan, nan, count, flag="the whole may be 0")
@@ -275,8 +275,8 @@ def _compare(
     flipped = sign_flip(units.sums, resamples=resamples, rng=flipping)
     mcnemar = (units.sizes == 1).all() and np.isin(units.sums, (-reach, 0, reach)).all()
     if rare or units.spread_over < min(_THIN, len(units) / 4):
-        found = bounds_of(units, -reach, reach, resamples=resamples, rng=bounding)
-        return *found.interval(level), flipped if mcnemar else found.p
+        bounds = bounds_of(units, -reach, reach, resamples=resamples, rng=bounding)
+        return *bounds.interval(level), flipped if mcnemar else bounds.p
     corrected = is_skewed(units) and not mcnemar
     p = max(flipped, student_p(units)) if corrected else flipped
     return *_student_within(units, -reach, reach, level=level), p

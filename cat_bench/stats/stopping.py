@@ -56,10 +56,10 @@ def expect_stop(
     are sequential. A cap outside of 1..pool gives NaN.
     """
     sizes = Counter[Label](label for label in labels if label not in (None, ""))
-    alike = tuple(sorted(Counter(sizes.values()).items()))
-    chances = _chances(alike, len(labels), tuple(caps), rule, states)
-    place = {size: k for k, (size, _) in enumerate(alike)}
-    silent = len(alike)
+    clusters = tuple(sorted(Counter(sizes.values()).items()))
+    chances = _chances(clusters, len(labels), tuple(caps), rule, states)
+    place = {size: k for k, (size, _) in enumerate(clusters)}
+    silent = len(clusters)
     of = [place[sizes[label]] if label in sizes else silent for label in labels]
     drawn = chances.drawn[:, of]
     return Stopped(chances.picks[:, of], drawn, drawn @ np.asarray(tokens, dtype=float))
@@ -78,18 +78,18 @@ class _Chances:
 
 @lru_cache(maxsize=4096)
 def _chances(
-    alike: tuple[tuple[int, int], ...], pool: int, caps: tuple[int, ...], rule: Rule, states: int
+    clusters: tuple[tuple[int, int], ...], pool: int, caps: tuple[int, ...], rule: Rule, states: int
 ) -> _Chances:
     """Return the chances for clusters of (size, how many have it); NaN beyond so many `states`.
 
     Questions whose clusters have the same sizes share them: tokens do not matter for votes.
     """
-    members = np.array([size * count for size, count in alike])
+    members = np.array([size * count for size, count in clusters])
     answered = int(members.sum())
     reach = min(answered, max((n for n in caps if n <= pool), default=0))
-    ends, alive, walked = _walk(alike, rule, reach, states)
+    ends, alive, walked = _walk(clusters, rule, reach, states)
     votes = votes_after(pool, answered)
-    picks, drawn = np.full((2, len(caps), len(alike) + 1), np.nan)
+    picks, drawn = np.full((2, len(caps), len(clusters) + 1), np.nan)
     for row, n in enumerate(caps):
         if not 1 <= n <= pool or min(n, answered) > walked:
             continue
@@ -168,9 +168,9 @@ def _walk(
         used: FloatArray = np.zeros((len(codes), len(parts)))
         stops = np.zeros(len(codes), dtype=bool)
         if level:
-            own = [p.pad(level)[at] for p, at in zip(parts, local, strict=True)]
-            votes = sum(own[1:], own[0])
-            stops, won = rule(votes), _winners(own, votes)
+            histograms = [p.pad(level)[at] for p, at in zip(parts, local, strict=True)]
+            votes = sum(histograms[1:], histograms[0])
+            stops, won = rule(votes), _winners(histograms, votes)
             used = np.stack([p.votes[at] for p, at in zip(parts, local, strict=True)], axis=1)
         ends.add(level, chance[stops], won[stops], used[stops])
         on = ~stops
@@ -186,11 +186,11 @@ def _walk(
     return ends, alive, reach
 
 
-def _winners(own: Sequence[Counts], votes: Counts) -> FloatArray:
+def _winners(histograms: Sequence[Counts], votes: Counts) -> FloatArray:
     """Return each size's share of a vote, shape (states, sizes); tied answers share evenly."""
     top = votes.shape[1] - 1 - (votes[:, ::-1] > 0).argmax(axis=1)
     rows = np.arange(len(votes))
-    leading = np.stack([part[rows, top] for part in own], axis=1)
+    leading = np.stack([part[rows, top] for part in histograms], axis=1)
     shares: FloatArray = leading / leading.sum(axis=1, keepdims=True)
     return shares
 
@@ -211,9 +211,9 @@ def _merge(
     reached: list[IntArray] = []
     weights: list[FloatArray] = []
     for step, share in moves:
-        there = share > 0
-        reached.append((codes + step)[there])
-        weights.append((chance * share)[there])
+        possible = share > 0
+        reached.append((codes + step)[possible])
+        weights.append((chance * share)[possible])
     distinct, place = np.unique(np.concatenate(reached), return_inverse=True)
     mass = np.bincount(place, np.concatenate(weights), minlength=len(distinct))
     return distinct, mass.astype(float)
@@ -257,7 +257,7 @@ class _Part:
 
         Answers without a vote are not seen, so that column 0 is empty.
         """
-        kept = min(self.histogram.shape[1], most + 1)
+        width = min(self.histogram.shape[1], most + 1)
         table = np.zeros((len(self.histogram), most + 1), dtype=np.int16)
-        table[:, 1:kept] = self.histogram[:, 1:kept]
+        table[:, 1:width] = self.histogram[:, 1:width]
         return table

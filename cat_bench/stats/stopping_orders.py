@@ -48,10 +48,10 @@ def replay_rule(
     for t in range(last):
         vote = label_of[orders[:, t]]
         rows = np.flatnonzero(running & (vote >= 0))
-        had = counts[rows, vote[rows]]
+        previous = counts[rows, vote[rows]]
         counts[rows, vote[rows]] += 1
-        histogram[rows, had] -= had > 0
-        histogram[rows, had + 1] += 1
+        histogram[rows, previous] -= previous > 0
+        histogram[rows, previous + 1] += 1
         stops = rows[rule(histogram[rows])] if len(rows) else rows
         ends[stops], running[stops] = t + 1, False
         if t + 1 in caps:
@@ -65,9 +65,8 @@ def replay_rule(
 def membership(labels: Sequence[Label]) -> NDArray[np.bool_]:
     """Return which rollout is in which cluster, shape (clusters, pool), in order of appearance."""
     seen = list(dict.fromkeys(label for label in labels if label not in (None, "")))
-    return np.array([[label == each for label in labels] for each in seen], dtype=bool).reshape(
-        len(seen), len(labels)
-    )
+    rows = [[label == cluster for label in labels] for cluster in seen]
+    return np.array(rows, dtype=bool).reshape(len(seen), len(labels))
 
 
 def vote_shares(counts: IntArray, members: NDArray[np.bool_]) -> FloatArray:
@@ -81,8 +80,8 @@ def vote_shares(counts: IntArray, members: NDArray[np.bool_]) -> FloatArray:
     top = counts.max(axis=1, keepdims=True)
     leading = (counts == top) & (top > 0)
     share = leading / np.maximum(leading.sum(axis=1, keepdims=True), 1)
-    found: FloatArray = (share / members.sum(axis=1)) @ members
-    return found
+    weights: FloatArray = (share / members.sum(axis=1)) @ members
+    return weights
 
 
 def share_draws(
@@ -102,10 +101,10 @@ def average_orders(
 ) -> Stopped:
     """Return the means over orders, `won` (orders, pool) at each cap; NaN at caps without any."""
     shape = next((w.shape for w in won if w is not None), (1, drawn.shape[1]))
-    each = np.stack([np.full(shape, np.nan) if w is None else w for w in won], axis=1)
+    picks = np.stack([np.full(shape, np.nan) if w is None else w for w in won], axis=1)
     undefined = [w is None for w in won]
     drawn[undefined], sequential[undefined] = np.nan, np.nan
-    return Stopped(each.mean(axis=0), drawn, sequential, means=tuple(range(len(won))), each=each)
+    return Stopped(picks.mean(axis=0), drawn, sequential, means=tuple(range(len(won))), each=picks)
 
 
 def fill_gaps(
@@ -115,10 +114,10 @@ def fill_gaps(
     missing = [k for k in range(len(caps)) if np.isnan(exact.sequential[k])]
     if not missing:
         return exact
-    found = means([caps[k] for k in missing])
-    exact.picks[missing], exact.drawn[missing] = found.picks, found.drawn
-    exact.sequential[missing] = found.sequential
-    return replace(exact, means=tuple(missing), each=found.each)
+    replayed = means([caps[k] for k in missing])
+    exact.picks[missing], exact.drawn[missing] = replayed.picks, replayed.drawn
+    exact.sequential[missing] = replayed.sequential
+    return replace(exact, means=tuple(missing), each=replayed.each)
 
 
 def replay_windows(

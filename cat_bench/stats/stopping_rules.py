@@ -62,11 +62,11 @@ def entropy(threshold: float) -> Rule:
         count = np.arange(votes.shape[1])
         total = votes @ count
         seen = votes.sum(axis=1)
-        kept = np.where(seen < 2, 2, seen)
+        answers = np.where(seen < 2, 2, seen)
         mass = total + (seen < 2)  # an answer that is alone is set beside one of a single vote
         logs = count * np.log(np.maximum(count, 1))
         bits = np.log(mass) - (votes @ logs) / mass
-        stops: NDArray[np.bool_] = (total > 1) & (bits <= threshold * np.log(kept))
+        stops: NDArray[np.bool_] = (total > 1) & (bits <= threshold * np.log(answers))
         return stops
 
     return rule
@@ -111,8 +111,8 @@ def leading_chance(votes: Counts, *, unseen: float = UNSEEN) -> FloatArray:
     rivals[np.arange(len(votes)), top] -= 1
     density = np.exp(top[:, None] * np.log(x) - x - gammaln(top + 1)[:, None])
     behind = np.exp(rivals[:, 1:] @ logs[1:] + other)
-    found: FloatArray = np.clip((density * behind) @ weight, 0, 1)
-    return found
+    chance: FloatArray = np.clip((density * behind) @ weight, 0, 1)
+    return chance
 
 
 @cache

@@ -36,11 +36,11 @@ def replay_best(
     different numbers. A rollout with NaN is paid for and never best; tied rollouts share evenly.
     """
     values = np.asarray(numbers, dtype=float)[orders]
-    there = ~np.isnan(values)
-    count = there.cumsum(axis=1)
-    best = np.maximum.accumulate(np.where(there, values, -np.inf), axis=1)
-    least = np.minimum.accumulate(np.where(there, values, np.inf), axis=1)
-    total = np.where(there, values, 0.0).cumsum(axis=1)
+    present = ~np.isnan(values)
+    count = present.cumsum(axis=1)
+    best = np.maximum.accumulate(np.where(present, values, -np.inf), axis=1)
+    least = np.minimum.accumulate(np.where(present, values, np.inf), axis=1)
+    total = np.where(present, values, 0.0).cumsum(axis=1)
     with np.errstate(invalid="ignore"):
         scale = total / np.maximum(count, 1) - least
         wider = 1 + sqrt(2 * log(1 / doubt)) / np.sqrt(np.maximum(count, 1))
@@ -93,8 +93,8 @@ def replay_cuts(
             continue
         bar = np.quantile(floored[orders[:, : min(warmup, n)]], 1 - keep, axis=1)
         read, warm = place < n, place < min(warmup, n)
-        each = zip(groups, lengths, strict=True)
-        shares = np.stack([_share_written(g, bar, length=k) for g, k in each], axis=1)
+        cuts = zip(groups, lengths, strict=True)
+        shares = np.stack([_share_written(g, bar, length=k) for g, k in cuts], axis=1)
         shares = np.where(warm, 1.0, shares) * read
         votes = np.where(read & (lowest >= bar[:, None]), np.maximum(lowest, 0.0), 0.0)
         weights = np.nan_to_num(votes) @ members.T
@@ -102,9 +102,9 @@ def replay_cuts(
         drawn[row], written[row] = read.mean(axis=0), shares.mean(axis=0)
         rest = (shares * lengths * ~warm).max(axis=1)
         sequential[row] = ((lengths * warm).max(axis=1) + rest).mean()
-    found = average_orders(won, drawn, sequential)
+    stopped = average_orders(won, drawn, sequential)
     written[[w is None for w in won]] = np.nan
-    return replace(found, written=written)
+    return replace(stopped, written=written)
 
 
 def _share_written(groups: FloatArray, bar: FloatArray, *, length: float) -> FloatArray:

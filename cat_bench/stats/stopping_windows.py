@@ -85,9 +85,9 @@ class _ByTokens:
     def steps(self) -> tuple[FloatArray, IntArray]:
         """Return the distinct token counts (values,) and the counts up to each (values, parts)."""
         values, place = np.unique(self.tokens, return_inverse=True)
-        there = np.zeros((len(values), self.parts), dtype=np.int64)
-        np.add.at(there, (place, self.part), 1)
-        return values, there.cumsum(axis=0)
+        counts = np.zeros((len(values), self.parts), dtype=np.int64)
+        np.add.at(counts, (place, self.part), 1)
+        return values, counts.cumsum(axis=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class _Round:
         values, below = ordered.steps()
         ways = _choose(below, self.drawn)
         steps = np.diff(ways / self.subsets, axis=0, prepend=0.0)
-        found: FloatArray = (values @ steps) @ self.quiet
-        return found
+        expected: FloatArray = (values @ steps) @ self.quiet
+        return expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +185,9 @@ class _Large:
         ways = np.zeros((len(left), most + 1), dtype=np.longdouble)
         ways[:, 0] = 1
         for column in left.T:
-            own = self._count_fills(column, most)
-            shifted = [np.pad(ways, ((0, 0), (m, 0)))[:, : most + 1] for m in range(own.shape[1])]
-            ways = np.einsum("mrk,rm->rk", np.array(shifted), own)
+            fills = self._count_fills(column, most)
+            shifted = [np.pad(ways, ((0, 0), (m, 0)))[:, : most + 1] for m in range(fills.shape[1])]
+            ways = np.einsum("mrk,rm->rk", np.array(shifted), fills)
         terms = np.zeros_like(ways)
         for s in range(most + 1):
             if self.window * s <= total:
@@ -202,19 +202,19 @@ class _Large:
     def _count_fills(self, column: IntArray, most: int) -> NDArray[np.longdouble]:
         """Return the ordered ways, over m!, in which one cluster fills m windows: (rows, m + 1)."""
         fills = min(int(column.max(initial=0)) // self.window, most)
-        own: NDArray[np.longdouble] = np.ones((len(column), fills + 1), dtype=np.longdouble)
+        ways: NDArray[np.longdouble] = np.ones((len(column), fills + 1), dtype=np.longdouble)
         for m in range(1, fills + 1):
-            there = column - self.window * (m - 1)
-            each = np.prod([np.maximum(there - k, 0) for k in range(self.window)], axis=0)
-            own[:, m] = own[:, m - 1] * each.astype(np.longdouble) / m
-        return own
+            left = column - self.window * (m - 1)
+            orders = np.prod([np.maximum(left - k, 0) for k in range(self.window)], axis=0)
+            ways[:, m] = ways[:, m - 1] * orders.astype(np.longdouble) / m
+        return ways
 
 
-def _choose(there: IntArray, drawn: IntArray) -> FloatArray:
-    """Return the ways to draw each row of `drawn` (rows, parts) from each of `there` (k, parts)."""
-    ways = np.ones((len(there), len(drawn)))
-    table = _binomials(int(there.max(initial=0)), int(drawn.max(initial=0)))
-    for have, want in zip(there.T, drawn.T, strict=True):
+def _choose(available: IntArray, drawn: IntArray) -> FloatArray:
+    """Return the ways to draw each row of `drawn` (rows, parts) from each row of (k, parts)."""
+    ways = np.ones((len(available), len(drawn)))
+    table = _binomials(int(available.max(initial=0)), int(drawn.max(initial=0)))
+    for have, want in zip(available.T, drawn.T, strict=True):
         ways *= table[have[:, None], want]
     return ways
 

@@ -34,8 +34,8 @@ def student_interval(units: Units, *, level: float) -> tuple[float, float]:
 def student_p(units: Units) -> float:
     """Return the two-sided p value of a mean of 0: the larger of t's and the corrected one."""
     statistic = units.mean / (units.se * sqrt(len(units)))
-    found = [statistic, _transform(statistic, units)] if is_skewed(units) else [statistic]
-    return max(2 * float(stdtr(units.degrees, -abs(t) * sqrt(len(units)))) for t in found)
+    statistics = [statistic, _transform(statistic, units)] if is_skewed(units) else [statistic]
+    return max(2 * float(stdtr(units.degrees, -abs(t) * sqrt(len(units)))) for t in statistics)
 
 
 def is_skewed(units: Units) -> bool:

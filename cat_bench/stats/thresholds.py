@@ -82,8 +82,8 @@ def replay_thresholds(paths: VotePaths, statistic: Statistic, thresholds: Sequen
 
 def replay_window_sizes(paths: VotePaths, windows: Sequence[int]) -> Curve:
     """Return early-stopping self-consistency with each window; see `stopping_windows`."""
-    found = np.array([_replay_window(paths, window) for window in windows])
-    return Curve(*found.T)
+    rows = np.array([_replay_window(paths, window) for window in windows])
+    return Curve(*rows.T)
 
 
 def _replay_window(paths: VotePaths, window: int) -> tuple[float, float, float, float]:

@@ -44,8 +44,8 @@ class Units:
         spread = values.var() if len(values) else 0.0
         if not spare or not spread:
             return cls(sums, sizes)
-        within = ((values - (sums / sizes)[ids]) ** 2).sum() / spare
-        return cls(sums, sizes, float(np.clip(1 - within / spread, 0, 1)))
+        within_variance = ((values - (sums / sizes)[ids]) ** 2).sum() / spare
+        return cls(sums, sizes, float(np.clip(1 - within_variance / spread, 0, 1)))
 
     def __len__(self) -> int:
         return len(self.sums)
@@ -70,8 +70,8 @@ class Units:
     def degrees(self) -> float:
         """Satterthwaite's degrees of freedom of `se`; G - 1 where all units have one size."""
         p, tau, factors = self._shares, self._working, self._factors
-        spread, own = factors * tau, np.sqrt(factors)
-        a, b, total = own * tau, own * p, tau.sum()
+        spread, roots = factors * tau, np.sqrt(factors)
+        a, b, total = roots * tau, roots * p, tau.sum()
         both = a @ b
         diagonal = total * b * b - 2 * a * b
         squares = (
@@ -101,8 +101,8 @@ class Units:
     @property
     def residuals(self) -> FloatArray:
         """Each unit's sum minus its share of the mean, shape (G,); rounding is removed."""
-        apart = self.sums - self.mean * self.sizes
-        exact: FloatArray = np.where(np.abs(apart) > rounding_of(self.sums), apart, 0.0)
+        residuals = self.sums - self.mean * self.sizes
+        exact: FloatArray = np.where(np.abs(residuals) > rounding_of(self.sums), residuals, 0.0)
         return exact
 
     @property

@@ -51,9 +51,9 @@ class VotePaths:
         width = max(len(members), 2)
         votes = np.zeros((count, orders.shape[1] + 1, width), dtype=np.int16)
         worth, drawn = np.zeros(width), np.full(len(pool.labels), -1)
-        for answer, there in enumerate(members):
-            votes[:, 1:, answer] = there[orders].cumsum(axis=1)
-            worth[answer], drawn[there] = pool.worth[there].mean(), answer
+        for answer, members_of_answer in enumerate(members):
+            votes[:, 1:, answer] = members_of_answer[orders].cumsum(axis=1)
+            worth[answer], drawn[members_of_answer] = pool.worth[members_of_answer].mean(), answer
         return cls(votes, drawn[orders], pool.tokens[orders], worth)
 
     @cached_property
@@ -67,8 +67,8 @@ class VotePaths:
         """The score of the vote so far, shape (orders, samples + 1); tied answers share evenly."""
         top = self.leaders[0]
         leads = (self.votes == top[..., None]) & (top[..., None] > 0)
-        found: FloatArray = (leads @ self.worth) / np.maximum(leads.sum(axis=2), 1)
-        return found
+        scores: FloatArray = (leads @ self.worth) / np.maximum(leads.sum(axis=2), 1)
+        return scores
 
     @cached_property
     def tokens(self) -> FloatArray:

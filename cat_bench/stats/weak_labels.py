@@ -20,9 +20,9 @@ def dawid_skene(votes: FloatArray) -> FloatArray:
     1979, eqs. 2.3 to 2.5; expectation maximisation from the mean vote). The two classes are named
     so that judges are right more often than wrong on average. NaN for an item without a vote.
     """
-    there = ~np.isnan(votes)
-    cast = np.where(there, votes, 0.0)
-    count = there.sum(axis=1)
+    voted = ~np.isnan(votes)
+    cast = np.where(voted, votes, 0.0)
+    count = voted.sum(axis=1)
     seen = count > 0
     if not seen.any():
         return np.full(len(votes), np.nan)
@@ -31,9 +31,9 @@ def dawid_skene(votes: FloatArray) -> FloatArray:
         before = chance
         mass = np.stack([chance[seen], 1 - chance[seen]])
         prior = (mass.sum(axis=1) + _SMOOTH) / (seen.sum() + 2 * _SMOOTH)
-        total = mass @ there[seen] + 2 * _SMOOTH
+        total = mass @ voted[seen] + 2 * _SMOOTH
         yes = (mass @ cast[seen] + _SMOOTH) / total
-        for_each = cast @ np.log(yes).T + (there * (1 - cast)) @ np.log(1 - yes).T + np.log(prior)
+        for_each = cast @ np.log(yes).T + (voted * (1 - cast)) @ np.log(1 - yes).T + np.log(prior)
         chance = 1 / (1 + np.exp(np.clip(for_each[:, 1] - for_each[:, 0], -700, 700)))
         if np.abs(chance - before).max() < _ENOUGH:
             break

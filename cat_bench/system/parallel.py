@@ -109,21 +109,21 @@ class Executor:
         waiting = iter(jobs)
         batches = list(iter(lambda: list(islice(waiting, size)), []))
         loop = jobs[0].answer.get_loop()
-        for place, answers in self._done(_done, [_pack(each) for each in batches]):
+        for place, answers in self._done(_done, [_pack(batch) for batch in batches]):
             loop.call_soon_threadsafe(_answer, batches[place], answers)
 
     def _map(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
-        found = dict(self._done(function, items))
-        return [found[place] for place in range(len(items))]
+        results = dict(self._done(function, items))
+        return [results[place] for place in range(len(items))]
 
     def _done(self, function: Callable[[T], S], items: Sequence[T]) -> Iterable[tuple[int, S]]:
         """Return each item's place and result as they arrive; on Ray, once all have arrived."""
         from joblib import delayed
 
-        found: Iterable[tuple[int, S]] = self._parallel(
+        results: Iterable[tuple[int, S]] = self._parallel(
             delayed(_call_at)(place, function, item) for place, item in enumerate(items)
         )
-        return found
+        return results
 
 
 def _call_at(place: int, function: Callable[[T], S], item: T) -> tuple[int, S]:
@@ -144,9 +144,9 @@ def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
     """Return the results of a batch, grouped by function; called in the other process."""
     answers: list[Any] = [None] * len(work)
     for function in dict.fromkeys(function for function, _ in work):
-        places = [place for place, (each, _) in enumerate(work) if each is function]
-        found = function([work[place][1] for place in places])
-        for place, answer in zip(places, found, strict=True):
+        places = [place for place, (requested, _) in enumerate(work) if requested is function]
+        results = function([work[place][1] for place in places])
+        for place, answer in zip(places, results, strict=True):
             answers[place] = answer
     return answers
 
@@ -246,9 +246,9 @@ def _import_extra(extra: str, module: str) -> Any:
         ) from error
 
 
-def _connection_error(spec: str, what: str, error: Exception, hint: str = "") -> UsageError:
+def _connection_error(spec: str, service: str, error: Exception, hint: str = "") -> UsageError:
     return UsageError(
-        f"{spec}: {what} does not answer there ({_line(error)}); is it running, and is the "
+        f"{spec}: {service} does not answer there ({_line(error)}); is it running, and is the "
         f"address right?{hint}"
     )
 

@@ -37,20 +37,20 @@ def file_digest(path: Path) -> str:
 def read(path: Path) -> Iterator[tuple[int, Row]]:
     """Yield each row of a JSONL (or gzipped), JSON, CSV or Parquet file, numbered from 1."""
     if path.name.endswith((".jsonl", ".jsonl.gz")):
-        found = _jsonl(path)
+        numbered = _jsonl(path)
     elif path.suffix == ".parquet":
-        found = _parquet(path)
+        numbered = _parquet(path)
     elif path.suffix == ".json":
-        found = _array(path)
+        numbered = _array(path)
     elif path.suffix == ".csv":
-        found = _csv(path)
+        numbered = _csv(path)
     else:
         raise DataError(path, "is not .jsonl, .jsonl.gz, .json, .csv or .parquet; convert it")
-    first = next(found, None)
+    first = next(numbered, None)
     if first is None:
         raise DataError(path, "holds no row")
     yield first
-    yield from found
+    yield from numbered
 
 
 def check_encodable(path: Path, line: int, name: str) -> None:

@@ -218,11 +218,12 @@ def open_runner(name: str) -> Runner:
 
 
 def _isolation(*, root: bool) -> list[str]:
-    apart = ["ipc", "pid", "net", "uts", "cgroup-try"] + ([] if root else ["user"])
+    namespaces = ["ipc", "pid", "net", "uts", "cgroup-try"] + ([] if root else ["user"])
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else []
     return [
-        *(f"--unshare-{name}" for name in apart), *rights, "--die-with-parent", "--new-session",
-        "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
+        *(f"--unshare-{name}" for name in namespaces), *rights,
+        "--die-with-parent", "--new-session", "--clearenv",
+        "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
         "--setenv", "PYTHONPATH", "/packages", "--setenv", "OPENBLAS_NUM_THREADS", "1",
         "--setenv", "OMP_NUM_THREADS", "1", "--proc", "/proc", "--dev", "/dev",
     ]  # fmt: skip

@@ -22,14 +22,14 @@ def ended_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    changed = [each for each in ENDINGS if signal.getsignal(each) is signal.SIG_DFL]
-    for each in changed:
-        signal.signal(each, _interrupt)
+    changed = [ending for ending in ENDINGS if signal.getsignal(ending) is signal.SIG_DFL]
+    for ending in changed:
+        signal.signal(ending, _interrupt)
     try:
         yield
     finally:
-        for each in changed:
-            signal.signal(each, signal.SIG_DFL)
+        for ending in changed:
+            signal.signal(ending, signal.SIG_DFL)
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:

@@ -25,8 +25,8 @@ from cat_bench.testing import FAULTS, ChatServer, Fault, Faults
 def main(faults: tuple[str, ...], reply: str | None, seed: int, **options: object) -> None:
     """Serve the OpenAI protocol on a local port, with faults where asked."""
     rates = dict(_rate(fault) for fault in faults)
-    said = {"reply": lambda _: reply} if reply is not None else {}
-    server = ChatServer(faults=Faults(rates, seed=seed), **said, **options)  # type: ignore[arg-type]
+    fixed = {"reply": lambda _: reply} if reply is not None else {}
+    server = ChatServer(faults=Faults(rates, seed=seed), **fixed, **options)  # type: ignore[arg-type]
     try:
         asyncio.run(_serve(server))
     except KeyboardInterrupt:

@@ -52,9 +52,9 @@ class Batches:
             case "GET", "files", [name, "content"] if name in self.files:
                 return web.Response(body=self.files[name])
             case "POST", "batches", []:
-                made = self._create(json.loads(await request.content.read()), answer)
+                created = self._create(json.loads(await request.content.read()), answer)
                 await asyncio.sleep(self.hesitation)
-                return made
+                return created
             case "GET", "batches", []:
                 newest = list(reversed(self.batches.values()))
                 return web.json_response({"object": "list", "data": newest, "has_more": False})
@@ -83,8 +83,8 @@ class Batches:
     def _file(self, data: bytes, *, purpose: str) -> JSON:
         name = f"file-{next(self._number)}"
         self.files[name] = data
-        made = {"id": name, "object": "file", "bytes": len(data), "created_at": 0}
-        return {**made, "filename": "batch.jsonl", "purpose": purpose, "status": "processed"}
+        entry = {"id": name, "object": "file", "bytes": len(data), "created_at": 0}
+        return {**entry, "filename": "batch.jsonl", "purpose": purpose, "status": "processed"}
 
     def _create(self, body: JSON, answer: Answer) -> web.Response:
         name = f"batch_{next(self._number)}"
@@ -115,14 +115,14 @@ class Batches:
             status, body = answer(line["body"])
             response = {"status_code": status, "request_id": "req", "body": body}
             (good if status == 200 else bad).append(_line(line, response, None))
-        for kind, made in (("output_file_id", good), ("error_file_id", bad)):
-            if made:
-                batch[kind] = self._file("\n".join(made).encode(), purpose="batch_output")["id"]
+        for kind, entries in (("output_file_id", good), ("error_file_id", bad)):
+            if entries:
+                batch[kind] = self._file("\n".join(entries).encode(), purpose="batch_output")["id"]
         batch["request_counts"] |= {"completed": len(good), "failed": len(bad)}
         if batch["status"] != "cancelled":
             batch["status"] = "completed" if stop >= len(lines) else "expired"
 
 
 def _line(asked: Mapping[str, JSON], response: JSON, fault: JSON) -> str:
-    own = {"id": f"batch_req_{asked['custom_id']}", "custom_id": asked["custom_id"]}
-    return json.dumps({**own, "response": response, "error": fault})
+    ids = {"id": f"batch_req_{asked['custom_id']}", "custom_id": asked["custom_id"]}
+    return json.dumps({**ids, "response": response, "error": fault})

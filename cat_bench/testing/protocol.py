@@ -51,8 +51,8 @@ class Choice:
 
 def babble(request: ChatRequest) -> str:
     """Return words and a boxed digit, a function of messages and seed."""
-    said = "\x1f".join(message["content"] for message in request.messages)
-    rng = Random(crc32(said.encode("utf-8", "replace")) << 64 | request.seed % 2**64)
+    content = "\x1f".join(message["content"] for message in request.messages)
+    rng = Random(crc32(content.encode("utf-8", "replace")) << 64 | request.seed % 2**64)
     return f"{' '.join(rng.choices(WORDS, k=10))} \\boxed{{{rng.randrange(10)}}}"
 
 
@@ -92,10 +92,10 @@ def template_count(messages: Sequence[Message]) -> int:
 
 def bag_of_words(text: str) -> list[float]:
     """Return an embedding: how many words, case aside, fall on each of 64 places by their hash."""
-    found = [0.0] * 64
+    counts = [0.0] * 64
     for word in text.lower().split():
-        found[crc32(word.encode("utf-8", "replace")) % 64] += 1
-    return found
+        counts[crc32(word.encode("utf-8", "replace")) % 64] += 1
+    return counts
 
 
 @lru_cache(maxsize=65536)
@@ -164,15 +164,17 @@ def text_choice(
 ) -> dict[str, JSON]:
     """A choice of a text completion; `prompt` holds the prompt's tokens where they are echoed."""
     echoed = list(prompt or ())
-    made: dict[str, JSON] = {
+    fields: dict[str, JSON] = {
         "index": index,
         "text": "".join(echoed) + (choice.text or ""),
         "logprobs": None,
         "finish_reason": choice.finish,
     }
     if logprobs is not None:
-        made["logprobs"] = _text_logprobs([*echoed, *tokens(choice.text or "")], echo=bool(echoed))
-    return made
+        fields["logprobs"] = _text_logprobs(
+            [*echoed, *tokens(choice.text or "")], echo=bool(echoed)
+        )
+    return fields
 
 
 def _text_logprobs(listed: Sequence[str], *, echo: bool) -> dict[str, JSON]:

@@ -41,7 +41,7 @@ class Rating:
 
     def tokens(self, body: JSON) -> int:
         """Return the tokens of the longest conversation."""
-        return max(_count(each) for each in _conversations(body))
+        return max(_count(conversation) for conversation in _conversations(body))
 
     def answer(self, path: str, body: JSON) -> web.Response:
         """Return the answer to a request that is not refused."""
@@ -56,11 +56,11 @@ class Rating:
         active = body.get("use_activation") is not False or self.ignores_activation
         steps = body.get("task") == "token_classify"
         entries = [self._entry(path, c, steps=steps, active=active) for c in conversations]
-        said = sum(map(_count, conversations))
+        prompt_tokens = sum(map(_count, conversations))
         data = [{"index": k, **entry} for k, entry in enumerate(entries)]
-        usage = {"prompt_tokens": said, "total_tokens": said}
-        made = {"object": "list", "model": body["model"], "data": data[::-1], "usage": usage}
-        return web.json_response(made)
+        usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens}
+        response = {"object": "list", "model": body["model"], "data": data[::-1], "usage": usage}
+        return web.json_response(response)
 
     def _entry(
         self, path: str, conversation: Conversation, *, steps: bool, active: bool
@@ -98,7 +98,7 @@ def _conversations(body: JSON) -> list[Conversation]:
             queries *= len(documents)
         return [f"{query}\n{document}" for query, document in zip(queries, documents, strict=True)]
     several = _list(body.get("input", body.get("text")))
-    return [each if isinstance(each, str) else tuple(each) for each in several]
+    return [item if isinstance(item, str) else tuple(item) for item in several]
 
 
 def _list(value: JSON) -> list[JSON]:

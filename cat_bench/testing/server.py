@@ -216,21 +216,23 @@ class ChatServer:
 
     def _answer(self, number: int, body: JSON, fault: Fault | None, *, chat: bool) -> web.Response:
         messages = body["messages"] if chat else [Message(role="user", content=body["prompt"])]
-        said = protocol.template_count(messages) if chat else protocol.count(body["prompt"])
-        refusal = self._objection(body, said)
+        prompt_tokens = (
+            protocol.template_count(messages) if chat else protocol.count(body["prompt"])
+        )
+        refusal = self._objection(body, prompt_tokens)
         if refusal is not None:
             return refusal
         choices = [self._choice(request, fault) for request in self._requests(body, messages)]
         written = sum(protocol.count(c.text or "") for c in choices)
         thought = sum(protocol.count(c.reasoning or "") for c in choices)
         usage = {
-            "prompt_tokens": said,
+            "prompt_tokens": prompt_tokens,
             "completion_tokens": written + thought,
-            "total_tokens": said + written + thought,
+            "total_tokens": prompt_tokens + written + thought,
             "completion_tokens_details": {"reasoning_tokens": thought},
         }
         self.stats.choices += len(choices)
-        self.stats.prompt_tokens += said
+        self.stats.prompt_tokens += prompt_tokens
         self.stats.completion_tokens += written + thought
         write = self._chat_body if chat else self._text_body
         raw = write(number, body, choices, usage)
@@ -240,22 +242,22 @@ class ChatServer:
 
     def _embed(self, body: JSON) -> web.Response:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        said = [protocol.count(text) for text in texts]
-        refusal = self._objection(body, max(said, default=0))
+        lengths = [protocol.count(text) for text in texts]
+        refusal = self._objection(body, max(lengths, default=0))
         if refusal is not None:
             return refusal
         if not all(texts):
             return _refusal(400, "'input' cannot be an empty string.", param="input")
-        self.stats.prompt_tokens += sum(said)
+        self.stats.prompt_tokens += sum(lengths)
         vectors = [
             {"object": "embedding", "index": i, "embedding": list(self.embed(text))}
             for i, text in enumerate(texts)
         ]
-        usage = {"prompt_tokens": sum(said), "total_tokens": sum(said)}
-        made = {"object": "list", "data": vectors, "model": self.model, "usage": usage}
-        return web.json_response(made)
+        usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
+        response = {"object": "list", "data": vectors, "model": self.model, "usage": usage}
+        return web.json_response(response)
 
-    def _objection(self, body: JSON, said: int) -> web.Response | None:
+    def _objection(self, body: JSON, prompt_tokens: int) -> web.Response | None:
         if body.get("model") != self.model:
             message = f"The model `{body.get('model')}` does not exist"
             return _refusal(404, message, "model_not_found")
@@ -265,8 +267,8 @@ class ChatServer:
                 advice = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
                 return _refusal(400, message + advice, "unsupported_parameter", param=name)
-        if self.context is not None and said > self.context:
-            return _too_long(self.context, said)
+        if self.context is not None and prompt_tokens > self.context:
+            return _too_long(self.context, prompt_tokens)
         return None
 
     def _requests(self, body: JSON, messages: Sequence[Message]) -> list[ChatRequest]:
@@ -315,15 +317,15 @@ class ChatServer:
         prompt = protocol.tokens(body["prompt"])
         echo = prompt if body.get("echo") and "echo" not in self.ignores else None
         asked = None if "logprobs" in self.ignores else body.get("logprobs")
-        made = [
+        listed = [
             protocol.text_choice(i, choice, prompt=echo, logprobs=asked)
             for i, choice in enumerate(choices)
         ]
         if self._scores(body):
-            made = [
-                {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)} for choice in made
+            listed = [
+                {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)} for choice in listed
             ]
-        return protocol.text_body(number, self.model, made, usage=usage)
+        return protocol.text_body(number, self.model, listed, usage=usage)
 
     def _scores(self, body: JSON) -> bool:
         return body.get("prompt_logprobs") is not None and "prompt_logprobs" not in self.ignores
@@ -340,8 +342,8 @@ def _refusal(
     return web.json_response(error(message, code=code, param=param, kind=kind), status=status)
 
 
-def _too_long(context: int, said: int | None = None) -> web.Response:
+def _too_long(context: int, prompt_tokens: int | None = None) -> web.Response:
     message = f"This model's maximum context length is {context} tokens."
-    if said is not None:
-        message += f" However, your messages resulted in {said} tokens."
+    if prompt_tokens is not None:
+        message += f" However, your messages resulted in {prompt_tokens} tokens."
     return _refusal(400, message, "context_length_exceeded", param="messages")

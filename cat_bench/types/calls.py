@@ -60,9 +60,9 @@ class Sampling:
 
     def over(self, default: Sampling) -> Sampling:
         """Return these parameters, with those of `default` where one is not set."""
-        if not (theirs := default.given()):
+        if not (defaults := default.given()):
             return self
-        return Sampling(**{**theirs, **self.given()})
+        return Sampling(**{**defaults, **self.given()})
 
     def given(self) -> dict[str, JSON]:
         """Return the parameters that are set, by name."""

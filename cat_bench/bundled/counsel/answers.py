@@ -62,12 +62,12 @@ class Answer:
 
 def read_criterion(claim: str) -> tuple[str, str]:
     """Return a criterion's topic and thing; raises ValueError for anything else."""
-    found = _CRITERION.fullmatch(claim.strip())
-    if found is None or found[1] not in TOPICS:
+    match = _CRITERION.fullmatch(claim.strip())
+    if match is None or match[1] not in TOPICS:
         raise ValueError(
             f"{claim!r} is not a criterion of the form 'For TOPIC it recommends THING'"
         )
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def answer(opening: str, things: Sequence[tuple[str, str]]) -> str:
@@ -77,7 +77,7 @@ def answer(opening: str, things: Sequence[tuple[str, str]]) -> str:
 
 def criteria(read: Answer) -> str:
     """Write the criteria that an answer meets, as an anchor should."""
-    return json.dumps({"criteria": [criterion(*each) for each in read.things.items()]})
+    return json.dumps({"criteria": [criterion(*line) for line in read.things.items()]})
 
 
 def verdict(read: Answer, claim: str) -> str:
@@ -86,8 +86,8 @@ def verdict(read: Answer, claim: str) -> str:
     Raises ValueError for a criterion that cannot be read.
     """
     topic, thing = read_criterion(claim)
-    said = read.things.get(topic, "nothing")
-    return json.dumps({"explanation": f"It says {said}.", "met": said == thing})
+    stated = read.things.get(topic, "nothing")
+    return json.dumps({"explanation": f"It says {stated}.", "met": stated == thing})
 
 
 def grade(journey: Journey, read: Answer) -> str:
@@ -129,9 +129,9 @@ def _draw_thing(point: Point, errors: tuple[float, float], noise: float, rng: ra
 
 def _winner(point: Point, read: Sequence[Answer]) -> str:
     votes: Counter[str] = Counter()
-    for each in read:
-        if thing := each.things.get(point.topic):
-            votes[thing] += _RASH_WEIGHT if each.text.startswith(RASH) else _CAREFUL_WEIGHT
+    for draft in read:
+        if thing := draft.things.get(point.topic):
+            votes[thing] += _RASH_WEIGHT if draft.text.startswith(RASH) else _CAREFUL_WEIGHT
     if not votes or votes[point.right] == max(votes.values()):
         return point.right
     return max(votes, key=votes.__getitem__)

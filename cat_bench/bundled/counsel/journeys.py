@@ -166,8 +166,13 @@ def stream(rng: random.Random, *, split: Split, most: int = MOST) -> Iterator[Jo
 
 def journey_rows(count: int, *, seed: int, split: Split = "test") -> Iterator[dict[str, JSON]]:
     """Yield journeys as rows of the task's data file."""
-    for each in journeys(count, seed=seed, split=split):
-        yield {"id": each.id, "problem": each.text, "rubric": each.rubric, "level": each.level}
+    for journey in journeys(count, seed=seed, split=split):
+        yield {
+            "id": journey.id,
+            "problem": journey.text,
+            "rubric": journey.rubric,
+            "level": journey.level,
+        }
 
 
 def task_lines() -> Iterator[str]:

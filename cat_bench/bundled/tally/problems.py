@@ -87,8 +87,13 @@ def stream(rng: random.Random, *, split: Split, most: int = len(LABELS)) -> Iter
 
 def problem_rows(count: int, *, seed: int, split: Split = "test") -> Iterator[dict[str, JSON]]:
     """Yield problems as rows of the task's data file."""
-    for each in problems(count, seed=seed, split=split):
-        yield {"id": each.id, "problem": each.text, "answer": each.answer, "level": each.level}
+    for problem in problems(count, seed=seed, split=split):
+        yield {
+            "id": problem.id,
+            "problem": problem.text,
+            "answer": problem.answer,
+            "level": problem.level,
+        }
 
 
 def task_lines() -> Iterator[str]:
@@ -130,11 +135,11 @@ def _draw(rng: random.Random, most: int) -> Problem:
 
 def _pile(kind: Kind, rng: random.Random) -> Pile:
     item, box = rng.choice(_ITEMS), rng.choice(_BOXES)
-    boxes, each, few = rng.randint(4, 9), rng.randint(4, 9), rng.randint(2, 6)
+    boxes, per_box, few = rng.randint(4, 9), rng.randint(4, 9), rng.randint(2, 6)
     many, fewer = rng.randint(20, 79), rng.random() < 0.5
-    whole = many if kind == "loose" else boxes * each
+    whole = many if kind == "loose" else boxes * per_box
     count = whole if kind == "boxed" else whole - few if fewer else whole + few
-    start = f"{many} {item}" if kind == "loose" else f"{boxes} {box} of {each} {item}"
+    start = f"{many} {item}" if kind == "loose" else f"{boxes} {box} of {per_box} {item}"
     loose = "" if kind == "boxed" else f" less {few}" if fewer else f" and {few} more"
     return Pile(kind, start + loose, count, whole)
 

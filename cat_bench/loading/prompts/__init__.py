@@ -51,7 +51,7 @@ class Prompts:
         self.closing = closing
         """The required ending of a response; "" if the task has no final answers."""
         self._environment = SandboxedEnvironment(
-            loader=ChoiceLoader([FileSystemLoader(each, "utf-8-sig") for each in folders]),
+            loader=ChoiceLoader([FileSystemLoader(path, "utf-8-sig") for path in folders]),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
