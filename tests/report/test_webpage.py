@@ -130,6 +130,10 @@ def opened(browser: Chrome, page: Path) -> Chrome:
     return browser
 
 
+FILLED = "return [...document.querySelectorAll('details[open]')].every(d => d.children.length > 1)"
+"""Each open fold has its content, which comes by an event after the fold was opened."""
+
+
 def _until(browser: Chrome, script: str) -> None:
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(script))
 
@@ -149,6 +153,7 @@ def _open(browser: Chrome, question: str) -> None:
             button.click()
     _until(browser, "return document.querySelectorAll('#detail details').length > 0")
     browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, FILLED)
     _until(browser, "return document.querySelectorAll('#detail .text').length > 8")
 
 
@@ -501,6 +506,7 @@ def test_a_verdict_is_green_where_it_earns_points(judged: Path, browser: Chrome)
     _all(browser, "#list button")[0].click()
     _until(browser, "return document.querySelectorAll('#detail details').length > 0")
     browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, FILLED)
     _until(browser, "return document.querySelectorAll('#detail .verdicts li').length > 0")
     seen = set()
     for line in _all(browser, "#detail .verdicts li"):
@@ -523,6 +529,7 @@ def test_the_prompt_of_a_verdict_is_shown(judged: Path, browser: Chrome) -> None
     assert len(calls) == len(criteria)
     for call, criterion in zip(calls, criteria, strict=True):
         call.find_element(By.TAG_NAME, "summary").click()
+        _until(browser, FILLED)
         assert "judge scripted:./model.py:met" in call.text
         sent = call.find_element(By.CSS_SELECTOR, ".sent").text
         assert criterion.find_element(By.TAG_NAME, "bdi").text in sent
@@ -567,4 +574,5 @@ def test_texts_that_are_not_here_are_said_to_be(
     _all(browser, "#list button")[0].click()
     _until(browser, "return document.querySelectorAll('#detail details').length > 0")
     browser.execute_script("document.querySelectorAll('#detail details').forEach(d => d.open = 1)")
+    _until(browser, FILLED)
     _until(browser, "return document.body.textContent.includes('text is not in the cache')")
