@@ -103,15 +103,15 @@ class Environment:
         if not anew and self.python.exists() and (self.folder / "bin" / "pip").exists():
             return
         say(f"Creating {self.folder.name} with Python {sys.version.split()[0]}")
-        made = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-m", "venv", "--clear", str(self.folder)],
             capture_output=True,
             text=True,
         )
-        if made.returncode:
+        if finished.returncode:
             sys.exit(
-                f"{made.stdout}{made.stderr}\n{sys.executable} cannot create a virtual environment "
-                "(Debian: apt-get install python3-venv)."
+                f"{finished.stdout}{finished.stderr}\n{sys.executable} cannot create a virtual "
+                "environment (Debian: apt-get install python3-venv)."
             )
 
     def packages(self) -> tuple[int, int]:
@@ -135,12 +135,12 @@ def list_extras() -> dict[str, list[str]]:
 
 def requirements(extras: Iterable[str]) -> list[str]:
     """What these extras require; an extra that includes another requires what that one does."""
-    found: list[str] = []
+    listed: list[str] = []
     for extra in extras:
         for requirement in list_extras()[extra]:
             included = re.fullmatch(r"cat-bench\[(.*)\]", requirement)
-            found += requirements(included[1].split(",")) if included else [requirement]
-    return found
+            listed += requirements(included[1].split(",")) if included else [requirement]
+    return listed
 
 
 def digest() -> str:
@@ -163,16 +163,16 @@ def lock() -> Iterator[None]:
 
 def pip_settings(listing: str) -> dict[str, str]:
     """Read what `pip config list` prints; a later source replaces an earlier one, as for pip."""
-    found: dict[str, tuple[int, str]] = {}
+    ranked: dict[str, tuple[int, str]] = {}
     sources = ("global", "install", ":env:")
     for line in listing.splitlines():
         name, _, value = line.partition("=")
         source, _, option = name.rpartition(".")
         if source in sources:
             rank = sources.index(source)
-            if rank >= found.get(option, (0, ""))[0]:
-                found[option] = rank, str(literal_eval(value))
-    return {option: value for option, (_, value) in found.items()}
+            if rank >= ranked.get(option, (0, ""))[0]:
+                ranked[option] = rank, str(literal_eval(value))
+    return {option: value for option, (_, value) in ranked.items()}
 
 
 def uv_variables(settings: Mapping[str, str]) -> dict[str, str]:
@@ -180,14 +180,14 @@ def uv_variables(settings: Mapping[str, str]) -> dict[str, str]:
 
     pip takes the best version of all indexes, uv that of the first which knows the name.
     """
-    told = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+    variables = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for option, value in settings.items():
         if option in HANDED:
             separator = "," if option == "find-links" else " "
-            told[HANDED[option]] = separator.join(value.split())
+            variables[HANDED[option]] = separator.join(value.split())
         elif not HARMLESS.fullmatch(option):
             raise Unusable(f"pip is configured with {option!r}, which uv is not told")
-    return told
+    return variables
 
 
 def has_gpu() -> bool:
@@ -240,8 +240,8 @@ def find_uv(environment: Environment) -> Iterator[str]:
     Raises Unusable where pip cannot fetch it.
     """
     places = f"{environment.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    if found := shutil.which("uv", path=places):
-        yield found
+    if path := shutil.which("uv", path=places):
+        yield path
         return
     with TemporaryDirectory() as folder:
         try:
@@ -301,10 +301,10 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
     if unknown := sorted({*extras} - {*listed, "all"}):
         sys.exit(f"No extra is called {', '.join(unknown)}. Known: {', '.join(listed)}.")
     asked = {*(listed if "all" in extras else extras)}
-    now, here = digest(), str(environment.folder)
+    now, folder = digest(), str(environment.folder)
 
     def current(stamp: Stamp) -> bool:
-        return (stamp.digest, stamp.folder) == (now, here)
+        return (stamp.digest, stamp.folder) == (now, folder)
 
     if current(stamp := environment.read()) and asked <= {*stamp.extras}:
         return
@@ -315,7 +315,7 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
             return
         began = time.monotonic()
         # What an environment holds may name its folder: after a move it is of no use.
-        environment.create(anew=bool(stamp.folder) and stamp.folder != here)
+        environment.create(anew=bool(stamp.folder) and stamp.folder != folder)
         if current(stamp):
             names, targets = sorted(missing), requirements(sorted(missing))
         else:
@@ -324,7 +324,7 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
         say(f"Installing {', '.join(names)} into {environment.folder.name}")
         torch = any(re.match(r"torch\b", requirement) for requirement in requirements(every))
         installer = install(environment, targets, torch=torch, by=by)
-        environment.write(Stamp(now, here, tuple(sorted(every))))
+        environment.write(Stamp(now, folder, tuple(sorted(every))))
     packages, size = environment.packages()
     seconds = time.monotonic() - began
     say(f"Installed {packages} packages, {size:,} MB, in {seconds:.0f} s by {installer}")

@@ -69,7 +69,11 @@ def _methods() -> str:
     rows = [(_code(m.name), m.summary, _list(m.needs), m.citation or "") for m in methods]
     table = _table(("method", "what it does", "needs", "source"), rows)
     settings = [
-        (_code(m.name), _code(m.spec), ", ".join(_parameter(*each) for each in m.params.items()))
+        (
+            _code(m.name),
+            _code(m.spec),
+            ", ".join(_parameter(*parameter) for parameter in m.params.items()),
+        )
         for m in methods
     ]
     return (
@@ -149,7 +153,7 @@ def _prompts() -> str:
 def _variables(prompts: Prompts, name: str) -> set[str]:
     """The variables that a text shows, those of the texts that it includes among them."""
     included = re.findall(r'include "(\w+)\.txt"', (GENERAL / f"{name}.txt").read_text("utf-8"))
-    return prompts.reads(name).union(*(_variables(prompts, each) for each in included))
+    return prompts.reads(name).union(*(_variables(prompts, part) for part in included))
 
 
 def _columns() -> str:
@@ -177,8 +181,8 @@ def _record(kind: type) -> str:
 
 
 def _bullets(text: str) -> str:
-    found = inspect.cleandoc(text)
-    return found[found.index("\n- ") :].partition("\n\nRaises")[0].strip()
+    cleaned = inspect.cleandoc(text)
+    return cleaned[cleaned.index("\n- ") :].partition("\n\nRaises")[0].strip()
 
 
 def _bridges() -> str:

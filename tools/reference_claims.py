@@ -43,10 +43,10 @@ def pool_claims(folder: Path) -> pd.DataFrame:
     task, _, model = folder.name.partition("__")
     rows, run = [], RunTables(folder)
     for name in LISTS:
-        for found in check(run, read(name)):
-            row: Row = {"list": name, "claim": found.id, "task": task, "model": model}
-            row |= {"verdict": VERDICTS[found.verdict], "value": found.value}
-            rows.append(row | {"low": found.low, "high": found.high, "measured": found.measured})
+        for result in check(run, read(name)):
+            row: Row = {"list": name, "claim": result.id, "task": task, "model": model}
+            row |= {"verdict": VERDICTS[result.verdict], "value": result.value}
+            rows.append(row | {"low": result.low, "high": result.high, "measured": result.measured})
     return pd.DataFrame(rows)
 
 
@@ -62,32 +62,32 @@ def task_claims(
     for name in LISTS:
         listed = read(name)
         for claim in listed.claims:
-            own = pools[(pools["list"] == name) & (pools["claim"] == claim.id)]
+            measured = pools[(pools["list"] == name) & (pools["claim"] == claim.id)]
             row: Row = {"list": name, "claim": claim.id, "task": task, "model": ALL}
-            rows.append(row | _over(listed, claim, own, scores, ensembles))
+            rows.append(row | _over(listed, claim, measured, scores, ensembles))
     return pd.DataFrame(rows)
 
 
 def _over(
     listed: Claims,
     claim: Claim,
-    own: pd.DataFrame,
+    measured: pd.DataFrame,
     scores: Sequence[pd.DataFrame],
     ensembles: pd.DataFrame,
 ) -> Row:
     """Return verdict and figures of one claim over all models of a task."""
     if listed.method.startswith("ensemble"):
         return _of_ensemble(listed.method, ensembles)
-    found = list(_differences(listed, claim, scores))
-    if found:
-        parts = [average_over_models(each) for each in found]
+    tables = list(_differences(listed, claim, scores))
+    if tables:
+        parts = [average_over_models(table) for table in tables]
         verdicts = [_verdict(claim, part.low, part.high) for part in parts]
         worst = min(range(len(parts)), key=lambda k: (_ORDER.index(verdicts[k]), parts[k].low))
         part = parts[worst]
         return _row(verdicts[worst], part.mean, part.low, part.high, "points", scale=100)
-    values = own["value"].dropna()
+    values = measured["value"].dropna()
     if len(values) < FEWEST_MODELS:
-        return {"verdict": VERDICTS["not measured"], "measured": own["measured"].iloc[0]}
+        return {"verdict": VERDICTS["not measured"], "measured": measured["measured"].iloc[0]}
     of = mean_interval(values)
     low, high = (of.mean, of.mean) if np.ptp(values) == 0 else (of.low, of.high)
     if claim.test == "power_law":
@@ -113,27 +113,27 @@ def _differences(
     if not budgets or claim.test not in {"above", "equal", "more", "outgrows", "outweighs"}:
         return
     n = claim.n or budgets[-1]
-    own = _table(scores, listed.method, n)
+    scored = _table(scores, listed.method, n)
     if claim.test == "more":
-        yield own - _table(scores, listed.method, budgets[0])
+        yield scored - _table(scores, listed.method, budgets[0])
         return
     methods = list(dict.fromkeys(method for method, _ in keys))
     for other in find_named(methods, claim.against):
         at = n if (other, n) in keys else 1
-        apart = own - _table(scores, other, at)
+        differences = scored - _table(scores, other, at)
         if claim.test == "outgrows":
             since = claim.since
             before = _table(scores, listed.method, since) - _table(scores, other, since)
-            apart = apart - before
+            differences = differences - before
         elif claim.test == "outweighs":
             base = _table(scores, MAJORITY, n)
-            one, two = own - base, _table(scores, other, n) - base
-            apart = one * (np.sign(one.mean()) or 1) - two * (np.sign(two.mean()) or 1)
-        yield apart
+            left, right = scored - base, _table(scores, other, n) - base
+            differences = left * (np.sign(left.mean()) or 1) - right * (np.sign(right.mean()) or 1)
+        yield differences
 
 
 def _table(scores: Sequence[pd.DataFrame], method: str, n: int) -> FloatArray:
-    return np.array([each[(method, n)].to_numpy(dtype=float) for each in scores])
+    return np.array([table[(method, n)].to_numpy(dtype=float) for table in scores])
 
 
 def _of_ensemble(method: str, ensembles: pd.DataFrame) -> Row:
@@ -150,9 +150,9 @@ def _verdict(claim: Claim, low: float, high: float) -> str:
     if isnan(low):
         return VERDICTS["undecided"]
     if claim.test == "equal":
-        within = -claim.margin < low and high < claim.margin
+        inside = -claim.margin < low and high < claim.margin
         outside = low > claim.margin or high < -claim.margin
-        return VERDICTS["supported" if within else "contradicted" if outside else "undecided"]
+        return VERDICTS["supported" if inside else "contradicted" if outside else "undecided"]
     return _verdict_of(low, high)
 
 
@@ -162,7 +162,7 @@ def _verdict_of(low: float, high: float) -> str:
 
 def _row(verdict: str, value: float, low: float, high: float, words: str, *, scale: float) -> Row:
     digits = 1 if scale > 1 else 2
-    ends = [f"{round(scale * each, digits) + 0.0:.{digits}f}" for each in (value, low, high)]
+    ends = [f"{round(scale * number, digits) + 0.0:.{digits}f}" for number in (value, low, high)]
     measured = f"{ends[0]} [{ends[1]}, {ends[2]}] {words}"
-    found: Mapping[str, object] = {"verdict": verdict, "value": value, "low": low, "high": high}
-    return {**found, "measured": measured if not isnan(low) else f"{ends[0]} {words}"}
+    row: Mapping[str, object] = {"verdict": verdict, "value": value, "low": low, "high": high}
+    return {**row, "measured": measured if not isnan(low) else f"{ends[0]} {words}"}

@@ -103,19 +103,19 @@ def _add(
 
 def _budget_rows(pools: Sequence[Pooled]) -> Iterator[dict[str, object]]:
     """Yield a row per budget and rule, the adaptive one with its gain over the even one."""
-    totals = [each * len(pools) for each in PER_QUESTION]
+    totals = [size * len(pools) for size in PER_QUESTION]
     adaptive = allocate_by_disagreement(pools, totals, rng=np.random.default_rng(0))
-    for each, total, found in zip(PER_QUESTION, totals, adaptive, strict=True):
+    for size, total, allocated in zip(PER_QUESTION, totals, adaptive, strict=True):
         even = allocate_evenly(pools, total)
-        head = {"per_question": each, "questions": len(pools)}
+        head = {"per_question": size, "questions": len(pools)}
         yield head | {"rule": "even", "score": even.score, "tokens": even.tokens}
-        gain = paired_difference(found.scores, even.scores)
+        gain = paired_difference(allocated.scores, even.scores)
         yield head | {
             "rule": "by disagreement",
-            "score": found.score,
-            "tokens": found.tokens,
-            "se_draws": found.error,
-            "most_samples": float(found.samples.max()),
+            "score": allocated.score,
+            "tokens": allocated.tokens,
+            "se_draws": allocated.error,
+            "most_samples": float(allocated.samples.max()),
             "diff": gain.mean,
             "diff_low": gain.low,
             "diff_high": gain.high,

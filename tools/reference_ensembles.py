@@ -47,11 +47,11 @@ def combine_votes(
     members = Ensemble(names, members.questions, members.ballots)
     rows, sets = [], []
     for models, n, weights, scores, costs in _played(members, budgets):
-        own = _own_scores(members, n)[list(models)]
+        alone = _own_scores(members, n)[list(models)]
         row = {"task": task, "members": " + ".join(names[m] for m in models), "size": len(models)}
-        apart = _compare(scores, own, interval=len(models) in (2, len(names)))
-        rows.append(row | {"n": n, "weights": weights} | apart | costs)
-        sets.append((len(models), n, weights, scores, own))
+        compared = _compare(scores, alone, interval=len(models) in (2, len(names)))
+        rows.append(row | {"n": n, "weights": weights} | compared | costs)
+        sets.append((len(models), n, weights, scores, alone))
     return Together(pd.DataFrame(rows), pd.DataFrame(list(_beaten(task, sets))))
 
 
@@ -91,23 +91,23 @@ def _own_scores(members: Ensemble, n: int) -> FloatArray:
     return _scores[key]
 
 
-def _compare(scores: FloatArray, own: FloatArray, *, interval: bool) -> dict[str, float]:
+def _compare(scores: FloatArray, alone: FloatArray, *, interval: bool) -> dict[str, float]:
     """Return the fields of a set's score beside its best member's; some with an `interval`.
 
     The best is known only afterwards; the chosen one is best on the other questions.
     """
-    best = own[own.mean(axis=1).argmax()]
-    chosen = own[choose_members(own), np.arange(own.shape[1])]
-    found = {"diff_chosen": float((scores - chosen).mean())}
+    best = alone[alone.mean(axis=1).argmax()]
+    chosen = alone[choose_members(alone), np.arange(alone.shape[1])]
+    fields = {"diff_chosen": float((scores - chosen).mean())}
     if interval:
         paired = paired_difference(scores, chosen)
-        found |= {"diff_chosen_low": paired.low, "diff_chosen_high": paired.high}
+        fields |= {"diff_chosen_low": paired.low, "diff_chosen_high": paired.high}
     return {
         "score": float(scores.mean()),
         "best": float(best.mean()),
         "chosen": float(chosen.mean()),
         "diff_best": float((scores - best).mean()),
-        **found,
+        **fields,
     }
 
 
@@ -118,19 +118,19 @@ def _beaten(
     rng = np.random.default_rng(0)
     questions = len(sets[0][3])
     counts = rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES).T
-    for size, n, weights in sorted({each[:3] for each in sets}):
-        alike = [each for each in sets if each[:3] == (size, n, weights)]
-        gains = np.array([(scores - own).T for *_, scores, own in alike])
+    for size, n, weights in sorted({played[:3] for played in sets}):
+        group = [played for played in sets if played[:3] == (size, n, weights)]
+        gains = np.array([(scores - alone).T for *_, scores, alone in group])
         whole = gains.mean(axis=1).min(axis=1)
-        again = np.array([((gain.T @ counts) / questions).min(axis=0) for gain in gains])
-        shares = (again > _SOME).mean(axis=0)
+        resampled = np.array([((gain.T @ counts) / questions).min(axis=0) for gain in gains])
+        shares = (resampled > _SOME).mean(axis=0)
         low, high = np.quantile(shares, [0.025, 0.975])
         yield {
             "task": task,
             "size": size,
             "n": n,
             "weights": weights,
-            "sets": len(alike),
+            "sets": len(group),
             "beats_best": float((whole > _SOME).mean()),
             "beats_best_low": float(low),
             "beats_best_high": float(high),

@@ -141,7 +141,7 @@ def _write_readme(tables: Mapping[str, pd.DataFrame], tasks: Sequence[str]) -> s
     listed = [
         f"[{TASKS[task]}]({task}.md): all rules at every n, and every model" for task in tasks
     ]
-    listed += [f"[{name}.csv]({name}.csv): {what}" for name, what in FILES.items()]
+    listed += [f"[{name}.csv]({name}.csv): {summary}" for name, summary in FILES.items()]
     return "\n\n".join([*parts, _list(listed)]) + "\n"
 
 
@@ -182,8 +182,8 @@ def _tabulate_models(rows: pd.DataFrame, names: Sequence[str]) -> str:
         line = {"model": name}
         for row in records(rows[rows["model"] == name]):
             if (row["method"] == SINGLE) == (row["n"] == 1) and row["method"] != ORACLE:
-                apart = _points(row, "diff_low", "diff_high") if row["n"] > 1 else ""
-                line[f"`{row['method']}`"] = f"{100 * row['score']:.1f} {apart}".strip()
+                points = _points(row, "diff_low", "diff_high") if row["n"] > 1 else ""
+                line[f"`{row['method']}`"] = f"{100 * row['score']:.1f} {points}".strip()
         table.append(line)
     return _pipe(table)
 
@@ -199,17 +199,17 @@ def _describe_savings(rows: pd.DataFrame, task: str) -> Iterator[str]:
     for name in _names(rows):
         row = _row(rows, name)
         less, longer = (row[cost] / vote[cost] for cost in COSTS)
-        apart = _points(row, "diff_low", "diff_high")
+        points = _points(row, "diff_low", "diff_high")
         yield (
             f"`{name}` takes {100 * less:.0f} % of the vote's tokens and {longer:.1f} times its "
-            f"sequential tokens; its score differs by {apart} points."
+            f"sequential tokens; its score differs by {points} points."
         )
 
 
 def _describe_silent(rows: pd.DataFrame, task: str) -> str:
     vote, silent = (_row(rows, name) for name in (MAJORITY, SILENT))
     rules = [(name, _row(rows, name)) for name in _names(rows)]
-    name, most = max(rules, key=lambda each: abs(each[1]["diff"]))
+    name, most = max(rules, key=lambda rule: abs(rule[1]["diff"]))
     return (
         f"**{TASKS[task]}**: if unanswered rollouts vote as a cluster of their own, the vote of "
         f"{AT} scores {100 * silent['score']:.1f} % in place of {100 * vote['score']:.1f} %, a "
@@ -224,10 +224,10 @@ def _orders(rows: pd.DataFrame, task: str) -> str:
         f"by {words}: " + ", ".join(f"`{name}`" for name in at.sort_values(cost)["method"])
         for cost, words in COSTS.items()
     ]
-    alike = at["tokens"].corr(at["sequential_tokens"], method="spearman")
+    correlation = at["tokens"].corr(at["sequential_tokens"], method="spearman")
     return (
         f"**{TASKS[task]}**, the cheapest first, {'; '.join(lists)}. The rank correlation of "
-        f"the two orders is {alike:+.2f}."
+        f"the two orders is {correlation:+.2f}."
     )
 
 

@@ -74,16 +74,16 @@ def _count_sure(rows: pd.DataFrame) -> str:
 
 def _describe_whole(ensembles: pd.DataFrame, task: str, name: str) -> str:
     """A sentence on all models of a task together."""
-    own = ensembles[ensembles["task"] == task]
-    own = own[(own["size"] == own["size"].max()) & (own["n"] == AT)]
+    rows = ensembles[ensembles["task"] == task]
+    rows = rows[(rows["size"] == rows["size"].max()) & (rows["n"] == AT)]
     parts = []
-    for row in records(own):
+    for row in records(rows):
         ends = (row[f"diff_chosen{end}"] for end in ("", "_low", "_high"))
         parts.append(
             f"{100 * row['score']:.1f} % with {KINDS[row['weights']]} "
             f"({format_measured(*ends, sign='+')} points)"
         )
-    first = next(iter(records(own)))
+    first = next(iter(records(rows)))
     return (
         f"**{name}**, all {first['size']} models, {AT} samples in all: {', '.join(parts)}; the "
         f"member that is best on the other questions scores {100 * first['chosen']:.1f} %, the "
@@ -94,13 +94,13 @@ def _describe_whole(ensembles: pd.DataFrame, task: str, name: str) -> str:
 def describe_budgets(budgets: pd.DataFrame, tasks: Mapping[str, str]) -> str:
     """Return what a number of samples in all gives, evenly or by disagreement."""
     rows = []
-    for (task, each), at in budgets.groupby(["task", "per_question"]):
+    for (task, size), at in budgets.groupby(["task", "per_question"]):
         even, adaptive = (at[at["rule"] == rule] for rule in ("even", "by disagreement"))
         gain = mean_interval(adaptive["diff"])
         rows.append(
             {
                 "task": tasks[str(task)],
-                "samples per question": f"{each}",
+                "samples per question": f"{size}",
                 "even, %": f"{100 * even['score'].mean():.1f}",
                 "by disagreement, %": f"{100 * adaptive['score'].mean():.1f}",
                 "gain, points": format_measured(gain.mean, gain.low, gain.high, sign="+"),
@@ -127,8 +127,8 @@ def describe_thresholds(
         votes = models[(models["task"] == task) & (models["method"] == MAJORITY)]
         vote = votes[votes["n"] == AT].iloc[0]
         means = _mean_thresholds(thresholds, task)
-        for family, own in means.groupby("family", sort=False):
-            near = own[own["score"] >= vote["score"] - NEAR].sort_values("tokens")
+        for family, curve in means.groupby("family", sort=False):
+            near = curve[curve["score"] >= vote["score"] - NEAR].sort_values("tokens")
             if near.empty:
                 continue
             row = near.iloc[0]
@@ -161,12 +161,12 @@ def describe_claims(claims: pd.DataFrame, tasks: Mapping[str, str]) -> str:
         for claim in listed.claims:
             row = {"claim": claim.says, "source": listed.source}
             for task, title in tasks.items():
-                own = claims[(claims["list"] == name) & (claims["claim"] == claim.id)]
-                own = own[own["task"] == task]
-                whole = own[own["model"] == ALL].iloc[0]
-                counts = own[own["model"] != ALL]["verdict"].value_counts()
-                said = ", ".join(f"{verdict} {count}" for verdict, count in counts.items())
-                row[title] = f"**{whole['verdict']}**: {_shorten(whole['measured'])} ({said})"
+                selected = claims[(claims["list"] == name) & (claims["claim"] == claim.id)]
+                selected = selected[selected["task"] == task]
+                whole = selected[selected["model"] == ALL].iloc[0]
+                counts = selected[selected["model"] != ALL]["verdict"].value_counts()
+                tally = ", ".join(f"{verdict} {count}" for verdict, count in counts.items())
+                row[title] = f"**{whole['verdict']}**: {_shorten(whole['measured'])} ({tally})"
             rows.append(row)
     return _pipe(rows, left=True)
 
@@ -187,7 +187,7 @@ def draw_thresholds(
         vote = models[(models["task"] == task) & (models["method"] == MAJORITY)]
         lines = {MAJORITY: vote[vote["n"] <= AT].sort_values("n")}
         means = _mean_thresholds(thresholds, task)
-        lines |= {str(family): own for family, own in means.groupby("family", sort=False)}
+        lines |= {str(family): curve for family, curve in means.groupby("family", sort=False)}
         for place, cost in zip(axes, COSTS, strict=True):
             _format_tokens(place)
             for k, (label, rows) in enumerate(lines.items()):
@@ -205,9 +205,9 @@ def draw_ensembles(ensembles: pd.DataFrame, tasks: Mapping[str, str]) -> Figure:
     handles = {}
     grid = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, (task, name) in zip(grid, tasks.items(), strict=True):
-        own = ensembles[(ensembles["task"] == task) & (ensembles["n"] > LIMIT)]
-        own = own[own["size"] == own["size"].max()].sort_values("n")
-        equal, learnt = (own[own["weights"] == kind] for kind in KINDS)
+        rows = ensembles[(ensembles["task"] == task) & (ensembles["n"] > LIMIT)]
+        rows = rows[rows["size"] == rows["size"].max()].sort_values("n")
+        equal, learnt = (rows[rows["weights"] == kind] for kind in KINDS)
         lines = {
             "best member": (equal["n"], equal["best"]),
             "member chosen on other questions": (equal["n"], equal["chosen"]),
@@ -231,16 +231,16 @@ def draw_budgets(budgets: pd.DataFrame, tasks: Mapping[str, str]) -> Figure:
     grid = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
     handles = {}
     for axes, (task, name) in zip(grid, tasks.items(), strict=True):
-        own = budgets[budgets["task"] == task]
+        at = budgets[budgets["task"] == task]
         axes[0].set_ylabel(f"{name}, %")
-        for k, (rule, rows) in enumerate(own.groupby("rule", sort=False)):
+        for k, (rule, rows) in enumerate(at.groupby("rule", sort=False)):
             means = rows.groupby("per_question")[["score", "tokens"]].mean()
             style = {"color": COLOURS[k], "marker": MARKERS[k], **EDGE}
             (handles[str(rule)],) = axes[0].plot(means.index, 100 * means["score"], **style)
             axes[1].plot(means["tokens"], 100 * means["score"], **style)
         axes[0].set_xscale("log", base=2)
-        ticks = sorted(own["per_question"].unique())
-        axes[0].set_xticks(ticks, [str(each) for each in ticks])
+        ticks = sorted(at["per_question"].unique())
+        axes[0].set_xticks(ticks, [str(tick) for tick in ticks])
         _format_tokens(axes[1])
     grid[-1][0].set_xlabel("samples per question")
     grid[-1][1].set_xlabel("tokens per question")
@@ -258,9 +258,9 @@ def _format_tokens(axes: Axes) -> None:
 
 
 def _mean_thresholds(thresholds: pd.DataFrame, task: str) -> pd.DataFrame:
-    own = thresholds[thresholds["task"] == task]
+    rows = thresholds[thresholds["task"] == task]
     columns = ["score", "samples", *COSTS]
-    return own.groupby(["family", "threshold"], sort=False)[columns].mean().reset_index()
+    return rows.groupby(["family", "threshold"], sort=False)[columns].mean().reset_index()
 
 
 def _list(items: Sequence[str]) -> str:

@@ -102,37 +102,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     play = partial(read if options.redraw else play_pool, runs=RUNS)
     with open_executor(options.processes) as executor:
         every = executor.map if executor else lambda function, items: list(map(function, items))
-        found = every(play, pools)
-        tasks = sorted({str(each.rows["task"].iloc[0]) for each in found})
+        played = every(play, pools)
+        tasks = sorted({str(pool.rows["task"].iloc[0]) for pool in played})
         sets = every(partial(vote_together, runs=RUNS, pools=tuple(map(name_of, pools))), tasks)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, table in tables_of(found, dict(zip(tasks, sets, strict=True))).items():
+    for name, table in tables_of(played, dict(zip(tasks, sets, strict=True))).items():
         table.round(6).replace(-0.0, 0.0).to_csv(
             options.out / f"{name}.csv", index=False, lineterminator="\n"
         )
     write_pages(options.out)
 
 
-def tables_of(found: Sequence[Played], sets: Mapping[str, Together]) -> dict[str, pd.DataFrame]:
+def tables_of(played: Sequence[Played], sets: Mapping[str, Together]) -> dict[str, pd.DataFrame]:
     """Return all files' tables by name."""
     scores = {
-        task: [each.scores for each in found if each.rows["task"].iloc[0] == task] for task in sets
+        task: [pool.scores for pool in played if pool.rows["task"].iloc[0] == task] for task in sets
     }
-    claims = pd.concat([each.claims for each in found])
+    claims = pd.concat([pool.claims for pool in played])
     over = [
         task_claims(task, claims[claims["task"] == task], scores[task], sets[task].ensembles)
         for task in sets
     ]
     order = ["task", "model"]
     return {
-        "pools": pool_table(found),
-        "models": model_table(found),
-        "ensembles": pd.concat([each.ensembles for each in sets.values()]),
-        "beaten": pd.concat([each.beaten for each in sets.values()]),
-        "thresholds": pd.concat([each.curves.thresholds for each in found]).sort_values(
+        "pools": pool_table(played),
+        "models": model_table(played),
+        "ensembles": pd.concat([pool.ensembles for pool in sets.values()]),
+        "beaten": pd.concat([pool.beaten for pool in sets.values()]),
+        "thresholds": pd.concat([pool.curves.thresholds for pool in played]).sort_values(
             order, kind="stable"
         ),
-        "budgets": pd.concat([each.curves.budgets for each in found]).sort_values(
+        "budgets": pd.concat([pool.curves.budgets for pool in played]).sort_values(
             order, kind="stable"
         ),
         "claims": pd.concat([*over, claims]).sort_values(["list", "task", "model"], kind="stable"),
@@ -186,12 +186,12 @@ def name_of(pool: Path) -> str:
     return pool.name.removesuffix(".jsonl.gz")
 
 
-def pool_table(found: Sequence[Played]) -> pd.DataFrame:
+def pool_table(played: Sequence[Played]) -> pd.DataFrame:
     """Return a row per task, model, method and n: the columns of `POOL_COLUMNS`.
 
     Scores and their differences from the vote at the same n are shares, costs means per question.
     """
-    rows = pd.concat([each.rows for each in found])
+    rows = pd.concat([pool.rows for pool in played])
     order = {name: place for place, name in enumerate((*METHODS, ORACLE))}
     place = rows["method"].map(order)
     return (
@@ -199,7 +199,7 @@ def pool_table(found: Sequence[Played]) -> pd.DataFrame:
     )
 
 
-def model_table(found: Sequence[Played]) -> pd.DataFrame:
+def model_table(played: Sequence[Played]) -> pd.DataFrame:
     """Return the mean over a task's models, per method and n.
 
     `diff` is the difference from `against`: the vote at the same n, and for the vote itself that at
@@ -207,8 +207,8 @@ def model_table(found: Sequence[Played]) -> pd.DataFrame:
     `average_over_models`.
     """
     out = []
-    for task, rows in pool_table(found).groupby("task"):
-        scores = [each.scores for each in found if each.rows["task"].iloc[0] == task]
+    for task, rows in pool_table(played).groupby("task"):
+        scores = [pool.scores for pool in played if pool.rows["task"].iloc[0] == task]
         means = rows.groupby(["method", "n"], sort=False)[["score", *COSTS]].mean()
         for method, n in means.index:
             row = {"task": task, "models": len(scores), "questions": len(scores[0])}
@@ -229,8 +229,8 @@ def _compare(key: Key, other: Key | None, scores: Sequence[pd.DataFrame]) -> dic
     """The fields of the difference over models, which answered the same questions."""
     if other is None:
         return {}
-    apart = pd.concat([each[key] - each[other] for each in scores], axis=1, join="outer")
-    of = average_over_models(apart.to_numpy().T)
+    differences = pd.concat([table[key] - table[other] for table in scores], axis=1, join="outer")
+    of = average_over_models(differences.to_numpy().T)
     return {
         "against": f"{other[0]}@{other[1]}",
         "diff": of.mean,

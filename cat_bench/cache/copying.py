@@ -67,12 +67,12 @@ def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copi
         for page in _pages(source, table):
             calls = {key: key for key in {at[:1] for at in page}} if table is schema.results else {}
             new, _ = _bring(source, target, schema.calls, calls)
-            copied, kept = _bring(source, target, table, page)
+            copied, differing = _bring(source, target, table, page)
             state = Copied(
                 rows=state.rows,
                 done=state.done + len(page),
                 copied=state.copied + new + copied,
-                kept=state.kept + kept,
+                kept=state.kept + differing,
             )
             yield state
 
@@ -108,10 +108,10 @@ def _bring(
     if not page:
         return 0, 0
     existing = _marks(target, table, list(page))
-    kept = sum(mark != page[key] for key, mark in existing.items())
+    differing = sum(mark != page[key] for key, mark in existing.items())
     missing = [key for key in page if key not in existing]
     if not missing:
-        return 0, kept
+        return 0, differing
     rows = _read_whole(source, table, missing)
     with target.begin_writing() as connection:
         schema.insert(connection, table, [dict(row) for row in rows.values()])
@@ -120,7 +120,7 @@ def _bring(
             origins = [{"key": key, "slot": slot, "origin": origin} for key, slot in rows]
             schema.insert(connection, schema.origins, origins)
     lost = sum(row != rows[key] for key, row in _read_whole(target, table, missing).items())
-    return len(missing) - lost, kept + lost
+    return len(missing) - lost, differing + lost
 
 
 def _marks(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key, object]:
@@ -152,9 +152,9 @@ def _read_whole(cache: Cache, table: sa.Table, keys: Sequence[Key]) -> dict[Key,
 def _check_pools(source: Cache, target: Cache) -> None:
     pools = schema.pools.c
     named = sa.select(pools.name, pools.metadata)
-    with source.begin_reading() as ours, target.begin_reading() as theirs:
-        existing = {row.name: row.metadata for row in theirs.execute(named)}
-        for name, data in ours.execute(named):
+    with source.begin_reading() as source_rows, target.begin_reading() as target_rows:
+        existing = {row.name: row.metadata for row in target_rows.execute(named)}
+        for name, data in source_rows.execute(named):
             if existing.get(name, data) != data:
                 raise UsageError(
                     f"the caches have different pools {name!r}: delete one of them "

@@ -68,8 +68,8 @@ def _export_row(pool: Pool) -> Row:
             f"question {pool.question.id!r} lacks {len(passing)} rollouts that are still missing "
             f"({passing[0].kind}): run the same command again, then publish"
         )
-    own: Row = {"id": pool.question.id, "problem": pool.question.text}
-    return own | columns_of([results[slot] for slot in sorted(results)])
+    row: Row = {"id": pool.question.id, "problem": pool.question.text}
+    return row | columns_of([results[slot] for slot in sorted(results)])
 
 
 def _read_imported(cache: Cache, name: str) -> Iterator[Row]:
@@ -77,10 +77,10 @@ def _read_imported(cache: Cache, name: str) -> Iterator[Row]:
         with cache.begin_reading() as connection:
             dealt = results_of_call(connection, key)
         original = sorted(dealt, key=lambda slot: int(stored["order"][slot]))
-        own: Row = {
+        row: Row = {
             column: stored[column] for column in ("id", "problem", "answer") if column in stored
         }
-        yield {**own, **columns_of([dealt[slot] for slot in original]), **stored["meta"]}
+        yield {**row, **columns_of([dealt[slot] for slot in original]), **stored["meta"]}
 
 
 def _read_generated(cache: Cache, model: str, samples: Iterable[Sample] | None) -> Iterator[Row]:
@@ -136,13 +136,13 @@ def _prompt_text(messages: JSON) -> str:
     return canonical(messages)
 
 
-def _write(file: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None = None) -> int:
+def _write(file: Path, rows: Iterator[Row], description: Mapping[str, JSON] | None = None) -> int:
     with atomic(file) as draft:
         if file.suffix == ".parquet":
-            return _write_parquet(file, draft, rows, said)
-        if said is None and file.name.endswith((".jsonl", ".jsonl.gz")):
+            return _write_parquet(file, draft, rows, description)
+        if description is None and file.name.endswith((".jsonl", ".jsonl.gz")):
             return _write_jsonl(draft, rows, packed=file.suffix == ".gz")
-        kinds = ".parquet, .jsonl or .jsonl.gz" if said is None else ".parquet"
+        kinds = ".parquet, .jsonl or .jsonl.gz" if description is None else ".parquet"
         raise UsageError(f"{file}: name a {kinds} file")
 
 
@@ -156,13 +156,13 @@ def _write_jsonl(file: Path, rows: Iterator[Row], *, packed: bool) -> int:
 
 
 def _write_parquet(
-    file: Path, draft: Path, rows: Iterator[Row], said: Mapping[str, JSON] | None
+    file: Path, draft: Path, rows: Iterator[Row], description: Mapping[str, JSON] | None
 ) -> int:
     """Parquet needs every column's type beforehand: rows are written in parts, then joined."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    about = None if said is None else {ABOUT: json.dumps(dict(said), sort_keys=True)}
+    about = None if description is None else {ABOUT: json.dumps(dict(description), sort_keys=True)}
     count, parts = 0, list[Path]()
     try:
         with TemporaryDirectory(dir=draft.parent, prefix=f"{draft.name}.") as folder:

@@ -25,10 +25,10 @@ def read_description(file: Path) -> Mapping[str, JSON]:
         raise DataError(file, "is missing; check the path")
     try:
         metadata = pq.read_metadata(file).metadata or {}
-        said: Mapping[str, JSON] = json.loads(metadata.get(ABOUT.encode(), b"{}"))
+        description: Mapping[str, JSON] = json.loads(metadata.get(ABOUT.encode(), b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(file, f"cannot be read as Parquet ({reason}); fetch it again") from error
-    if not isinstance(said, dict):
+    if not isinstance(description, dict):
         raise DataError(file, "says what it is in another form; fetch it again")
-    return said
+    return description

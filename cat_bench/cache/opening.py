@@ -249,10 +249,10 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 def _version(connection: sa.Connection, url: sa.URL) -> int:
     """Return the version of the tables, 0 for an empty database. Raises CacheError."""
-    found = set(sa.inspect(connection).get_table_names())
-    if found and schema.meta.name not in found:
+    tables = set(sa.inspect(connection).get_table_names())
+    if tables and schema.meta.name not in tables:
         raise CacheError(f"{url.database} is a database, but no cat_bench cache; name another one")
-    version = connection.scalar(_VERSION) if found else None
+    version = connection.scalar(_VERSION) if tables else None
     if version is None:
         return 0
     if not (

@@ -194,10 +194,10 @@ def _insert(
 ) -> PoolMetadata:
     matcher = None if questions is None else _Matcher(questions)
     if isinstance(source, Conversion):
-        file, rows, kept = Path(source.name), source.read(texts=matcher is None), False
+        file, rows, published = Path(source.name), source.read(texts=matcher is None), False
     else:
         file, rows = source, read(source)
-        kept = read_description(file).get("format") == POOL_FORMAT
+        published = read_description(file).get("format") == POOL_FORMAT
     seen: dict[str, int] = {}
     sizes = Counter[int]()
     scores: set[str] = set()
@@ -206,13 +206,13 @@ def _insert(
         if question is None:
             continue
         if question in seen:
-            again = f"answers {question!r} again, after line {seen[question]}"
-            raise DataError(file, f"{again}; put all its responses into one row", line=line)
+            repeated = f"answers {question!r} again, after line {seen[question]}"
+            raise DataError(file, f"{repeated}; put all its responses into one row", line=line)
         seen[question] = line
         if row.get("answer") != row.get("answer"):  # only NaN differs from itself
             raise DataError(file, "has NaN as its answer; write null or a text", line=line)
         results = results_of(file, line, row)
-        order = list(range(len(results))) if kept else deal(pool.seed, question, len(results))
+        order = list(range(len(results))) if published else deal(pool.seed, question, len(results))
         dealt = [results[index] for index in order]
         _insert_question(connection, pool, position, {**row, "id": question, "order": order}, dealt)
         sizes[len(results)] += 1
@@ -238,10 +238,10 @@ def _insert_question(
     dealt: Sequence[Result],
 ) -> None:
     call = Call.imported(pool.name, row["id"])
-    kept = {name: row[name] for name in ("id", "problem", "answer", "order") if name in row}
+    fields = {name: row[name] for name in ("id", "problem", "answer", "order") if name in row}
     meta = {name: value for name, value in row.items() if name not in _OWN}
     place = {"pool": pool.name, "position": position, "key": call.key}
-    stored = pack({**kept, "meta": meta})
+    stored = pack({**fields, "meta": meta})
     schema.insert(connection, schema.pool_questions, [{**place, "row": stored}])
     schema.insert(connection, schema.calls, [call_row(call)])
     rows = [result_row((call.key, slot), result) for slot, result in enumerate(dealt)]

@@ -65,9 +65,9 @@ def columns_of(results: Sequence[Result]) -> dict[str, JSON]:
     columns["failures"] = [_encode_failure(index, result) for index, result in enumerate(results)]
     names = sorted({name for reply in replies for name in reply.scores})
     scores = {name: [reply.scores.get(name) for reply in replies] for name in names}
-    said = {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
+    filled = {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
     texts = [None if isinstance(result, Failure) else result.text for result in results]
-    return {"responses": texts, **({"scores": scores} if scores else {}), **said}
+    return {"responses": texts, **({"scores": scores} if scores else {}), **filled}
 
 
 def _scores(file: Path, line: int, row: Mapping[str, JSON]) -> Mapping[str, JSON]:

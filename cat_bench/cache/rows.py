@@ -87,20 +87,20 @@ def results_at(connection: sa.Connection, places: Iterable[Place]) -> dict[Place
     if not (wanted := list(places)):
         return {}
     places_bound = {"places": json.dumps(wanted)}
-    found: dict[Place, Result] = {}
+    results: dict[Place, Result] = {}
     for key, slot, *parts in connection.execute(_RESULTS, places_bound):
         try:
-            found[key, slot] = _load(key, slot, *parts)
+            results[key, slot] = _load(key, slot, *parts)
         except (TypeError, ValueError):
-            found[key, slot] = DAMAGED
-    return found
+            results[key, slot] = DAMAGED
+    return results
 
 
-def drop_damaged(found: Mapping[int, Result]) -> Mapping[int, Result]:
+def drop_damaged(results: Mapping[int, Result]) -> Mapping[int, Result]:
     """Return the results without those whose rows in the cache are damaged."""
-    if not any(result is DAMAGED for result in found.values()):
-        return found
-    return {slot: result for slot, result in found.items() if result is not DAMAGED}
+    if not any(result is DAMAGED for result in results.values()):
+        return results
+    return {slot: result for slot, result in results.items() if result is not DAMAGED}
 
 
 def keep_results(connection: sa.Connection, rows: Mapping[Place, Row]) -> bool:
@@ -108,8 +108,8 @@ def keep_results(connection: sa.Connection, rows: Mapping[Place, Row]) -> bool:
     ordered = [rows[place] for place in sorted(rows)]
     if schema.insert(connection, schema.results, ordered):
         return True
-    found = results_at(connection, rows)
-    if bad := [rows[place] for place in sorted(found) if found[place] is DAMAGED]:
+    existing = results_at(connection, rows)
+    if bad := [rows[place] for place in sorted(existing) if existing[place] is DAMAGED]:
         for drop in (_DROP_RESULT, _DROP_ORIGIN):
             schema.execute_many(connection, drop, bad)
         schema.insert(connection, schema.results, bad)
@@ -126,23 +126,23 @@ def keep_derived(connection: sa.Connection, rows: Sequence[Row]) -> None:
         for namespace, hashed, value, digest in connection.execute(_DERIVED, {"names": names})
         if not _holds(namespace, hashed, value, digest)
     }
-    if again := [row for row in rows if (row["namespace"], row["key"]) in bad]:
-        schema.execute_many(connection, _DROP_DERIVED, again)
-        schema.insert(connection, schema.derived, again)
+    if damaged := [row for row in rows if (row["namespace"], row["key"]) in bad]:
+        schema.execute_many(connection, _DROP_DERIVED, damaged)
+        schema.insert(connection, schema.derived, damaged)
 
 
 def results_of_call(connection: sa.Connection, key: str) -> dict[int, Result]:
     """Return every result of one call by slot, in order. Raises CacheError for a damaged one."""
-    found = {}
+    results = {}
     for slot, *parts in connection.execute(_OF_CALL, {"call": key}):
         try:
-            found[slot] = _load(key, slot, *parts)
+            results[slot] = _load(key, slot, *parts)
         except (TypeError, ValueError) as error:
             where = f"the cached result {key[:12]}… slot {slot}"
             raise CacheError(
                 f"{where} is damaged ({error}): run `cat-bench cache verify`"
             ) from error
-    return found
+    return results
 
 
 def read_documents(connection: sa.Connection, keys: Iterable[str]) -> dict[str, JSON]:

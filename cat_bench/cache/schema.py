@@ -146,13 +146,13 @@ def select_rows(table: sa.Table) -> sa.Select[Any]:
 
 def _select(parameter: str, by: Sequence[str], columns: Sequence[sa.Column[Any]]) -> sa.Select[Any]:
     table = columns[0].table
-    each = _Each(parameter).table_valued("value")
+    items = _Each(parameter).table_valued("value")
     at = []
     for index, name in enumerate(by):
-        part: sa.ColumnElement[Any] = _Part(each.c.value, index)
+        part: sa.ColumnElement[Any] = _Part(items.c.value, index)
         whole = isinstance(table.c[name].type, sa.Integer)
         at.append(table.c[name] == (sa.cast(part, _INT) if whole else part))
-    return sa.select(*columns).select_from(each.join(table, sa.and_(*at)))
+    return sa.select(*columns).select_from(items.join(table, sa.and_(*at)))
 
 
 class _Each(FunctionElement[Any]):

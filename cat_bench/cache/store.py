@@ -85,8 +85,8 @@ class Cache:
             self._writer.post(ReleaseJob(job.mine))
             raise
         done = {slot: result for (_, slot), result in job.found.items()}
-        mine = frozenset(slot for _, slot in job.mine)
-        return Claim(done, mine, frozenset(slots).difference(mine, done))
+        leased = frozenset(slot for _, slot in job.mine)
+        return Claim(done, leased, frozenset(slots).difference(leased, done))
 
     async def store(self, call: Call, results: Mapping[int, Result]) -> dict[int, Result]:
         """Store results permanently and free their leases; returns the results that are now valid.
@@ -170,10 +170,10 @@ class Cache:
     def _read(self, batch: Sequence[_Lookup | _Recall]) -> None:
         lookups = [job for job in batch if isinstance(job, _Lookup)]
         with self.begin_reading() as connection:
-            found = results_at(connection, {place for job in lookups for place in job.places})
-            self.damaged |= {place for place, result in found.items() if result is DAMAGED}
+            results = results_at(connection, {place for job in lookups for place in job.places})
+            self.damaged |= {place for place, result in results.items() if result is DAMAGED}
             for lookup in lookups:
-                lookup.found = {place: found[place] for place in lookup.places if place in found}
+                lookup.found = {p: results[p] for p in lookup.places if p in results}
             for job in batch:
                 if isinstance(job, _Recall):
                     job.found = read_derived(connection, job.namespace, job.keys)

@@ -189,10 +189,10 @@ def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
                 sa.select(_results.key, _results.slot).where(_results.key == key)
             )
         ]
-        gone = sorted({*results, *of_calls})
+        places = sorted({*results, *of_calls})
         if not dry_run:
             for table in (schema.results, schema.origins):
-                for key, slot in gone:
+                for key, slot in places:
                     at = (table.c.key == key, table.c.slot == slot)
                     connection.execute(sa.delete(table).where(*at))
             for key in calls:
@@ -200,14 +200,14 @@ def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
             for space, key in values:
                 there = (_derived.namespace == space, _derived.key == key)
                 connection.execute(sa.delete(schema.derived).where(*there))
-    return Pruned(len({key for key, _ in gone} | set(calls)), len(gone) + len(values), ())
+    return Pruned(len({key for key, _ in places} | set(calls)), len(places) + len(values), ())
 
 
 def _delete_origin(cache: Cache, origin: str, *, dry_run: bool) -> Pruned:
     """Delete the results that came from a file or a cache; raises UnknownName."""
-    own = schema.origins.c
-    places = sa.select(own.key, own.slot).where(own.origin == origin)
-    keys = sa.select(own.key).where(own.origin == origin).distinct()
+    columns = schema.origins.c
+    places = sa.select(columns.key, columns.slot).where(columns.origin == origin)
+    keys = sa.select(columns.key).where(columns.origin == origin).distinct()
     with cache.begin_writing() as connection:
         known = dict(tuple(row) for row in connection.execute(_ORIGINS))
         if origin not in known:
@@ -216,7 +216,7 @@ def _delete_origin(cache: Cache, origin: str, *, dry_run: bool) -> Pruned:
         if not dry_run:
             at = sa.tuple_(_results.key, _results.slot)
             connection.execute(sa.delete(schema.results).where(at.in_(places)))
-            connection.execute(sa.delete(schema.origins).where(own.origin == origin))
+            connection.execute(sa.delete(schema.origins).where(columns.origin == origin))
     if not dry_run:
         _compact(cache)
     return Pruned(len(calls), known[origin], ())
@@ -224,10 +224,10 @@ def _delete_origin(cache: Cache, origin: str, *, dry_run: bool) -> Pruned:
 
 def groups(connection: sa.Connection, kind: str | None, model: str | None) -> list[tuple[str, str]]:
     """Return the matching (kind, model column) pairs. Raises UnknownName for an unknown model."""
-    found = [(k, m) for k, m in connection.execute(_GROUPS) if kind in (None, k)]
-    chosen = [(k, m) for k, m in found if model is None or _is_called(m, model)]
+    pairs = [(k, m) for k, m in connection.execute(_GROUPS) if kind in (None, k)]
+    chosen = [(k, m) for k, m in pairs if model is None or _is_called(m, model)]
     if model is not None and not chosen:
-        raise UnknownName("cached model", model, {_names(m)[0] for _, m in found})
+        raise UnknownName("cached model", model, {_names(m)[0] for _, m in pairs})
     return chosen
 
 

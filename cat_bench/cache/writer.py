@@ -120,16 +120,16 @@ class Writer:
             with self._begin() as connection:
                 if due:
                     self._renew(connection)
-                taken = self._grant(connection, open_claims)
+                leased = self._grant(connection, open_claims)
                 _keep(connection, stores)
                 remembered = [r for j in batch if isinstance(j, RememberJob) for r in j.rows]
                 keep_derived(connection, remembered)
                 idle = {place for job in stores for place in job.rows}
                 self._free(connection, {place for group in ended for place in group} - idle)
-                idle |= self._idle - taken
+                idle |= self._idle - leased
                 if tidy:
                     self._free(connection, idle)
-            self._held |= taken
+            self._held |= leased
             self._idle = set() if tidy else idle
         finally:
             self._held.difference_update(*ended)
@@ -149,15 +149,15 @@ class Writer:
         for job in jobs:
             job.mine.clear()  # from a first try that failed
         with self._read() as connection:
-            found = self._read_sound(connection, {place for job in jobs for place in job.places})
+            results = self._read_sound(connection, {place for job in jobs for place in job.places})
             for job in jobs:
-                job.found = {place: found[place] for place in job.places if place in found}
+                job.found = {place: results[place] for place in job.places if place in results}
             if self._contended and (open_places := {p for job in jobs for p in job.wanted}):
                 asked: Row = {"places": json.dumps([*open_places]), "me": self._owner}
                 asked["now"] = opening.clock(connection)
-                taken = {(key, slot) for key, slot in connection.execute(_THEIRS, asked)}
+                leased = {(key, slot) for key, slot in connection.execute(_THEIRS, asked)}
                 for job in jobs:
-                    job.others = job.wanted & taken
+                    job.others = job.wanted & leased
 
     def _grant(self, connection: sa.Connection, jobs: Sequence[ClaimJob]) -> set[Place]:
         """Lease first, then look for results, so that results of other processes are seen."""
@@ -166,23 +166,23 @@ class Writer:
             return set()
         if not self._freed_dead:
             self._free_dead(connection)
-        taken = self._lease(connection, sorted(wanted.keys() - self._held))
-        found = self._read_sound(connection, wanted)
-        self._free(connection, taken & found.keys())
+        leased = self._lease(connection, sorted(wanted.keys() - self._held))
+        results = self._read_sound(connection, wanted)
+        self._free(connection, leased & results.keys())
         for job in jobs:
-            job.found |= {place: found[place] for place in job.places if place in found}
-        for place in taken - found.keys():
+            job.found |= {place: results[place] for place in job.places if place in results}
+        for place in leased - results.keys():
             wanted[place].mine.append(place)
-        return taken - found.keys()
+        return leased - results.keys()
 
     def _read_sound(
         self, connection: sa.Connection, places: Iterable[Place]
     ) -> dict[Place, Result]:
         """The results at these places without the damaged ones, which are to be made again."""
-        found = results_at(connection, places)
-        bad = {place for place, result in found.items() if result is DAMAGED}
+        results = results_at(connection, places)
+        bad = {place for place, result in results.items() if result is DAMAGED}
         self._damaged |= bad
-        return {place: found[place] for place in found.keys() - bad} if bad else found
+        return {place: results[place] for place in results.keys() - bad} if bad else results
 
     def _free_dead(self, connection: sa.Connection) -> None:
         """Free the leases of killed processes of this machine, once."""
@@ -203,8 +203,8 @@ class Writer:
         if schema.lease(connection, rows, now):
             return set(places)
         self._contended = True
-        ours = {"places": json.dumps(places), "me": self._owner}
-        return {(key, slot) for key, slot in connection.execute(_OURS, ours)}
+        parameters = {"places": json.dumps(places), "me": self._owner}
+        return {(key, slot) for key, slot in connection.execute(_OURS, parameters)}
 
     def _renew(self, connection: sa.Connection) -> None:
         connection.execute(
@@ -251,9 +251,9 @@ def _keep(connection: sa.Connection, jobs: Sequence[StoreJob]) -> None:
     all_new = keep_results(connection, rows)
     if all_new and len(rows) == sum(len(job.rows) for job in jobs):
         return
-    found = results_at(connection, rows)
+    results = results_at(connection, rows)
     for job in jobs:
-        job.found = {place: found[place] for place in job.rows}
+        job.found = {place: results[place] for place in job.rows}
 
 
 _lease = schema.leases.c

@@ -142,37 +142,37 @@ class Model:
         use = bound_usage(call)
         tokens = use.prompt + use.completion
 
-        async def sample(mine: Sequence[int]) -> dict[int, Result]:
-            seeds = [seed_of(call.key, slot, self._seed) for slot in mine]
+        async def sample(leased: Sequence[int]) -> dict[int, Result]:
+            seeds = [seed_of(call.key, slot, self._seed) for slot in leased]
             request = Request(call.messages, sampling, tuple(seeds))
             fresh = await self._flow.try_send(
-                request, self.backend.generate, tokens=tokens * len(mine)
+                request, self.backend.generate, tokens=tokens * len(leased)
             )
-            return dict(zip(mine, fresh, strict=True))
+            return dict(zip(leased, fresh, strict=True))
 
         return await self._obtain(call, slots, sample)
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`."""
-        found = (await self.draw_logprobs(messages, text))[0]
-        return found if isinstance(found, Failure) else logprobs_of(found)
+        scored = (await self.draw_logprobs(messages, text))[0]
+        return scored if isinstance(scored, Failure) else logprobs_of(scored)
 
     async def draw_logprobs(self, messages: Sequence[Message], text: str) -> Drawn:
         """Return `logprob`'s result as slot 0: a reply without text."""
         call = Call("logprob", self.backend.identity, messages=tuple(messages), text=text)
 
         async def score() -> Result:
-            found = await self.backend.logprob(messages, text)
-            if isinstance(found, Failure):
-                return found
-            return Reply(text="", token_logprobs=found, usage=Usage(prompt=len(found)))
+            logprobs = await self.backend.logprob(messages, text)
+            if isinstance(logprobs, Failure):
+                return logprobs
+            return Reply(text="", token_logprobs=logprobs, usage=Usage(prompt=len(logprobs)))
 
         return await self._measure(call, score)
 
     async def embed(self, text: str) -> FloatArray | Failure:
         """Return the text's embedding, shape (dimensions,), of length 1."""
-        found = (await self.draw_embedding(text))[0]
-        return found if isinstance(found, Failure) else embedding_of(found)
+        embedded = (await self.draw_embedding(text))[0]
+        return embedded if isinstance(embedded, Failure) else embedding_of(embedded)
 
     async def draw_embedding(self, text: str) -> Drawn:
         """Return `embed`'s result as slot 0: a reply without text.
@@ -218,10 +218,10 @@ class Model:
         async def send(_: Request) -> Sequence[Result]:
             return [await measure()]
 
-        async def produce(mine: Sequence[int]) -> dict[int, Result]:
-            request = Request(call.messages, Sampling(), tuple(mine))
-            found = await self._flow.try_send(request, send, tokens=bound_usage(call).prompt)
-            return dict(zip(mine, found, strict=True))
+        async def produce(leased: Sequence[int]) -> dict[int, Result]:
+            request = Request(call.messages, Sampling(), tuple(leased))
+            results = await self._flow.try_send(request, send, tokens=bound_usage(call).prompt)
+            return dict(zip(leased, results, strict=True))
 
         return await self._obtain(call, [0], produce)
 
@@ -235,10 +235,10 @@ class Model:
         while missing := [slot for slot in dict.fromkeys(slots) if slot not in results]:
             if busy := [f for s in missing if (f := self._under_way.get((call.key, s)))]:
                 await asyncio.wait(busy)
-                found = drop_damaged(await self._cache.lookup(call, missing))
-                self._count_cached(found)
-                results.update(found)
-            elif not await self._claim(call, missing, produce, into=results):
+                stored = drop_damaged(await self._cache.lookup(call, missing))
+                self._count_cached(stored)
+                results.update(stored)
+            elif not await self._claim(call, missing, produce, results=results):
                 self.awaited.add(call.key)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, POLL_MOST_S)
@@ -248,7 +248,7 @@ class Model:
         return ordered
 
     async def _claim(
-        self, call: Call, slots: Sequence[int], produce: Produce, *, into: Drawn
+        self, call: Call, slots: Sequence[int], produce: Produce, *, results: Drawn
     ) -> bool:
         """Claim and fill the free `slots`; return False if another process makes the rest."""
         mark = asyncio.get_running_loop().create_future()
@@ -257,8 +257,8 @@ class Model:
         try:
             claim = await self._cache.claim(call, slots)
             self._count_cached(claim.done)
-            into.update(claim.done)
-            await self._make(call, sorted(claim.mine), produce, into=into)
+            results.update(claim.done)
+            await self._make(call, sorted(claim.mine), produce, results=results)
         finally:
             for place in places:
                 del self._under_way[place]
@@ -266,36 +266,36 @@ class Model:
         return bool(claim.mine) or not claim.others
 
     async def _make(
-        self, call: Call, mine: Sequence[int], produce: Produce, *, into: Drawn
+        self, call: Call, leased: Sequence[int], produce: Produce, *, results: Drawn
     ) -> None:
-        """Make `mine` in requests of the backend's size, each stored as it arrives."""
+        """Make the leased slots in requests of the backend's size, each stored as it arrives."""
 
-        async def one(group: Sequence[int]) -> None:
+        async def make_group(group: Sequence[int]) -> None:
             fresh = {slot: check_result(result) for slot, result in (await produce(group)).items()}
             for result in fresh.values():  # counted before it is stored
                 self._count(result, call)
-            kept = await self._flow.store(self._cache.store(call, fresh))
-            into.update({**fresh, **kept})
-            into.fresh.update(fresh)
+            stored = await self._flow.store(self._cache.store(call, fresh))
+            results.update({**fresh, **stored})
+            results.fresh.update(fresh)
 
         size = max(1, self.backend.choices)
-        groups = [mine[start : start + size] for start in range(0, len(mine), size)]
+        groups = [leased[start : start + size] for start in range(0, len(leased), size)]
         try:
             if len(groups) == 1:  # as in judging, where a task would double the CPU time
-                await one(groups[0])
+                await make_group(groups[0])
             else:
-                await asyncio.gather(*map(one, groups))
+                await asyncio.gather(*map(make_group, groups))
         finally:
-            if left := [slot for slot in mine if slot not in into.fresh]:
+            if left := [slot for slot in leased if slot not in results.fresh]:
                 await self._cache.release(call, left)
 
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
-        found = await self._cache.lookup(call, slots)
-        held = drop_damaged(found)
+        stored = await self._cache.lookup(call, slots)
+        held = drop_damaged(stored)
         self._count_cached(held)
         if self._served:
             self._served(call.key, held)
-        return {slot: found.get(slot, OFFLINE) for slot in slots}
+        return {slot: stored.get(slot, OFFLINE) for slot in slots}
 
     async def _plan(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:
         """Return stored results, and a placeholder for each other slot."""
@@ -310,8 +310,8 @@ class Model:
                     self._count(results[slot], call)
         return results
 
-    def _count_cached(self, found: Mapping[int, Result]) -> None:
-        self.meter.cached += len(found)
+    def _count_cached(self, stored: Mapping[int, Result]) -> None:
+        self.meter.cached += len(stored)
 
     def _count(self, result: Result, call: Call) -> None:
         if isinstance(result, Failure):
@@ -323,8 +323,8 @@ class Model:
             self.meter.made += 1
             self.meter.usage += result.usage
             if self._budget:
-                said = result.text + (result.reasoning or "")
-                use = estimate_usage(result.usage, prompt=bound_usage(call).prompt, text=said)
+                written = result.text + (result.reasoning or "")
+                use = estimate_usage(result.usage, prompt=bound_usage(call).prompt, text=written)
                 self._budget.spend(self.name, use)
 
 

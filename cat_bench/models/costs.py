@@ -90,8 +90,8 @@ class Use:
     @classmethod
     def of(cls, n: int, pool: Sequence[Charge], *, longest: float, path: float) -> Use:
         """Return the use of n average rollouts; `longest`, then `path`, are sequential."""
-        there = sum(charge.end not in NOTHING for charge in pool)
-        share = n / max(there, 1)
+        answered = sum(charge.end not in NOTHING for charge in pool)
+        share = n / max(answered, 1)
         return cls(
             calls=n,
             slots=n / max(len(pool), 1),
@@ -115,12 +115,12 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
     with that ending; a reply that was cut off without any text is empty.
     """
     bill = _drop_repeats(bill)
-    there = [charge.usage for charge in pool if charge.end not in NOTHING]
-    prompt, completion, reasoning = _sums(there, use)
+    usages = [charge.usage for charge in pool if charge.end not in NOTHING]
+    prompt, completion, reasoning = _sums(usages, use)
     called = sum((c.usage for c in bill), Usage())
     now = sum_spent(bill)
     ends, ended = Counter(c.end for c in pool), Counter(c.end for c in bill)
-    found = {
+    fields = {
         "calls": use.calls + len(bill),
         "prompt_tokens": prompt + called.prompt,
         "shared_prompt_tokens": (prompt / use.calls if use.calls else 0) + called.prompt,
@@ -132,21 +132,21 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
     }
     for role in ROLES:
         asked = [charge.usage for charge in bill if charge.role == role]
-        found[f"{role}_calls"] = len(asked)
-        found[f"{role}_tokens"] = sum(usage.prompt + usage.completion for usage in asked)
-        found[f"{role}_completion_tokens"] = sum(usage.completion for usage in asked)
-    found["policy_calls"] += use.calls
-    found["policy_tokens"] += prompt + completion
-    found["policy_completion_tokens"] += completion
-    return {name: float(found[name]) for name in COSTS}
+        fields[f"{role}_calls"] = len(asked)
+        fields[f"{role}_tokens"] = sum(usage.prompt + usage.completion for usage in asked)
+        fields[f"{role}_completion_tokens"] = sum(usage.completion for usage in asked)
+    fields["policy_calls"] += use.calls
+    fields["policy_tokens"] += prompt + completion
+    fields["policy_completion_tokens"] += completion
+    return {name: float(fields[name]) for name in COSTS}
 
 
-def _sums(there: Sequence[Usage], use: Use) -> tuple[float, float, float]:
+def _sums(usages: Sequence[Usage], use: Use) -> tuple[float, float, float]:
     """Return the expected prompt, completion and reasoning tokens of a use of these rollouts."""
     return (
-        _expect(use.drawn, [usage.prompt for usage in there]),
-        _expect(use.written, [usage.completion for usage in there]),
-        _expect(use.written, [usage.reasoning for usage in there]),
+        _expect(use.drawn, [usage.prompt for usage in usages]),
+        _expect(use.written, [usage.completion for usage in usages]),
+        _expect(use.written, [usage.reasoning for usage in usages]),
     )
 
 
@@ -170,12 +170,12 @@ def sum_spent(bill: Sequence[Charge]) -> dict[str, int]:
 
 def _drop_repeats(bill: Sequence[Charge]) -> list[Charge]:
     """Return the bill with one charge for each `once` key, preferably one made now."""
-    kept: dict[object, Charge] = {}
+    charges: dict[object, Charge] = {}
     for charge in bill:
         key = object() if charge.once is None else charge.once
-        if charge.fresh or key not in kept:
-            kept[key] = charge
-    return list(kept.values())
+        if charge.fresh or key not in charges:
+            charges[key] = charge
+    return list(charges.values())
 
 
 Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]

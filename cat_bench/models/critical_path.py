@@ -27,10 +27,10 @@ _current: ContextVar[Path | None] = ContextVar("critical_path", default=None)
 @contextmanager
 def count_path() -> Iterator[Path]:
     """Count tokens inside on a separate path."""
-    own = Path()
-    token = _current.set(own)
+    path = Path()
+    token = _current.set(path)
     try:
-        yield own
+        yield path
     finally:
         _current.reset(token)
 

@@ -98,12 +98,12 @@ class Borrowed:
     def _bill(self, drawn: Drawn, *, once: str | None = None) -> Reply:
         """Charge and return the measurement in slot 0; raises CallFailed."""
         place = (drawn.key, 0)
-        if isinstance(found := drawn[0], Failure):
-            self.bill.append(Charge.of(self.name, found, place=place))
-            raise call_failed(found)
+        if isinstance(result := drawn[0], Failure):
+            self.bill.append(Charge.of(self.name, result, place=place))
+            raise call_failed(result)
         fresh = 0 in drawn.fresh
-        self.bill.append(Charge(self.name, found.usage, fresh=fresh, once=once, place=place))
-        return found
+        self.bill.append(Charge(self.name, result.usage, fresh=fresh, once=once, place=place))
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +176,11 @@ class QuestionContext:
 
         async def done() -> tuple[T | Exception | SystemExit, list[Charge], float]:
             lent = replace(self, key=repr(key), bill=[])
-            with count_path() as own:
+            with count_path() as path:
                 try:
-                    return await work(lent), lent.bill, own.tokens
+                    return await work(lent), lent.bill, path.tokens
                 except PLUGIN_BUGS as error:  # raised below, for each caller
-                    return error, lent.bill, own.tokens
+                    return error, lent.bill, path.tokens
 
         if first := key not in self.memory:
             self.memory[key] = asyncio.ensure_future(done())

@@ -84,12 +84,14 @@ class Flow:
         """
         results = list(await self._send_once(request, send, tokens))
         for attempt in range(self.limits.retries):
-            again = [i for i, r in enumerate(results) if isinstance(r, Failure) and r.retryable]
-            if not again or self.gate.closed:
+            places = [i for i, r in enumerate(results) if isinstance(r, Failure) and r.retryable]
+            if not places or self.gate.closed:
                 break
             await asyncio.sleep(self._delay(attempt))
-            rest = replace(request, seeds=tuple(request.seeds[index] for index in again))
-            for index, result in zip(again, await self._send_once(rest, send, tokens), strict=True):
+            rest = replace(request, seeds=tuple(request.seeds[index] for index in places))
+            for index, result in zip(
+                places, await self._send_once(rest, send, tokens), strict=True
+            ):
                 results[index] = result
         return results
 
@@ -225,7 +227,7 @@ async def map_in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def gather_all(*made: Awaitable[Made]) -> list[Made]:
+async def gather_all(*awaitables: Awaitable[Made]) -> list[Made]:
     """Return all results in order; an error is raised once all others have ended.
 
     `asyncio.gather` would let the others run on: their calls would be on no bill and outlive a run.
@@ -233,16 +235,16 @@ async def gather_all(*made: Awaitable[Made]) -> list[Made]:
     """
     lengths: list[float] = []
 
-    async def apart(one: Awaitable[Made]) -> Made:
-        with count_path() as own:
+    async def measure(awaitable: Awaitable[Made]) -> Made:
+        with count_path() as path:
             try:
-                return await one
+                return await awaitable
             finally:
-                lengths.append(own.tokens)
+                lengths.append(path.tokens)
 
-    found = await asyncio.gather(*map(apart, made), return_exceptions=True)
+    results = await asyncio.gather(*map(measure, awaitables), return_exceptions=True)
     extend(max(lengths, default=0.0))
-    done = [one for one in found if not isinstance(one, BaseException)]
-    if len(done) < len(found):
-        raise next(one for one in found if isinstance(one, BaseException))
+    done = [result for result in results if not isinstance(result, BaseException)]
+    if len(done) < len(results):
+        raise next(result for result in results if isinstance(result, BaseException))
     return done

@@ -21,8 +21,8 @@ def advantages(values: Sequence[float | None]) -> list[float | None]:
 
     All are 0 if all rewards are equal: such a group teaches nothing.
     """
-    there = [value for value in values if value is not None]
-    if not there or max(there) - min(there) <= SAME:
+    scored = [value for value in values if value is not None]
+    if not scored or max(scored) - min(scored) <= SAME:
         return [None if value is None else 0.0 for value in values]
-    mean, sd = fmean(there), float(np.std(there))
+    mean, sd = fmean(scored), float(np.std(scored))
     return [None if value is None else (value - mean) / sd for value in values]

@@ -32,5 +32,5 @@ class Imitation:
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return the reference, with every rollout unscored."""
-        found = await reference(self.estimator, question, rollouts, ctx)
-        return Marks([None] * len(rollouts), found.text, found.notes)
+        teacher = await reference(self.estimator, question, rollouts, ctx)
+        return Marks([None] * len(rollouts), teacher.text, teacher.notes)

@@ -61,8 +61,10 @@ class Scrl:
         if label is None:
             text, notes = None, {"abstained": "no answer leads clearly"}
         else:
-            said = {r.text: 1.0 for r, own in zip(rollouts, labels, strict=True) if own == label}
-            text, notes = weighted_draw(question.id, said), {}
+            texts = {
+                r.text: 1.0 for r, cluster in zip(rollouts, labels, strict=True) if cluster == label
+            }
+            text, notes = weighted_draw(question.id, texts), {}
         return Marks(self.values(labels, means), text, notes)
 
     def label(self, labels: Sequence[int | None]) -> int | None:
@@ -81,7 +83,7 @@ class Scrl:
         votes = Counter(labels)
         known = entropies or [0.0] * len(labels)
         mean = {
-            label: fmean(h for h, own in zip(known, labels, strict=True) if own == label)
+            label: fmean(h for h, cluster in zip(known, labels, strict=True) if cluster == label)
             for label in votes
         }
         overall, positive = fmean(known) if known else 0.0, self.label(labels)
@@ -89,10 +91,10 @@ class Scrl:
         def worth(label: int | None) -> float:
             if label is None:
                 return UNREADABLE
-            share, apart = votes[label] / len(labels), mean[label] - overall
-            unsure = share < self.rare and apart >= -ROUNDING
+            share, distance = votes[label] / len(labels), mean[label] - overall
+            unsure = share < self.rare and distance >= -ROUNDING
             value = share * (label == positive) + (share - self.rare) * unsure
-            return value - WEIGHT * apart
+            return value - WEIGHT * distance
 
         return [worth(label) for label in labels]
 

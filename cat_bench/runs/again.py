@@ -101,8 +101,8 @@ async def trace_places(
     """
     with TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        again = await replay_run(record, out, cache=cache, served=places.add, data=data)
-    if again["pool_digest"] != record["pool_digest"]:
+        replayed = await replay_run(record, out, cache=cache, served=places.add, data=data)
+    if replayed["pool_digest"] != record["pool_digest"]:
         raise UsageError("this cache lacks the run's rollouts: name the cache that the run used")
 
 

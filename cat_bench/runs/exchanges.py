@@ -143,12 +143,12 @@ async def _replay(
     bills: dict[RowKey | str, Sequence[Charge]] = dict((evaluation.bills or {}).items())
     for text in (*(r.text for r in evaluation.rollouts), *written) if judged else ():
         bills[text] = await _verdicts(evaluation, text)
-    found = _read(ready.cache, bills, record)
+    exchanges = _read(ready.cache, bills, record)
     return Exchanges(
         pool=evaluation.graded.pool,
         rollouts=_first(sample.question, bench.roles, record),
-        methods={key: each for key, each in found.items() if isinstance(key, tuple)},
-        verdicts={key: each for key, each in found.items() if isinstance(key, str)},
+        methods={key: calls for key, calls in exchanges.items() if isinstance(key, tuple)},
+        verdicts={key: calls for key, calls in exchanges.items() if isinstance(key, str)},
     )
 
 
@@ -191,12 +191,12 @@ def _read(
 
 def _sent(role: str, document: JSON, record: Mapping[str, JSON]) -> Sent:
     model = record["config"].get(NAMED.get(role, role))
-    said = document or {}
+    fields = document or {}
     return Sent(
         role=role,
         model=model,
-        kind=said.get("kind", "generate"),
-        messages=said.get("messages", ()),
-        sampling=said.get("sampling", {}),
-        text=said.get("text"),
+        kind=fields.get("kind", "generate"),
+        messages=fields.get("messages", ()),
+        sampling=fields.get("sampling", {}),
+        text=fields.get("text"),
     )

@@ -96,8 +96,8 @@ class RunWriter:
         """
         self._close()
         with _lock(self._draft.parent):
-            again = (self.folder / "run.json").is_file()
-            before = read_record(self.folder)["invocations"] if again else []
+            replaces = (self.folder / "run.json").is_file()
+            before = read_record(self.folder)["invocations"] if replaces else []
             whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
             text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
             (self._draft / "run.json").write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
@@ -255,9 +255,9 @@ def _read(
     wanted = list(columns or (field.name for field in fields(kind)))
     only = [("question", "==", question)] if question is not None else None
     try:
-        found = pq.read_schema(path)
-        check_columns(found, kind, path, schema=schema_of(kind))
-        named = [name for name in wanted if name in found.names]
+        schema = pq.read_schema(path)
+        check_columns(schema, kind, path, schema=schema_of(kind))
+        named = [name for name in wanted if name in schema.names]
         rows = pd.read_parquet(path, columns=named, filters=only)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"cannot be read: {error}") from error

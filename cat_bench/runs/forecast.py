@@ -40,10 +40,10 @@ async def forecast_run(config: RunConfig, *, watch: Watch | None = None) -> Fore
                     spent = purposes.setdefault(row.method, Counter())
                     spent.update({part: getattr(row, f"spent_{part}") for part in PARTS})
         purposes["scoring"] = ready.bench.census.scoring
-    made = Counter[str]()
+    counts = Counter[str]()
     for meter in ready.meters.values():
         usage = meter.usage
-        made.update(calls=meter.made, prompt_tokens=usage.prompt)
-        made.update(completion_tokens=usage.completion)
-    purposes["rollouts"] = made - sum(purposes.values(), Counter[str]())
+        counts.update(calls=meter.made, prompt_tokens=usage.prompt)
+        counts.update(completion_tokens=usage.completion)
+    purposes["rollouts"] = counts - sum(purposes.values(), Counter[str]())
     return Forecast(purposes, ready.meters)

@@ -41,6 +41,6 @@ def judge_profile(record: Mapping[str, JSON]) -> str | None:
     None where no rubric was judged.
     """
     asks = record["task"].get("judging") or {}
-    own = " (a template of the user's own)" if asks.get("template") == "own" else ""
+    suffix = " (a template of the user's own)" if asks.get("template") == "own" else ""
     profile = asks.get("profile") or {"rubric 1": "ours"}.get(record["task"].get("scorer"))
-    return f"{profile}{own}" if profile else None
+    return f"{profile}{suffix}" if profile else None

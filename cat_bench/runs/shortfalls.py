@@ -22,8 +22,8 @@ def shortfalls(census: Census, gate: Gate) -> Iterator[str]:
         return
     failed, bugs = census.rollouts["failed"], census.bugs.total()
     missing = f"{failed:,} rollouts and {census.failed_rows:,} estimates are missing"
-    again = failed or census.failed_rows > bugs
-    gaps = "; run the same command again to fill the gaps" if again else ""
+    resumable = failed or census.failed_rows > bugs
+    gaps = "; run the same command again to fill the gaps" if resumable else ""
     yield f"Incomplete: {missing}{gaps}."
     if bugs:
         broken = ", ".join(census.bugs)

@@ -93,16 +93,16 @@ class RunTables:
 
     def read(self, *kinds: type[Reading]) -> None:
         """Make the missing readings of these kinds in one pass."""
-        made = {kind: kind(self.record) for kind in kinds if kind not in self._readings}
-        rollouts = self._note([reading for reading in made.values() if reading.rollouts])
+        fresh = {kind: kind(self.record) for kind in kinds if kind not in self._readings}
+        rollouts = self._note([reading for reading in fresh.values() if reading.rollouts])
         pools = RowsByQuestion(rollouts)
-        if readings := [reading for reading in made.values() if reading.scores]:
+        if readings := [reading for reading in fresh.values() if reading.scores]:
             for part in self.score_parts(_columns(reading.scores for reading in readings)):
                 for reading in readings:
                     reading.add_scores(part, pools)
         for _ in rollouts:  # the rollouts that no score row asked for
             pass
-        self._readings |= made
+        self._readings |= fresh
 
     def _note(self, readings: Sequence[Reading]) -> Iterator[pd.DataFrame]:
         """Yield the rollouts in parts, after adding each part to these readings."""

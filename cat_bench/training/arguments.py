@@ -62,13 +62,13 @@ def trainer_arguments(
         "disable_tqdm": True,
     }
     try:
-        made = kind(**given)
+        arguments = kind(**given)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(source, "", f"TRL refuses it: {error}") from error
     load_everywhere()
-    if isinstance(made, GRPOConfig):
-        _check_groups(made, source)
-    return made
+    if isinstance(arguments, GRPOConfig):
+        _check_groups(arguments, source)
+    return arguments
 
 
 def _read_settings(recipe: Recipe, kind: type, *, source: str) -> dict[str, JSON]:
@@ -77,8 +77,8 @@ def _read_settings(recipe: Recipe, kind: type, *, source: str) -> dict[str, JSON
         if name in OWN:
             raise ConfigError(source, name, f"cannot be set by a recipe: {OWN[name]}")
     kinds = get_type_hints(kind)
-    ours = {name for name in recipe.settings if is_lora(name) or name in OURS} - kinds.keys()
-    settings = {name: value for name, value in recipe.settings.items() if name not in ours}
+    extra = {name for name in recipe.settings if is_lora(name) or name in OURS} - kinds.keys()
+    settings = {name: value for name, value in recipe.settings.items() if name not in extra}
     return convert_settings(settings, kinds, source=source)
 
 
@@ -97,13 +97,13 @@ def _stopping(every: int) -> Mapping[str, JSON]:
 def _check_groups(arguments: GRPOConfig, source: str) -> None:
     """Raise ConfigError if a process would get part of a group, which no reward can read."""
     steps = arguments.steps_per_generation or 1
-    own, size = arguments.per_device_train_batch_size * steps, arguments.num_generations
-    if size and own % size:
+    completions, size = arguments.per_device_train_batch_size * steps, arguments.num_generations
+    if size and completions % size:
         raise ConfigError(
             source,
             "per_device_train_batch_size",
-            f"gives each process {own} completions at a time, which are not whole groups of {size}:"
-            " make per_device_train_batch_size x steps_per_generation (by default "
+            f"gives each process {completions} completions at a time, which are not whole groups "
+            f"of {size}: make per_device_train_batch_size x steps_per_generation (by default "
             f"gradient_accumulation_steps, {arguments.gradient_accumulation_steps}) a multiple of "
             "num_generations",
         )

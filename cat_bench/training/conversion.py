@@ -23,13 +23,13 @@ def convert_settings(
 
     Raises ConfigError for a name without a type, with the suggest one, and for a wrong value.
     """
-    found = {}
+    converted = {}
     for name, value in settings.items():
         if name not in kinds:
             raise ConfigError(source, name, f"is not a setting {whose}.{suggest(name, kinds)}")
         try:
-            found[name] = TypeAdapter(kinds[name]).validate_python(value)
+            converted[name] = TypeAdapter(kinds[name]).validate_python(value)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise ConfigError(source, name, f"{problem}, not {value!r}") from None
-    return found
+    return converted

@@ -70,8 +70,8 @@ class Journal(TrainerCallback):
         """Drop what was logged after the step from which training resumes."""
         if not state.is_world_process_zero:
             return
-        kept = [row for row in read(self._path) if row["step"] <= state.global_step]
-        rows = "".join(json.dumps(row) + "\n" for row in kept)
+        earlier = [row for row in read(self._path) if row["step"] <= state.global_step]
+        rows = "".join(json.dumps(row) + "\n" for row in earlier)
         self._path.write_text(rows, encoding="utf-8")
         self._then = time.monotonic()
 

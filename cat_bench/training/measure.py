@@ -68,22 +68,25 @@ def measure_outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
     runs = [before, after]
     table = compare(runs, reference=f"1:{SINGLE}@{n}")
     names = list(dict.fromkeys(table["run"]))
-    told: dict[str, JSON] = {
+    outcome: dict[str, JSON] = {
         when: {
             str(row["method"]): _figures(row) for _, row in table[table["run"] == name].iterrows()
         }
         for when, name in zip(("before", "after"), names, strict=True)
     }
-    if TEACHER in told["before"]:
+    if TEACHER in outcome["before"]:
         against = compare(runs, reference=f"1:{TEACHER}@{n}")
-        mine = against[(against["run"] == names[1]) & (against["method"] == SINGLE)]
-        told["teacher"] = _figures(mine.iloc[0])
-    return told
+        trained = against[(against["run"] == names[1]) & (against["method"] == SINGLE)]
+        outcome["teacher"] = _figures(trained.iloc[0])
+    return outcome
 
 
 def _figures(row: pd.Series[Any]) -> dict[str, float | None]:
-    found = {figure: _number(row[figure]) for figure in FIGURES}
-    return {**found, "tokens": float(row["tokens"]) / (row["n"] if row["method"] == SINGLE else 1)}
+    figures = {figure: _number(row[figure]) for figure in FIGURES}
+    return {
+        **figures,
+        "tokens": float(row["tokens"]) / (row["n"] if row["method"] == SINGLE else 1),
+    }
 
 
 def _number(value: JSON) -> float | None:

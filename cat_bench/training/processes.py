@@ -53,15 +53,15 @@ def agree(decide: Callable[[], T]) -> T:
         return decide()
     from accelerate.utils import broadcast_object_list
 
-    told: list[Any] = [False, None]
+    decided: list[Any] = [False, None]
     try:
         if is_main():
-            told = [True, decide()]
+            decided = [True, decide()]
     finally:
-        done, found = broadcast_object_list(told)
+        done, decision = broadcast_object_list(decided)
     if not done:
         sys.exit(1)
-    answer: T = found
+    answer: T = decision
     return answer
 
 
@@ -95,8 +95,8 @@ def use_one_gpu() -> int:
         return 0
     import torch
 
-    there = torch.cuda.device_count()
-    if there > 1:
+    visible = torch.cuda.device_count()
+    if visible > 1:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
         os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[0].strip()
-    return there
+    return visible

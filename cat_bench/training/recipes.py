@@ -89,20 +89,20 @@ class Recipe:
             raise ConfigError(
                 source, ACCUMULATION, f"follows from {BATCH}: set only one, or {BATCH}=null"
             )
-        whole, own = int(given[BATCH]), int(given["per_device_train_batch_size"])
-        if whole % (own * processes):
+        whole, batch = int(given[BATCH]), int(given["per_device_train_batch_size"])
+        if whole % (batch * processes):
             raise ConfigError(
                 source,
                 BATCH,
-                f"{whole} cannot be divided among {processes} processes in batches of {own} "
+                f"{whole} cannot be divided among {processes} processes in batches of {batch} "
                 "(per_device_train_batch_size)",
             )
-        return whole // (own * processes)
+        return whole // (batch * processes)
 
     def questions(self, processes: int) -> int:
         """Return how many questions all steps read, one group or reference each."""
-        own = int(self.settings["per_device_train_batch_size"])
-        rows = self.steps * own * processes * self.accumulation(processes)
+        batch = int(self.settings["per_device_train_batch_size"])
+        rows = self.steps * batch * processes * self.accumulation(processes)
         return rows // (self.group if self.trainer == "grpo" else 1)
 
 

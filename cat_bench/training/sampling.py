@@ -34,7 +34,7 @@ def divide_changes(changes: Sequence[str]) -> tuple[Roles, list[str]]:
 
     Raises ConfigError for a role or a parameter that there is not, and for a wrong value.
     """
-    found: Roles = {}
+    by_role: Roles = {}
     others = []
     for change in changes:
         key, equals, value = change.partition("=")
@@ -47,10 +47,10 @@ def divide_changes(changes: Sequence[str]) -> tuple[Roles, list[str]]:
             raise ConfigError("--set", key, f"{role!r} is not one of {', '.join(ROLES)}")
         else:
             read = scalar(value, source="--set", field=key)
-            found.setdefault(role, {})[parameter] = read
-    for role, parameters in found.items():
+            by_role.setdefault(role, {})[parameter] = read
+    for role, parameters in by_role.items():
         validate(Sampling, parameters, source=f"--set {role}")
-    return found, others
+    return by_role, others
 
 
 def resolve_sampling(
@@ -66,15 +66,15 @@ def resolve_sampling(
     `model_type` is transformers' word for the policy's architecture, such as `qwen3`. An `anchor`
     that is another model is of the family that its name says.
     """
-    found: Roles = {role: dict(parameters) for role, parameters in given.items()}
+    resolved: Roles = {role: dict(parameters) for role, parameters in given.items()}
     families: dict[RoleName, str] = {"policy": model_type, "anchor": anchor or model_type}
     for role, word in families.items():
         published = next((p for name, p in recipe.sampling.items() if name in word.lower()), {})
         stated = task[role].given() if role in task else {}
-        own = {name: value for name, value in published.items() if name not in stated}
-        if merged := {**own, **found.get(role, {})}:
-            found[role] = merged
-    return found
+        missing = {name: value for name, value in published.items() if name not in stated}
+        if merged := {**missing, **resolved.get(role, {})}:
+            resolved[role] = merged
+    return resolved
 
 
 def set_policy(recipe: Recipe, policy: Mapping[str, JSON], *, named: Collection[str]) -> Recipe:

@@ -54,17 +54,19 @@ def train(
     with early stopping those with the least loss on the references held out. Raises UsageError if
     the estimator gives too few references.
     """
-    pairs, told = asyncio.run(references(recipe, samples, config=config, template=policy.template))
-    told["calls_made"] = processes.total(told["calls_made"])
-    pairs, told = processes.agree(lambda: (pairs, told))
+    pairs, figures = asyncio.run(
+        references(recipe, samples, config=config, template=policy.template)
+    )
+    figures["calls_made"] = processes.total(figures["calls_made"])
+    pairs, figures = processes.agree(lambda: (pairs, figures))
     if not pairs:
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate")
     patience = recipe.settings.get(PATIENCE)
-    kept, held = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
+    taught, held = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=Dataset.from_list(kept),
+        train_dataset=Dataset.from_list(taught),
         eval_dataset=Dataset.from_list(held) if held else None,
         processing_class=policy.tokenizer,
         callbacks=[*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])],
@@ -72,12 +74,12 @@ def train(
     )
     fit(trainer, checkpoint=checkpoint, save=save)
     if held:
-        told |= {"held_out": len(held), "stopped_at": trainer.state.global_step}
-        told |= {
+        figures |= {"held_out": len(held), "stopped_at": trainer.state.global_step}
+        figures |= {
             "best_step": trainer.state.best_global_step,
             "best_loss": trainer.state.best_metric,
         }
-    return told
+    return figures
 
 
 def _hold_out(
@@ -109,7 +111,9 @@ async def references(
     try:
         ready = await rewarder.open()
         work = partial(_reference, rewarder, recipe.group)
-        found = [each async for each in map_in_order(work, samples, window=ready.bench.window)]
+        results = [
+            result async for result in map_in_order(work, samples, window=ready.bench.window)
+        ]
     finally:
         await rewarder.close()
     pairs = [
@@ -118,10 +122,10 @@ async def references(
             "completion": [{"role": "assistant", "content": text}],
             **({"chat_template_kwargs": dict(template)} if template else {}),
         }
-        for sample, (text, _) in zip(samples, found, strict=True)
+        for sample, (text, _) in zip(samples, results, strict=True)
         if text
     ]
-    scores = [score for _, score in found if score is not None]
+    scores = [score for _, score in results if score is not None]
     return pairs, {
         "questions": len(samples),
         "references": len(pairs),
@@ -136,8 +140,8 @@ async def _reference(
     """Return the reward's reference for the initial policy's rollouts, and its score."""
     role = (await rewarder.open()).bench.roles.policy
     pool = await role.model.rollouts(sample.question, group, role.sampling)
-    found = await rewarder.group(sample.question.id, [r.reply for r in pool.rollouts])
-    if found.reference is None:
+    rewarded = await rewarder.group(sample.question.id, [r.reply for r in pool.rollouts])
+    if rewarded.reference is None:
         return None, None
-    (truth,) = await rewarder.truths(sample.question.id, [found.reference])
-    return found.reference, truth
+    (truth,) = await rewarder.truths(sample.question.id, [rewarded.reference])
+    return rewarded.reference, truth

@@ -78,26 +78,26 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         """Return the reward of a rollout's last sequence when its group is complete."""
         item = data[-1]
         row: Mapping[str, JSON] = item.non_tensor_batch
-        told: Mapping[str, JSON] = row["extra_info"]
-        uid, size, reply = str(row["uid"]), self._size(told), await self._reply(item)
+        extra: Mapping[str, JSON] = row["extra_info"]
+        uid, size, reply = str(row["uid"]), self._size(extra), await self._reply(item)
         group = self._gathering.setdefault(uid, _Gathering())
         place = len(group.replies)
         group.replies.append(reply)
         if len(group.replies) == size:
             del self._gathering[uid]
-            await self._settle(group, str(told["question_id"]))
+            await self._settle(group, str(extra["question_id"]))
         try:
-            found = await asyncio.wait_for(asyncio.shield(group.rewarded), PATIENCE_S)
+            rewarded = await asyncio.wait_for(asyncio.shield(group.rewarded), PATIENCE_S)
         except TimeoutError:
             raise UsageError(
-                f"{len(group.replies)} of {size} rollouts of question {told['question_id']!r} came "
-                f"within {PATIENCE_S:.0f} s: a rollout failed, or the group was divided"
+                f"{len(group.replies)} of {size} rollouts of question {extra['question_id']!r} "
+                f"came within {PATIENCE_S:.0f} s: a rollout failed, or the group was divided"
             ) from None
-        value = found.values[place]
-        scored = [each for each in found.values if each is not None]
+        value = rewarded.values[place]
+        scored = [reward for reward in rewarded.values if reward is not None]
         return {
             "reward_score": (fmean(scored) if scored else 0.0) if value is None else value,
-            "reward_extra_info": {"unscored": float(value is None), "calls": len(found.bill)},
+            "reward_extra_info": {"unscored": float(value is None), "calls": len(rewarded.bill)},
         }
 
     async def _settle(self, group: _Gathering, question: str) -> None:
@@ -108,23 +108,23 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
             group.rewarded.set_exception(error)
             raise
 
-    def _size(self, told: Mapping[str, JSON]) -> int:
+    def _size(self, extra: Mapping[str, JSON]) -> int:
         rollout = self.config.actor_rollout_ref.rollout
-        return int(rollout.n if told.get("split", "train") == "train" else rollout.val_kwargs.n)
+        return int(rollout.n if extra.get("split", "train") == "train" else rollout.val_kwargs.n)
 
     async def _reply(self, item: JSON) -> Reply:
         """Return the written text, as a reply without log-probabilities; reasoning apart."""
         ids, width = item.batch["responses"], item.batch["responses"].shape[-1]
         mask = item.batch["attention_mask"]
         length = int(mask[-width:].sum())
-        own = ids[:length].tolist()
-        ended = bool(own) and own[-1] == self.tokenizer.eos_token_id
+        written = ids[:length].tolist()
+        ended = bool(written) and written[-1] == self.tokenizer.eos_token_id
         tail = item.batch["prompts"][-TAIL:].tolist()
         begun, text = await self.loop.run_in_executor(
             None,
             lambda: (
                 self.tokenizer.decode(tail),
-                self.tokenizer.decode(own, skip_special_tokens=True),
+                self.tokenizer.decode(written, skip_special_tokens=True),
             ),
         )
         reasoning, answer = split(text, thinking=opens_reasoning(begun))

@@ -31,7 +31,7 @@ class Panel:
         self._tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         self._subject = Counsel()
         self.asked = asked
-        questions: list[dict[str, JSON]] = [{"problem": each.text} for each in asked]
+        questions: list[dict[str, JSON]] = [{"problem": journey.text} for journey in asked]
         draws = [self.replies("prompt", questions, temperature=1.0) for _ in range(MOST_DRAFTS)]
         self.drafts = [list(drafts) for drafts in zip(*draws, strict=True)]
         self.greedy = self.replies("prompt", questions)
@@ -46,8 +46,8 @@ class Panel:
     def combine(self, role: str, n: int) -> list[str]:
         """Return the model's synthesis of the first n drafts of each journey."""
         shown: list[dict[str, JSON]] = [
-            {"question": each.text, "drafts": drafts[:n]}
-            for each, drafts in zip(self.asked, self.drafts, strict=True)
+            {"question": journey.text, "drafts": drafts[:n]}
+            for journey, drafts in zip(self.asked, self.drafts, strict=True)
         ]
         return self.replies(role, shown)
 
@@ -60,7 +60,7 @@ def score(journey: Journey, text: str) -> float:
 
 def scores(asked: Sequence[Journey], texts: Sequence[str]) -> FloatArray:
     """Return each journey's score of its text, shape (journeys,)."""
-    return np.array([score(each, text) for each, text in zip(asked, texts, strict=True)])
+    return np.array([score(journey, text) for journey, text in zip(asked, texts, strict=True)])
 
 
 def assess_rewards(panel: Panel) -> dict[str, FloatArray]:
@@ -82,22 +82,22 @@ def assess_rewards(panel: Panel) -> dict[str, FloatArray]:
         "verdict right where not": [],
         "rubric reward": [],
     }
-    for each, drafts, reference, rubric in zip(
+    for journey, drafts, reference, rubric in zip(
         panel.asked, panel.drafts, references, rubrics, strict=True
     ):
         if rubric is None:
             continue
         claims = rubric.distinct
-        best = Answer.parse("\n".join(f"For {p.topic}: {p.right}" for p in each.points))
+        best = Answer.parse("\n".join(f"For {p.topic}: {p.right}" for p in journey.points))
         table["criteria per rubric"].append(len(claims))
         table["criteria true of reference"].append(_share(Answer.parse(reference), claims))
         table["criteria true"].append(_share(best, claims))
-        said = _verdicts(panel, drafts, claims)
+        verdicts = _verdicts(panel, drafts, claims)
         truth = np.array([[_met(Answer.parse(text), claim) for claim in claims] for text in drafts])
-        table["verdict right"].append(float((said == truth).mean()))
-        table["verdict right where met"].extend(map(float, said[truth]))
-        table["verdict right where not"].extend(map(float, ~said[~truth]))
-        rewards, gold = said.mean(1), np.array([score(each, text) for text in drafts])
+        table["verdict right"].append(float((verdicts == truth).mean()))
+        table["verdict right where met"].extend(map(float, verdicts[truth]))
+        table["verdict right where not"].extend(map(float, ~verdicts[~truth]))
+        rewards, gold = verdicts.mean(1), np.array([score(journey, text) for text in drafts])
         if np.ptp(rewards) > 0 and np.ptp(gold) > 0:
             table["rubric reward"].append(float(spearmanr(rewards, gold).statistic))
     return {name: np.array(values) for name, values in table.items()}
@@ -108,8 +108,8 @@ def _verdicts(panel: Panel, drafts: Sequence[str], claims: Sequence[str]) -> "np
     shown: list[dict[str, JSON]] = [
         {"response": text, "criterion": claim} for text in drafts for claim in claims
     ]
-    found = [read_verdict(reply) for reply in panel.replies("rubric", shown)]
-    met = [verdict is not None and verdict.met for verdict in found]
+    verdicts = [read_verdict(reply) for reply in panel.replies("rubric", shown)]
+    met = [verdict is not None and verdict.met for verdict in verdicts]
     return np.array(met).reshape(len(drafts), -1)
 
 
@@ -128,6 +128,6 @@ def figures(model: Path, asked: Sequence[Journey], *, seed: int) -> Iterator[str
     """Yield the lines of the table; draws come from `seed`."""
     torch.manual_seed(seed)
     for name, values in assess_rewards(Panel(model, asked)).items():
-        found = mean_interval(values)
-        bounds = f"[{found.low:6.3f}, {found.high:6.3f}]"
-        yield f"{name:30} {found.mean:6.3f}  {bounds}  n={len(values)}"
+        mean = mean_interval(values)
+        bounds = f"[{mean.low:6.3f}, {mean.high:6.3f}]"
+        yield f"{name:30} {mean.mean:6.3f}  {bounds}  n={len(values)}"

@@ -102,18 +102,18 @@ def ask_highs(text: str, folder: Path) -> JSON:
     return {"verdict": status}
 
 
-def differ(one: JSON, two: JSON) -> bool:
+def differ(first: JSON, second: JSON) -> bool:
     """Return whether two verdicts contradict each other; HiGHS may say that it cannot tell."""
-    if one["verdict"] == two["verdict"] == "optimal":
-        return not close(one["objective"], two["objective"])
-    return str(one["verdict"]) not in str(two["verdict"])
+    if first["verdict"] == second["verdict"] == "optimal":
+        return not close(first["objective"], second["objective"])
+    return str(first["verdict"]) not in str(second["verdict"])
 
 
-def count_outcomes(judged: Sequence[Mutant], theirs: Sequence[JSON]) -> pd.DataFrame:
-    """Return the count of each outcome; `theirs` are HiGHS's verdicts on the solved ones."""
-    solved = [each for each in judged if each.solved]
-    pairs = [(each, other) for each, other in zip(solved, theirs, strict=True) if other]
-    counts = dict(sorted(Counter(each.outcome for each in judged).items()))
+def count_outcomes(judged: Sequence[Mutant], others: Sequence[JSON]) -> pd.DataFrame:
+    """Return the count of each outcome; `others` are HiGHS's verdicts on the solved ones."""
+    solved = [mutant for mutant in judged if mutant.solved]
+    pairs = [(mutant, other) for mutant, other in zip(solved, others, strict=True) if other]
+    counts = dict(sorted(Counter(mutant.outcome for mutant in judged).items()))
     counts["read by HiGHS, of the solved ones"] = len(pairs)
     counts["where both readers differ"] = sum(differ(e.verdict, other) for e, other in pairs)
     return pd.DataFrame(counts.items(), columns=["outcome", "formulations"])
@@ -128,19 +128,19 @@ def main(out: Path, count: int, seed: int) -> None:
     begin = time.process_time()
     judged = list(mutants(count, seed=seed))
     seconds = time.process_time() - begin
-    solved = [each for each in judged if each.solved]
+    solved = [mutant for mutant in judged if mutant.solved]
     with tempfile.TemporaryDirectory() as folder:
-        theirs = [ask_highs(each.text, Path(folder)) for each in solved]
-    found = count_outcomes(judged, theirs)
+        others = [ask_highs(mutant.text, Path(folder)) for mutant in solved]
+    table = count_outcomes(judged, others)
     lines = [
-        json.dumps({"text": each.text, "ours": each.verdict, "highs": other})
-        for each, other in zip(solved, theirs, strict=True)
-        if other and differ(each.verdict, other)
+        json.dumps({"text": mutant.text, "ours": mutant.verdict, "highs": other})
+        for mutant, other in zip(solved, others, strict=True)
+        if other and differ(mutant.verdict, other)
     ]
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "verdicts.csv", found.to_csv(index=False, lineterminator="\n").encode())
+    write_atomic(out / "verdicts.csv", table.to_csv(index=False, lineterminator="\n").encode())
     write_atomic(out / "differences.jsonl", "".join(f"{line}\n" for line in lines).encode())
-    click.echo(found.to_string(index=False))
+    click.echo(table.to_string(index=False))
     click.echo(f"{seconds:.1f} seconds of CPU time for {count:,} verdicts", err=True)
 
 

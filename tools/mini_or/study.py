@@ -46,7 +46,7 @@ def main(policy: Path, out: Path, steps: int, questions: int) -> None:
     for reward in REWARDS:
         folder = out / _name(reward)
         if not (folder / "train.json").is_file():
-            options = [option for each in settings for option in ("--set", each)]
+            options = [option for setting in settings for option in ("--set", setting)]
             command = [
                 "train", "mini-or", "--model", str(policy), "--anchor", "mini-or", "--scale",
                 "small", "--reward", reward, "--data", str(out / "train.jsonl"), "--exam",
@@ -54,8 +54,8 @@ def main(policy: Path, out: Path, steps: int, questions: int) -> None:
             ]  # fmt: skip
             program = "from cat_bench.cli import main; main()"
             subprocess.run([sys.executable, "-c", program, *command], check=True)
-        done = [each for each in REWARDS if (out / _name(each) / "train.json").is_file()]
-        table = pd.DataFrame([summarize(each, out / _name(each)) for each in done])
+        done = [reward for reward in REWARDS if (out / _name(reward) / "train.json").is_file()]
+        table = pd.DataFrame([summarize(reward, out / _name(reward)) for reward in done])
         table.to_csv(out / "summary.csv", index=False, lineterminator="\n")
     click.echo(table.to_string(index=False))
 
@@ -63,15 +63,15 @@ def main(policy: Path, out: Path, steps: int, questions: int) -> None:
 def draw_rows(count: int, *, seed: int) -> Iterator[dict[str, JSON]]:
     """Yield distinct problems as rows of the task's data file."""
     rng = random.Random(seed)
-    for number, each in enumerate(islice(drop_repeats(Modelling().problems(rng)), count), 1):
-        row = {"id": f"fresh-{number}", "problem": each.text, "answer": each.optimum}
-        yield {**row, "kind": each.kind}
+    for number, problem in enumerate(islice(drop_repeats(Modelling().problems(rng)), count), 1):
+        row = {"id": f"fresh-{number}", "problem": problem.text, "answer": problem.optimum}
+        yield {**row, "kind": problem.kind}
 
 
 def summarize(reward: str, folder: Path) -> dict[str, JSON]:
     """Return one training's scores before and after, in percent, and its labels' accuracy."""
-    told = json.loads((folder / "train.json").read_text())
-    before, after = told["outcome"]["before"], told["outcome"]["after"]
+    record = json.loads((folder / "train.json").read_text())
+    before, after = record["outcome"]["before"], record["outcome"]["after"]
     steps = pd.read_json(folder / "metrics.jsonl", lines=True)
     row: dict[str, JSON] = {"reward": reward, "steps": len(steps)}
     for method in ("single", "greedy", "majority", "cat"):

@@ -22,9 +22,9 @@ def measure(task: str, data: Path, *, pool: int, model: str) -> None:
     """Run a task with a model on a data file, and print the table."""
     config = RunConfig(task=task, model=model, data=data, pool=pool, out=data.parent / "run")
     outcome = asyncio.run(run(config, command=[f"{task}-check"]))
-    made = report.make_report(outcome.folder)
-    made.write()
-    click.echo(made.in_short)
+    rendered = report.make_report(outcome.folder)
+    rendered.write()
+    click.echo(rendered.in_short)
     click.echo(f"Run: {os.path.relpath(outcome.folder)}", err=True)
 
 

@@ -61,12 +61,14 @@ def main(
         for name in (recipes or RECIPES[task]).split(",")
     ]
     with ThreadPoolExecutor(side_by_side) as pool:
-        under_way = [pool.submit(_train, each, steps, questions, level) for each in trainings]
+        under_way = [
+            pool.submit(_train, training, steps, questions, level) for training in trainings
+        ]
         for done in as_completed(under_way):
             click.echo(done.result(), err=True)
             for name, data in summary(trainings, level=level).items():
                 write_atomic((out or folder) / name, data)
-    failed = [each.folder for each in trainings if not each.done]
+    failed = [training.folder for training in trainings if not training.done]
     click.echo((out or folder) / "README.md")
     sys.exit(f"incomplete: {', '.join(map(str, failed))}" if failed else 0)
 

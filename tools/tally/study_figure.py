@@ -40,10 +40,10 @@ def _figure(
     level: int | None,
 ) -> Figure:
     figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
-    told = next(iter(groups.values()))[0].told
+    record = next(iter(groups.values()))[0].told
     trained = "trained by each recipe" + ("" if level is None else f" on level {level} alone")
-    model, asked = told["session"]["model"], told["exam"]["questions"]
-    name = f"{told['session']['task']} · {model}, {trained} · {asked:,} questions"
+    model, asked = record["session"]["model"], record["exam"]["questions"]
+    name = f"{record['session']['task']} · {model}, {trained} · {asked:,} questions"
     figure.suptitle(name, x=0.01, ha="left", size=9)
     grid = figure.add_gridspec(2, len(SHARES))
     scores = figure.add_subplot(grid[0, :])
@@ -80,8 +80,8 @@ def _scores(
             color=series(place).colour,
             capsize=2.5,
         )
-        for each in groups[line.recipe]:
-            score = 100 * float(each.values("after", "single").mean())
+        for training in groups[line.recipe]:
+            score = 100 * float(training.values("after", "single").mean())
             axes.plot(score, place + 0.28, "|", color=series(place).colour, markersize=7)
     for method, style, label in (
         ("single", "-", "initial policy"),
@@ -97,8 +97,8 @@ def _draw_over_steps(
     axes: Axes, group: Sequence[Training], name: str, label: str, look: Look
 ) -> None:
     tables = [
-        pd.Series({row["step"]: row[name] for row in each.steps if row.get(name) is not None})
-        for each in group
+        pd.Series({row["step"]: row[name] for row in training.steps if row.get(name) is not None})
+        for training in group
     ]
     if known := [table for table in tables if len(table)]:
         mean = pd.concat(known, axis=1).mean(axis=1).sort_index()

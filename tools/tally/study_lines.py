@@ -48,8 +48,8 @@ class Training:
     @cached_property
     def told(self) -> Mapping[str, JSON]:
         """The record of the training."""
-        found: Mapping[str, JSON] = json.loads((self.folder / "train.json").read_text())
-        return found
+        record: Mapping[str, JSON] = json.loads((self.folder / "train.json").read_text())
+        return record
 
     def share(self, name: str, part: slice) -> float | None:
         """Return a share's mean over some of the steps."""
@@ -103,14 +103,14 @@ class Line:
     def of(cls, group: Sequence[Training], *, base: FloatArray) -> "Line":
         """Over the seeds of one recipe; `base` is one rollout of the first recipe's policies."""
         before, teacher = (group[0].values("before", method) for method in ("single", "cat"))
-        seeds = [each.values("after", "single") for each in group]
+        seeds = [training.values("after", "single") for training in group]
         gains = [float((seed - before).mean()) for seed in seeds]
         mean = average(group)
-        untils = [step for each in group if (step := each.until)]
+        untils = [step for training in group if (step := training.until)]
         voted = "majority" in group[0].told["outcome"]["after"]
 
         def over_seeds(method: str) -> float:
-            return fmean(float(each.values("after", method).mean()) for each in group)
+            return fmean(float(training.values("after", method).mean()) for training in group)
 
         return cls(
             recipe=group[0].recipe,
@@ -124,7 +124,9 @@ class Line:
             greedy=over_seeds("greedy"),
             majority=over_seeds("majority") if voted else None,
             cat=over_seeds("cat"),
-            tokens=fmean(each.told["outcome"]["after"]["single"]["tokens"] for each in group),
+            tokens=fmean(
+                training.told["outcome"]["after"]["single"]["tokens"] for training in group
+            ),
             until=fmean(untils) if len(untils) == len(group) else None,
             first=_shares(group, slice(EDGE)),
             last=_shares(group, slice(-EDGE, None)),
@@ -133,13 +135,13 @@ class Line:
 
 def average(group: Sequence[Training]) -> FloatArray:
     """Return one rollout's score on each question after training, the mean over seeds."""
-    found: FloatArray = np.mean([each.values("after", "single") for each in group], axis=0)
-    return found
+    means: FloatArray = np.mean([training.values("after", "single") for training in group], axis=0)
+    return means
 
 
 def _shares(group: Sequence[Training], part: slice) -> dict[str, float | None]:
-    found = {}
+    shares = {}
     for name in SHARES:
-        known = [share for each in group if (share := each.share(name, part)) is not None]
-        found[name] = fmean(known) if known else None
-    return found
+        known = [share for training in group if (share := training.share(name, part)) is not None]
+        shares[name] = fmean(known) if known else None
+    return shares

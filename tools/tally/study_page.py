@@ -48,22 +48,22 @@ LEVEL = "of level {level} alone (`--level {level}`; the level is the number of p
 def page(
     lines: Sequence[Line],
     before: Mapping[str, JSON],
-    told: Mapping[str, JSON],
+    record: Mapping[str, JSON],
     missing: Sequence[str],
     *,
     level: int | None = None,
 ) -> str:
-    """The Markdown; `before` holds the initial policy's scores, `told` one training's record."""
-    versions = [f"{name} {number}" for name, number in told["versions"].items() if number]
+    """The Markdown; `before` holds the initial policy's scores, `record` one training's record."""
+    versions = [f"{name} {number}" for name, number in record["versions"].items() if number]
     majority = (
         f", majority@8 {percent(before['majority']['score'])}" if "majority" in before else ""
     )
     return PAGE.format(
-        task=told["session"]["task"],
+        task=record["session"]["task"],
         after=_table(_describe_after(line, lines[0].recipe) for line in lines),
         during=_table(_describe_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
-        questions=told["exam"]["questions"],
+        questions=record["exam"]["questions"],
         **{name: percent(before[name]["score"]) for name in ("single", "greedy", "cat")},
         majority=majority,
         one=format_count(before["single"]["tokens"]),
@@ -105,14 +105,14 @@ def _describe_during(line: Line) -> dict[str, str]:
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
     """Columns that are empty in every row are left out."""
     listed = list(rows)
-    told = [name for name in listed[0] if any(row[name] for row in listed)]
-    kept = [{name: row[name] for name in told} for row in listed]
-    return tabulate(kept, headers="keys", tablefmt="pipe", disable_numparse=True)
+    names = [name for name in listed[0] if any(row[name] for row in listed)]
+    shown = [{name: row[name] for name in names} for row in listed]
+    return tabulate(shown, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
 def _describe_gains(line: Line) -> Iterable[str]:
     return (format_measured(gain, sign="+") for gain in (line.least, line.most))
 
 
-def _points(found: Difference) -> str:
-    return format_measured(found.mean, found.low, found.high, sign="+")
+def _points(difference: Difference) -> str:
+    return format_measured(difference.mean, difference.low, difference.high, sign="+")

@@ -16,20 +16,26 @@ def summary(trainings: Sequence[Training], *, level: int | None = None) -> dict[
 
     `level`: the level of all problems trained on; None: every level.
     """
-    done = [each for each in trainings if each.done]
+    done = [training for training in trainings if training.done]
     if not done:
         return {}
     groups = {
-        name: [each for each in done if each.recipe == name]
-        for name in dict.fromkeys(each.recipe for each in done)
+        name: [training for training in done if training.recipe == name]
+        for name in dict.fromkeys(training.recipe for training in done)
     }
     base = average(next(iter(groups.values())))
     lines = [Line.of(group, base=base) for group in groups.values()]
     steps = pd.DataFrame(
-        [{"recipe": each.recipe, "seed": each.seed, **row} for each in done for row in each.steps]
+        [
+            {"recipe": training.recipe, "seed": training.seed, **row}
+            for training in done
+            for row in training.steps
+        ]
     )
     before: Mapping[str, JSON] = done[0].told["outcome"]["before"]
-    missing = [f"{each.recipe} (seed {each.seed})" for each in trainings if not each.done]
+    missing = [
+        f"{training.recipe} (seed {training.seed})" for training in trainings if not training.done
+    ]
     drawn = figure(groups, lines, before, level=level)
     return {
         "summary.csv": _csv(pd.json_normalize([asdict(line) for line in lines], sep="_")),

@@ -86,17 +86,17 @@ def list_files(paths: Sequence[Path], format: str | None) -> list[Path]:  # noqa
 
     Raises DataError for a folder without any.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
         pattern = _IN_FOLDERS.get(format or "", "*.jsonl")
         inside = sorted(path.glob(pattern), key=lambda p: (len(p.name), p.name))
         if not inside:
             raise DataError(path, f"is a folder without {pattern}; name the files")
-        found += inside
-    return found
+        files += inside
+    return files
 
 
 def suggest_format(file: Path) -> str | None:
@@ -106,7 +106,7 @@ def suggest_format(file: Path) -> str | None:
     _, row = next(read(file))
     if "responses" in row:
         return None
-    fitting = [name for name, each in FORMATS.items() if each.marks and each.marks <= row.keys()]
+    fitting = [name for name, form in FORMATS.items() if form.marks and form.marks <= row.keys()]
     return fitting[0] if fitting else None
 
 

@@ -28,7 +28,7 @@ def parse_map(text: str) -> Mapping[str, JSON]:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
-    found: dict[str, JSON] = {}
+    expressions: dict[str, JSON] = {}
     for part in _split(text):
         named = _NAME.match(part)
         if named is None:
@@ -37,14 +37,14 @@ def parse_map(text: str) -> Mapping[str, JSON]:
         if name not in (*QUESTION, *PER_RESPONSE) and not name.startswith(("scores.", "meta.")):
             known = ", ".join((*QUESTION, *PER_RESPONSE, "scores.NAME", "meta.NAME"))
             raise UsageError(f"--map: there is no column {name!r}; known: {known}")
-        if name in found:
+        if name in expressions:
             raise UsageError(f"--map: names {name!r} twice")
         try:
-            found[name] = jmespath.compile(expression)
+            expressions[name] = jmespath.compile(expression)
         except JMESPathError as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"--map: {name}={expression} is not JMESPath ({reason})") from error
-    return found
+    return expressions
 
 
 def read_mapped(columns: Mapping[str, JSON]) -> Reader:
@@ -59,14 +59,14 @@ def _read(
 ) -> Iterator[Sampled]:
     column = "responses" if "responses" in columns else "answers"
     findings.texts = column == "responses"
-    findings.taken = {name: str(each.expression) for name, each in columns.items()}
+    findings.taken = {name: str(expression.expression) for name, expression in columns.items()}
     used = set(re.findall(r"\w+", " ".join(findings.taken.values())))
     for file, line, row in read_files(files, findings, used):
-        values = {name: each.search(row) for name, each in columns.items()}
+        values = {name: expression.search(row) for name, expression in columns.items()}
         if values[column] is None:
-            there = ", ".join(map(repr, row))
+            present = ", ".join(map(repr, row))
             problem = f"--map {column}={columns[column].expression} finds nothing; there are"
-            raise DataError(file, f"{problem} {there}", line=line)
+            raise DataError(file, f"{problem} {present}", line=line)
         yield from _samples(file, line, values, column, findings)
 
 
@@ -78,20 +78,20 @@ def _samples(
     many = isinstance(given, list)
 
     def column_of(name: str) -> list[JSON]:
-        found = values.get(name)
-        if found is None:
+        entries = values.get(name)
+        if entries is None:
             return [None] * len(texts)
-        found = found if isinstance(found, list) and many else [found]
-        if len(found) != len(texts):
-            problem = f"has {len(texts)} responses, and --map {name} finds {len(found)} entries"
+        entries = entries if isinstance(entries, list) and many else [entries]
+        if len(entries) != len(texts):
+            problem = f"has {len(texts)} responses, and --map {name} finds {len(entries)} entries"
             raise DataError(file, problem, line=line)
-        return list(found)
+        return list(entries)
 
     scores = {
         name.removeprefix("scores."): column_of(name) for name in values if name[:7] == "scores."
     }
     meta = {name.removeprefix("meta."): v for name, v in values.items() if name[:5] == "meta."}
-    own = _question(file, line, values, findings)
+    question = _question(file, line, values, findings)
     others = {name: column_of(name) for name in ("reasoning", "finish", "tokens", "failures")}
     for index, text in enumerate(texts):
         if not isinstance(text, str | int | float | None) or isinstance(text, bool):
@@ -101,13 +101,13 @@ def _samples(
         if isinstance(tokens, bool) or not isinstance(tokens, int | None):
             raise DataError(file, f"--map tokens finds {tokens!r}, not a whole number", line=line)
         yield Sampled(
-            **own,
+            **question,
             text=text if text is None else str(text),
             reasoning=others["reasoning"][index],
             finish=others["finish"][index],
             failure=others["failures"][index],
             completion_tokens=tokens or 0,
-            scores={name: found[index] for name, found in scores.items()},
+            scores={name: column_scores[index] for name, column_scores in scores.items()},
             meta=meta,
         )
 

@@ -70,8 +70,8 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
 def _verdict(value: object) -> float | None:
     """Return a verdict as a number; a judge writes `Judgement: Yes` or `No` at the end."""
     if isinstance(value, str):
-        said = value.rpartition("Judgement:")[2].strip().casefold()
-        return {"yes": 1.0, "no": 0.0}.get(said.split()[0].strip(".") if said else "")
+        judgement = value.rpartition("Judgement:")[2].strip().casefold()
+        return {"yes": 1.0, "no": 0.0}.get(judgement.split()[0].strip(".") if judgement else "")
     return number(value)
 
 

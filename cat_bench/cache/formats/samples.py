@@ -59,10 +59,10 @@ class Findings:
     verdicts: dict[str, float] = field(default_factory=dict)
     """The mean over questions of each of the tool's own scores."""
 
-    def guess(self, what: str) -> None:
+    def guess(self, assumption: str) -> None:
         """Note a guess, once."""
-        if what not in self.guessed:
-            self.guessed.append(what)
+        if assumption not in self.guessed:
+            self.guessed.append(assumption)
 
 
 Reader = Callable[[Sequence[Path], Findings], Iterator[Sampled]]
@@ -95,8 +95,8 @@ def take(row: Mapping[str, JSON], name: str, kind: type | tuple[type, ...], at: 
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is int):
         return value
     has = f"is {type(value).__name__}" if name in row else "is missing"
-    there = ", ".join(map(repr, row))
-    raise DataError(at, f"{name!r} {has} in a row with {there}; is this another tool's file?")
+    present = ", ".join(map(repr, row))
+    raise DataError(at, f"{name!r} {has} in a row with {present}; is this another tool's file?")
 
 
 def name_by_text(problem: str) -> str:

@@ -17,10 +17,10 @@ _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 
 
 def explain_unreached(url: str, problem: Exception, proxy: str | None) -> str:
-    """Return explain why a request to `url`, perhaps through `proxy`, got no answer."""
-    said = one_line(problem) or type(problem).__name__
+    """Return why a request to `url`, perhaps through `proxy`, got no answer."""
+    text = one_line(problem) or type(problem).__name__
     if isinstance(problem, aiohttp.ClientHttpProxyError):
-        said = f"HTTP {problem.status}"  # its text holds the proxy's password
+        text = f"HTTP {problem.status}"  # its text holds the proxy's password
     if proxy and isinstance(problem, _BY_PROXY):
         advice = (
             f"the proxy {URL(proxy).with_user(None)}, which the environment names, does not let it "
@@ -33,9 +33,9 @@ def explain_unreached(url: str, problem: Exception, proxy: str | None) -> str:
     elif isinstance(problem, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         advice = "is it served there, and is --base-url right?"
     else:
-        broken = f"{url} closed the connection ({type(problem).__name__}: {said})"
+        broken = f"{url} closed the connection ({type(problem).__name__}: {text})"
         return f"{broken}; if it never answers: http or https?"
-    return f"{url} cannot be reached; {advice} ({said})"
+    return f"{url} cannot be reached; {advice} ({text})"
 
 
 def page(text: str) -> str | None:

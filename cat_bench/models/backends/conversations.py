@@ -73,24 +73,24 @@ class Conversations:
     def whole(self, messages: Sequence[Message], response: str) -> Input:
         """Return a conversation that ends in the response; raises ValueError."""
         if self.form == "pair":
-            made = self.tokenizer(*pair(messages, response), verbose=False)
+            encoded = self.tokenizer(*pair(messages, response), verbose=False)
         else:
             text = self.text(messages, response)
-            made = self.tokenizer(text, add_special_tokens=False, verbose=False)
-        segments = made.get("token_type_ids")
-        return Input(tuple(made["input_ids"]), tuple(segments) if segments else None)
+            encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
+        segments = encoded.get("token_type_ids")
+        return Input(tuple(encoded["input_ids"]), tuple(segments) if segments else None)
 
     def stepwise(self, messages: Sequence[Message], steps: Sequence[str]) -> Input:
         """Return a conversation with a marker after each response step; raises ValueError."""
         marker = self.tokenizer.convert_tokens_to_ids(self.step)
         if marker is None or marker == self.tokenizer.unk_token_id:
             raise ValueError(f"the tokenizer has no token {self.step!r}: name one by {{step=…}}")
-        made = self.whole(messages, mark_steps(steps, self.step))
-        ends = tuple(k for k, token in enumerate(made.ids) if token == marker)
+        conversation = self.whole(messages, mark_steps(steps, self.step))
+        ends = tuple(k for k, token in enumerate(conversation.ids) if token == marker)
         if len(ends) != len(steps):
-            found = f"{len(ends)} tokens {self.step!r} for {len(steps)} steps"
-            raise ValueError(f"the conversation has {found}: the question may contain it")
-        return Input(made.ids, made.segments, ends)
+            counts = f"{len(ends)} tokens {self.step!r} for {len(steps)} steps"
+            raise ValueError(f"the conversation has {counts}: the question may contain it")
+        return Input(conversation.ids, conversation.segments, ends)
 
 
 def mark_steps(steps: Sequence[str], marker: str) -> str:

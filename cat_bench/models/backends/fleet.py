@@ -52,7 +52,7 @@ class Fleet:
     """The servers at these endpoints, in any order; used like one `Endpoint`."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._servers = [_Server(each, Pace(START, MOST)) for each in endpoints]
+        self._servers = [_Server(endpoint, Pace(START, MOST)) for endpoint in endpoints]
         self._waiting: deque[asyncio.Future[_Server]] = deque()
 
     @property
@@ -157,6 +157,6 @@ def connect(
     given = base_url or os.environ.get("OPENAI_BASE_URL") or ""
     listed = given.split(",") if isinstance(given, str) else given
     urls = dict.fromkeys(url.strip() for url in listed if url.strip())
-    one = partial(Endpoint, api_key=api_key, key_variable=key_variable, timeout=timeout)
-    endpoints = [one(url) for url in urls or (None,)]
+    build = partial(Endpoint, api_key=api_key, key_variable=key_variable, timeout=timeout)
+    endpoints = [build(url) for url in urls or (None,)]
     return endpoints[0] if len(endpoints) == 1 else Fleet(endpoints)

@@ -63,8 +63,8 @@ class Inspect:
         try:
             self._model = self._inspect.get_model(spec, config=config, memoize=False, **arguments)
         except Exception as error:  # providers raise exceptions of their own
-            said = mask(str(getattr(error, "message", error)))
-            raise ModelError(f"Inspect cannot open {spec!r}: {said}") from error
+            problem = mask(str(getattr(error, "message", error)))
+            raise ModelError(f"Inspect cannot open {spec!r}: {problem}") from error
         changes = {k: content(v) for k, v in arguments.items() if k not in PLACEMENT}
         self._identity = {"inspect": spec, **({"args": changes} if changes else {})}
         self._choices = choices
@@ -98,7 +98,7 @@ class Inspect:
         seeds, size = request.seeds, self._choices
         parts = [replace(request, seeds=seeds[i : i + size]) for i in range(0, len(seeds), size)]
         # Tasks, so that each call has its own context for its transcript.
-        return [one for part in await asyncio.gather(*map(self._ask, parts)) for one in part]
+        return [result for part in await asyncio.gather(*map(self._ask, parts)) for result in part]
 
     async def _ask(self, request: Request) -> list[Reply | Failure]:
         wanted = len(request.seeds)
@@ -178,13 +178,13 @@ class Inspect:
         except ValueError as error:
             problem = f"Inspect refuses this: {one_line(error)}"
             return Failure("bad_request", problem, permanent=True)
-        own = Transcript()
-        init_transcript(own)
+        transcript = Transcript()
+        init_transcript(transcript)
         try:
             output = await self._model.generate(self._chat(messages), config=config, cache=False)
         except Exception as error:  # noqa: BLE001 - each SDK has exceptions of its own: a record
             return failure(error)
-        call = getattr(own.events[-1], "call", None) if own.events else None
+        call = getattr(transcript.events[-1], "call", None) if transcript.events else None
         return output, getattr(call, "response", None)
 
     def _chat(self, messages: Sequence[Message]) -> list[ChatMessage]:

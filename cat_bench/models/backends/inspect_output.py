@@ -28,11 +28,11 @@ def read(output: ModelOutput, raw: JSON, seed: int | None) -> list[Reply | Failu
     usages = _usages(output, [None if array is None else len(array) for array in arrays])
     results: list[Reply | Failure] = []
     for index, choice in enumerate(output.choices):
-        found = _read(choice, usages[index], null=_is_null(raw, index))
-        if isinstance(found, Reply):
+        result = _read(choice, usages[index], null=_is_null(raw, index))
+        if isinstance(result, Reply):
             served = output.model or None
-            found = replace(found, token_logprobs=arrays[index], served_by=served, seed=seed)
-        results.append(found)
+            result = replace(result, token_logprobs=arrays[index], served_by=served, seed=seed)
+        results.append(result)
     return results or [Failure("malformed", "the completion holds no choices")]
 
 
@@ -85,16 +85,16 @@ def failure(error: Exception) -> Failure:
     """Turn an exception of Inspect, or of the provider's SDK beneath it, into a failure."""
     causes = [cause for cause in _causes(error) if type(cause).__name__ != "RetryError"]
     # Look for the SDK's exceptions first: Inspect's quote the whole request.
-    for cause in sorted(causes, key=lambda each: getattr(each, "response", None) is None):
+    for cause in sorted(causes, key=lambda candidate: getattr(candidate, "response", None) is None):
         if (status := _status(cause)) is not None:
             response = getattr(cause, "response", None)
             raw, headers = getattr(response, "content", None), getattr(response, "headers", None)
-            made = wire.failure(
+            failed = wire.failure(
                 status,
                 headers if isinstance(headers, Mapping) else {},
                 raw if isinstance(raw, bytes) else str(cause).encode("utf-8", "replace"),
             )
-            return replace(made, message=mask(made.message))
+            return replace(failed, message=mask(failed.message))
     names = " ".join(type(cause).__name__ for cause in causes)
     kind = "server"
     if "Timeout" in names:

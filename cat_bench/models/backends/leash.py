@@ -32,11 +32,11 @@ def leashed(command: Sequence[str], *, grace: float) -> list[str]:
 
 def main(parent: int, grace: float, command: Sequence[str]) -> int:
     """Run `command` until it or the parent ends, and return its exit status."""
-    told: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: told.append(received))
+        signal.signal(number, lambda received, _: signals.append(received))
     child = subprocess.Popen(command, start_new_session=True)
-    while child.poll() is None and not told and os.getppid() == parent:
+    while child.poll() is None and not signals and os.getppid() == parent:
         time.sleep(PERIOD)
     _signal(child, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

@@ -101,11 +101,13 @@ class LmEval:
         """Return one result per seed, in order."""
         sampling = request.sampling.over(self._sampling)
         try:
-            prompt, told = self._prompt(request.messages, sampling.thinking)
+            prompt, parameters = self._prompt(request.messages, sampling.thinking)
         except ValueError as error:
             problem = Failure("bad_request", str(error), permanent=True)
             return [problem] * len(request.seeds)
-        return await self._calls.generate(prompt, {**_parameters(sampling), **told}, request.seeds)
+        return await self._calls.generate(
+            prompt, {**_parameters(sampling), **parameters}, request.seeds
+        )
 
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`.
@@ -131,23 +133,23 @@ class LmEval:
         self, messages: Sequence[Message], thinking: bool | None
     ) -> tuple[Any, dict[str, JSON]]:
         """Return the prompt and the parameters for the class."""
-        lm, told = self._lm, dict[str, JSON]()
+        lm, parameters = self._lm, dict[str, JSON]()
         chat: list[dict[str, Any]] = [dict(message) for message in messages]
         options = getattr(lm, "chat_template_args", None)
         if thinking is not None and options is not None:
             options = {**options, "enable_thinking": thinking}
         elif thinking is not None and self._calls.takes_body:
-            told["chat_template_kwargs"] = {"enable_thinking": thinking}
+            parameters["chat_template_kwargs"] = {"enable_thinking": thinking}
         elif thinking is not None:
             raise ValueError(f"{self._name} has no switch for thinking")
         if not self._chat:
-            return "\n\n".join(message["content"] for message in messages), told
+            return "\n\n".join(message["content"] for message in messages), parameters
         try:
             if options is None:
-                return lm.apply_chat_template(chat), told
+                return lm.apply_chat_template(chat), parameters
             # The class's own method drops a system message that the template refuses.
             template = lm.tokenizer.apply_chat_template
-            return template(chat, tokenize=False, add_generation_prompt=True, **options), told
+            return template(chat, tokenize=False, add_generation_prompt=True, **options), parameters
         except TemplateError as error:
             raise ValueError(f"the chat template refuses these messages: {error}") from error
         except NotImplementedError:
@@ -167,8 +169,8 @@ def _open(kind: str, arguments: str, batch: int) -> Any:
         raise UnknownName("lm-eval model class", kind, model_registry.keys())
     try:
         cls = get_model(kind)
-        own = _add_arguments(cls, _parse(arguments), batch)
-        return cls.create_from_arg_string(arguments, own)
+        additional = _add_arguments(cls, _parse(arguments), batch)
+        return cls.create_from_arg_string(arguments, additional)
     except CatBenchError:
         raise
     except Exception as error:  # classes raise exceptions of their own
@@ -180,15 +182,15 @@ def _add_arguments(cls: type, given: Mapping[str, JSON], batch: int) -> dict[str
     """Return arguments that were not given: the batch size, and an existing device."""
     from lm_eval.models.api_models import TemplateAPI
 
-    own: dict[str, JSON] = {}
+    additional: dict[str, JSON] = {}
     if not issubclass(cls, TemplateAPI) and "batch_size" not in given:
-        own["batch_size"] = batch
+        additional["batch_size"] = batch
     device = inspect.signature(cls).parameters.get("device")
     if device is not None and device.default == "cuda" and "device" not in given:
         import torch
 
-        own["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    return own
+        additional["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    return additional
 
 
 def _parse(arguments: str) -> dict[str, JSON]:
@@ -207,13 +209,13 @@ def _identity(kind: str, arguments: str, lm: Any) -> dict[str, JSON]:
 
 def _defaults(lm: Any) -> Sampling:
     limit = getattr(lm, "max_gen_toks", None) or getattr(lm, "_max_gen_toks", None) or 256
-    own = Sampling(temperature=1.0, max_tokens=int(limit))
+    general = Sampling(temperature=1.0, max_tokens=int(limit))
     config = getattr(getattr(lm, "model", None), "generation_config", None)
     if config is None:
-        return own
+        return general
     from cat_bench.models.backends.hf.loading import defaults
 
-    return defaults(config.to_dict()).over(own)
+    return defaults(config.to_dict()).over(general)
 
 
 def _parameters(sampling: Sampling) -> dict[str, JSON]:

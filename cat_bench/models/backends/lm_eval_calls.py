@@ -150,8 +150,10 @@ class InProcess:
 
     def _score_rows(self, rows: Sequence[ScoringRow]) -> None:
         lm = self._lm
-        own = [lm.tok_encode(row.text, add_special_tokens=False) for row in rows]
-        fitting = [(r, ids) for r, ids in zip(rows, own, strict=True) if self._fits(r, len(ids))]
+        encoded = [lm.tok_encode(row.text, add_special_tokens=False) for row in rows]
+        fitting = [
+            (r, ids) for r, ids in zip(rows, encoded, strict=True) if self._fits(r, len(ids))
+        ]
         if not fitting:
             return
         # `loglikelihood` would count the prompt's trailing white space as part of the text.
@@ -246,34 +248,34 @@ class OverHttp:
     def _score_text(self, prompt: str, text: str) -> FloatArray | Failure:
         lm = self._lm
         try:
-            before, own = lm.tok_encode(prompt), lm.tok_encode(text)
-            if len(before) + len(own) > lm.max_length:
-                return _too_long(len(before), len(own), lm.max_length)
-            sent, lengths, _ = lm.batch_loglikelihood_requests([[(None, before, own)]])
+            before, ids = lm.tok_encode(prompt), lm.tok_encode(text)
+            if len(before) + len(ids) > lm.max_length:
+                return _too_long(len(before), len(ids), lm.max_length)
+            sent, lengths, _ = lm.batch_loglikelihood_requests([[(None, before, ids)]])
             body = lm.model_call(sent, generate=False)
             ((total, _),) = lm.parse_logprobs(body, tokens=sent, ctxlens=lengths)
         except Exception as error:  # noqa: BLE001 - recorded
             return failure(error)
-        return _spread_evenly(total, len(own))
+        return _spread_evenly(total, len(ids))
 
 
 def failure(error: Exception) -> Failure:
     """Turn an exception of a model class into a failure."""
-    said = one_line(MASKED_KEY.sub("[key]", f"{type(error).__name__}: {error}"))
+    problem = one_line(MASKED_KEY.sub("[key]", f"{type(error).__name__}: {error}"))
     match error:
         case requests.HTTPError() if error.response is not None:
             answer = error.response
-            made = wire.failure(answer.status_code, answer.headers, answer.content)
-            return replace(made, message=MASKED_KEY.sub("[key]", made.message))
+            failed = wire.failure(answer.status_code, answer.headers, answer.content)
+            return replace(failed, message=MASKED_KEY.sub("[key]", failed.message))
         case requests.Timeout():
-            return Failure("timeout", said)
+            return Failure("timeout", problem)
         case requests.ConnectionError():
-            return Failure("connection", said)
+            return Failure("connection", problem)
         case requests.JSONDecodeError() | LookupError() | AttributeError() | TypeError():
-            return Failure("malformed", said)
+            return Failure("malformed", problem)
         case ValueError():
-            return Failure("bad_request", said, permanent=True)
-    return Failure("server", said)
+            return Failure("bad_request", problem, permanent=True)
+    return Failure("server", problem)
 
 
 def _shape(body: JSON, text: str | None) -> JSON:

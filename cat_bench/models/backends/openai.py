@@ -109,7 +109,7 @@ class OpenAI:
         if len(seeds) <= size:
             return await self._ask(request)
         parts = [replace(request, seeds=seeds[i : i + size]) for i in range(0, len(seeds), size)]
-        return [one for part in await asyncio.gather(*map(self._ask, parts)) for one in part]
+        return [result for part in await asyncio.gather(*map(self._ask, parts)) for result in part]
 
     async def _ask(self, request: Request) -> list[Reply | Failure]:
         wanted = len(request.seeds)

@@ -87,7 +87,7 @@ def _suggest_spec(spec: str) -> ConfigError | None:
 
 
 def _unknown_name(name: str, role: Literal["backend", "reward_model"]) -> UnknownName:
-    backends = [f"{each}:NAME" for each in sorted(list_plugins(role))]
+    backends = [f"{plugin}:NAME" for plugin in sorted(list_plugins(role))]
     if role == "reward_model":
         return UnknownName("reward model", name, backends)
     return UnknownName("model", name, [*list_plugins("model"), *backends])

@@ -160,15 +160,15 @@ class RewardServer(Silent):
 
     async def _rate(self, items: Sequence[Item]) -> list[Reply | Failure]:
         active = self._activation == "default" or items[0].steps is not None
-        alike = [item for item in items if (item.steps is None) == (items[0].steps is None)]
-        if len(alike) < len(items):
+        same_kind = [item for item in items if (item.steps is None) == (items[0].steps is None)]
+        if len(same_kind) < len(items):
             return [(await self._rate([item]))[0] for item in items]
         answer = await self._post_items(items, activation=active)
         if isinstance(answer, Failure):
             if len(items) == 1 or not answer.permanent:
                 return [answer] * len(items)
             return [(await self._rate([item]))[0] for item in items]  # find the item that fails
-        return [self._reply(item, *each) for item, each in zip(items, answer, strict=True)]
+        return [self._reply(item, *fields) for item, fields in zip(items, answer, strict=True)]
 
     def _reply(self, item: Item, values: JSON, tokens: int) -> Reply | Failure:
         try:
@@ -207,8 +207,8 @@ class RewardServer(Silent):
         return list(zip(listed, shares(usage, [item.tokens for item in items]), strict=True))
 
 
-def _token_item(made: Input, steps: int | None = None) -> Item:
-    return Item({"input": list(made.ids)}, len(made.ids), steps, made.ends)
+def _token_item(conversation: Input, steps: int | None = None) -> Item:
+    return Item({"input": list(conversation.ids)}, len(conversation.ids), steps, conversation.ends)
 
 
 def _rows(values: JSON, item: Item) -> FloatArray:

@@ -148,10 +148,10 @@ class Scripted:
         if self._rewarding is None:
             raise NotAvailable("this scripted model has no `rewarding`, so it gives no rewards")
         self.rewarded += 1
-        found = self._rewarding(messages, response)
-        if isinstance(found, Failure):
-            return found
-        numbers = np.atleast_1d(np.asarray(found, dtype=np.float64))
+        rewarded = self._rewarding(messages, response)
+        if isinstance(rewarded, Failure):
+            return rewarded
+        numbers = np.atleast_1d(np.asarray(rewarded, dtype=np.float64))
         words = len("".join(response).split())
         return Reply(text="", usage=Usage(prompt=words), measures={"rewards": numbers})
 

@@ -80,13 +80,13 @@ async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collec
         if state.status not in (*OVER, LOST):
             yield state
             continue
-        found = Collected(order, state.status, problem=state.problem)
+        collected = Collected(order, state.status, problem=state.problem)
         if state.status == LOST:
-            found.missing["never answered"] = order.size
+            collected.missing["never answered"] = order.size
         else:
-            await _store(cache, order, found)
+            await _store(cache, order, collected)
         await record_end(cache, order, state.status)
-        yield found
+        yield collected
 
 
 async def forget(cache: Cache, name: str) -> Order:
@@ -111,12 +111,12 @@ async def _state(cache: Cache, order: Order, *, stop: bool = False) -> State:
     async with service(backend) as client:
         batch = await _find_batch(client, cache, order)
         if batch is None:
-            gone = stop or time.time() > order.created + LOST_S
-            return State(order, LOST if gone else "not found yet")
+            lost = stop or time.time() > order.created + LOST_S
+            return State(order, LOST if lost else "not found yet")
         if stop and batch.status not in OVER:
             batch = await client.batches.cancel(batch.id)
     counts, errors = batch.request_counts, batch.errors
-    problems = [each.message or each.code or "" for each in (errors and errors.data) or ()]
+    problems = [problem.message or problem.code or "" for problem in (errors and errors.data) or ()]
     done = counts.completed + counts.failed if counts else 0
     return State(order, batch.status, done, "; ".join(problems[:3]))
 
@@ -132,7 +132,7 @@ async def _find_batch(client: AsyncOpenAI, cache: Cache, order: Order) -> Batch 
     return None
 
 
-async def _store(cache: Cache, order: Order, found: Collected) -> None:
+async def _store(cache: Cache, order: Order, collected: Collected) -> None:
     """Store the results in the batch's files in the cache."""
     from openai import NotFoundError
 
@@ -140,7 +140,7 @@ async def _store(cache: Cache, order: Order, found: Collected) -> None:
     environment = Environment(cache=cache.url.render_as_string(hide_password=False))
     async with open_run(config, planning=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
-        sheet = _Sheet(ready, order, found, config.seed)
+        sheet = _Sheet(ready, order, collected, config.seed)
         async with service(backend) as client:
             batch = await _find_batch(client, ready.cache, order)
             try:
@@ -149,10 +149,10 @@ async def _store(cache: Cache, order: Order, found: Collected) -> None:
                         async for lines in _lines(client, file):
                             await asyncio.gather(*map(sheet.take, lines))
             except NotFoundError:
-                found.problem = "the server no longer has its files"
+                collected.problem = "the server no longer has its files"
         if sheet.unread:
-            found.problem = f"{sheet.unread} of its lines cannot be read"
-    found.missing.update(sheet.missing.values())
+            collected.problem = f"{sheet.unread} of its lines cannot be read"
+    collected.missing.update(sheet.missing.values())
 
 
 async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[str]]:
@@ -171,8 +171,8 @@ async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[str]]:
 class _Sheet:
     """What is still `missing` of an order and why, as its lines come in, in whatever order."""
 
-    def __init__(self, ready: Opened, order: Order, found: Collected, seed: int) -> None:
-        self._cache, self._found, self._seed = ready.cache, found, seed
+    def __init__(self, ready: Opened, order: Order, collected: Collected, seed: int) -> None:
+        self._cache, self._collected, self._seed = ready.cache, collected, seed
         asked = (ready.call(sample.question) for sample in ready.samples())
         self._calls = {prefix(call.key): call for call in asked if call.key in order.slots}
         self._slots = {prefix(key): slots for key, slots in order.slots.items()}
@@ -201,8 +201,8 @@ class _Sheet:
                 if (name, slot) in self.missing:
                     self.missing[name, slot] = result.kind
             elif self.missing.pop((name, slot), None):
-                self._found.stored += 1
-                self._found.usage += result.usage
+                self._collected.stored += 1
+                self._collected.usage += result.usage
 
 
 def _results(line: JSON, slots: Sequence[int], seed: int) -> dict[int, Result]:

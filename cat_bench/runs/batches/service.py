@@ -37,8 +37,8 @@ async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
         async with endpoint.sdk() as client:
             yield client
     except OpenAIError as error:
-        said = endpoint.hide_key(" ".join(str(error).split()))
-        raise ModelError(f"{endpoint.url}: {said}") from None
+        problem = endpoint.hide_key(" ".join(str(error).split()))
+        raise ModelError(f"{endpoint.url}: {problem}") from None
 
 
 def line_name(key: str, slots: Sequence[int]) -> str:

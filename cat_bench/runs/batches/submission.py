@@ -56,13 +56,13 @@ async def submit(
     """
     async with open_run(config, ordering=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
-        taken = on_order(ready.cache)
-        await _try_first(ready, taken)
+        ordered = on_order(ready.cache)
+        await _try_first(ready, ordered)
         claimed: list[tuple[Call, list[int]]] = []
         try:
             for sample in ready.samples():
                 call = ready.call(sample.question)
-                free = [s for s in range(ready.bench.settings.pool) if (call.key, s) not in taken]
+                free = [s for s in range(ready.bench.settings.pool) if (call.key, s) not in ordered]
                 claim = await ready.cache.claim(call, free)
                 if claim.mine:
                     claimed.append((call, sorted(claim.mine)))
@@ -75,16 +75,16 @@ async def submit(
                 await ready.cache.release(call, slots)
 
 
-async def _try_first(ready: Opened, taken: Collection[tuple[str, int]]) -> None:
+async def _try_first(ready: Opened, ordered: Collection[tuple[str, int]]) -> None:
     """Sample the first missing request live; raises ModelError where that fails."""
     policy, slots = ready.bench.roles.policy, range(ready.bench.settings.pool)
     for sample in ready.samples():
         call = ready.call(sample.question)
-        there = drop_damaged(await ready.cache.lookup(call, slots))
-        left = [s for s in slots if s not in there and (call.key, s) not in taken]
+        stored = drop_damaged(await ready.cache.lookup(call, slots))
+        left = [s for s in slots if s not in stored and (call.key, s) not in ordered]
         if left:
-            some = left[: policy.model.backend.choices]
-            drawn = await policy.model.draw(sample.question.messages, some, policy.sampling)
+            first = left[: policy.model.backend.choices]
+            drawn = await policy.model.draw(sample.question.messages, first, policy.sampling)
             for result in drawn.values():
                 if isinstance(result, Failure) and (
                     result.retryable or result.kind in OUT_OF_REACH
@@ -102,12 +102,12 @@ def _lines(
     sampling = policy.sampling.over(backend.sampling)
     for call, slots in claimed:
         for start in range(0, len(slots), backend.choices):
-            some = slots[start : start + backend.choices]
-            seeds = tuple(seed_of(call.key, slot, seed) for slot in some)
+            part = slots[start : start + backend.choices]
+            seeds = tuple(seed_of(call.key, slot, seed) for slot in part)
             body = backend.body(Request(call.messages, sampling, seeds))
-            name = line_name(call.key, some)
+            name = line_name(call.key, part)
             asked = {"custom_id": name, "method": "POST", "url": PATH, "body": body}
-            yield _Line(call.key, some, json.dumps(asked).encode() + b"\n")
+            yield _Line(call.key, part, json.dumps(asked).encode() + b"\n")
 
 
 def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) -> Iterator[_File]:
@@ -133,8 +133,8 @@ async def _send(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) 
     """Note the order, send it, note what the server calls it."""
     from openai import APIStatusError
 
-    kept = config.model_dump(mode="json", exclude_defaults=True, exclude={"out", "parallel"})
-    order = Order(secrets.token_hex(6), time.time(), file.lines, kept, file.slots)
+    settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"out", "parallel"})
+    order = Order(secrets.token_hex(6), time.time(), file.lines, settings, file.slots)
     await record_order(ready.cache, order)
     async with service(backend) as client:
         try:

@@ -32,8 +32,8 @@ def start(checkpoint: Checkpoint, *, batch: int, tokens: int, threads: int | Non
     """Start the threads that run a loaded checkpoint."""
     from cat_bench.models.backends.hf.decoding import Engine, division
 
-    side_by_side, each = division(checkpoint.model, threads)
-    engine = Engine(checkpoint.model, checkpoint.ends, each)
+    side_by_side, threads_each = division(checkpoint.model, threads)
+    engine = Engine(checkpoint.model, checkpoint.ends, threads_each)
     return Running(
         context=checkpoint.context,
         vocabulary=checkpoint.model.config.get_text_config().vocab_size,

@@ -47,10 +47,10 @@ class Adapter:
             raise ModelError(
                 f"{folder / CONFIG} names no base model: give it, hf:{folder}{{base=PATH}}"
             )
-        beside = folder / str(named)
+        relative = folder / str(named)
         return cls(
             folder=folder,
-            base=str(beside) if not Path(named).is_dir() and beside.is_dir() else str(named),
+            base=str(relative) if not Path(named).is_dir() and relative.is_dir() else str(named),
             revision=stated.get("revision"),
             rank=max([stated.get("r") or 0, *(stated.get("rank_pattern") or {}).values()]),
         )
@@ -83,10 +83,10 @@ def read_config(folder: Path) -> dict[str, JSON]:
     """Return the configuration of the folder's adapter; raises ModelError where it is not JSON."""
     path = folder / CONFIG
     try:
-        found: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}): save the adapter again") from error
-    return found
+    return config
 
 
 def canonical_config(folder: Path) -> bytes:
@@ -94,11 +94,11 @@ def canonical_config(folder: Path) -> bytes:
 
     peft writes sets as lists, in an order that differs between processes: lists are sorted.
     """
-    said = {
+    config = {
         name: value for name, value in read_config(folder).items() if name not in (BASE, "revision")
     }
     ordered = {
         name: sorted(value, key=str) if isinstance(value, list) else value
-        for name, value in said.items()
+        for name, value in config.items()
     }
     return json.dumps(ordered, sort_keys=True).encode()

@@ -121,11 +121,11 @@ class Chat:
             text = "\n\n".join(message["content"] for message in messages)
             ids = self.ids(text, special=True)
         else:
-            told: dict[str, JSON] = {
+            options: dict[str, JSON] = {
                 "enable_thinking": sampling.thinking,
                 "reasoning_effort": sampling.reasoning_effort,
             }
-            given = {name: value for name, value in told.items() if value is not None}
+            given = {name: value for name, value in options.items() if value is not None}
             try:
                 text = self.tokenizer.render(messages, given)
             except TemplateError as error:
@@ -162,9 +162,9 @@ class Chat:
         def compose(written: Written, seed: int) -> Reply:
             tokens, finish = written.tokens, "stop" if written.ended else "length"
             text = self.text(tokens)
-            found = [text.find(s) for s in stop if s in text]
-            if found:
-                text, finish = text[: min(found)], "stop"
+            places = [text.find(s) for s in stop if s in text]
+            if places:
+                text, finish = text[: min(places)], "stop"
                 while any(s in self.text(tokens[:-1]) for s in stop):
                     tokens = tokens[:-1]
             reasoning, answer = split(text, thinking=prompt.thinking)

@@ -29,16 +29,16 @@ def warpers(distribution: Distribution) -> list[Warper]:
     """Return the temperature and filters, in order; none at temperature 0."""
     if distribution.temperature == 0:
         return []
-    made: list[Warper] = []
+    chosen: list[Warper] = []
     if distribution.temperature != 1:
-        made.append(TemperatureLogitsWarper(distribution.temperature))
+        chosen.append(TemperatureLogitsWarper(distribution.temperature))
     if distribution.top_k:
-        made.append(TopKLogitsWarper(distribution.top_k))
+        chosen.append(TopKLogitsWarper(distribution.top_k))
     if distribution.top_p < 1:
-        made.append(TopPLogitsWarper(distribution.top_p))
+        chosen.append(TopPLogitsWarper(distribution.top_p))
     if distribution.min_p:
-        made.append(MinPLogitsWarper(distribution.min_p))
-    return made
+        chosen.append(MinPLogitsWarper(distribution.min_p))
+    return chosen
 
 
 class History:

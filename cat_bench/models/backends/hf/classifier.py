@@ -84,15 +84,15 @@ class Classifier(Silent):
             raise NotAvailable(f"{self._path} gives {has}: it is another kind of reward model")
         try:
             if isinstance(response, str):
-                made = conversations.whole(messages, response)
+                conversation = conversations.whole(messages, response)
             else:
-                made = conversations.stepwise(messages, response)
+                conversation = conversations.stepwise(messages, response)
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        if len(made.ids) > checkpoint.context:
-            problem = f"{len(made.ids)} tokens do not fit the model's context"
+        if len(conversation.ids) > checkpoint.context:
+            problem = f"{len(conversation.ids)} tokens do not fit the model's context"
             return Failure("context", f"{problem} of {checkpoint.context}", permanent=True)
-        return await self._gathering(made)
+        return await self._gathering(conversation)
 
     @property
     def _running(self) -> tuple[Checkpoint, Conversations]:
@@ -115,17 +115,17 @@ class Classifier(Silent):
     def _run_batch(self, inputs: Sequence[Input]) -> Iterator[Reply | Failure]:
         start = 0
         for stop in range(1, len(inputs) + 1):
-            longest = max(len(each.ids) for each in inputs[start : stop + 1])
+            longest = max(len(item.ids) for item in inputs[start : stop + 1])
             if stop == len(inputs) or (stop + 1 - start) * longest > self._tokens:
                 yield from map(self._reply, inputs[start:stop], self._logits(inputs[start:stop]))
                 start = stop
 
-    def _reply(self, made: Input, logits: FloatArray) -> Reply | Failure:
+    def _reply(self, conversation: Input, logits: FloatArray) -> Reply | Failure:
         checkpoint, _ = self._running
         regression = checkpoint.model.config.problem_type == "regression"
         try:
-            if made.ends:
-                shares = activate(logits[list(made.ends)], regression=regression)
+            if conversation.ends:
+                shares = activate(logits[list(conversation.ends)], regression=regression)
                 numbers: FloatArray | float = self._labels.steps_of(shares)
             elif self._activation == "raw":
                 numbers = self._labels.reward_of(logits)
@@ -133,28 +133,28 @@ class Classifier(Silent):
                 numbers = self._labels.reward_of(activate(logits, regression=regression))
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
-        return make_reply(numbers, tokens=len(made.ids), served_by=checkpoint.served_by)
+        return make_reply(numbers, tokens=len(conversation.ids), served_by=checkpoint.served_by)
 
     def _logits(self, inputs: Sequence[Input]) -> list[FloatArray]:
         """Return logits per input: (labels,), or (tokens, labels) from a token classifier."""
         import torch
 
         checkpoint, _ = self._running
-        model, longest = checkpoint.model, max(len(each.ids) for each in inputs)
-        ends = {each.ids[-1] for each in inputs}
+        model, longest = checkpoint.model, max(len(item.ids) for item in inputs)
+        ends = {item.ids[-1] for item in inputs}
         padding = next(token for token in range(len(ends) + 1) if token not in ends)
         for config in (model.config, model.config.get_text_config()):
             config.pad_token_id = padding
-        rows = [[*each.ids, *[padding] * (longest - len(each.ids))] for each in inputs]
-        mask = [[1] * len(each.ids) + [0] * (longest - len(each.ids)) for each in inputs]
+        rows = [[*item.ids, *[padding] * (longest - len(item.ids))] for item in inputs]
+        mask = [[1] * len(item.ids) + [0] * (longest - len(item.ids)) for item in inputs]
         asked = {"input_ids": rows, "attention_mask": mask}
-        if all(each.segments for each in inputs):
-            segments = (each.segments or () for each in inputs)
+        if all(item.segments for item in inputs):
+            segments = (item.segments or () for item in inputs)
             asked["token_type_ids"] = [[*s, *[0] * (longest - len(s))] for s in segments]
         sent = {name: torch.tensor(value, device=model.device) for name, value in asked.items()}
         with torch.inference_mode():
-            found = model(**sent).logits.to("cpu", torch.float64).numpy()
+            logits = model(**sent).logits.to("cpu", torch.float64).numpy()
         return [
-            np.asarray(row[: len(each.ids)]) if row.ndim > 1 else row
-            for each, row in zip(inputs, found, strict=True)
+            np.asarray(row[: len(item.ids)]) if row.ndim > 1 else row
+            for item, row in zip(inputs, logits, strict=True)
         ]

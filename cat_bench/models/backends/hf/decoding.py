@@ -63,7 +63,7 @@ class Engine:
         last: int = 1,
     ) -> torch.Tensor:
         """Return the raw logits after the `last` tokens: shape (rows, last, vocabulary)."""
-        made = self.model(
+        output = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
@@ -71,7 +71,7 @@ class Engine:
             use_cache=True,
             logits_to_keep=last,
         )
-        return cast(torch.Tensor, made.logits)
+        return cast(torch.Tensor, output.logits)
 
 
 def division(model: PreTrainedModel, threads: int | None) -> tuple[int, int | None]:

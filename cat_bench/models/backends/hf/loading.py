@@ -126,8 +126,8 @@ def _identify(folder: Path, named: JSON, adapter: Adapter | None) -> JSON:
     """Return the identity of what was loaded; `named` is the Hub's name with its commit."""
     if not folder.is_dir():
         return named
-    found = folder_identity(folder, base=adapter.base if adapter else None)
-    return {"base": named, **found} if adapter else found
+    identity = folder_identity(folder, base=adapter.base if adapter else None)
+    return {"base": named, **identity} if adapter else identity
 
 
 def _own_gpu(torch: Any) -> str:
@@ -138,10 +138,10 @@ def _own_gpu(torch: Any) -> str:
 
 def _kind(config: PretrainedConfig, kinds: Sequence[str]) -> str:
     """Return the class that made the checkpoint, else the first."""
-    made = tuple(config.architectures or ())
+    classes = tuple(config.architectures or ())
     ends = {kind.removeprefix("AutoModel"): kind for kind in kinds}
     return next(
-        (kind for end, kind in ends.items() if any(m.endswith(end) for m in made)), kinds[0]
+        (kind for end, kind in ends.items() if any(m.endswith(end) for m in classes)), kinds[0]
     )
 
 
@@ -242,12 +242,12 @@ def folder_digest(folder: Path) -> str:
 
 def folder_identity(folder: Path, *, base: str | None = None) -> dict[str, JSON]:
     """Return a folder's digest, and for an adapter also its base's, if that is a folder."""
-    found: dict[str, JSON] = {"folder_digest": folder_digest(folder)}
+    identity: dict[str, JSON] = {"folder_digest": folder_digest(folder)}
     if adapter := Adapter.find(folder, base=base):
         under = Path(adapter.base).expanduser()
         if under.is_dir():
-            found["base"] = {"folder_digest": folder_digest(under)}
-    return found
+            identity["base"] = {"folder_digest": folder_digest(under)}
+    return identity
 
 
 def read_generation(folder: Path) -> dict[str, JSON]:
@@ -257,12 +257,12 @@ def read_generation(folder: Path) -> dict[str, JSON]:
     """
     path = folder / "generation_config.json"
     try:
-        found: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}): save the model again") from error
-    return found
+    return config
 
 
 def defaults(config: Mapping[str, JSON]) -> Sampling:

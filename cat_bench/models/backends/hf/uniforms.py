@@ -21,4 +21,6 @@ class Uniforms:
 
     def next(self, steps: int) -> FloatArray:
         """Return the numbers of the next `steps` steps: shape (rows, steps), in [0, 1)."""
-        return np.stack([each.random(steps, dtype=np.float32) for each in self._generators])
+        return np.stack(
+            [generator.random(steps, dtype=np.float32) for generator in self._generators]
+        )

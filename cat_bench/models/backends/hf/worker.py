@@ -90,8 +90,8 @@ class BatchWorkers:
     def _take(self, me: int) -> Sequence[Row]:
         share = ceil(len(self._waiting) / (len(self._threads) - len(self._running)))
         batch = pick_rows(self._waiting, rows=min(share, self._rows), tokens=self._tokens)
-        taken = set(map(id, batch))
-        self._waiting = [row for row in self._waiting if id(row) not in taken]
+        picked = set(map(id, batch))
+        self._waiting = [row for row in self._waiting if id(row) not in picked]
         self._running[me] = batch
         return batch
 

@@ -55,10 +55,10 @@ class Prompts:
     def hidden(self, network: Network, past: Past, *, last: int = 1) -> Iterator[Array]:
         """Run them through the model in groups and yield the states of their `last` tokens."""
         count, longest = self.ids.shape
-        some, step = max(1, PREFILL // longest), min(longest, PREFILL)
+        size, step = max(1, PREFILL // longest), min(longest, PREFILL)
         starts = range(0, longest - last + 1, step)
-        for first in range(0, count, some):
-            rows = slice(first, first + some)
+        for first in range(0, count, size):
+            rows = slice(first, first + size)
             for start, end in zip(starts, (*starts[1:], longest), strict=True):
                 states = network.hidden(
                     self.ids[rows, start:end],
@@ -97,12 +97,12 @@ class Decoding(Steps[NDArray[Any]]):
         self._network, distribution = engine.network, draws[0].distribution
         self._distribution = distribution
         self._ends = np.array(engine.ends)
-        self._limits = np.array([each.limit for each in draws])
+        self._limits = np.array([draw.limit for draw in draws])
         self._live = np.ones(len(draws), dtype=np.bool_)
         self._prefill()
         vocabulary = self._network.vocabulary
         self._history = (
-            History(distribution, [each.prompt for each in draws], vocabulary)
+            History(distribution, [draw.prompt for draw in draws], vocabulary)
             if distribution.penalises
             else None
         )
@@ -111,12 +111,12 @@ class Decoding(Steps[NDArray[Any]]):
 
     def _prefill(self) -> None:
         """Run each distinct prompt once, then give every draw its copy."""
-        distinct = {id(each.prompt): each.prompt for each in self._draws}
+        distinct = {id(draw.prompt): draw.prompt for draw in self._draws}
         place = {key: row for row, key in enumerate(distinct)}
         prompts = Prompts(list(distinct.values()))
         self._past = Past(self._network, *prompts.ids.shape)
         states = np.concatenate(list(prompts.hidden(self._network, self._past)))
-        rows = np.array([place[id(each.prompt)] for each in self._draws])
+        rows = np.array([place[id(draw.prompt)] for draw in self._draws])
         self._past.take(rows)
         self._logits = self._network.logits(states[:, -1])[rows]
         self._mask, self._positions = prompts.mask[rows], prompts.positions[rows, -1:]
@@ -138,12 +138,12 @@ class Decoding(Steps[NDArray[Any]]):
         self._chosen = self._choose(probabilities)
         self._tokens[:, self._step] = self._chosen
         size = logprobs.shape[-1]
-        kept = min(LIKELIEST, size)
+        count = min(LIKELIEST, size)
         note = self._noted[:, :, self._step]
         note[LOGPROBS] = logprobs[np.arange(len(logprobs)), self._chosen]
         note[ENTROPIES] = -(probabilities * logprobs).sum(axis=-1)
         note[CERTAINTIES] = -logprobs.mean(axis=-1) - log(size)
-        note[CONFIDENCES] = -np.partition(logprobs, -kept, axis=-1)[:, -kept:].mean(axis=-1)
+        note[CONFIDENCES] = -np.partition(logprobs, -count, axis=-1)[:, -count:].mean(axis=-1)
         self._step += 1
 
     def _choose(self, raw: Array) -> Ints:

@@ -140,9 +140,11 @@ class Network:
             hidden = hidden + np.where(later, HIDDEN, np.float32(0))
         group = self.heads // self.kv_heads
         for index, layer in enumerate(self.layers):
-            made = self._norm(x, layer.before_attention) @ layer.attention
-            made = made.reshape(count, new, -1, self.head_size)
-            queries, keys, values = np.split(made, [self.heads, self.heads + self.kv_heads], axis=2)
+            projected = self._norm(x, layer.before_attention) @ layer.attention
+            projected = projected.reshape(count, new, -1, self.head_size)
+            queries, keys, values = np.split(
+                projected, [self.heads, self.heads + self.kv_heads], axis=2
+            )
             queries = _turn(self._norm(queries, layer.queries), turn).swapaxes(1, 2)
             keys = _turn(self._norm(keys, layer.keys), turn).swapaxes(1, 2)
             held = past.write(index, rows, end - new, (keys, values.swapaxes(1, 2)))
@@ -208,7 +210,7 @@ def read_weights(path: Path) -> dict[str, Array]:
     content = path.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
@@ -220,5 +222,5 @@ def read_weights(path: Path) -> dict[str, Array]:
             values = np.frombuffer(content, "<f4", count, offset)
         else:
             raise ValueError(f"{name} is {entry['dtype']}, and only BF16 and F32 are read")
-        found[name] = values.reshape(entry["shape"])
-    return found
+        arrays[name] = values.reshape(entry["shape"])
+    return arrays

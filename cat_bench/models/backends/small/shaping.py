@@ -19,8 +19,8 @@ def filter_scores(scores: Array, distribution: Distribution) -> Array:
     """Return the scores at the distribution's temperature, which is not 0, after its filters."""
     scores = scores / np.float32(distribution.temperature)
     if distribution.top_k:
-        kept = min(distribution.top_k, scores.shape[-1])
-        least = np.partition(scores, -kept, axis=-1)[:, -kept, None]
+        count = min(distribution.top_k, scores.shape[-1])
+        least = np.partition(scores, -count, axis=-1)[:, -count, None]
         scores = np.where(scores < least, -np.inf, scores)
     if distribution.top_p < 1:
         order = scores.argsort(axis=-1, kind="stable")
