@@ -11,13 +11,16 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 from tabulate import tabulate
 
+from cat_bench.audit.rewards import Figures
 from cat_bench.bridges.inspect_tasks import aggregate
 from cat_bench.bridges.lm_eval_task import LmEvalTask
+from cat_bench.cache.calls import COLUMNS as CALL_COLUMNS
+from cat_bench.cache.responses import PER_RESPONSE
 from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
 from cat_bench.leaderboard.rows import COLUMNS as PUBLISHED
 from cat_bench.loading import catalog
@@ -25,7 +28,9 @@ from cat_bench.loading.data import Data, Fields
 from cat_bench.loading.prompts import GENERAL, Prompts
 from cat_bench.loading.registry import BUILT_IN, Kind, load
 from cat_bench.loading.task_file import TaskFile
+from cat_bench.report.compare import COMPARE_COLUMNS
 from cat_bench.report.compute import COMPUTE_COLUMNS
+from cat_bench.report.ensemble import COLUMNS as ENSEMBLE_COLUMNS
 from cat_bench.report.forensics import COLUMNS as FORENSICS_COLUMNS
 from cat_bench.report.forensics import forensics
 from cat_bench.report.groups import COLUMNS as GROUP_COLUMNS
@@ -35,6 +40,9 @@ from cat_bench.report.signals import COLUMNS as SIGNAL_COLUMNS
 from cat_bench.report.signals import quality
 from cat_bench.report.summary import COLUMNS, summarise
 from cat_bench.runs.config import RunConfig
+from cat_bench.stats.intervals import Interval
+from tools.reference_columns import meaning
+from tools.reference_parameters import PARAMETERS, parameter
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
@@ -94,12 +102,21 @@ def _plugins(kind: Kind) -> str:
 
 
 def _plugin(kind: Kind, name: str) -> str:
-    built = load(kind, name)
+    built: Any = load(kind, name)
     doc = inspect.cleandoc(built.__doc__ or "").partition("\n\n")[0]
     fields = dataclasses.fields(built) if dataclasses.is_dataclass(built) else ()
-    rows = [(_code(f.name), _type(f.type), _default(f)) for f in fields if f.init]
-    table = f"\n\n{_table(('parameter', 'type', 'default'), rows)}" if rows else ""
+    table = f"\n\n{_parameters(f'{kind} {name}', built)}" if any(f.init for f in fields) else ""
     return f"### {kind} `{name}`\n\n{_one_line(doc)}{table}"
+
+
+def _parameters(place: str, kind: type, head: str = "parameter") -> str:
+    hints = get_type_hints(kind)
+    rows = [
+        (_code(f.name), _type(hints[f.name]), _default(f), parameter(place, kind, f.name))
+        for f in dataclasses.fields(kind)
+        if f.init
+    ]
+    return _table((head, "type", "default", "meaning"), rows)
 
 
 def _settings() -> str:
@@ -116,23 +133,23 @@ def _settings() -> str:
 
 
 def _tasks() -> str:
-    lists: list[tuple[str, type[BaseModel]]] = [
-        ("### `task.yaml`", TaskFile),
-        ("### `task.yaml`: `data`", Data),
-        ("### `task.yaml`: `data.fields`", Fields),
-        ("### A method's YAML", catalog.MethodFile),
+    lists: list[tuple[str, str, type[BaseModel]]] = [
+        ("`task.yaml`", "task.yaml", TaskFile),
+        ("`task.yaml`: `data`", "data", Data),
+        ("`task.yaml`: `data.fields`", "data.fields", Fields),
+        ("A method's YAML", "method", catalog.MethodFile),
     ]
     return "## Files of tasks and methods\n\n" + "\n\n".join(
-        f"{title}\n\n{_model(kind)}" for title, kind in lists
+        f"### {title}\n\n{_model(place, kind)}" for title, place, kind in lists
     )
 
 
-def _model(kind: type[BaseModel]) -> str:
-    rows = [
-        (_code(field.alias or name), _type(field.annotation), _format_required(field))
-        for name, field in kind.model_fields.items()
-    ]
-    return _table(("field", "type", "default"), rows)
+def _model(place: str, kind: type[BaseModel]) -> str:
+    rows = []
+    for field_name, field in kind.model_fields.items():
+        name, shown = field.alias or field_name, _type(field.annotation)
+        rows.append((_code(name), shown, _format_required(field), parameter(place, kind, name)))
+    return _table(("field", "type", "default", "meaning"), rows)
 
 
 def _prompts() -> str:
@@ -159,14 +176,56 @@ def _variables(prompts: Prompts, name: str) -> set[str]:
 def _columns() -> str:
     kinds = {"scores.parquet": ScoreRow, "rollouts.parquet": RolloutRow}
     kinds["questions.parquet"] = QuestionRow
-    parts = [f"### `{file}`\n\n{_record(kind)}" for file, kind in kinds.items()]
-    parts.append(f"### `table.csv`\n\n{_list(COLUMNS)}\n\n{_bullets(summarise.__doc__ or '')}")
-    parts.append(f"### `compute.csv`\n\n{_list(COMPUTE_COLUMNS)}")
+    parts = [f"### `{file}`\n\n{_record(file, kind)}" for file, kind in kinds.items()]
+    parts.append(f"### `table.csv`\n\n{_meanings('table.csv', COLUMNS)}")
+    parts[-1] += f"\n\n{_bullets(summarise.__doc__ or '')}"
+    parts.append(f"### `compute.csv`\n\n{_meanings('compute.csv', COMPUTE_COLUMNS)}")
     for file, columns, function in CSV_FILES:
-        parts.append(f"### `{file}`\n\n{_summary(function)}\n\n{_list(columns)}")
+        parts.append(f"### `{file}`\n\n{_summary(function)}\n\n{_meanings(file, columns)}")
     parts[-1] += f"\n\n{_bullets(forensics.__doc__ or '')}"
     published = _table(("column", "meaning"), [(_code(k), v) for k, v in PUBLISHED.items()])
-    return "## Files of a run\n\n" + "\n\n".join(parts) + f"\n\n## `leaderboard.csv`\n\n{published}"
+    return (
+        "## Files of a run\n\n"
+        + "\n\n".join(parts)
+        + f"\n\n## Files of other commands\n\n{_other_files()}"
+        + f"\n\n## `leaderboard.csv`\n\n{published}"
+    )
+
+
+def _other_files() -> str:
+    pool = ("id", "problem", "answer", "responses", *PER_RESPONSE, "messages", "model", "sampling")
+    listed = (
+        ("`compare --csv FILE`", "compare --csv", COMPARE_COLUMNS),
+        ("`ensemble --csv FILE`", "ensemble --csv", ENSEMBLE_COLUMNS),
+        ("A published or exported pool", "a pool", (*pool, "label")),
+        ("Published calls", "calls", CALL_COLUMNS),
+    )
+    parts = [f"### {title}\n\n{_meanings(place, names)}" for title, place, names in listed]
+    return "\n\n".join([f"### `audit.csv`\n\n{_audit()}", *parts])
+
+
+def _audit() -> str:
+    """The columns of an audit: its candidates' fields, and the figures with their intervals."""
+    names = ["name", "estimator", "reward", "supervised", "reason"]
+    rows = [(_code(name), meaning("audit.csv", name)) for name in names]
+    for field, kind in get_type_hints(Figures).items():
+        if kind is not Interval:
+            rows.append((_code(field), _figure(field)))
+            continue
+        ends = [f"{field}_low", f"{field}_high"]
+        rows += [(_code(field), _figure(field)), *((_code(e), meaning("", e)) for e in ends)]
+    return _table(("column", "meaning"), [*rows, (_code("flag"), meaning("audit.csv", "flag"))])
+
+
+def _figure(name: str) -> str:
+    try:
+        return meaning("audit.csv", name)
+    except LookupError:
+        return parameter("audit.csv", Figures, name)
+
+
+def _meanings(file: str, names: Iterable[str]) -> str:
+    return _table(("column", "meaning"), [(_code(name), meaning(file, name)) for name in names])
 
 
 def _summary(function: Any) -> str:
@@ -174,10 +233,10 @@ def _summary(function: Any) -> str:
     return re.sub(r"^Return (one|a) row", "One row", sentence)
 
 
-def _record(kind: type) -> str:
-    doc = _one_line(inspect.cleandoc(kind.__doc__ or ""))
-    rows = [(_code(f.name), _type(f.type), _default(f)) for f in dataclasses.fields(kind)]
-    return f"{doc}\n\n{_table(('column', 'type', 'default'), rows)}"
+def _record(file: str, kind: type) -> str:
+    doc = _one_line(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0])
+    rows = [(_code(f.name), _type(f.type), meaning(file, f.name)) for f in dataclasses.fields(kind)]
+    return f"{doc}\n\n{_table(('column', 'type', 'meaning'), rows)}"
 
 
 def _bullets(text: str) -> str:
@@ -186,14 +245,16 @@ def _bullets(text: str) -> str:
 
 
 def _bridges() -> str:
-    fields = dataclasses.fields(LmEvalTask)
-    rows = [(_code(f.name), _type(f.type), _default(f)) for f in fields if f.init]
-    parameters = inspect.signature(aggregate).parameters.values()
-    inward = [(_code(p.name), _type(p.annotation), _format(p.default)) for p in parameters]
-    head = ("option", "type", "default")
+    options = inspect.signature(aggregate).parameters.values()
+    rows = [
+        (_code(p.name), _type(p.annotation), _format(p.default), PARAMETERS["inspect"][p.name])
+        for p in options
+    ]
     return (
-        f"## Bridges\n\n### `lm-eval:NAME{{option=value}}`\n\n{_table(head, rows)}\n\n"
-        f"### `inspect eval cat_bench/aggregate -T option=value`\n\n{_table(head, inward)}"
+        "## Bridges\n\n### `lm-eval:NAME{option=value}`\n\n"
+        f"{_parameters('lm-eval', LmEvalTask, 'option')}\n\n"
+        "### `inspect eval cat_bench/aggregate -T option=value`\n\n"
+        f"{_table(('option', 'type', 'default', 'meaning'), rows)}"
     )
 
 
