@@ -13,10 +13,13 @@ from pathlib import Path
 
 from cat_bench.cache.formats import (
     best_of_infinity,
+    evalscope,
     every_eval_ever,
     inspect_log,
+    lighteval,
     lm_eval,
     nemo_skills,
+    verifiers,
 )
 from cat_bench.cache.formats.mapping import parse_map, read_mapped
 from cat_bench.cache.formats.samples import Findings, Format, gather
@@ -27,12 +30,21 @@ __all__ = ["FORMATS", "Conversion", "Findings", "convert", "list_files", "sugges
 
 FORMATS: Mapping[str, Format] = {
     "best-of-infinity": best_of_infinity.FORMAT,
+    "evalscope": evalscope.FORMAT,
     "every-eval-ever": every_eval_ever.FORMAT,
     "inspect": inspect_log.FORMAT,
+    "lighteval": lighteval.FORMAT,
     "lm-eval": lm_eval.FORMAT,
     "nemo-skills": nemo_skills.FORMAT,
+    "verifiers": verifiers.FORMAT,
 }
-_IN_FOLDERS = {"nemo-skills": "output-rs*.jsonl", "inspect": "*.eval", "lm-eval": "samples_*.jsonl"}
+_IN_FOLDERS = {
+    "inspect": "*.eval",
+    "lighteval": "details_*.parquet",
+    "lm-eval": "samples_*.jsonl",
+    "nemo-skills": "output-rs*.jsonl",
+    "verifiers": "traces.jsonl",
+}
 _BARE = 200
 """The most characters of a response that may be an answer alone."""
 

@@ -24,6 +24,7 @@ _TAKEN = {
     "problem": "problem",
     "answer": "expected_answer",
     "responses": "generation, one for each file",
+    "reasoning": "reasoning_content",
     "usage": "num_input_tokens, num_generated_tokens",
     "verdicts": "symbolic_correct, is_correct or judgement",
 }
@@ -37,6 +38,7 @@ _USED = (
     "num_input_tokens",
     "num_generated_tokens",
     "finish_reason",
+    "reasoning_content",
     *_VERDICTS,
 )
 
@@ -60,6 +62,7 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
             problem=problem,
             answer=answer if answer is None else str(answer),
             text=take(row, "generation", str, file),
+            reasoning=row.get("reasoning_content"),
             finish=row.get("finish_reason"),
             prompt_tokens=row.get("num_input_tokens") or 0,
             completion_tokens=row.get("num_generated_tokens") or 0,

@@ -99,6 +99,14 @@ def take(row: Mapping[str, JSON], name: str, kind: type | tuple[type, ...], at: 
     raise DataError(at, f"{name!r} {has} in a row with {present}; is this another tool's file?")
 
 
+def join_texts(content: JSON, *, kind: str = "text") -> str:
+    """Return a chat message's text: its content is a text, or parts of which some are of `kind`."""
+    if not isinstance(content, list):
+        return str(content or "") if kind == "text" else ""
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") == kind]
+    return "\n\n".join(str(part.get(kind) or "") for part in parts)
+
+
 def name_by_text(problem: str) -> str:
     """Return an id for a question that has none: 12 digits of its text's SHA-256."""
     return sha256(problem.encode("utf-8", "surrogatepass")).hexdigest()[:12]
