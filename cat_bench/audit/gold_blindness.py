@@ -53,14 +53,13 @@ class Blindness:
     def sentence(self) -> str:
         """The result in one line."""
         counts = (
-            f"{self.accepted} of {self.pairs} texts score as right for another row's gold, where "
-            f"their answers explain {self.expected}"
+            f"{self.accepted} of {self.pairs} texts score as right with another row's gold; their "
+            f"answers predict {self.expected}"
         )
         if self.changed:
-            counts += f"; {self.changed} were read in another way"
-        return (
-            f"{counts}: the scorer {'knows the answer' if self.knows else 'is blind to the gold'}"
-        )
+            counts += f"; {self.changed} texts were read differently"
+        known = "knows the answer" if self.knows else "does not know the answer"
+        return f"{counts}: the scorer {known}"
 
 
 async def gold_blindness(

@@ -1,7 +1,7 @@
 """Check a task without a model: its targets, its prompt, its closing, and its scorer.
 
 The scorer is tried on texts that state golds (`stated_golds`): with the row's own gold, and with
-golds permuted over rows (`gold_blindness`). A check that cannot be made has the status `untold`.
+golds permuted over rows (`gold_blindness`). A check that cannot be made has the status `skipped`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _ROLES = {"system", "user", "assistant"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check's result; `rows` are the ids of the rows that it found."""
+    """One check's result; `rows` are the ids of the rows with the problem."""
 
     name: str
-    status: Literal["ok", "found", "untold"]
+    status: Literal["ok", "problem", "skipped"]
     text: str
     rows: tuple[str, ...] = ()
 
@@ -55,7 +55,7 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
     except PromptError as error:
         return _unread("prompt", str(error))
     if not samples:
-        return [Check(name, "untold", "the task has no rows") for name in NAMES]
+        return [Check(name, "skipped", "the task has no rows") for name in NAMES]
     rows = random.Random(seed).sample(samples, min(TRIED, len(samples)))
     return [
         _targets(task, samples),
@@ -67,10 +67,10 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
 
 
 def _unread(name: str, problem: str) -> list[Check]:
-    """Return the finding of one check, which makes all other checks impossible."""
+    """Return the problem of one check; it makes all other checks impossible."""
     reason = "the rows could not be read"
     return [
-        Check(check, "found", problem) if check == name else Check(check, "untold", reason)
+        Check(check, "problem", problem) if check == name else Check(check, "skipped", reason)
         for check in NAMES
     ]
 
@@ -81,13 +81,13 @@ def _targets(task: Task, samples: Sequence[Sample]) -> Check:
     for sample in samples:
         check = traits(ScorerTraits, _reader(task, sample)).check
         if check is None:
-            return Check("targets", "untold", "the scorer has no `check`: add one")
+            return Check("targets", "skipped", "the scorer has no `check`: add one")
         if problem := check(sample.target):
             problems[sample.question.id] = problem
     if problems:
         first = f"{next(iter(problems))} {next(iter(problems.values()))}"
         return _make_finding(
-            "targets", f"cannot be scored: the row {first}", problems, len(samples)
+            "targets", f"targets cannot be scored; row {first}", problems, len(samples)
         )
     return Check("targets", "ok", f"the scorer can use all {len(samples):,} targets")
 
@@ -96,11 +96,13 @@ def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
     """Compare each prompt with its problem, and its closing instruction with the scorer."""
     hidden = [sample.question.id for sample in samples if not _shows_problem(sample)]
     if hidden:
-        fix = "do not show the problem to the model: put its text into the messages"
+        fix = "prompts do not show the problem: put its text into the messages"
         return _make_finding("prompt", fix, hidden, len(samples))
     if flaws := [*warnings_of(task, samples)]:
-        return Check("prompt", "found", "; ".join(flaws))
-    shown = f"shows the problem in all {len(samples):,} rows, and no text contradicts the closing"
+        return Check("prompt", "problem", "; ".join(flaws))
+    shown = (
+        f"all {len(samples):,} prompts show the problem, and no prompt text contradicts the closing"
+    )
     return Check("prompt", "ok", shown)
 
 
@@ -117,7 +119,7 @@ def _words_of(text: str) -> set[str]:
 async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
     """Score a text that states each row's own gold."""
     if reason := explain_unstatable(task):
-        return Check("golds", "untold", reason)
+        return Check("golds", "skipped", reason)
     missed, tried = {}, 0
     for sample in rows:
         for text in texts(task, sample.target, sample.target)[:1]:
@@ -132,10 +134,11 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
                 missed[sample.question.id] = f"{gold}, which {scored}"
     if missed:
         first = next(iter(missed.values()))
-        problem = f"score below 1 when a response states them, such as {first}: correct the closing"
-        return _make_finding("golds", f"{problem}, the targets or the scorer", missed, tried)
+        problem = f"golds score below 1 when a response states them, such as {first}"
+        fix = "correct the closing, the targets or the scorer"
+        return _make_finding("golds", f"{problem}: {fix}", missed, tried)
     if not tried:
-        return Check("golds", "untold", "no response can state any of the targets")
+        return Check("golds", "skipped", "no response can state any of the targets")
     left = f"; {len(rows) - tried} cannot be stated" if tried < len(rows) else ""
     stated = f"{tried} of {tried} golds score 1 when a response states them{left}"
     return Check("golds", "ok", stated)
@@ -144,9 +147,11 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
 def _check_targets(task: Task, samples: Sequence[Sample]) -> Check:
     """Ask the scorer whether the targets are meant for it."""
     if traits(ScorerTraits, task.scorer).doubt is None:
-        return Check("words", "untold", "the scorer declares no `doubt` about targets")
+        return Check(
+            "words", "skipped", "the scorer has no `doubt`, which tells words from mathematics"
+        )
     if doubts := [*Survey.of(samples, task.scorer).warnings()]:
-        return Check("words", "found", "; ".join(doubts))
+        return Check("words", "problem", "; ".join(doubts))
     return Check("words", "ok", "the targets are mathematics")
 
 
@@ -154,9 +159,9 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
     """Score the stated golds again with the golds of all other sampled rows."""
     scorer = task.scorer
     if (reason := explain_unstatable(task)) or not isinstance(scorer, AnswerScorer):
-        return Check("blindness", "untold", reason or "the scorer compares no answers")
+        return Check("blindness", "skipped", reason or "the scorer does not compare answers")
     if len({write_answer(sample.target) for sample in rows}) < 2:
-        return Check("blindness", "untold", "golds cannot be permuted: all sampled rows share one")
+        return Check("blindness", "skipped", "all sampled rows have the same gold")
     stated = [
         (sample, text)
         for sample, other in zip(rows, [*rows[1:], *rows[:1]], strict=True)
@@ -166,17 +171,19 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
     if len({sample.question.id for sample, _ in stated}) < 2:
         return Check(
             "blindness",
-            "untold",
-            "fewer than two rows have a single gold that a response can state",
+            "skipped",
+            "fewer than two rows have one gold that a response can state",
         )
     try:
         result = await gold_blindness(scorer, stated, _context(task), rounds=len(rows))
     except PLUGIN_BUGS as error:
         return _explain_exception("blindness", error)
     if not result.pairs:
-        return Check("blindness", "untold", "no stated gold scores as right: see the check `golds`")
+        return Check(
+            "blindness", "skipped", "no stated gold scores as right: see the check `golds`"
+        )
     fix = ": read the answer from the text alone, then compare" if result.knows else ""
-    return Check("blindness", "found" if result.knows else "ok", result.sentence + fix)
+    return Check("blindness", "problem" if result.knows else "ok", result.sentence + fix)
 
 
 def _reader(task: Task, sample: Sample) -> object:
@@ -195,14 +202,14 @@ def _context(task: Task) -> Context:
 
 
 def _explain_exception(name: str, error: BaseException) -> Check:
-    """Return what a scorer's exception means: it asked a model, or it has a bug."""
+    """Return a scorer's exception as a result: it called a model, or it has a bug."""
     if isinstance(error, NotAvailable):
-        return Check(name, "untold", f"the scorer asks a model: {error}")
-    return Check(name, "found", f"the scorer failed with {error!r}: correct it")
+        return Check(name, "skipped", f"the scorer calls a model: {error}")
+    return Check(name, "problem", f"the scorer raised {error!r}: correct the scorer")
 
 
 def _make_finding(name: str, problem: str, ids: Iterable[str], whole: int) -> Check:
-    """Return a finding that counts its rows and names the first ones."""
+    """Return a problem with the number of its rows and the first ids."""
     rows = tuple(ids)
     listed = ", ".join(rows[:_LISTED]) + (" and others" if len(rows) > _LISTED else "")
-    return Check(name, "found", f"{len(rows):,} of {whole:,} {problem} (rows {listed})", rows)
+    return Check(name, "problem", f"{len(rows):,} of {whole:,} {problem} (rows {listed})", rows)

@@ -1,4 +1,4 @@
-"""`cat-bench check TASK`: whether a task and its scorer fit, before any model is called."""
+"""`cat-bench check TASK`: find faults of a task and its scorer before any model is called."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from cat_bench.cli.output import json_option, print_rows, print_text
 def check(task: str, *, data: Path | None, limit: int | None, as_json: bool) -> None:
     """Check the task TASK and its scorer, without calling a model.
 
-    Whether the scorer reads every target, the prompt shows every problem, a response that states a
-    gold scores 1, no words are compared as mathematics, and the scorer is blind to the gold. Each
-    line says ok, found, or untold with the reason; the exit status is 1 if something was found.
+    The checks are: the scorer can use every target; every prompt shows its problem; a response
+    that states a gold scores 1; no word is compared as mathematics; the scorer does not know the
+    answer. Each line is ok, problem (with the fix), or skipped (with the reason). The exit status
+    is 1 if there is a problem.
     """
     from cat_bench.audit.task_checks import check_task
     from cat_bench.loading import catalog
@@ -33,6 +34,6 @@ def check(task: str, *, data: Path | None, limit: int | None, as_json: bool) -> 
         print_rows([asdict(result) for result in checks], as_json=True)
     else:
         for result in checks:
-            print_text(f"{result.name:9}  {result.status:6}  {result.text}")
-    if any(result.status == "found" for result in checks):
+            print_text(f"{result.name:9}  {result.status:7}  {result.text}")
+    if any(result.status == "problem" for result in checks):
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""`cat-bench check TASK`: what fits is ok, each flaw is found, and what cannot be told is said."""
+"""`cat-bench check TASK`: each fault is a problem, and an impossible check is skipped."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def checked(workshop: Workshop, *arguments: str) -> tuple[int, dict[str, JSON]]:
     assert printed, problem
     results = json.loads(printed)
     assert [each["name"] for each in results] == [*NAMES]
-    assert status == int(any(each["status"] == "found" for each in results))
+    assert status == int(any(each["status"] == "problem" for each in results))
     return status, {each["name"]: each for each in results}
 
 
@@ -102,7 +102,7 @@ def test_options_and_tolerances_are_no_knowledge_of_the_answer(workshop: Worksho
     near = made(workshop, scorer="number\nwith: {relative: 0.05}")
     status, results = checked(workshop, near)
     assert status == 0, results
-    assert "explain 0" not in results["blindness"]["text"]
+    assert "predict 0" not in results["blindness"]["text"]
     rows = [
         {"id": str(k), "problem": f"{k}?", "options": ["a", "b", "c"], "answer": "ABC"[k % 3]}
         for k in range(12)
@@ -121,7 +121,7 @@ def test_options_and_tolerances_are_no_knowledge_of_the_answer(workshop: Worksho
 async def test_a_published_rule_is_caught(scorer: AnswerScorer) -> None:
     task = replace(catalog.task("mini-or"), scorer=scorer)
     results = {each.name: each for each in await check_task(task)}
-    assert results["blindness"].status == "found"
+    assert results["blindness"].status == "problem"
     assert "knows the answer" in results["blindness"].text
     assert results["golds"].status == "ok"
 
@@ -129,7 +129,7 @@ async def test_a_published_rule_is_caught(scorer: AnswerScorer) -> None:
 def test_a_scorer_that_looks_for_the_gold_is_caught(workshop: Workshop) -> None:
     status, results = checked(workshop, made(workshop, scorer="./own.py:Echo"))
     assert status == 1
-    assert [name for name in NAMES if results[name]["status"] == "found"] == ["blindness"]
+    assert [name for name in NAMES if results[name]["status"] == "problem"] == ["blindness"]
     assert "knows the answer: read the answer from the text" in results["blindness"]["text"]
 
 
@@ -137,7 +137,7 @@ def test_a_scorer_that_asks_a_model_is_refused_one(workshop: Workshop) -> None:
     status, results = checked(workshop, made(workshop, scorer="./own.py:Judged"))
     assert status == 0
     for name in ("golds", "blindness"):
-        assert results[name]["status"] == "untold"
+        assert results[name]["status"] == "skipped"
         assert "no judge is named" in results[name]["text"]
 
 
@@ -145,7 +145,7 @@ def test_a_prompt_without_the_problem_is_found(workshop: Workshop) -> None:
     status, results = checked(workshop, made(workshop, prompt="End with {{ closing }}."))
     assert status == 1
     assert "write {{ problem }}" in results["prompt"]["text"]
-    assert results["golds"]["status"] == "untold"
+    assert results["golds"]["status"] == "skipped"
     status, results = checked(workshop, "./made/own.py:Hidden")
     assert "9 of 9" in results["prompt"]["text"]
     assert results["targets"]["rows"] == ["q0"]
@@ -154,7 +154,7 @@ def test_a_prompt_without_the_problem_is_found(workshop: Workshop) -> None:
 def test_a_target_that_cannot_be_scored_is_found(workshop: Workshop) -> None:
     rows = [*NUMBERS, {"id": "x", "problem": "Why?", "answer": "because"}]
     status, results = checked(workshop, made(workshop, rows, scorer="number"))
-    assert (status, results["targets"]["status"]) == (1, "found")
+    assert (status, results["targets"]["status"]) == (1, "problem")
     assert "'x' has the answer 'because', not a number" in results["targets"]["text"]
     status, results = checked(workshop, "./made", "--limit", "30")
     assert status == 0
@@ -164,17 +164,17 @@ def test_words_under_a_mathematical_scorer_are_found(workshop: Workshop) -> None
     cities = ("Paris", "Lima", "Tokyo", "Oslo")
     rows = [{"id": each, "problem": f"{each}?", "answer": each} for each in cities]
     status, results = checked(workshop, made(workshop, rows))
-    assert (status, results["words"]["status"]) == (1, "found")
+    assert (status, results["words"]["status"]) == (1, "problem")
     assert "4 of 4 targets are words" in results["words"]["text"]
 
 
 def test_golds_that_the_closing_loses_are_counted_and_listed(workshop: Workshop) -> None:
     flawed = made(workshop, more="closing: 'a line \"Result is\" and the number'\n")
     status, results = checked(workshop, flawed)
-    assert (status, results["golds"]["status"]) == (1, "found")
+    assert (status, results["golds"]["status"]) == (1, "problem")
     assert len(results["golds"]["rows"]) == 20
     assert "scores 0: correct the closing" in results["golds"]["text"]
-    assert results["blindness"]["status"] == "untold"
+    assert results["blindness"]["status"] == "skipped"
 
 
 def test_lines_for_people_and_missing_data(workshop: Workshop, tmp_path: Path) -> None:
