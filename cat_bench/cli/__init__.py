@@ -20,22 +20,20 @@ from cat_bench.errors import CatBenchError, UsageError, printable, suggest
 from cat_bench.system.signals import ended_as_interrupted
 
 _NO_ROOM = {
-    errno.ENOSPC: "; free some space and run again: what was sampled is in the cache",
-    errno.EDQUOT: "; free some of the quota and run again: what was sampled is in the cache",
+    errno.ENOSPC: "; free some space and run again: the samples so far are in the cache",
+    errno.EDQUOT: "; free some quota and run again: the samples so far are in the cache",
     errno.EMFILE: "; raise the limit of open files (ulimit -n) and run again",
-    errno.EPIPE: "; who read the output is gone",
+    errno.EPIPE: "; the reader of the output has ended",
     errno.ENOENT: "; was the folder deleted while it was in use?",
 }
 """What to do about an error of the system."""
-_NO_MEMORY = (
-    "there is not enough memory, or there are too many processes; what was sampled is in the cache"
-)
+_NO_MEMORY = "memory is short, or too many processes run; the samples so far are in the cache"
 _SIGNS_OF_NO_MEMORY = ("start new thread", "failed to map segment", "cannot allocate memory")
 COMMANDS = {
     "audit": "compare estimators and rewards, before any training",
-    "batch": "sample rollouts by a batch endpoint: submit, status, collect, cancel",
+    "batch": "sample rollouts through a batch endpoint: submit, status, collect, cancel",
     "cache": "inspect, verify, copy, prune the cache; export and import pools",
-    "check": "check a task and its scorer, without a model",
+    "check": "find faults of a task and its scorer, without a model",
     "claims": "check a paper's claims against a run",
     "compare": "compare several runs in one paired table",
     "ensemble": "vote over several models' pools of one task",
@@ -43,9 +41,9 @@ COMMANDS = {
     "leaderboard": "add, check and print rows that others can recompute",
     "list": "list tasks, methods, plug-ins, pools or runs",
     "new": "write the folder of a new task",
-    "plan": "count what a run would cost, before anything is spent",
+    "plan": "count the calls, tokens and cost of a run, before it is paid for",
     "report": "write a run's tables and figures again",
-    "run": "sample, aggregate, score and report",
+    "run": "sample rollouts, aggregate, score and report",
     "show": "show a task, a method, a run, or one question of a run",
     "train": "train a policy on rewards from estimates",
 }
@@ -87,7 +85,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cat-bench")
 def commands() -> None:
-    """Sample rollouts once, compare every way of aggregating them."""
+    """Sample rollouts once; compare every way of aggregating them."""
 
 
 def main() -> None:
@@ -121,7 +119,7 @@ def _told(error: BaseException) -> tuple[str, int] | None:
         case CatBenchError():
             return str(error), 2 if isinstance(error, UsageError) else 1
         case KeyboardInterrupt() | click.Abort():
-            return "interrupted; what was sampled is in the cache.", 130
+            return "interrupted; the samples so far are in the cache.", 130
         case OSError():
             return f"the system refused: {error}{_NO_ROOM.get(error.errno or 0, '')}", 1
         case MemoryError():

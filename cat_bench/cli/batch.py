@@ -1,4 +1,4 @@
-"""`cat-bench batch`: sample rollouts by OpenAI's batch API, which is cheaper and slower."""
+"""`cat-bench batch`: sample rollouts through OpenAI's batch API, which is cheaper and slower."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _order = click.argument("order", required=False)
 
 @click.group(name="batch")
 def commands() -> None:
-    """Sample a pool by a batch endpoint: half the price, within a day.
+    """Sample a pool through a batch endpoint, at half the price and within a day.
 
     ORDER is the tag that `submit` prints, or the server's id; the default is all open orders.
     """
@@ -34,7 +34,7 @@ def commands() -> None:
 @commands.command()
 @run_options
 def submit(**options: JSON) -> None:
-    """Order the rollouts of TASK that the cache lacks; the run afterwards samples none of them."""
+    """Order the rollouts of TASK that the cache lacks; a later run reads them."""
     from cat_bench.runs import batches
 
     for config in configurations(**options):
@@ -61,9 +61,9 @@ def status(order: str | None, *, as_json: bool) -> None:
 
 @commands.command()
 @_order
-@click.option("--wait", is_flag=True, help="Wait until all orders have ended.")
+@click.option("--wait", is_flag=True, help="Wait until all orders are finished.")
 def collect(order: str | None, *, wait: bool) -> None:
-    """Store the results of ended orders; missing rollouts can be ordered or sampled again."""
+    """Store the results of finished orders; missing rollouts can be ordered again."""
     with _cache() as cache:
         while asyncio.run(_collect(cache, order)) and wait:
             time.sleep(POLL_S)
@@ -71,7 +71,7 @@ def collect(order: str | None, *, wait: bool) -> None:
 
 @commands.command()
 @click.argument("order")
-@click.option("--forget", is_flag=True, help="Do not contact the server: its batches are lost.")
+@click.option("--forget", is_flag=True, help="Do not contact the server, which no longer exists.")
 def cancel(order: str, *, forget: bool) -> None:
     """Ask the server to stop, and store the results so far."""
     from cat_bench.runs import batches

@@ -90,8 +90,8 @@ commands.add_command(import_)
 
 @commands.command()
 @click.argument("file", type=_FILE)
-@click.option("--pool", help="The imported pool to write.")
-@click.option("--model", help="The model whose rollouts to write.")
+@click.option("--pool", help="Write this imported pool.")
+@click.option("--model", help="Write the rollouts of this model.")
 @click.option("--task", help="Write only the rollouts of this task, with the task's ids.")
 @click.option(
     "--calls",
@@ -116,7 +116,7 @@ def export(
     """Write rollouts to FILE (.jsonl, .jsonl.gz, .parquet), ready to be imported again.
 
     With --calls, write every cached call that the run in the folder RUN reads; FILE is a .parquet.
-    Rollouts that are known to answer a private task are refused.
+    Rollouts of a private task are refused.
     """
     from cat_bench.cache import export_pool, export_rollouts, pool_metadata
     from cat_bench.cache.cards import write_card
@@ -182,11 +182,15 @@ def copy(source: str, target: str) -> None:
 @commands.command()
 @click.option("--model", help="A model's name, or an imported pool's.")
 @click.option("--kind", type=click.Choice(get_args(Kind)))
-@click.option("--origin", help="Results from this file or cache, as `cache info` names it.")
 @click.option(
-    "--damaged", is_flag=True, help="Rows that `verify` cannot trust and that can be asked again."
+    "--origin", help="Delete the results of this file or cache; `cache info` lists the names."
 )
-@click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
+@click.option(
+    "--damaged",
+    is_flag=True,
+    help="Delete the rows that `verify` cannot trust and that can be sampled again.",
+)
+@click.option("--yes", is_flag=True, help="Really delete. Without it, only the counts are shown.")
 @click.pass_obj
 def prune(
     location: str | None,
@@ -203,7 +207,7 @@ def prune(
 
     if (damaged or origin) and (model or kind or (damaged and origin)):
         raise UsageError(
-            "--damaged and --origin allow no other option but --yes: leave the others out"
+            "--damaged and --origin allow only --yes beside them: leave the other options out"
         )
     with _open_existing(location) as cache:
         if damaged:
@@ -214,7 +218,7 @@ def prune(
     action = "Deleted" if yes else "Would delete"
     click.echo(f"{action} {deleted.results} results of {deleted.calls} calls{pools}.")
     if not yes:
-        click.echo("Nothing is deleted yet: add --yes.", err=True)
+        click.echo("Nothing was deleted: add --yes.", err=True)
 
 
 def _open_existing(location: str | None) -> AbstractContextManager[Cache]:

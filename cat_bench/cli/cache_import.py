@@ -45,7 +45,9 @@ _SHOWN = 12
     help="For pool:NAME: the pattern of an answer in a response.",
 )
 @click.option(
-    "--not-exchangeable", is_flag=True, help="The responses are not i.i.d. samples of one model."
+    "--not-exchangeable",
+    is_flag=True,
+    help="State that the responses are not i.i.d. samples of one model.",
 )
 @click.option("--seed", default=0, show_default=True, help="The seed that orders the responses.")
 @click.option(
@@ -69,8 +71,8 @@ def import_(
 ) -> None:
     """Import the rollouts in FILE (.jsonl, .jsonl.gz, .parquet) as a pool, or published calls.
 
-    FILE may be hub:OWNER/NAME@COMMIT/PATH, a file of a dataset. With --format or --map, FILE is
-    what another tool wrote; several files, or their folder, become one pool.
+    FILE may be hub:OWNER/NAME@COMMIT/PATH, a file of a dataset. With --format or --map, another
+    tool wrote FILE; several files, or their folder, become one pool.
     """
     from cat_bench.cache import calls, import_pool
     from cat_bench.cache.cards import read_card
@@ -221,7 +223,7 @@ def _print_source(source: Path | Conversion, card: Mapping[str, JSON] | None) ->
 
 
 def _shorten_card(card: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return what a card says that an import does not find out."""
+    """Return the facts of a card that an import cannot find out."""
     shown = ("licence", "sampling", "engine", "prompt_digest")
     return {name: "unknown" if card[name] is None else str(card[name]) for name in shown}
 

@@ -34,7 +34,7 @@ def commands() -> None:
     show_default=True,
     help="The task that sets the judge's prompt.",
 )
-@click.option("--base-url", help="Where openai models are served.")
+@click.option("--base-url", help="The URL of the server of `openai:` models.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in `run`.")
 @click.option("--profiles", help="ours, official, or ours,official.  [default: the task's profile]")
 @json_option
@@ -98,7 +98,7 @@ def _profiles(text: str) -> list[Profile]:
 @click.argument("run_b", type=PATH)
 @json_option
 def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
-    """Show how the judges of two runs agree on the same rollouts and rank the methods."""
+    """Compare two runs' judges: their verdicts on the same rollouts, and how they rank methods."""
     from cat_bench.audit.compare import rank_stability, verdicts_of
     from cat_bench.report import summarise
 

@@ -32,8 +32,8 @@ OPTIONS = {
     "budgets": click.option(
         "--n",
         "budgets",
-        help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8; then doublings up to the "
-        "pool for methods that cost no call, since those that call a model get dearer with n]",
+        help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8; for methods that make no "
+        "call, also its doubles up to the pool]",
     ),
     "pool": click.option("--pool", type=int, help="Rollouts per question.  [default: 16]"),
     "draws": click.option("--draws", type=int, hidden=True),
@@ -43,10 +43,11 @@ OPTIONS = {
     "anchor": click.option("--anchor", help="The model that synthesises.  [default: the policy]"),
     "judge": click.option("--judge", help="The model that judges.  [default: the policy]"),
     "reward_model": click.option(
-        "--reward-model", help="The model that `reward_model` asks: hf:PATH, openai:NAME."
+        "--reward-model",
+        help="The reward model of the signal `reward_model`: hf:PATH, openai:NAME.",
     ),
     "base_url": click.option(
-        "--base-url", multiple=True, help="Where openai models are served; may repeat."
+        "--base-url", multiple=True, help="The URL of the server of `openai:` models; may repeat."
     ),
     "data": click.option("--data", type=PATH, help="The task's data file."),
     "prices": click.option("--prices", type=PATH, hidden=True),
@@ -56,14 +57,14 @@ OPTIONS = {
         metavar="bubblewrap|docker|none",
         expose_value=False,
         callback=lambda _context, _option, name: name and permit(name),
-        help="Run models' programs, where a task asks for them, by this runner.",
+        help="The sandbox for programs that models write, if the task needs one.",
     ),
     "trust": click.option(
         "--trust",
         is_flag=True,
         expose_value=False,
         callback=lambda _context, _option, given: trust() if given else None,
-        help="Load Python files that a record or a pool names, if they are the recorded ones.",
+        help="Load the Python files that a record or a pool names, if their digests match.",
     ),
     "settings": click.option(
         "--set",
@@ -88,7 +89,7 @@ RARE = (
     " for sampling."
     " The first seven are options too: --budget-tokens N."
 )
-"""The end of the help of commands with a run's options: the settings without an option."""
+"""The last paragraph of the help: the settings that have no option."""
 
 
 def run_options(command: Command) -> Command:
@@ -126,7 +127,9 @@ def configurations(
         _set(values, setting)
     tasks = split_list(task or str(values.pop("task", "")))
     if not tasks:
-        raise click.UsageError("which task? Such as: cat-bench run tally (`cat-bench list tasks`).")
+        raise click.UsageError(
+            "name a task, such as: cat-bench run tally (`cat-bench list tasks` lists them)."
+        )
     if out := values.pop("out", None):
         outs = [Path(out)] if len(tasks) == 1 else _folders(Path(out), tasks)
         targets = [{"task": name, "out": out} for name, out in zip(tasks, outs, strict=True)]

@@ -116,7 +116,7 @@ def _fit(lines: Sequence[str], width: int, file: str) -> Iterator[str]:
         yield from rows
         if left_out:
             hidden = "; ".join(left_out)
-            yield f"\n(Columns hidden to fit the terminal: {hidden}. All is in {file}.)"
+            yield f"\n(Columns hidden to fit the terminal: {hidden}. The whole table is in {file}.)"
 
 
 def _list_spared(head: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`cat-bench plan TASK`: what a run would cost, before anything is spent."""
+"""`cat-bench plan TASK`: the calls, tokens and cost of a run, before it is paid for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plan(*, as_json: bool, **options: JSON) -> None:
     """Count the calls, tokens and money that `run` with the same options would take.
 
     The methods run on placeholder replies of the greatest possible length, so completion tokens and
-    money are upper bounds; a call that two methods share is counted for the first of them.
+    money are upper bounds. A call that two methods share counts for the first one.
     """
     show_plan(configurations(**options), as_json=as_json)
 

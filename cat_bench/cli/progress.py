@@ -1,6 +1,6 @@
 """A run's progress on stderr: a live bar on a terminal, else a plain line now and then.
 
-In a notebook it is one line of output that changes.
+A notebook shows one line of output that changes.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     type=PATH,
-    help="The task's data file, if the run was given one; for --html and --export.",
+    help="The task's data file, for --html and --export, if the run had one.",
 )
 @click.option("--html", is_flag=True, help="Also write page.html: one file that needs no network.")
 @click.option(
@@ -76,7 +76,7 @@ def report(
     if viewer:
         written += _export(tables, viewer, data)
     if tables.no_texts:
-        click.echo(f"Rollouts have no texts here: {tables.no_texts}", err=True)
+        click.echo(f"The rollouts' texts are missing: {tables.no_texts}", err=True)
     print_report(rendered.in_short, file=str(folder / "table.md"))
     click.echo("\n".join(f"wrote {path}" for path in written), err=True)
 

@@ -41,9 +41,9 @@ INTERRUPTED = "interrupted"
 def run(*, dry_run: bool, **options: JSON) -> None:
     """Run methods on TASK (several by commas) and print the comparison table.
 
-    Rollouts come from the cache where it has them; a repeated run calls no model. The first Ctrl-C
-    stores what is in flight and stops; the same command resumes. With --shard, only that part is
-    sampled into the cache; once all parts are there, run the same command without --shard.
+    Cached rollouts are used again, so a repeated run calls no model. The first Ctrl-C finishes the
+    requests in flight and stops; the same command resumes. With --shard, the command only samples
+    that part into the cache; when all parts are done, run it without --shard.
     """
     configs = configurations(**options)
     if dry_run:
@@ -98,7 +98,7 @@ async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> O
             task.cancel()
         else:
             gate.close(INTERRUPTED, "the run was interrupted")
-            click.echo("finishing what is in flight; Ctrl-C again to stop now", err=True)
+            click.echo("finishing the requests in flight; press Ctrl-C again to stop now", err=True)
 
     loop = asyncio.get_running_loop()
     before = {ending: signal.getsignal(ending) for ending in ENDINGS}

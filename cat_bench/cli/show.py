@@ -19,7 +19,7 @@ from cat_bench.types.calls import JSON
 @click.argument("name")
 @click.option("--question", help="One question of a run, by its id.")
 @add_options("data", "trust")
-@click.option("--full", is_flag=True, help="Show whole texts, and every message that was sent.")
+@click.option("--full", is_flag=True, help="Show whole texts and every message that was sent.")
 @json_option
 def show(name: str, question: str | None, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Show NAME: a task, a method, or the folder of a run."""

@@ -38,7 +38,7 @@ def test_nothing_at_all_is_answered_by_help(workshop: Workshop) -> None:
         (CacheError("it is full"), 1, "cat-bench: it is full\n"),
         (ModelError("several\n  lines"), 1, "cat-bench: several lines\n"),
         (click.UsageError("no such thing"), 2, "cat-bench: no such thing\n"),
-        (KeyboardInterrupt(), 130, "interrupted; what was sampled is in the cache.\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the samples so far are in the cache.\n"),
     ],
 )
 def test_an_error_is_one_line_and_a_status(

@@ -27,7 +27,7 @@ def test_columns_go_until_the_table_fits() -> None:
         assert all("| cat " not in row or "91.7 ± " in row or "62.5" in row for row in rows)
         assert "vs majority, points" in rows[0]
         assert shown.count("Columns hidden to fit the terminal: notes") == 1
-        assert "All is in run/table.md." in shown
+        assert "The whole table is in run/table.md." in shown
 
 
 def test_of_scores_by_n_the_last_stay() -> None:

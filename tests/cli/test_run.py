@@ -148,7 +148,7 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run",), "which task?"),
+        (("run",), "name a task"),
         (("run", "tlly"), "there is no task 'tlly'. Did you mean 'tally'?"),
         (("run", "toy/none.yaml"), "toy/none.yaml: cannot be read"),
         ((*TOY, "--bogus"), "No such option '--bogus'"),

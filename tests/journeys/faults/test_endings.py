@@ -32,7 +32,7 @@ def test_one_ctrl_c_stores_what_is_in_flight(stand: Stand) -> None:
     _, err = process.communicate(timeout=60)
     begun = stand.server.stats.requests
     assert process.returncode == 130, err
-    assert "finishing what is in flight" in err
+    assert "finishing the requests in flight" in err
     assert "Stopped early: the run was interrupted." in err
     assert stand.stored == begun < SLOTS
     stand.server.delay = 0
@@ -52,7 +52,7 @@ def test_a_second_ctrl_c_stops_now(stand: Stand) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.rstrip().endswith("what was sampled is in the cache.")
+    assert err.rstrip().endswith("the samples so far are in the cache.")
     assert "Traceback" not in err
     kept = stand.stored
     assert 0 < kept < stand.server.stats.requests
