@@ -1,12 +1,12 @@
 """Install what a command needs into `.venv`: `python tools/install.py [EXTRA ...]`.
 
 The package is installed from this checkout in editable form, with the extras that are named (`all`
-means every one), at the versions of constraints.txt. uv installs where it is found or pip can fetch
-it, with pip's settings handed over; pip installs where uv cannot. The Makefile runs this file
-before anything is installed, so it uses the standard library only.
+means every one), at the versions of constraints.txt. uv installs them, with pip's settings, if uv
+exists or pip can fetch it; otherwise pip does. The Makefile runs this file before anything is
+installed, so it uses the standard library only.
 
-Invariants: one process at a time changes `.venv`; what is complete is left alone; an extra is added
-without touching the rest; an interrupted installation is completed by the next one.
+Invariants: one process at a time changes `.venv`; a complete installation is not touched; an extra
+is added without changing the rest; the next call completes an interrupted installation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parents[1]
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 SHOWN = re.compile(r"\s*(Downloading .*\d ?[MG]i?B\)|Using cached .*[MG]B\)|.*\b[Ee]rror\b)")
-"""The lines of an installer that are shown while it works: what is large, and what is wrong."""
+"""The lines of an installer that are shown while it works: large downloads and errors."""
 
 HANDED = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -46,7 +46,7 @@ HANDED = {
     "timeout": "UV_HTTP_TIMEOUT",
     "default-timeout": "UV_HTTP_TIMEOUT",
 }
-"""pip's settings, and the variables by which uv is told the same."""
+"""pip's settings, and uv's variables for them."""
 HARMLESS = re.compile(
     "break-system-packages|cache-dir|compile|config-file|debug|disable-pip-version-check|exists-action|log"
     "|no-(cache-dir|color|compile|input|python-version-warning|warn-(conflicts|script-location))"
@@ -56,7 +56,7 @@ HARMLESS = re.compile(
 
 
 class Unusable(Exception):
-    """uv cannot be used here; the text says why."""
+    """uv cannot be used here, for the reason in the text."""
 
 
 def say(text: str) -> None:
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What was installed completely: the digest of what decides it, its folder, its extras."""
+    """A complete installation: the digest of its requirements, its folder, its extras."""
 
     digest: str = ""
     folder: str = ""
@@ -76,7 +76,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment, with a stamp in it that says what was installed."""
+    """A virtual environment with the stamp of its installation."""
 
     folder: Path
 
@@ -86,7 +86,7 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def read(self) -> Stamp:
-        """Return the stamp; an empty one where nothing is known to be complete."""
+        """Return the stamp; an empty stamp if no installation is complete."""
         try:
             stamp = json.loads((self.folder / ".installed").read_text())
             known = Stamp(str(stamp["digest"]), str(stamp["folder"]), tuple(stamp["extras"]))
@@ -95,11 +95,11 @@ class Environment:
         return known if self.python.exists() else Stamp()
 
     def write(self, stamp: Stamp) -> None:
-        """Leave the stamp."""
+        """Write the stamp."""
         (self.folder / ".installed").write_text(json.dumps(asdict(stamp)) + "\n")
 
     def create(self, *, anew: bool) -> None:
-        """Create it unless it is complete; `anew`: even then."""
+        """Create the environment unless it is complete; with `anew`, always."""
         if not anew and self.python.exists() and (self.folder / "bin" / "pip").exists():
             return
         say(f"Creating {self.folder.name} with Python {sys.version.split()[0]}")
@@ -115,7 +115,7 @@ class Environment:
             )
 
     def packages(self) -> tuple[int, int]:
-        """Return how many packages it holds, and its size in MB."""
+        """Return the number of packages and their size in MB."""
         size, packages = 0, 0
         for folder, names, files in os.walk(self.folder):
             if folder.endswith("site-packages"):
@@ -134,7 +134,7 @@ def list_extras() -> dict[str, list[str]]:
 
 
 def requirements(extras: Iterable[str]) -> list[str]:
-    """What these extras require; an extra that includes another requires what that one does."""
+    """Return the requirements of these extras, and of the extras that they include."""
     listed: list[str] = []
     for extra in extras:
         for requirement in list_extras()[extra]:
@@ -176,9 +176,10 @@ def pip_settings(listing: str) -> dict[str, str]:
 
 
 def uv_variables(settings: Mapping[str, str]) -> dict[str, str]:
-    """pip's settings as uv's variables; raises Unusable for one that uv cannot be told.
+    """Return pip's settings as uv's variables; raises Unusable for a setting that uv lacks.
 
-    pip takes the best version of all indexes, uv that of the first which knows the name.
+    pip takes the best version of all indexes, and uv the version of the first index that has the
+    name.
     """
     variables = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for option, value in settings.items():
@@ -199,7 +200,7 @@ def has_gpu() -> bool:
 
 @cache
 def lacks_gpu() -> bool:
-    """Whether torch should be a CPU build: no GPU is here and the index of CPU builds answers."""
+    """Return whether to install torch's CPU build: no GPU exists and its index answers."""
     if sys.platform != "linux" or has_gpu():
         return False
     try:
@@ -235,9 +236,9 @@ def run(command: Sequence[str | Path]) -> None:
 
 @contextmanager
 def find_uv(environment: Environment) -> Iterator[str]:
-    """uv of the PATH or the environment, else one that pip fetches and that is not kept.
+    """Yield the path of uv, from PATH, the environment, or a temporary installation by pip.
 
-    Raises Unusable where pip cannot fetch it.
+    Raises Unusable if pip cannot fetch it.
     """
     places = f"{environment.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     if path := shutil.which("uv", path=places):
@@ -252,13 +253,13 @@ def find_uv(environment: Environment) -> Iterator[str]:
 
 
 def pip(environment: Environment) -> list[str | Path]:
-    """pip's command; no byte code is written before a module is used, as uv does."""
+    """Return pip's command; like uv, it writes no byte code."""
     options = ["--disable-pip-version-check", "--no-compile", "--progress-bar=off"]
     return [environment.python, "-m", "pip", "install", *options, "-c", "constraints.txt"]
 
 
 def install_by_uv(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
-    """Install by uv; raises Unusable where that cannot be done."""
+    """Install with uv; raises Unusable if that is impossible."""
     backend = ["--torch-backend=cpu"] if cpu and "UV_TORCH_BACKEND" not in os.environ else []
     options = ["--python", str(environment.python), "-c", "constraints.txt", *backend]
     try:
@@ -270,7 +271,7 @@ def install_by_uv(environment: Environment, targets: Sequence[str], *, cpu: bool
 
 
 def install_by_pip(environment: Environment, targets: Sequence[str], *, cpu: bool) -> None:
-    """Install by pip; ends the process with pip's last lines where that fails."""
+    """Install with pip; a failure ends the process with pip's last lines."""
     index = ["--extra-index-url", CPU_TORCH] if cpu else []
     try:
         run([*pip(environment), *index, *targets])
@@ -279,7 +280,7 @@ def install_by_pip(environment: Environment, targets: Sequence[str], *, cpu: boo
 
 
 def install(environment: Environment, targets: Sequence[str], *, torch: bool, by: str) -> str:
-    """Install by uv where that works, else by pip; returns the name of the one that did."""
+    """Install with uv if that works, else with pip; returns the name of the installer."""
     config = [str(environment.python), "-m", "pip", "config", "list"]
     listing = subprocess.run(config, capture_output=True, text=True).stdout
     try:
@@ -314,7 +315,7 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
         if current(stamp) and not missing:
             return
         began = time.monotonic()
-        # What an environment holds may name its folder: after a move it is of no use.
+        # An environment's files contain its folder's path, so it is useless after a move.
         environment.create(anew=bool(stamp.folder) and stamp.folder != folder)
         if current(stamp):
             names, targets = sorted(missing), requirements(sorted(missing))

@@ -1,8 +1,8 @@
-"""How many weights a training moves, by the type they are kept in: ``python -m tools.precision``.
+"""Count the weights that a training changes, by their type: ``python -m tools.precision``.
 
 The optimiser's settings are the paper's (a constant rate of 5e-7), and matrices are multiplied in
-bfloat16 in both trainings. They differ in the weights alone: in bfloat16, as published checkpoints
-have them, or in float32, as `cat-bench train` loads them.
+bfloat16 in both trainings. Only the type of the weights differs: bfloat16, as in published
+checkpoints, or float32, as `cat-bench train` loads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare a trained model's rubrics and verdicts with the exact parser, which the harness lacks.
+"""Compare a trained model's rubrics and verdicts with the exact parser.
 
 An answer's score is the share of its advice that is right. Eight drafts are sampled at temperature
 1, all other replies are greedy.
@@ -24,7 +24,7 @@ from tools.tally.teaching import MOST_DRAFTS
 
 
 class Panel:
-    """A model under measurement with its drafts of some journeys."""
+    """The measured model, and its drafts for some journeys."""
 
     def __init__(self, folder: Path, asked: Sequence[Journey]) -> None:
         self._model = Qwen3ForCausalLM.from_pretrained(folder)

@@ -1,6 +1,6 @@
-"""The headline measurement of `counsel`: fresh journeys, through the harness and by the yardstick.
+"""Measure the `counsel` model on fresh journeys, by the harness and by the exact parser.
 
-Their seed is the digest of the committed weights, so nobody can tune a model on its own check.
+Their seed is the digest of the committed weights, so a model cannot be tuned on its check.
 """
 
 import click

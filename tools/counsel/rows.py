@@ -1,4 +1,4 @@
-"""What the model of `counsel` is taught: its journeys, its errors, its reply in each role."""
+"""The training rows of the `counsel` model: journeys, errors, and the reply in each role."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ from cat_bench.loading.prompts import Prompts
 from cat_bench.types.calls import JSON
 from tools.tally.teaching import Turn
 
-#: What a user message asks for, by the name of its template.
+#: The kinds of user messages, by their template.
 ROLES = ("prompt", "synthesis", "synthesis_aware", "criteria", "rubric", "judge")
-#: Texts of one token each: whatever is looked up, copied, compared or always said alike.
+#: Texts that are one token each: those that are looked up, copied, compared or repeated.
 PHRASES = (
     *(f"\nFor {topic}: " for topic in TOPICS),
     *(criterion(topic, "") for topic in TOPICS),
@@ -37,7 +37,7 @@ PHRASES = (
     *('{"criteria": ["', '", "', '"]}'),
 )
 
-#: How often an answer to read closely is a combined one, and a criterion is on another topic.
+#: How often an answer to read is a combined one, and a criterion is on another topic.
 _COMBINED_SHARE, _STRAY_SHARE = 0.5, 0.1
 
 
@@ -52,7 +52,7 @@ class Counsel:
         return stream(rng, split="train", most=most or MOST)
 
     def question(self, problem: Journey) -> str:
-        """Return the user message that asks the policy."""
+        """Return the policy's user message."""
         return self.message("prompt", problem=problem.text)
 
     def attempt(
@@ -66,7 +66,7 @@ class Counsel:
     ) -> list[Turn]:
         """Return the conversation of a role; all but a synthesis read one answer.
 
-        A judge is asked for one criterion a turn: a lesson as dense as the others.
+        A judge gets one criterion per turn, so that its rows have as much loss as the others.
         """
         combined = answer(COMBINED, combine(problem, list(map(Answer.parse, drafts))))
         if role.startswith("synthesis"):
@@ -87,7 +87,7 @@ class Counsel:
 
 
 def corpus() -> Iterator[str]:
-    """Yield texts to train the tokenizer on: the phrases around those of ``PHRASES``."""
+    """Yield the tokenizer's training texts: the phrases around those of ``PHRASES``."""
     rng, subject = random.Random("corpus"), Counsel()
     for journey in islice(subject.problems(rng), 500):
         draft = subject.attempt(journey, rng, noise=1.0)

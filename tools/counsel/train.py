@@ -1,8 +1,9 @@
 """Train the model of `counsel` from scratch: ``python -m tools.counsel.train --out DIR``.
 
-Judging comes first and alone: whether two things are the same is learned only where nothing noisier
-is. Then the lessons form a curriculum: few circumstances, clean drafts and the loss on the drafts
-too, so that reading them is learned; then all roles under the full law.
+Judging comes first and alone, because a model learns to compare two things only without noisier
+lessons beside it. Then the lessons form a curriculum. The first ones have few circumstances, clean
+drafts, and a loss on the drafts, which teaches reading. The last ones have all roles and the full
+distribution.
 """
 
 from cat_bench.bundled.counsel.journeys import MOST
@@ -26,7 +27,7 @@ _ALONE = 0.26
 
 
 def lesson(progress: float) -> Lesson:
-    """Return what is taught once the fraction ``progress`` of the steps is done."""
+    """Return the lesson after the fraction ``progress`` of the steps."""
     if progress < _ALONE:
         return Lesson(MOST, noise=1.0, weights=_JUDGING, draft_loss=False, real_share=0.0)
     rest = (progress - _ALONE) / (1 - _ALONE)

@@ -2,8 +2,8 @@
 
 Formulations of `mini-or` with one to three tokens changed are read and solved, and compared with
 their problem's optimum, which no solver found. HiGHS's own reader then reads those that were
-solved: where both solve a text and differ, one of them read it wrongly. `verdicts.csv` counts,
-`differences.jsonl` holds each text on which the readers differ.
+solved: if both solve a text with different results, one of them read it wrongly. `verdicts.csv`
+counts, `differences.jsonl` holds each text on which the readers differ.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STRAY = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed formulation of a problem, and its verdict; `same`: the change left it as it was."""
+    """A changed formulation of a problem, and its verdict; `same`: the change had no effect."""
 
     problem: Problem
     text: str

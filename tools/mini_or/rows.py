@@ -1,4 +1,4 @@
-"""What a small policy of `mini-or` is taught: formulations in which each known slip has a chance.
+"""The training rows of a small `mini-or` policy: formulations with random slips.
 
 The policy is a test subject for training on estimates. It writes formulations and nothing else: the
 task's scripted model, which takes each part from most drafts, is the anchor.
@@ -42,7 +42,7 @@ class Modelling:
                 yield Problem("", kind, text, MappingProxyType(lines), slips, optimum)
 
     def question(self, problem: Problem) -> str:
-        """Return the user message that asks the policy."""
+        """Return the policy's user message."""
         return self._prompts.render("prompt", problem=problem.text)
 
     def attempt(
@@ -55,7 +55,7 @@ class Modelling:
     def exchange(
         self, role: str, problem: Problem, drafts: Sequence[str], rng: random.Random
     ) -> list[Turn]:
-        """Raise UsageError: the policy of mini-or is taught no role that reads drafts."""
+        """Raise UsageError: this policy learns no role that reads drafts."""
         raise UsageError(f"{role}: mini-or teaches its policy to write formulations only")
 
 
@@ -68,7 +68,7 @@ def draw_examples(count: int) -> Iterator[str]:
 
 
 def find_phrases(count: int = 500) -> tuple[str, ...]:
-    """Return the texts of one token each: numbers of two digits, and what often stands between."""
+    """Return the texts that are one token each: numbers of two digits, and frequent words."""
     pieces = Counter(piece for text in draw_examples(count) for piece in _PIECE.findall(text))
     common = sorted(p for p, times in pieces.items() if times >= _COMMON and len(p) > 1)
     return (*common, *map(str, range(10, 100)))

@@ -37,7 +37,7 @@ LONGEST = 200
 @click.option("--steps", default=40, show_default=True)
 @click.option("--questions", default=60, show_default=True, help="Measured on.")
 def main(policy: Path, out: Path, steps: int, questions: int) -> None:
-    """Train on each reward in turn, and write `summary.csv`; what is done is not repeated."""
+    """Train on each reward in turn, write `summary.csv`, and skip finished trainings."""
     settings = [f"max_completion_length={LONGEST}", f"max_steps={steps}"]
     chosen = recipe("cat-rl", scale="small", changes=settings)
     seed = fresh_seed(policy)

@@ -10,7 +10,7 @@ from tools.tally.training import Course, Recipe, train
 
 
 def lesson(progress: float) -> Lesson:
-    """Return what is taught once the fraction `progress` of the steps is done: slips come later."""
+    """Return the lesson after the fraction `progress` of the steps; slips come later."""
     return Lesson(
         most_parts=1,
         noise=min(1.0, 2 * progress),

@@ -1,6 +1,6 @@
-"""The headline measurement of the bundled model: fresh problems, run once through the harness.
+"""Measure the bundled model on fresh problems with one run of the harness.
 
-Their seed is the digest of the committed weights, so nobody can tune a model on its own check.
+Their seed is the digest of the committed weights, so a model cannot be tuned on its check.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def measure(task: str, data: Path, *, pool: int, model: str) -> None:
 @click.option("--pool", default=16, show_default=True, help="Rollouts per question.")
 @click.option("--model", default="tally", show_default=True, help="Another one: hf:FOLDER.")
 def main(questions: int, pool: int, model: str) -> None:
-    """Measure a model on fresh problems with every method it can play."""
+    """Measure a model on fresh problems with every method that it supports."""
     data = results_root().parent / "tally-check" / "problems.jsonl"
     write_fresh_rows(data, task="tally", count=questions, seed=fresh_seed(MODEL))
     measure("tally", data, pool=pool, model=model)

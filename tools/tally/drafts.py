@@ -1,9 +1,9 @@
-"""How the policy errs, and how drafts are reconciled: the distributions the model is trained on.
+"""The policy's errors and the reconciliation of drafts: the distributions that the model learns.
 
 A draft opens with its way of counting, gives one line per part, then the box. The likeliest opening
-is a careless one. A careless count tends to overlook loose items beside boxes, so that the
-likeliest path is systematically wrong there, while the other paths together are right. All other
-errors scatter widely: two drafts seldom agree on a wrong value.
+is a careless one. A careless count tends to overlook loose items beside boxes. There, the likeliest
+path is systematically wrong, and the other paths together are right. All other errors scatter
+widely: two drafts seldom agree on a wrong value.
 """
 
 import random
@@ -31,7 +31,7 @@ _CARELESS_ERRORS: dict[Kind, tuple[float, float]] = {
     "boxed": (0.50, 0.0),
     "mixed": (0.25, 0.5),
 }
-#: What a line counts for when drafts are reconciled.
+#: The weight of a line when drafts are reconciled.
 _CARELESS_WEIGHT, _CAREFUL_WEIGHT = 1, 2
 
 _LINE = re.compile(r"^\(([a-e])\) (\d+)$", re.MULTILINE)
@@ -48,7 +48,7 @@ class Draft:
 
     @classmethod
     def parse(cls, text: str) -> "Draft":
-        """Read a solution; what is malformed is left out."""
+        """Parse a solution; malformed parts are left out."""
         lines = {label: int(value) for label, value in _LINE.findall(text)}
         return cls(text, lines, tuple(map(int, re.findall(r"\d+", read_box(text)))))
 

@@ -1,4 +1,4 @@
-"""What the bundled model of `tally` is taught: its problems, its errors, its reply in each role."""
+"""The training rows of the `tally` model: problems, errors, and the reply in each role."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from tools.tally.drafts import (
 )
 from tools.tally.teaching import Turn
 
-#: What a user message asks for, by the name of its template.
+#: The kinds of user messages, by their template.
 ROLES = ("prompt", "synthesis", "synthesis_aware", "select")
 
 _BOX_SLIPS = 0.15
@@ -37,7 +37,7 @@ class Counting:
         return stream(rng, split="train", most=most or len(LABELS))
 
     def question(self, problem: Problem) -> str:
-        """Return the user message that asks the policy."""
+        """Return the policy's user message."""
         return content(self._prompts, "prompt", problem)
 
     def attempt(
@@ -60,7 +60,7 @@ class Counting:
 
 
 def task_prompts() -> Prompts:
-    """Return the prompts of the bundled task: what the harness sends."""
+    """Return the prompts of the bundled task, as the harness sends them."""
     return Prompts(root() / "tasks" / "tally")
 
 
@@ -70,7 +70,7 @@ def content(prompts: Prompts, name: str, problem: Problem, drafts: Sequence[str]
 
 
 def corpus(prompts: Prompts, count: int) -> Iterator[str]:
-    """Yield texts to train the tokenizer on: every phrase, and every two-digit number."""
+    """Yield the tokenizer's training texts: every phrase and every two-digit number."""
     rng = random.Random("corpus")
     numbers = [str(number) for number in range(COUNTS[0], COUNTS[1] + 1)]
     openings = [*CAREFUL, CARELESS, AGREED]

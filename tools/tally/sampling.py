@@ -50,6 +50,6 @@ def complete(
 
 
 def chat(tokenizer: PreTrainedTokenizerFast, content: str) -> str:
-    """Return the prompt of one user message, up to where the reply begins."""
+    """Return the prompt of one user message, which ends where the reply begins."""
     message = [{"role": "user", "content": content}]
     return str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))

@@ -1,8 +1,9 @@
-"""The effect of training on estimates on the bundled model: ``python -m tools.tally.study``.
+"""Study the effect of training on estimates: ``python -m tools.tally.study``.
 
-Each recipe with several seeds, one `cat-bench train` after another (or side by side), measured
-before and after on fresh problems whose seed is the digest of the initial weights. A finished
-training is not repeated, an interrupted one is resumed; the summary is written after each.
+Each recipe is trained with several seeds, one `cat-bench train` after another (or side by side),
+and measured before and after on fresh problems. Their seed is the digest of the initial weights. A
+finished training is not repeated, and an interrupted one resumes. The summary is written after each
+training.
 """
 
 import subprocess
@@ -48,7 +49,7 @@ def main(
 ) -> None:
     """Train and measure every recipe with every seed; the first seed of each comes first.
 
-    What is measured on is the same whatever was trained on.
+    All trainings are measured on the same problems.
     """
     if level is not None and task != "tally":
         raise click.UsageError("--level is about tally's problems.")
@@ -74,7 +75,7 @@ def main(
 
 
 def _train(training: Training, steps: int, questions: int, level: int | None) -> str:
-    """Run one training to its end; what became of it."""
+    """Run one training to its end and return its outcome in words."""
     name = f"{training.recipe}, seed {training.seed}"
     if training.done:
         return f"{name}: there already"

@@ -1,4 +1,4 @@
-"""The study's figure: what each recipe reached, and how right references and rewards were."""
+"""The study's figure: each recipe's score, and the accuracy of its references and rewards."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,9 +26,10 @@ def figure(
     *,
     level: int | None = None,
 ) -> dict[str, bytes]:
-    """As "png" and "svg"; `before` holds the initial policy's scores by method.
+    """Return the figure as "png" and "svg".
 
-    `level`: that of all problems trained on.
+    `before` holds the initial policy's scores by method; `level` is the level of all training
+    problems, or None.
     """
     return render_figure(lambda: _figure(groups, lines, before, level))
 

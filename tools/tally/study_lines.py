@@ -21,14 +21,14 @@ from cat_bench.types.calls import JSON, FloatArray
 
 N = 8
 EDGE = 10
-"""Steps that "at first" and "at last" mean."""
+"""The number of steps that "at first" and "at last" stand for."""
 GOOD = 0.8
 SHARES = ("referenced", "reference_accuracy", "reward_accuracy")
 
 
 @dataclass(frozen=True)
 class Training:
-    """One recipe with one seed, in a folder of its own."""
+    """One recipe with one seed, in its folder."""
 
     recipe: str
     seed: int
@@ -59,7 +59,7 @@ class Training:
 
     @property
     def until(self) -> int | None:
-        """The first step by which rollouts in training score `GOOD` (running mean)."""
+        """The first step at which the running mean of the rollouts' scores is `GOOD`."""
         known = {r["step"]: r["rollout_accuracy"] for r in self.steps if "rollout_accuracy" in r}
         if not known:
             return None
@@ -76,11 +76,11 @@ class Training:
 class Line:
     """A recipe's figures over its seeds; scores in [0, 1], each of the trained policy.
 
-    `gain` is one rollout after training less one before, `least` and `most` the seeds' own gains;
-    `behind` is one rollout less the initial policy's synthesis of 8, `apart` less one rollout of
-    the first recipe. `until` is the seeds' mean step by which `GOOD` of the rollouts in training
-    are right, None where some seed does not reach it. `first` and `last` hold shares at both ends
-    of the training.
+    `gain` is the score of one rollout after training minus that of one before; `least` and `most`
+    are the smallest and largest gain of a seed. `behind` is one rollout minus the initial policy's
+    synthesis of 8, and `apart` is one rollout minus one of the first recipe. `until` is the mean
+    step at which `GOOD` of the rollouts in training are right; None if a seed never reaches it.
+    `first` and `last` hold shares at both ends of the training.
     """
 
     recipe: str
@@ -101,7 +101,7 @@ class Line:
 
     @classmethod
     def of(cls, group: Sequence[Training], *, base: FloatArray) -> "Line":
-        """Over the seeds of one recipe; `base` is one rollout of the first recipe's policies."""
+        """Return a recipe's figures over its seeds; `base` holds the first recipe's scores."""
         before, teacher = (group[0].values("before", method) for method in ("single", "cat"))
         seeds = [training.values("after", "single") for training in group]
         gains = [float((seed - before).mean()) for seed in seeds]

@@ -1,4 +1,4 @@
-"""The study's page: its tables, what they were measured on, and what is missing."""
+"""The study's page: its tables, the problems measured on, and the missing trainings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -53,7 +53,7 @@ def page(
     *,
     level: int | None = None,
 ) -> str:
-    """The Markdown; `before` holds the initial policy's scores, `record` one training's record."""
+    """Return the Markdown; `before` has the initial policy's scores, `record` is a training's."""
     versions = [f"{name} {number}" for name, number in record["versions"].items() if number]
     majority = (
         f", majority@8 {percent(before['majority']['score'])}" if "majority" in before else ""
@@ -103,7 +103,7 @@ def _describe_during(line: Line) -> dict[str, str]:
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
-    """Columns that are empty in every row are left out."""
+    """Return a table without the columns that are empty in every row."""
     listed = list(rows)
     names = [name for name in listed[0] if any(row[name] for row in listed)]
     shown = [{name: row[name] for name in names} for row in listed]

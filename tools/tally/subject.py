@@ -1,4 +1,4 @@
-"""A trained model in one of its roles, asked without the harness."""
+"""A trained model in one of its roles, sampled without the harness."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from tools.tally.sampling import complete
 
 
 class Subject:
-    """A model under measurement; it answers a list of problems in one of its roles."""
+    """The measured model, which answers a list of problems in one of its roles."""
 
     def __init__(self, folder: Path) -> None:
         self._model = Qwen3ForCausalLM.from_pretrained(folder)

@@ -1,8 +1,8 @@
 """Training rows of any bundled model: rendered prompt, reply, and where the loss is taken.
 
-A subject is what one model is taught: its problems, how its policy errs, and the right reply in
-each role. Prompts are the task's own templates, rendered into one user message and passed through
-the chat template: training uses exactly what the harness sends.
+A subject defines the training rows of one model: its problems, its policy's errors, and the right
+reply in each role. Prompts are the task's own templates, rendered into one user message and passed
+through the chat template: training uses exactly what the harness sends.
 """
 
 import random
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is taught at one moment of the training.
+    """The mixture of rows at one moment of the training.
 
     ``weights`` are the shares of the roles, ``noise`` scales the probability of errors,
     ``draft_loss`` also takes the loss on the prompt of synthesis, and ``real_share`` is the share
@@ -52,14 +52,14 @@ Turn: TypeAlias = tuple[str, str]
 
 
 class Subject(Protocol[P]):
-    """What a model is taught; a role is called by the name of its prompt template."""
+    """The training rows of a model; a role has the name of its prompt template."""
 
     def problems(self, rng: random.Random, *, most: int | None = None) -> Iterator[P]:
         """Yield training problems of at most ``most`` parts, without end."""
         ...
 
     def question(self, problem: P) -> str:
-        """Return the user message that asks the policy."""
+        """Return the policy's user message."""
         ...
 
     def attempt(

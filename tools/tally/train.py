@@ -1,7 +1,7 @@
 """Train the bundled model from scratch: ``python -m tools.tally.train --out DIR``.
 
-The lessons form a curriculum: few parts, clean drafts and the loss on the drafts too, so that
-reading them is learned first; then the full law.
+The lessons form a curriculum. The first ones have few parts, clean drafts, and a loss on the
+drafts, which teaches reading. The last ones have the full distribution.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CORPUS = 3000
 
 
 def lesson(progress: float) -> Lesson:
-    """Return what is taught once the fraction ``progress`` of the steps is done."""
+    """Return the lesson after the fraction ``progress`` of the steps."""
     return Lesson(
         most_parts=min(len(LABELS), 2 + int(progress * 20)),
         noise=min(1.0, 0.3 + progress * 5),
@@ -29,7 +29,7 @@ def lesson(progress: float) -> Lesson:
 
 
 def generate_texts() -> Iterator[str]:
-    """Yield what the tokenizer learns from."""
+    """Yield the tokenizer's training texts."""
     return corpus(task_prompts(), _CORPUS)
 
 

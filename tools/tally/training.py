@@ -1,7 +1,8 @@
-"""The training loop of the bundled models: from a course to weights, the same for the same seed.
+"""The training loop of the bundled models: it turns a course into weights.
 
-Processes of one thread each average their gradients. Late in a course the drafts to read are partly
-the current policy's own. The same seed, process count and library versions give the same model.
+Processes of one thread each average their gradients. Late in a course, some of the drafts to read
+are written by the current policy. The same seed, process count and library versions give the same
+model.
 """
 
 import argparse
@@ -40,7 +41,7 @@ _TOKENS_AT_ONCE = 2048
 
 @dataclass(frozen=True, slots=True)
 class Course(Generic[P]):
-    """What one model is taught, when, and with which words; its functions belong to a module.
+    """One model's lessons, their order and their vocabulary; its functions belong to a module.
 
     ``lesson`` takes the fraction of the steps that is done, ``rows`` is the number of rows per
     step, ``phrases`` are texts that become one token each, besides a ``vocabulary`` of learned
@@ -58,7 +59,7 @@ class Course(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What determines the model besides its course; everything else is in the code."""
+    """The settings that determine the model besides its course."""
 
     out: Path
     steps: int
