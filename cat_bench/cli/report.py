@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,12 @@ if TYPE_CHECKING:
     type=click.Choice(["inspect", "lm-eval", "eee", "hf-eval-results"]),
     help="Also write the files of Inspect, lm-eval, Every Eval Ever or the Hub's results.",
 )
+@click.option(
+    "--log",
+    "tracker",
+    metavar="TRACKER:PLACE",
+    help="Also log the table to trackio:PROJECT, wandb:PROJECT or mlflow:URI.",
+)
 @add_options("trust")
 @parallel_option
 def report(
@@ -55,6 +63,7 @@ def report(
     data: Path | None,
     html: bool,
     viewer: str | None,
+    tracker: str | None,
     parallel: str | None,
 ) -> None:
     """Write the tables and figures into the folder RUN; print the main table."""
@@ -75,6 +84,12 @@ def report(
         written.append(write_page(tables, reference=reference, data=data))
     if viewer:
         written += _export(tables, viewer, data)
+    if tracker:
+        from cat_bench.report.trackers import log_run
+
+        with redirect_stdout(sys.stderr):  # trackers print what they do
+            place = log_run(tables, tracker, reference=reference)
+        click.echo(f"logged to {place}", err=True)
     if tables.no_texts:
         click.echo(f"The rollouts' texts are missing: {tables.no_texts}", err=True)
     print_report(rendered.in_short, file=str(folder / "table.md"))
