@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import struct
@@ -66,6 +67,7 @@ def test_mlflow_shows_the_rows(workshop: Workshop, folder: Path) -> None:
 
 
 READ_TRACKIO = """
+import importlib
 import json
 import trackio
 from trackio.sqlite_storage import SQLiteStorage
@@ -113,7 +115,7 @@ def read_wandb(file: Path) -> Mapping[tuple[str, int], JSON]:
     The file has a header of 7 bytes, then blocks of 32 KiB with parts of records, as a LevelDB log
     has: a checksum (4 bytes), a length (2), and whether the part is whole, first, middle or last.
     """
-    from wandb.proto.wandb_internal_pb2 import Record
+    Record = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
 
     data, place, held = file.read_bytes(), 7, b""
     found: dict[tuple[str, int], JSON] = {}
