@@ -115,7 +115,7 @@ def read_wandb(file: Path) -> Mapping[tuple[str, int], JSON]:
     The file has a header of 7 bytes, then blocks of 32 KiB with parts of records, as a LevelDB log
     has: a checksum (4 bytes), a length (2), and whether the part is whole, first, middle or last.
     """
-    Record = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
+    records = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     data, place, held = file.read_bytes(), 7, b""
     found: dict[tuple[str, int], JSON] = {}
@@ -129,7 +129,7 @@ def read_wandb(file: Path) -> Mapping[tuple[str, int], JSON]:
         if 32768 - place % 32768 < 7:
             place += 32768 - place % 32768
         if kind in (1, 4):
-            record, held = Record.FromString(held), b""
+            record, held = records.Record.FromString(held), b""
             for item in record.history.item:
                 name = item.key or "/".join(item.nested_key)
                 if name.endswith("/score"):
