@@ -51,12 +51,18 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+LISTED = 60
+"""The largest number of known names that an error lists."""
+
+
 class UnknownName(UsageError):
     """No `kind` is called `name`; says which ones exist and which is nearest."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
-        listed = ", ".join(names) or "none"
+        listed = ", ".join(names[:LISTED]) or "none"
+        if len(names) > LISTED:
+            listed += f" and {len(names) - LISTED:,} more"
         super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {listed}.")
 
 

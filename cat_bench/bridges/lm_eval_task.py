@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from cat_bench.types.records import Question, Sample, Score
 
 INVALID = "[invalid]"
 """The result of an lm-eval filter that reads no answer."""
-_SEVERAL = frozenset({"TakeKFilter", "MajorityVoteFilter"})
+_OF_SEVERAL = frozenset({"TakeKFilter", "MajorityVoteFilter"})
 """Filters over several responses."""
 
 
@@ -64,7 +65,11 @@ class LmEvalTask:
     @property
     def scorer(self) -> LmEvalScorer:
         """The task's filter and metric."""
-        return LmEvalScorer(self._task, self._filter, self._metric, f"{self.name} {self.version}")
+        pipeline = self._pipeline
+        version = f"{self.name} {self.version} filter {pipeline.name}"
+        if self.include_path is not None:
+            version += f" of {folder_digest(Path(self.include_path))}"
+        return LmEvalScorer(self._task, pipeline, self._metric, version)
 
     @property
     def sampling(self) -> dict[str, Sampling]:
@@ -76,7 +81,7 @@ class LmEvalTask:
         return {"policy": Sampling(stop=stop or None, max_tokens=limit)}
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the documents of its test split, else of its validation split."""
+        """Yield a sample for each document of the test split, or of the validation split."""
         for number, doc in enumerate(self._task.eval_docs):
             text = self._task.fewshot_context(doc, self._shots)
             message: Message = {"role": "user", "content": text}
@@ -101,7 +106,7 @@ class LmEvalTask:
             admit(folder, folder_digest(folder))
         manager = TaskManager(include_path=self.include_path, include_defaults=not has_folder)
         if self.name not in manager.all_subtasks:
-            raise UnknownName("lm-eval task", self.name, list(manager.all_subtasks)[:20])
+            raise UnknownName("lm-eval task", self.name, manager.all_subtasks)
         try:
             task = manager.load([self.name])["tasks"][self.name]
         except OSError as error:  # the Hub's client: no network, no such dataset
@@ -122,16 +127,19 @@ class LmEvalTask:
         return task
 
     @property
-    def _filter(self) -> Any:
-        """The pipeline that reads one response."""
+    def _pipeline(self) -> Any:
+        """The filter that reads one response."""
         pipelines = self._task._filters  # noqa: SLF001 - lm-eval gives them in no other way
         single = {
             pipeline.name: pipeline
             for pipeline in pipelines
-            if not _SEVERAL & {getattr(part, "func", part).__name__ for part in pipeline.filters}
+            if not _OF_SEVERAL & {getattr(part, "func", part).__name__ for part in pipeline.filters}
         }
-        if not single or (self.filter is not None and self.filter not in single):
-            raise UnknownName(f"filter of lm-eval:{self.name}", self.filter or "", single)
+        if not single:
+            problem = "each of its filters reads several responses: name a task that scores one"
+            raise ConfigError(f"lm-eval:{self.name}", "filter", problem)
+        if self.filter is not None and self.filter not in single:
+            raise UnknownName(f"filter of lm-eval:{self.name}", self.filter, single)
         return single[self.filter] if self.filter else next(iter(single.values()))
 
     @property
@@ -153,7 +161,7 @@ class LmEvalScorer:
 
     @property
     def closing(self) -> str:
-        """The form that the filter's first regular expression reads, or else that of the drafts."""
+        """The required ending of a response: what the filter's first regular expression reads."""
         for part in self.filter.filters:
             pattern = getattr(part() if callable(part) else part, "regex_pattern", None)
             if pattern is not None:
@@ -167,7 +175,7 @@ class LmEvalScorer:
 
     def answer(self, text: str) -> str | None:
         """Return the answer that the filter reads from a text, or None if it reads none."""
-        answer = str(self._filter({}, text)).strip()
+        answer = str(self._read({}, text)).strip()
         return answer if answer and answer != INVALID else None
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
@@ -180,13 +188,16 @@ class LmEvalScorer:
         return [self._score(sample.target, text) for text in texts]
 
     def _score(self, doc: Mapping[str, JSON], text: str) -> Score:
-        value = self.task.process_results(doc, [self._filter(doc, text)])[self.metric]
+        value = self.task.process_results(doc, [self._read(doc, text)])[self.metric]
         try:
-            return Score(float(value))
+            number = float(value)
         except (TypeError, ValueError):
-            return Score(None, f"lm-eval's {self.metric} is not a number for one text")
+            number = nan
+        if isfinite(number):
+            return Score(number)
+        return Score(None, f"lm-eval's {self.metric} is not a number for one text")
 
-    def _filter(self, doc: Mapping[str, JSON], text: str) -> JSON:
+    def _read(self, doc: Mapping[str, JSON], text: str) -> JSON:
         from lm_eval.api.instance import Instance
 
         instance = Instance("generate_until", dict(doc), ("", {}), 0)

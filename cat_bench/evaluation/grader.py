@@ -60,7 +60,7 @@ class Grader:
     async def scores(self, sample: Sample, texts: Sequence[str], ctx: Context) -> dict[str, Score]:
         """Return each distinct text's score."""
         space = f"score {self._identity}"
-        gold = [sample.question.id, sample.question.text, sample.target]
+        gold = _facts(sample)
         keys = {text: _digest([*gold, text]) for text in texts}
         known = await self._cache.recall(space, list(keys.values()) if self._recalls else [])
         scores = {text: Score(**known[key]) for text, key in keys.items() if key in known}
@@ -174,6 +174,13 @@ class Grader:
             await self._cache.remember(space, values)
 
 
+def _facts(sample: Sample) -> list[JSON]:
+    """Return what a verdict depends on beside the scorer and the text."""
+    question = sample.question
+    meta = dict(question.meta)  # such as the options, which decide what a text chooses
+    return [question.id, question.text, sample.target, *([meta] if meta else [])]
+
+
 def _check_score(score: Score) -> Score:
     """Return the score unchanged; raise TypeError or ValueError if it is invalid."""
     if not isinstance(score, Score):
@@ -194,4 +201,4 @@ def scorer_identity(scorer: Scorer) -> str:
 
 
 def _digest(value: JSON) -> str:
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -33,7 +33,7 @@ T = TypeVar("T")
 UNREADABLE = 0.2
 """A method's score means little if a larger share of its texts has no readable answer."""
 REASONS = 1_000
-"""The largest number of reasons that are counted separately."""
+"""The largest number of distinct reasons that are counted."""
 
 
 @dataclass(slots=True)
@@ -154,8 +154,9 @@ class Bench:
         every: list[ScoreRow | RolloutRow] = [*rows, *rollouts]
         why = [row.failed for row in every if row.failed is not None]
         census.bugs.update(row.method for row in rows if is_bug(row.failed or ""))
-        if len(census.reasons) < REASONS:
-            census.reasons.update(why)
+        census.reasons.update(
+            reason for reason in why if reason in census.reasons or len(census.reasons) < REASONS
+        )
         answered = {row.slot for row in rollouts if row.answer is not None}
         for row in rows:
             if row.text is not None and answered.intersection(row.slots):

@@ -1,7 +1,7 @@
 """Guesses what a data file's columns hold and which scorer fits its answers.
 
-Columns are told by their names, scorers by the targets themselves. A guess is shown to the user and
-written into a task.yaml, where it can be corrected; where nothing fits, nothing is guessed.
+Columns are recognised by their names, and the scorer by the answers. A guess is shown to the user
+and written into a task.yaml, where it can be corrected; if nothing fits, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
+from string import ascii_lowercase
 from typing import get_args
 
 from cat_bench.loading.options import AnswerBy, arrange
@@ -41,7 +43,7 @@ _PLAIN_WORD = re.compile(r"[^\W\d_]{3,}")
 _NUMERAL = re.compile(r"([\d.,']*\d)(?:[eE]([-+]?\d+))?")
 _POWER = re.compile("[×^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]|times|cdot")
 _GROUPS = range(2, 21)
-"""How many distinct values a column has by which a report is likely to group."""
+"""The numbers of distinct values of a column by which a report can group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ def guess_columns(
 def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
     """Return the scorer that fits these targets, and why.
 
-    With options it is `choice`. Else all targets decide: rubrics, mathematics, numbers, letters,
-    and words where they are nothing else.
+    With options it is `choice`. Otherwise it is the first kind that fits all targets: rubrics,
+    mathematics, numbers, single letters; else words.
     """
     if options:
         return Scoring("choice", {}, "each row has options")
@@ -133,10 +135,10 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
 
 
 def tolerance(answers: Collection[str]) -> dict[str, JSON]:
-    """Return the `absolute` tolerance that decimals call for; nothing where all are whole.
+    """Return {"absolute": tolerance} for decimal answers, and {} if all are whole numbers.
 
-    It is half a unit in the last place of the answer that has most places: a response is right
-    where it rounds to the target. Where a number is written with a power, no one tolerance fits.
+    The tolerance is half a unit in the last place of the answer with the most decimal places. If a
+    number is written with a power, no single tolerance fits, and the result is {}.
     """
     places = max(map(_places, answers))
     powers = any(_POWER.search(answer) for answer in answers)
@@ -161,7 +163,7 @@ def _normal(name: str) -> str:
 
 
 def _find_name(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[str]) -> str | None:
-    """The column that is called as wanted, or else whose name ends so, the first wanted first."""
+    """Return the column with the first of the `wanted` names, or else one whose name ends so."""
     for name in wanted:
         if names.get(name) in among:
             return names[name]
@@ -175,19 +177,27 @@ def _find_name(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[
 def _options(
     names: Mapping[str, str], rest: Sequence[str], answer: str | None
 ) -> str | list[str] | None:
-    """The column with the options, or the columns with one each."""
+    """Return the column that lists the options, or the columns that hold one option each."""
     if whole := next((names[name] for name in OPTIONS if names.get(name) in rest), None):
         return whole
-    for pattern, least in ((_LETTERED, "a"), (_NUMBERED, "")):
-        columns = {m[1]: name for name in rest if (m := pattern.fullmatch(_normal(name)))}
-        if len(columns) > 1 and (not least or least in columns):
-            return [columns[place] for place in sorted(columns, key=lambda p: (len(p), p))]
+    lettered = _match_all(_LETTERED, rest)
+    letters = list(takewhile(lettered.__contains__, ascii_lowercase))
+    if len(letters) > 1:
+        return [lettered[letter] for letter in letters]
+    numbered = _match_all(_NUMBERED, rest)
+    if len(numbered) > 1:
+        return [numbered[number] for number in sorted(numbered, key=int)]
     wrong = [name for name in rest if _WRONG.match(_normal(name))]
     return [answer, *wrong] if wrong and answer else None
 
 
+def _match_all(pattern: re.Pattern[str], columns: Sequence[str]) -> dict[str, str]:
+    """Return the columns with a matching name by the group of the match."""
+    return {match[1]: name for name in columns if (match := pattern.fullmatch(_normal(name)))}
+
+
 def _answer_by(rows: Sequence[Row], options: str | list[str], answer: str) -> AnswerBy | None:
-    """What the answers say of the options, where only one reading fits all rows."""
+    """Return how the answers name the right option, if exactly one way fits all rows."""
     if _fits(rows, options, answer, None):
         return None
     fitting = [by for by in get_args(AnswerBy) if _fits(rows, options, answer, by)]
@@ -204,14 +214,14 @@ def _fits(rows: Sequence[Row], options: str | list[str], answer: str, by: Answer
 
 
 def _is_distinct(rows: Sequence[Row], name: str) -> bool:
-    """Whether a column has another value in each row."""
+    """Return whether all values of a column are different."""
     values = [row.get(name) for row in rows]
     plain = all(isinstance(value, str | int) and str(value).strip() for value in values)
     return plain and len({str(value) for value in values}) == len(values)
 
 
 def _groups(rows: Sequence[Row], name: str) -> bool:
-    """Whether a column is there in each row and sorts the rows into few groups."""
+    """Return whether each row has a value, and there are few distinct values."""
     values = [row.get(name) for row in rows]
     plain = all(isinstance(value, str | int) and 0 < len(str(value)) <= 60 for value in values)
     return plain and len(set(map(str, values))) in _GROUPS and len(set(values)) < len(values)

@@ -9,15 +9,16 @@ Tables:
 - `breakdown.csv`: scores by part, where a score has parts;
 - `signals`: how well the signals rank rollouts, if the run has signals.
 
-Figures, as PNG and SVG: `curve`, `compute`, `latency` (compute by sequential tokens), `forest` and
+Figures, as PNG and SVG: `curve`, `compute`, `latency` (score by sequential tokens), `forest` and
 `by-FIELD` (a level, a subject, a rubric's theme or axis).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,14 +122,20 @@ def _contents(
         "forest": charts.forest(summary, record),
     }
     for field in divided["field"].unique():
-        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", str(field))
-        figures[f"by-{slug}"] = charts.group_dots(divided, record, str(field))
+        slug = re.sub(r"[^\w-]+", "-", str(field))
+        figures[_unused(f"by-{slug}", figures)] = charts.group_dots(divided, record, str(field))
     for kind in KINDS:
         if (parts["kind"] == kind).any():
-            figures[f"by-{kind}"] = charts.part_dots(parts, record, kind)
+            figures[_unused(f"by-{kind}", figures)] = charts.part_dots(parts, record, kind)
     for name, formats in figures.items():
-        for kind, data in formats.items():
-            yield f"{name}.{kind}", data
+        for extension, data in formats.items():
+            yield f"{name}.{extension}", data
+
+
+def _unused(name: str, figures: Container[str]) -> str:
+    """Return the name, numbered if a figure has it already."""
+    numbered = (name if k == 1 else f"{name}-{k}" for k in count(1))
+    return next(candidate for candidate in numbered if candidate not in figures)
 
 
 def _table(

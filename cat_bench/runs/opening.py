@@ -322,10 +322,10 @@ def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | No
 
 
 def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
-    """The folder of a run: the same configuration always has the same one.
+    """Return the folder of a run: the same configuration always gives the same folder.
 
-    A long model specification is shortened to its name; a folder that was named after the whole one
-    is found.
+    A model's specification is shortened to the last part of its path. The folder of an earlier
+    version, named after the whole specification, is used if it exists.
     """
     own = digest(record)[:6]
     whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
@@ -334,7 +334,7 @@ def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path
 
 
 def _short_name(model: str) -> str:
-    """The last part of a model's name, without its backend, its path and its options."""
+    """Return the last part of a model's path, without its options."""
     name = model.partition("{")[0].rstrip("/").rpartition("/")[2] or model
     return name[:SHORT]
 

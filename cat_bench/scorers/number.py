@@ -56,7 +56,9 @@ class Number:
         pattern_of("number", self.pattern)
         for name in ("relative", "absolute"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError("number", name, f"{getattr(self, name)} is not 0 or more")
+                raise ConfigError(
+                    "number", name, f"{getattr(self, name)} is not a finite number of 0 or more"
+                )
 
     @property
     def version(self) -> str:

@@ -3,9 +3,9 @@
 The answer is the last code block in CPLEX-LP, free MPS or JSON (`solver_json`); it is read, never
 executed, and solved by HiGHS in a worker with limits from the kernel. With `dialect: python`, it is
 the last Python block: a program that runs in a sandbox (`system.sandbox`) and prints a formulation,
-which is judged in the same way. An unreadable formulation is wrong; an unsolved one (a time-out,
-unsupported, too large) is unscored, and never equal to another. Formulations are never changed, and
-the solver never sees the gold.
+which is judged in the same way. An unreadable formulation is wrong; a formulation that cannot be
+solved (a time-out, unsupported, too large) is unscored and joins no cluster. Formulations are never
+changed, and the solver never sees the gold.
 
 The score's parts report the tolerances of other papers beside the strict one: two decimals (AutoOR,
 arXiv 2604.16804) and 5 % (ORLM, arXiv 2405.17743).
@@ -13,7 +13,9 @@ arXiv 2604.16804) and 5 % (ORLM, arXiv 2405.17743).
 
 from __future__ import annotations
 
+import asyncio
 import math
+import re
 import signal
 from asyncio import gather
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from cat_bench.errors import ConfigError
 from cat_bench.scorers.solver_text import dialect, last_formulation, last_program
@@ -44,7 +47,12 @@ _STATUSES = {
 }
 """The statuses that a target in words accepts; NL4OPT's `No Best Solution` means either."""
 _REMEMBERED = 1 << 16
-_verdicts: dict[tuple[float, tuple[str, ...], str], Verdict] = {}
+_Key = tuple[float, tuple[str, ...], str]
+_verdicts: dict[_Key, Verdict] = {}
+_pending: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, asyncio.Future[Verdict]]] = (
+    WeakKeyDictionary()
+)
+"""The verdicts that each event loop waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Verdict:
 
     @property
     def solved(self) -> bool:
-        """Whether the status of the program is known."""
+        """Whether the formulation's status is known."""
         return self.status in ("optimal", "infeasible", "unbounded")
 
     def agrees(self, other: Verdict) -> bool:
@@ -91,7 +99,7 @@ class Solver:
     """Whether a text states a formulation, or a program that prints one."""
 
     packages: tuple[str, ...] = ("numpy", "scipy", "highspy")
-    """Packages that such a program may import besides the standard library."""
+    """Packages that a Python program may import besides the standard library."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
@@ -104,7 +112,7 @@ class Solver:
 
     @property
     def runs_code(self) -> bool:
-        """Whether a model's programs are run, which must be allowed."""
+        """Whether code that a model wrote is run; the user has to allow that."""
         return self.dialect == "python"
 
     @property
@@ -127,15 +135,16 @@ class Solver:
         return None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
-        """Return one score per text; `details` holds the verdict, parts the other tolerances."""
+        """Return one score per text; `details` holds the verdict and a part per tolerance."""
         verdicts = await gather(*(self.verdict(self.answer(text)) for text in texts))
         return [_grade(verdict, sample.target) for verdict in verdicts]
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
         """Return labels by status and objective; None if a formulation is not solved.
 
-        In ascending order, objectives join a cluster as long as they equal its smallest one, so
-        that neither order nor the number of copies matters.
+        Objectives are taken in ascending order. Each joins the current cluster if it equals the
+        smallest objective there, and else starts a new cluster. So the labels depend neither on the
+        order of the answers nor on their number.
         """
         verdicts = await gather(*(self.verdict(answer) for answer in answers))
         solved = {verdict for verdict in verdicts if verdict and verdict.solved}
@@ -148,17 +157,28 @@ class Solver:
         return [None if verdict is None else labels.get(verdict) for verdict in verdicts]
 
     async def verdict(self, answer: str | None) -> Verdict | None:
-        """Return the solver's verdict on an answer; each answer is solved once per process."""
+        """Return the solver's verdict on an answer; each answer is solved once per process.
+
+        An `undecided` verdict is not kept: its cause may pass.
+        """
         if answer is None:
             return None
         key = (self.timeout, self.packages, answer)
-        if key not in _verdicts:
-            run = self._run if self.runs_code else self._solve
-            verdict = await run(answer)
+        if key in _verdicts:
+            return _verdicts[key]
+        pending = _pending.setdefault(asyncio.get_running_loop(), {})
+        if key not in pending:
+            pending[key] = asyncio.ensure_future(self._decide(answer))
+            pending[key].add_done_callback(lambda _: pending.pop(key))
+        verdict = await asyncio.shield(pending[key])
+        if verdict.status != "undecided":
             if len(_verdicts) >= _REMEMBERED:
-                del _verdicts[next(iter(_verdicts))]
+                _verdicts.pop(next(iter(_verdicts)))
             _verdicts[key] = verdict
-        return _verdicts[key]
+        return verdict
+
+    async def _decide(self, answer: str) -> Verdict:
+        return await (self._run(answer) if self.runs_code else self._solve(answer))
 
     async def _solve(self, answer: str) -> Verdict:
         reply = await self._workers.ask("judge", answer, timeout=self.timeout)
@@ -193,7 +213,7 @@ def close(first: float, second: float) -> bool:
 
 
 def columns(objective: float, gold: float) -> dict[str, float]:
-    """Return the verdict by each tolerance; the first one is the score."""
+    """Return 1 or 0 for each tolerance; the strict one is the score."""
     distance = abs(objective - gold)
     return {
         STRICT_PART: float(close(objective, gold)),
@@ -227,10 +247,13 @@ def _verdict(reply: Mapping[str, JSON] | Undecided, timeout: float) -> Verdict:
     return Verdict(reply["verdict"], reply.get("objective"), reply.get("reason"))
 
 
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
+
+
 def _number(target: JSON) -> float | None:
     """Return a target as a number; None if it is in words."""
     try:
-        value = float(str(target).replace(",", ""))
+        value = float(_THOUSANDS.sub("", str(target)))
     except ValueError:
         return None
     return value if abs(value) < float("inf") else None

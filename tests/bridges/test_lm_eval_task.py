@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.evaluation.grader import scorer_identity
 from cat_bench.loading import catalog
+from cat_bench.report import summarise
 from cat_bench.types.calls import Sampling
 from cat_bench.types.plugins import AnswerScorer
 from tests.conftest import Workshop
@@ -96,6 +98,26 @@ def test_methods_run_on_it(spec: str, workshop: Workshop) -> None:
     assert status == 0, err
     assert "majority" in out
     assert Path(next((workshop.folder / "results").glob("*/table.csv"))).read_text().count("\n") > 3
+
+
+def test_scores_by_one_filter_are_not_those_by_another(spec: str, workshop: Workshop) -> None:
+    single = []
+    for name in ("strict", "flexible"):
+        task = spec.replace("{", f"{{filter={name},")
+        model = ("--model", "scripted:./model.py:reply", "--pool", "9", "--out", name)
+        status, _, err = workshop.run("run", task, *model, "--method", "single", "--n", "1")
+        assert status == 0, err
+        table = summarise(workshop.folder / name).set_index("method")
+        single.append(float(table["score"]["single"]))
+    assert single[1] > single[0]
+
+
+def test_verdicts_of_an_edited_folder_are_not_those_of_the_old_one(spec: str) -> None:
+    scorers = [catalog.task(spec).scorer]
+    file = Path(spec.partition("=")[2].rstrip("}")) / "toy.yaml"
+    file.write_text(file.read_text().replace("#### (", "so (", 1))
+    scorers.append(catalog.task(spec).scorer)
+    assert scorer_identity(scorers[0]) != scorer_identity(scorers[1])
 
 
 def test_it_is_shown(spec: str, workshop: Workshop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from cat_bench.evaluation.grader import Grader
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.lending import QuestionContext
 from cat_bench.scorers import equivalence
+from cat_bench.scorers.choice import Choice
 from cat_bench.scorers.math_equal import MathEqual
 from cat_bench.scorers.workers import Workers
 from cat_bench.types.calls import JSON
@@ -60,6 +61,15 @@ async def test_another_question_is_graded_anew(cache: Cache, ctx: QuestionContex
     for name in ("q1", "q2"):
         await values(Grader(scorer, cache), ctx, "= right", name=name)
     assert scorer.handed == ["= right"] * 2
+
+
+async def test_other_options_are_another_question(cache: Cache, ctx: QuestionContext) -> None:
+    grader, given = Grader(Choice(), cache), []
+    for options in ({"A": "Paris", "B": "Rome"}, {"A": "Rome", "B": "Paris"}):
+        question = replace(toy.sample().question, meta={"options": options})
+        scores = await grader.scores(Sample(question, "A"), ["Answer: Paris"], ctx)
+        given.append(scores["Answer: Paris"].value)
+    assert given == [1.0, 0.0]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ TURNS = [{"role": "user", "content": "Is it far?"}]
             [{"question": "far?", "Option 2": "b", "Option 1": "a", "label": "a"}],
             Columns("label", "question", options=["Option 1", "Option 2"]),
         ),
+        ([{"question": "far?", "answer": "no", "a": 1, "q": 2}], Columns("answer", "question")),
+        (
+            [{"question": "far?", "answer": "a", "a": "yes", "b": "no", "x": "7"}],
+            Columns("answer", "question", options=["a", "b"]),
+        ),
         (
             [{"Question": "far?", "Correct Answer": "yes", "Incorrect Answer 1": "no"}],
             Columns(

@@ -198,6 +198,15 @@ def test_a_field_of_odd_name_has_a_file(runs: Runs) -> None:
     assert paths[-1].name == "by--a-b.svg"
 
 
+def test_fields_with_names_alike_have_a_figure_each(runs: Runs) -> None:
+    fields = ("год", "век", "a b", "a/b")
+    samples = [
+        Sample(Question(f"q{k}", (), "", dict.fromkeys(fields, k % 2)), "") for k in range(6)
+    ]
+    names = {path.name for path in write(runs.build(random_rows(["vote"], [1]), samples=samples))}
+    assert {"by-год.svg", "by-век.svg", "by-a-b.svg", "by-a-b-2.svg"} <= names
+
+
 def test_a_dot_is_filled_where_the_interval_and_the_corrected_p_agree() -> None:
     rows = pd.DataFrame(
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Iterator
@@ -157,6 +158,27 @@ def test_a_target_that_is_no_verdict_is_refused(target: JSON) -> None:
 @pytest.mark.parametrize("target", [5, 5.5, "5", "1,250", "-3e2", "infeasible", "No Best Solution"])
 def test_targets(target: JSON) -> None:
     assert SCORER.check(target) is None
+
+
+async def test_a_decimal_comma_is_refused_rather_than_read_as_thousands() -> None:
+    assert SCORER.check("3,14") is not None
+    (score_of_1250,) = await score("1,250", maximum(1250))
+    assert score_of_1250.value == 1
+
+
+async def test_answers_that_wait_together_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def solve(self: Solver, answer: str) -> Verdict:
+        asked.append(answer)
+        await asyncio.sleep(0)
+        return Verdict("undecided" if "undecided" in answer else "optimal", 5.0)
+
+    monkeypatch.setattr(Solver, "_solve", solve)
+    answers = ["lp\nnever seen before", "lp\nundecided so far"]
+    for _ in range(2):
+        await asyncio.gather(*(SCORER.clusters(answers * 2) for _ in range(3)))
+    assert asked == [*answers, answers[1]]
 
 
 def test_a_timeout_must_be_positive() -> None:

@@ -36,8 +36,8 @@ class Running:
 class InProcess:
     """A model that `load` loads when the first call needs it, until `close()`.
 
-    `identity`, `sampling` and `caution` are the backend's; a request of up to `batch` draws is
-    prefilled once.
+    `identity`, `sampling` and `caution` are passed on unchanged. Up to `batch` completions of a
+    request share one prefill.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class InProcess:
 
     @property
     def choices(self) -> int:
-        """A full batch: draws of one prompt are prefilled once."""
+        """The largest number of completions that a batch holds: they share one prefill."""
         return self._batch
 
     @property
@@ -114,9 +114,14 @@ class InProcess:
     async def close(self) -> None:
         """End the threads; calls in flight fail."""
         self._closed = True
-        if self._loaded is not None:
-            await asyncio.to_thread(self._loaded.workers.close)
-            self._loaded.released()
+        if self._loaded is not None or self._loading.locked():
+            await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        with self._loading:  # a model that is being loaded is closed after that
+            if self._loaded is not None:
+                self._loaded.workers.close()
+                self._loaded.released()
 
     def _draws(self, request: Request) -> list[Draw] | Failure:
         sampling = request.sampling.over(self._sampling)
@@ -124,10 +129,8 @@ class InProcess:
         try:
             if sampling.max_tokens is not None and sampling.max_tokens < 1:
                 raise ValueError("max_tokens must be at least 1")
-            prompt, distribution = (
-                self._running.chat.prompt(request.messages, sampling),
-                Distribution.of(sampling),
-            )
+            prompt = self._running.chat.prompt(request.messages, sampling)
+            distribution = Distribution.of(sampling)
         except ValueError as error:
             return Failure("bad_request", str(error), permanent=True)
         room = self._running.context - len(prompt.ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +292,21 @@ async def test_closing_ends_the_thread_and_answers_everybody(
     assert all(failure.retryable for failure in failures)
     with pytest.raises(ModelError, match="closed"):
         await backend.generate(request(SHORT, GREEDY))
+
+
+@pytest.mark.parametrize("model", [HuggingFace, Small])
+async def test_closing_while_the_model_loads_ends_its_threads_too(
+    folder: Path, model: type[HuggingFace | Small]
+) -> None:
+    before = set(threading.enumerate())
+    backend = model(str(folder))
+    asking = asyncio.create_task(backend.generate(request(SHORT, GREEDY)))
+    await asyncio.sleep(0.01)
+    await backend.close()
+    with suppress(ModelError):
+        assert all(isinstance(result, Failure) for result in await asking)
+    started = set(threading.enumerate()) - before
+    assert not [thread for thread in started if thread.name.startswith("cat_bench model")]
 
 
 @pytest.mark.parametrize("model", [HuggingFace, Small])
