@@ -66,28 +66,20 @@ class LmEval:
 
         served = is_served(self._lm)
         self._calls = OverHttp(self._lm, concurrency) if served else InProcess(self._lm, batch)
-        self._choices = 1 if served else batch
+        self.choices = 1 if served else batch
+        """A batch in this process, or one per request to a server."""
         self._chat = chat and self._calls.takes_chat
         self.caution = UNTEMPLATED if chat and not self._chat else None
         self._sampling = _defaults(self._lm)
-        self._identity = _identity(kind, arguments, self._lm)
-        if not chat:
-            self._identity["chat"] = False
-
-    @property
-    def identity(self) -> JSON:
+        self.identity = _identity(kind, arguments, self._lm)
         """lm-eval's name of the class and the arguments that change the model."""
-        return self._identity
+        if not chat:
+            self.identity["chat"] = False
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Scoring a text, if the class has a tokenizer and its prompts are text."""
         return frozenset({"scoring"} if self._calls.scores else ())
-
-    @property
-    def choices(self) -> int:
-        """A batch in this process, or one per request to a server."""
-        return self._choices
 
     @property
     def sampling(self) -> Sampling:

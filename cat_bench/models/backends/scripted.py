@@ -63,10 +63,13 @@ class Scripted:
         rewarding: RewardScript | None = None,
     ) -> None:
         self._reply = reply
-        self._identity = identity
+        self.identity = identity
+        """As given."""
         self._capabilities = frozenset[Capability](capabilities)
-        self._choices = choices
-        self._sampling = sampling or Sampling()
+        self.choices = choices
+        """The most completions of one request."""
+        self.sampling = sampling or Sampling()
+        """The given default sampling parameters."""
         self._delay = delay
         self._scoring = scoring
         self._embedding = embedding
@@ -78,11 +81,6 @@ class Scripted:
         self.scored = self.embedded = self.rewarded = 0
 
     @property
-    def identity(self) -> JSON:
-        """As given."""
-        return self._identity
-
-    @property
     def capabilities(self) -> frozenset[Capability]:
         """The given capabilities, and those with a script."""
         scripts: dict[Capability, object] = {
@@ -91,16 +89,6 @@ class Scripted:
             "rewards": self._rewarding,
         }
         return self._capabilities | {name for name, script in scripts.items() if script}
-
-    @property
-    def choices(self) -> int:
-        """The most completions of one request."""
-        return self._choices
-
-    @property
-    def sampling(self) -> Sampling:
-        """The given default sampling parameters."""
-        return self._sampling
 
     async def generate(self, request: Request) -> Sequence[Reply | Failure]:
         """Return one result per seed, in order."""

@@ -188,11 +188,8 @@ class Decoding(Steps[torch.Tensor]):
         column = self._step % CHUNK
         return draw(probabilities, self._noise[:, column : column + 1])
 
-    def _end(self) -> None:
-        ended = torch.isin(self._chosen, self._ends)
-        over = (ended | (self._limits <= self._step)) & self._live
-        for row in over.nonzero().flatten().tolist():
-            self._finish(row, ended=bool(ended[row]))
+    def _is_end(self) -> torch.Tensor:
+        return torch.isin(self._chosen, self._ends)
 
     def _finish(self, row: int, *, ended: bool) -> None:
         size = self._step - ended
@@ -207,22 +204,16 @@ class Decoding(Steps[torch.Tensor]):
         )
         self._leave(row)
 
-    def _find_live(self) -> torch.Tensor:
-        return self._live.nonzero().flatten()
+    def _find(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.nonzero().flatten()
 
     def _keep(self, rows: torch.Tensor) -> None:
         self._logprobs, self._entropies = self._logprobs[rows], self._entropies[rows]
         self._measures = {name: array[rows] for name, array in self._measures.items()}
         keep(self._cache, rows)
-        if self._history:
-            self._history.keep(rows)
 
-    def _advance(self) -> None:
-        if self._history:
-            self._history.add(self._chosen)
-        self._positions = self._positions + self._live[:, None]
-        seen = self._mask.shape[1] - CHUNK + (self._step - 1) % CHUNK + 1
+    def _feed(self, mask: torch.Tensor) -> None:
         logits = self._engine.logits(
-            self._chosen[:, None], self._mask[:, :seen], self._positions, cache=self._cache
+            self._chosen[:, None], mask, self._positions, cache=self._cache
         )
         self._logits = logits[:, -1].float()

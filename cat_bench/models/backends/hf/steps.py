@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from cat_bench.models.backends.hf.uniforms import Uniforms
 from cat_bench.models.backends.hf.work import Draw
@@ -27,6 +27,19 @@ A = TypeVar("A", bound=Any)
 """The arrays of the library."""
 
 
+class History(Protocol[A]):
+    """The tokens that penalties count."""
+
+    def penalise(self, scores: A, /) -> A:
+        """Return the next token's scores after the penalties."""
+
+    def keep(self, rows: A, /) -> None:
+        """Keep these rows."""
+
+    def add(self, chosen: A, /) -> None:
+        """Count the chosen tokens."""
+
+
 class Steps(ABC, Generic[A]):
     """One batch of draws with one distribution, from prefill until the last row has ended.
 
@@ -35,8 +48,13 @@ class Steps(ABC, Generic[A]):
     """
 
     _live: A
+    _limits: A
+    _mask: A
+    _positions: A
+    _chosen: A
     _tokens: A
     _noise: A
+    _history: History[A] | None
 
     def __init__(self, draws: Sequence[Draw]) -> None:
         self._draws = list(draws)
@@ -69,24 +87,38 @@ class Steps(ABC, Generic[A]):
         """Choose the next token of every row and note it."""
 
     @abstractmethod
-    def _end(self) -> None:
-        """Finish the rows that wrote an end or reached their limit."""
+    def _is_end(self) -> A:
+        """Return whether each row's chosen token ends its text."""
 
     @abstractmethod
     def _finish(self, row: int, *, ended: bool) -> None:
         """Give the row's draw what it wrote; `ended` by a token that is not included."""
 
     @abstractmethod
-    def _find_live(self) -> A:
-        """Return the places of the unfinished rows."""
+    def _find(self, rows: A) -> A:
+        """Return the places of the rows that are True."""
 
     @abstractmethod
+    def _feed(self, mask: A) -> None:
+        """Run the chosen tokens through the model; `mask` has shape (rows, tokens so far)."""
+
+    def _end(self) -> None:
+        """Finish the rows that wrote an end or reached their limit."""
+        ended = self._is_end()
+        for row in self._find((ended | (self._limits <= self._step)) & self._live).tolist():
+            self._finish(row, ended=bool(ended[row]))
+
     def _advance(self) -> None:
         """Feed the chosen tokens; ended rows keep their position, within the context."""
+        if self._history:
+            self._history.add(self._chosen)
+        self._positions = self._positions + self._live[:, None]
+        seen = self._mask.shape[1] - CHUNK + (self._step - 1) % CHUNK + 1
+        self._feed(self._mask[:, :seen])
 
     def _look(self) -> None:
         """Finish rows that wrote a stop string; drop rows without a waiting caller."""
-        for row in self._find_live().tolist():
+        for row in self._find(self._live).tolist():
             draw, watch = self._draws[row], self._draws[row].watch
             if draw.unwanted:
                 self._leave(row)
@@ -101,13 +133,15 @@ class Steps(ABC, Generic[A]):
 
     def _move_out(self) -> None:
         """Free the memory of the rows that have ended."""
-        rows = self._find_live()
+        rows = self._find(self._live)
         self._draws = [self._draws[row] for row in rows.tolist()]
         for name in ("live", "limits", "mask", "positions", "chosen", "tokens"):
             setattr(self, f"_{name}", getattr(self, f"_{name}")[rows])
         if self._uniforms:
             self._uniforms.keep(rows.tolist())
             self._noise = self._noise[rows]
+        if self._history:
+            self._history.keep(rows)
         self._keep(rows)
 
     @abstractmethod

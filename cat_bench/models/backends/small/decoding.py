@@ -163,10 +163,8 @@ class Decoding(Steps[NDArray[Any]]):
         column = self._step % CHUNK
         return draw(probabilities, self._noise[:, column : column + 1])
 
-    def _end(self) -> None:
-        ended = np.isin(self._chosen, self._ends)
-        for row in np.flatnonzero((ended | (self._limits <= self._step)) & self._live).tolist():
-            self._finish(row, ended=bool(ended[row]))
+    def _is_end(self) -> NDArray[Any]:
+        return np.isin(self._chosen, self._ends)
 
     def _finish(self, row: int, *, ended: bool) -> None:
         size = self._step - ended
@@ -182,24 +180,15 @@ class Decoding(Steps[NDArray[Any]]):
         )
         self._leave(row)
 
-    def _find_live(self) -> NDArray[Any]:
-        return np.flatnonzero(self._live)
+    def _find(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return np.flatnonzero(rows)
 
     def _keep(self, rows: NDArray[Any]) -> None:
         self._noted = self._noted[:, rows]
         self._past.take(rows)
-        if self._history:
-            self._history.keep(rows)
 
-    def _advance(self) -> None:
-        if self._history:
-            self._history.add(self._chosen)
-        self._positions = self._positions + self._live[:, None]
-        seen = self._mask.shape[1] - CHUNK + (self._step - 1) % CHUNK + 1
+    def _feed(self, mask: NDArray[Any]) -> None:
         states = self._network.hidden(
-            self._chosen[:, None],
-            mask=self._mask[:, :seen],
-            positions=self._positions,
-            past=self._past,
+            self._chosen[:, None], mask=mask, positions=self._positions, past=self._past
         )
         self._logits = self._network.logits(states[:, -1])
