@@ -2,10 +2,11 @@
 
 Rows of methods that call no model are recomputed from the published pool, all other rows from the
 published calls. The columns that say how the run was made are compared with the record in these
-files. The verdicts:
+files and with the run that is repeated from them. The verdicts:
 
 - reproduced: the same numbers; the finding names the columns that no file proves ("as claimed");
-- out of reach: the row names no file, or its task or its files are missing; the finding says why;
+- out of reach: the row names no file, or its task or one of its files is missing; the finding says
+  why;
 - refused: other numbers, or too many of its scores are missing.
 """
 
@@ -20,6 +21,7 @@ from typing import Literal
 
 from cat_bench.cache import Cache, import_calls, import_pool, read_description
 from cat_bench.errors import CatBenchError
+from cat_bench.leaderboard.identity import find_misnamed, identity
 from cat_bench.leaderboard.imported import Imported, read_import
 from cat_bench.leaderboard.rows import (
     MOST_UNSCORED,
@@ -29,7 +31,6 @@ from cat_bench.leaderboard.rows import (
     Row,
     add_digest,
     claims,
-    identity,
     read,
     rows_of,
 )
@@ -66,12 +67,32 @@ class Finding:
 class _Again:
     """A repeated run: its rows by method and n, or the problem that prevented it.
 
-    `run` has the columns that all of its rows share.
+    `run` has the columns that all of its rows share. The file of a `forged` run contradicts itself.
     """
 
     rows: Mapping[tuple[str, ...], Row]
     run: Row
+    methods: frozenset[str] = frozenset()
     problem: str = ""
+    forged: bool = False
+
+    def recomputed(self, row: Row) -> Row | None:
+        """Return this row of the repeated run."""
+        return self.rows.get(tuple(row[name] for name in _KEY))
+
+    def contradicts(self, row: Row) -> str:
+        """Return how the run contradicts the row; empty if it does not."""
+        if self.forged:
+            return self.problem
+        if differs := _difference(row, self.run, [name for name in _RUN if name in self.run]):
+            return differs
+        if recomputed := self.recomputed(row):
+            return _difference(row, recomputed, _COMPUTED)
+        if (method := row["method"]) not in self.methods:
+            return f"method is {method}, which its run does not list"
+        if any(method == name for name, *_ in self.rows):
+            return f"its run has no row of {method} with these parameters and n"
+        return ""
 
 
 async def check(
@@ -103,15 +124,13 @@ def _flaw(row: Row) -> str | None:
         return f"has columns of version {row['version']}, not {VERSION}"
     if add_digest(row)["digest"] != row["digest"]:
         return "was changed: its cells do not match its digest"
-    if row["as_claimed"] != " ".join(claims(pool=bool(row["pool"]), calls=_calls(row))):
+    if row["as_claimed"] != " ".join(claims(row)):
         return "has a column `as_claimed` that does not fit its published files"
+    if row["judge_audit"] and not row["judge"]:
+        return "has the audit of a judge, and no judge"
     if float(row["unscored"]) > MOST_UNSCORED:
         return f"has a share of {row['unscored']} unscored; at most {MOST_UNSCORED} is allowed"
     return None
-
-
-def _calls(row: Row) -> bool:
-    return bool(row["published_calls"])
 
 
 async def _recompute(
@@ -122,34 +141,29 @@ async def _recompute(
 ) -> Finding:
     """Return the finding on a row from every file that it names; no file may contradict it."""
     finding = partial(Finding, 0, row["method"], row["n"])
-    reasons, proofs, agree = [], list[str](), set[str]()
+    unread, reasons, proofs = [], [], list[str]()
     for kind in ("pool", "published_calls"):
         if not row[kind]:
             reasons.append(f"no {'calls are' if kind != 'pool' else 'pool is'} published")
+            continue
+        if kind == "pool" and row["published_calls"] and "pool" in row["as_claimed"].split():
             continue
         place = (kind, row[kind])
         if place not in runs:
             runs[place] = await play(kind, base / row[kind])
         replayed = runs[place]
-        if replayed.problem:
-            reasons.append(replayed.problem)
-            continue
-        recomputed = replayed.rows.get(tuple(row[name] for name in _KEY))
-        if differs := _difference(row, replayed.run, _RUN):
-            return finding("refused", differs)
-        agree.add(kind)
-        if recomputed is None:
+        if replayed.problem and not replayed.forged:
+            unread.append(replayed.problem)
+        elif wrong := replayed.contradicts(row):
+            return finding("refused", wrong)
+        elif replayed.recomputed(row):
+            proofs.append(row[kind])
+        else:
             calls_model = "the method calls a model, which a pool cannot replay"
             reasons.append(calls_model if kind == "pool" else "the published calls lack this row")
-        elif differs := _difference(row, recomputed, _COMPUTED):
-            return finding("refused", differs)
-        else:
-            proofs.append(row[kind])
-    if not proofs:
-        return finding("out of reach", "; ".join(dict.fromkeys(reasons)))
-    lacking = [kind for kind in ("pool", "published_calls") if row[kind] and kind not in agree]
-    unproven = claims(pool="pool" in agree, calls="published_calls" in agree)
-    return finding("reproduced", f"from {proofs[0]}", " ".join([*unproven, *lacking]))
+    if unread or not proofs:
+        return finding("out of reach", "; ".join(dict.fromkeys(unread or reasons)))
+    return finding("reproduced", f"from {proofs[0]}", row["as_claimed"])
 
 
 async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Again:
@@ -158,8 +172,10 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
         try:
             record, imported = _read_published(file)
             if not record:
-                return _Again({}, {}, f"{file} is not a published file")
+                return _Again({}, {}, problem=f"{file} is not a published file")
             check_whole(record, file)
+            if flaw := find_misnamed(record):
+                return _Again({}, {}, problem=f"{file}: {flaw}", forged=True)
             with load_only(record.get("files", {})):
                 rows_at = data if data and not _has_rows(record) else None
                 model = _load(kind, file, cache, record, data=rows_at, imported=imported)
@@ -167,10 +183,24 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
                 record, out, cache=cache, model=model, parallel=parallel, data=rows_at
             )
         except CatBenchError as error:
-            return _Again({}, {}, str(error))
+            return _Again({}, {}, problem=str(error))
         rows = rows_of(out)
-    run = {**identity(record), "pool_digest": rerun_record["pool_digest"]}
-    return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run)
+    shared = _shared(kind, record, rerun_record)
+    run = {**shared, "pool_digest": rerun_record["pool_digest"]}
+    methods = frozenset(method["name"] for method in record["methods"])
+    return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run, methods)
+
+
+def _shared(kind: str, record: Mapping[str, JSON], rerun_record: Mapping[str, JSON]) -> Row:
+    """Return the columns of the run that this kind of file shows.
+
+    Calls show who wrote every text: the repeated run names who was called. A pool has the word of
+    its record for the policy and the judge, and shows nothing of an anchor.
+    """
+    if kind == "published_calls":
+        return identity(rerun_record)
+    shown = identity({**record, "task": rerun_record["task"]})
+    return {name: cell for name, cell in shown.items() if name != "anchor"}
 
 
 def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:

@@ -21,6 +21,7 @@ import pandas as pd
 from cat_bench.audit.judge import find
 from cat_bench.cache import canonical
 from cat_bench.errors import DataError
+from cat_bench.leaderboard.identity import identity
 from cat_bench.loading.catalog import root
 from cat_bench.report import summarise
 from cat_bench.report.cells import cell as markdown
@@ -106,34 +107,24 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     record, summary = run.record, summarise(run)
     scored = summary[(summary["kind"] == "method") & summary["score"].notna()]
     head = _head(record, folder) | {"pool": pool, "published_calls": calls}
-    head["as_claimed"] = " ".join(claims(pool=bool(pool), calls=bool(calls)))
     params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
     asked = record["questions"]
-    return [
-        add_digest(head | _cells(row, params[row["method"]], asked)) for row in _records(scored)
-    ]
+    rows = [head | _cells(row, params[row["method"]], asked) for row in _records(scored)]
+    return [add_digest(row | {"as_claimed": " ".join(claims(row))}) for row in rows]
 
 
-def claims(*, pool: bool, calls: bool) -> tuple[str, ...]:
-    """Return the columns that these published files do not prove."""
-    if not (pool or calls):
-        return tuple(name for name in COLUMNS if name not in {"version", "as_claimed", "digest"})
-    return _CLAIMS if calls else (*_CLAIMS, *_WRITTEN)
+def claims(row: Row) -> tuple[str, ...]:
+    """Return the columns that the row's published files cannot prove.
 
-
-def identity(record: Mapping[str, JSON]) -> Row:
-    """Return the columns that identify the run: all of its rows share them."""
-    config, models = record["config"], record["models"]
-    judged = bool(record["task"]["judging"])
-    return {
-        "task": config["task"],
-        "model": config["model"],
-        "revision": canonical(models["policy"]),
-        "anchor": _describe_other(config, models, "anchor"),
-        "judge": f"{config['judge']} {canonical(models['judge'])}" if judged else "",
-        "pool_size": str(config["pool"]),
-        "draws": str(config["draws"]),
-    }
+    A pool proves only what is computed from rollouts alone: no synthesis, no verdict of a judge. If
+    a judge scores, a pool cannot be played: nothing shows that it has the rollouts of the calls.
+    """
+    if row["published_calls"]:
+        return (*_CLAIMS, "pool") if row["pool"] and row["judge"] else _CLAIMS
+    replays = not row["judge"] and float(row["calls"] or "inf") <= int(row["n"])
+    if row["pool"] and replays:
+        return (*_CLAIMS, *_WRITTEN, *(["anchor"] if row["anchor"] else []))
+    return tuple(name for name in COLUMNS if name not in {"version", "as_claimed", "digest"})
 
 
 def add_digest(row: Row) -> Row:
@@ -189,10 +180,10 @@ def render(rows: Sequence[Row]) -> str:
             {
                 "model": markdown(_mark(row, "model")),
                 "method": markdown(_mark(row, "method")),
-                "n": f"{row['n']} of {row['pool_size']}",
-                "score, %": _format_figure(row, "score", "ci") + _refuse_unscored(row),
-                "difference, points": _difference(row),
-                "tokens": format_fixed(float(row["tokens"]), 0) if row["tokens"] else "",
+                "n": _mark(row, "n", f"{row['n']} of {row['pool_size']}"),
+                "score, %": _mark(row, "score", _format_score(row)),
+                "difference, points": _mark(row, "diff", _difference(row)),
+                "tokens": _mark(row, "tokens", _format_tokens(row)),
                 **({"judge": markdown(_judge(row))} if row["judge"] else {}),
             }
             for row in _records(group)
@@ -203,7 +194,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def _judge(row: Mapping[str, JSON]) -> str:
     """Return the judge, its audit and the scorer's version, which names the profile."""
-    return f"{row['judge']} ({row['scorer']}; {_mark(row, 'judge_audit')})"
+    return f"{_mark(row, 'judge')} ({row['scorer']}; {_mark(row, 'judge_audit')})"
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, JSON]]:
@@ -237,13 +228,6 @@ def _cells(row: Mapping[str, JSON], parameters: str, asked: int) -> Row:
     numbers = {name: _number(row[name]) for name in NUMBERS if name in row}
     numbers |= {"tokens": _number(tokens), "unscored": _number(unscored)}
     return {**texts, **numbers, "parameters": parameters, "reference": reference}
-
-
-def _describe_other(config: Mapping[str, JSON], models: Mapping[str, JSON], role: str) -> str:
-    """Return the model in this role; empty if it is the policy."""
-    if models.get(role) in (None, models["policy"]):
-        return ""
-    return f"{config[role]} {canonical(models[role])}"
 
 
 def _audit(asked: str, folder: Path) -> str:
@@ -293,11 +277,17 @@ def _difference(row: Mapping[str, JSON]) -> str:
     return f"{_format_figure(row, 'diff', 'diff', sign='+')} vs {markdown(row['reference'])}"
 
 
-def _refuse_unscored(row: Mapping[str, JSON]) -> str:
+def _format_score(row: Mapping[str, JSON]) -> str:
     share = float(row["unscored"])
-    return f" ({percent(share)} % unscored)" if share > 0 else ""
+    lacking = f" ({percent(share)} % unscored)" if share > 0 else ""
+    return _format_figure(row, "score", "ci") + lacking
 
 
-def _mark(row: Mapping[str, JSON], name: str) -> str:
-    """Return a cell of the row, marked if no published file proves it."""
-    return f"{row[name]} (as claimed)" if name in row["as_claimed"].split() else str(row[name])
+def _format_tokens(row: Mapping[str, JSON]) -> str:
+    return format_fixed(float(row["tokens"]), 0) if row["tokens"] else ""
+
+
+def _mark(row: Mapping[str, JSON], name: str, text: str | None = None) -> str:
+    """Return a cell, by default as it is, marked if no published file proves it."""
+    text = str(row[name]) if text is None else text
+    return f"{text} (as claimed)" if text and name in row["as_claimed"].split() else text

@@ -15,15 +15,20 @@ PUBLISHED = ("--pool", "results/pool.parquet", "--calls", "results/calls.parquet
 
 def make_world(folder: Path) -> Path:
     """Fill the folder: `run`, `cache.sqlite`, `toy/` and a leaderboard in `results/`."""
+    fill_world(folder)
+    _call(folder, *RUN, "--method", "majority,cat", "--out", "run")
+    _call(folder, "leaderboard", "add", "run", *PUBLISHED)
+    return folder
+
+
+def fill_world(folder: Path) -> None:
+    """Write a task of three questions, `toy/`, and a scripted model."""
     (folder / "toy").mkdir(parents=True)
     rows = [f'{{"id": "q{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(3)]
     (folder / "toy" / "rows.jsonl").write_text("".join(rows))
     (folder / "toy" / "task.yaml").write_text(TASK.replace("./scorer.py:LastWord", "text_equal"))
     (folder / "toy" / "prompt.txt").write_text("{{ problem }}")
     (folder / "model.py").write_text(MODEL)
-    _call(folder, *RUN, "--method", "majority,cat", "--out", "run")
-    _call(folder, "leaderboard", "add", "run", *PUBLISHED)
-    return folder
 
 
 def _call(folder: Path, *arguments: str) -> None:

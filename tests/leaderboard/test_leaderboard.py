@@ -85,9 +85,11 @@ def test_rows_given_to_the_run_are_given_to_the_leaderboard(workshop: Workshop) 
 def test_without_the_calls_only_the_free_methods_can_be_recomputed(
     workshop: Workshop, board: Path
 ) -> None:
-    claimed = " ".join(claims(pool=True, calls=False))
-    alone = {"published_calls": "", "as_claimed": claimed}
-    _rewrite(board, lambda row: add_digest({**row, **alone}))
+    def without_calls(row: Row) -> Row:
+        alone = {**row, "published_calls": ""}
+        return add_digest({**alone, "as_claimed": " ".join(claims(alone))})
+
+    _rewrite(board, without_calls)
     found = _check(workshop)
     assert found[FREE, "2"]["verdict"] == "reproduced"
     assert found[CALLING, "2"]["verdict"] == "out of reach"
@@ -322,6 +324,7 @@ def test_verdicts_are_published_too(workshop: Workshop) -> None:
     assert found[CALLING, "2"]["verdict"] == "reproduced", found
     (row,) = read(workshop.folder / "results" / "leaderboard.csv")
     assert row["judge_audit"] == "not audited"
+    assert row["as_claimed"] == "date judge_audit code command pool"
     assert row["judge"].startswith("scripted:./model.py:reply ")
 
 
