@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -113,6 +114,8 @@ def main() -> None:
 
 def _told(error: BaseException) -> tuple[str, int] | None:
     """Return an error in words with its exit status; None for a bug."""
+    if few := _few_files(error):
+        return f"the system refused: {few.strerror}{_NO_ROOM[errno.EMFILE]}", 1
     match error:
         case click.ClickException():
             return error.format_message(), error.exit_code
@@ -131,7 +134,18 @@ def _told(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def _few_files(error: BaseException | None) -> OSError | None:
+    """Return the refusal to open one more file behind an error, which may name another cause."""
+    while error:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _fail(problem: str, *, status: int) -> NoReturn:
+    sys.unraisablehook = lambda _: None  # an event loop that was never opened cannot be closed
+    warnings.simplefilter("ignore")
     with suppress(OSError):
         click.echo(f"cat-bench: {printable(' '.join(problem.split()))}", err=True)
     for stream in (sys.stdout, sys.stderr):  # what is left in them would fail again at the exit

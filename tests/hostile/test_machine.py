@@ -157,3 +157,19 @@ def test_few_files_or_little_memory_is_one_line(limit: str, tmp_path: Path) -> N
     status, said = ended(["bash", "-c", info], stdout=subprocess.DEVNULL, env=place)
     assert "Traceback" not in said
     assert status == 0 or said.startswith("cat-bench: ")
+
+
+@pytest.mark.parametrize("files", [5, 7, 10])
+def test_few_files_are_blamed_and_nothing_else(files: int, tmp_path: Path) -> None:
+    """Whatever could not be opened: an event loop, a cache, a prompt, a module."""
+    options = f"run tally --limit 1 --pool 2 --n 1,2 --method majority --out {tmp_path}/run"
+    command = f"ulimit -n {files}; exec {sys.executable} -m cat_bench {options}"
+    place = {**os.environ, "CAT_BENCH_CACHE": str(tmp_path / "c.sqlite")}
+    status, said = ended(["bash", "-c", command], stdout=subprocess.DEVNULL, env=place)
+    assert "Traceback" not in said
+    if status:
+        assert said.startswith("cat-bench: ")
+        assert said.count("\n") == 1
+        assert "ulimit -n" in said
+    if files == 5:
+        assert status == 1
