@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from cat_bench.errors import ConfigError
 from cat_bench.loading.catalog import model_of
+from cat_bench.loading.secrets import WRITTEN, find_secret
 from cat_bench.loading.validation import scalar, validate
 from cat_bench.models.throttling import Limits
 from cat_bench.types.calls import JSON, RoleName
@@ -35,6 +37,15 @@ class RunConfig(BaseModel):
     """What to run: the fields of a `run.yaml`, of `--set`, and of `cat-bench list settings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_secrets(cls, values: JSON) -> JSON:
+        """Raise ConfigError for a key: the run's record and the cache would contain it."""
+        if secret := find_secret(values):
+            raise ConfigError("the run", secret, WRITTEN)
+        return values
+
     task: str = Field(description="the task, by name or path")
     model: str = Field(description="the policy, which writes the rollouts")
     anchor: str | None = Field(

@@ -17,6 +17,7 @@ from cat_bench.evaluation.method_rows import FRAMES, ORACLE, Settings
 from cat_bench.evaluation.questions import Census
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading.catalog import Method, Task
+from cat_bench.loading.secrets import mask
 from cat_bench.models.cached import Meter
 from cat_bench.models.lending import Roles
 from cat_bench.types.calls import JSON
@@ -213,10 +214,10 @@ def add_findings(
 def invocation(
     command: Sequence[str], meters: Mapping[str, Meter], *, started: datetime, seconds: float
 ) -> dict[str, JSON]:
-    """Return the calls of one invocation and how long it took."""
+    """Return the calls of one invocation and how long it took, without the keys in `command`."""
     counts = ("made", "cached", "failed")
     return {
-        "command": list(command),
+        "command": [mask(word) for word in command],
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "calls": {name: sum(getattr(m, name) for m in meters.values()) for name in counts},

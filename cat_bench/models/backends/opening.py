@@ -12,12 +12,12 @@ from cat_bench.cache import Cache
 from cat_bench.cache.pools import pool_metadata
 from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.loading.registry import list_plugins, load
+from cat_bench.loading.secrets import WRITTEN, find_secret, mask
 from cat_bench.loading.validation import convert_keywords, split_inline
 from cat_bench.models.backends import Backend, ImportedPool
 from cat_bench.models.backends.replay import Replay
 from cat_bench.types.calls import JSON, Capability
 
-SECRET = re.compile(r"\b(api_key|auth_token|header)\s*=")
 OPENAI_NAME = re.compile(r"(?:gpt-|chatgpt-|o[1-9](?:$|-))")
 """How the names of OpenAI's models begin."""
 PROVIDERS = {
@@ -45,12 +45,8 @@ def open_backend(
     """
     source = f"model {spec!r}"
     bare, options = split_inline(spec, source=source)
-    if secret := SECRET.search(spec):
-        problem = (
-            "would be written to disk with the run: leave it out and set the environment's variable"
-            " ({key_variable=NAME} says which holds openai's key)"
-        )
-        raise ConfigError(f"model {bare.partition('?')[0]!r}", secret[1], problem)
+    if secret := find_secret(spec):
+        raise ConfigError(f"model {mask(bare.partition('?')[0])!r}", secret, WRITTEN)
     kind, colon, name = bare.partition(":")
     if role == "backend" and not colon and bare in list_plugins("model"):
         return _open(load("model", bare), options, source=source)
