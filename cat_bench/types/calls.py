@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -165,7 +165,28 @@ Result: TypeAlias = Reply | Failure
 
 
 def check_result(result: Result) -> Result:
-    """Return the result, or a `malformed` failure in place of an invalid reply."""
-    if isinstance(result, Failure) or (flaw := flaw_of(result)) is None:
+    """Return the result with its arrays in float32, or a `malformed` failure for an invalid reply.
+
+    The cache stores float32. A number that changed when it is read again could break a tie.
+    """
+    if isinstance(result, Failure):
         return result
-    return Failure("malformed", f"the reply cannot be one: {flaw}")
+    if flaw := flaw_of(result):
+        return Failure("malformed", f"the reply cannot be one: {flaw}")
+    return _round_numbers(result)
+
+
+def _round_numbers(reply: Reply) -> Reply:
+    arrays = (reply.token_logprobs, reply.token_entropies, *reply.measures.values())
+    if all(array is None or array.dtype == np.float32 for array in arrays):
+        return reply
+
+    def rounded(array: FloatArray | None) -> FloatArray | None:
+        return None if array is None else array.astype(np.float32)
+
+    return replace(
+        reply,
+        token_logprobs=rounded(reply.token_logprobs),
+        token_entropies=rounded(reply.token_entropies),
+        measures={name: array.astype(np.float32) for name, array in reply.measures.items()},
+    )

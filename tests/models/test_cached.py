@@ -16,7 +16,7 @@ from cat_bench.cache import Cache, Call, import_pool
 from cat_bench.models.backends import ImportedPool, Request
 from cat_bench.models.backends.replay import Replay
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.models.cached import Model
+from cat_bench.models.cached import Model, rewards_of
 from cat_bench.models.planned import placeholder
 from cat_bench.models.throttling import Limits
 from cat_bench.scorers.extraction import last_boxed
@@ -53,6 +53,31 @@ async def test_a_slot_is_asked_for_once_however_many_want_it(cache: Cache) -> No
     assert all(other == found[0] for other in found)
     assert (model.meter.made, model.meter.cached) == (3, 21)
     assert [sorted(drawn.fresh) for drawn in found].count([0, 1, 2]) == 1
+
+
+async def test_a_number_is_the_same_when_it_is_made_and_when_it_is_read_again(
+    cache: Cache,
+) -> None:
+    odd = np.array([0.1, 1 / 3])
+    backend = Scripted(
+        lambda request, seed: Reply(text="x", token_logprobs=-odd, measures={"certainties": odd}),
+        scoring=lambda messages, text: -odd,
+        rewarding=lambda messages, response: 0.2,
+    )
+    made, again = [
+        (
+            await model.logprob(ASK, "x"),
+            rewards_of((await model.draw_rewards(ASK, "x"))[0]),  # type: ignore[arg-type]
+            reply.token_logprobs,
+            reply.measures["certainties"],
+        )
+        for model in (toy.model(cache, backend), toy.model(cache, backend))
+        for reply in (await model.draw(ASK, [0], PLAIN)).values()
+        if isinstance(reply, Reply)
+    ]
+    assert (backend.completions, backend.scored, backend.rewarded) == (1, 1, 1)
+    for one, other in zip(made, again, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 async def test_overlapping_wishes_share_what_they_have_in_common(cache: Cache) -> None:
