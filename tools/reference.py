@@ -36,8 +36,14 @@ from cat_bench.report.forensics import forensics
 from cat_bench.report.groups import COLUMNS as GROUP_COLUMNS
 from cat_bench.report.groups import groups
 from cat_bench.report.rubric import PART_COLUMNS, breakdown
+from cat_bench.report.signals import (
+    BIN_COLUMNS,
+    CURVE_COLUMNS,
+    best_of_curves,
+    calibration_bins,
+    quality,
+)
 from cat_bench.report.signals import COLUMNS as SIGNAL_COLUMNS
-from cat_bench.report.signals import quality
 from cat_bench.report.summary import COLUMNS, summarise
 from cat_bench.runs.config import RunConfig
 from cat_bench.stats.intervals import Interval
@@ -60,6 +66,8 @@ CSV_FILES: Sequence[tuple[str, Sequence[str], Any]] = (
     ("groups.csv", GROUP_COLUMNS, groups),
     ("breakdown.csv", PART_COLUMNS, breakdown),
     ("signals.csv", SIGNAL_COLUMNS, quality),
+    ("signals-curve.csv", CURVE_COLUMNS, best_of_curves),
+    ("signals-bins.csv", BIN_COLUMNS, calibration_bins),
     ("forensics.csv", FORENSICS_COLUMNS, forensics),
 )
 """Further files of a run, their columns, and the function that makes them."""

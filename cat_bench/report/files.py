@@ -7,10 +7,11 @@ Tables:
 - `forensics`: what synthesis does with its drafts, and what went wrong;
 - `groups.csv`: scores by a field of the data, such as the level;
 - `breakdown.csv`: scores by part, where a score has parts;
-- `signals`: how well the signals rank rollouts, if the run has signals.
+- `signals`, `signals-curve.csv`, `signals-bins.csv`: how well the signals rank rollouts, if the run
+  has signals.
 
-Figures, as PNG and SVG: `curve`, `compute`, `latency` (score by sequential tokens), `forest` and
-`by-FIELD` (a level, a subject, a rubric's theme or axis).
+Figures, as PNG and SVG: `curve`, `compute`, `latency` (score by sequential tokens), `forest`,
+`signals` and `by-FIELD` (a level, a subject, a rubric's theme or axis).
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from cat_bench.report.forensics import Clusters, Draws, diversity, forensics
 from cat_bench.report.forensics_text import Reasons, render_forensics
 from cat_bench.report.groups import groups
 from cat_bench.report.rubric import KINDS, Parts, blocks, breakdown
-from cat_bench.report.signals import Ratings, quality, render_signals
+from cat_bench.report.signals import (
+    Ratings,
+    best_of_curves,
+    calibration_bins,
+    quality,
+    render_signals,
+)
 from cat_bench.report.summary import summarise
 from cat_bench.report.table import DETAILS, render
 from cat_bench.report.values import PerQuestion, read_values
@@ -95,6 +102,7 @@ def _contents(
 ) -> Iterator[tuple[str, bytes]]:
     from cat_bench.report import charts
     from cat_bench.report.figures import curve
+    from cat_bench.report.signal_chart import signal_chart
 
     record, summary = run.record, summarise(run, reference=reference, executor=executor)
     costed = compute(run, reference=reference, rates=rates, executor=executor)
@@ -108,7 +116,10 @@ def _contents(
     yield "forensics.csv", csv_of(drafts)
     yield "forensics.md", render_forensics(drafts, diversity(run), summary, run=run).encode()
     if rated := run.reading(Ratings).records:
+        curves, bins = best_of_curves(rated), calibration_bins(rated)
         yield "signals.csv", csv_of(quality(rated))
+        yield "signals-curve.csv", csv_of(curves)
+        yield "signals-bins.csv", csv_of(bins)
         yield "signals.md", render_signals(rated).encode()
     if len(divided):
         yield "groups.csv", csv_of(divided)
@@ -121,6 +132,8 @@ def _contents(
         },
         "forest": charts.forest(summary, record),
     }
+    if rated:
+        figures["signals"] = signal_chart(curves, bins, record)
     for field in divided["field"].unique():
         slug = re.sub(r"[^\w-]+", "-", str(field))
         figures[_unused(f"by-{slug}", figures)] = charts.group_dots(divided, record, str(field))

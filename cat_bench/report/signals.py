@@ -13,7 +13,8 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from cat_bench.report.cells import cell, interval, pipe, records
+from cat_bench.report.cells import cell, interval, pipe
+from cat_bench.report.cells import records as rows_of
 from cat_bench.report.rounding import format_fixed, percent
 from cat_bench.runs.tables import Reading
 from cat_bench.stats.exact import best_of_probabilities, expected_score
@@ -36,6 +37,8 @@ COLUMNS = (
     "fall_high",
     "calibration_error",
 )
+CURVE_COLUMNS = ("signal", "n", "questions", "score", "ci_low", "ci_high")
+BIN_COLUMNS = ("signal", "bin", "number", "score", "rollouts")
 NOTES = (
     "AUROC is within questions: how often, of two rollouts of one question with different scores, "
     "the better one has the higher number; a tie counts half. 50 % is chance.",
@@ -133,13 +136,15 @@ def score_best_of(record: Record) -> Curve:
 def quality(records: Mapping[str, Record]) -> pd.DataFrame:
     """Return one row per signal: AUROC with interval, highest and last point of best-of-n.
 
-    `fall` is the score at the whole pool minus the highest one, paired by question, at most 0.
+    `fall` is the score at the whole pool minus the highest one, paired by question; it is 0 without
+    an interval where the whole pool is the highest.
     """
     rows = []
     for name, record in records.items():
         curve = score_best_of(record)
         peak = int(np.argmax(curve.means))
         fall = mean_interval(curve.values[-1] - curve.values[peak], bounds=(-1.0, 1.0))
+        falls = peak < len(curve.budgets) - 1
         order = mean_interval(record.orders) if record.orders else None
         bins = calibration(record)
         whole = bins["number"].between(0, 1).all()
@@ -156,8 +161,8 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
                 "n_last": curve.budgets[-1],
                 "score_last": curve.means[-1],
                 "fall": fall.mean,
-                "fall_low": fall.low,
-                "fall_high": fall.high,
+                "fall_low": fall.low if falls else nan,
+                "fall_high": fall.high if falls else nan,
                 "calibration_error": error if whole else nan,
             }
         )
@@ -179,28 +184,51 @@ def calibration(record: Record) -> pd.DataFrame:
     )
 
 
+def best_of_curves(records: Mapping[str, Record]) -> pd.DataFrame:
+    """One row per signal × n: best-of-n over the questions with the largest pool."""
+    rows = []
+    for name, record in records.items():
+        curve = score_best_of(record)
+        for n, values in zip(curve.budgets, curve.values, strict=True):
+            mean = mean_interval(values)
+            rows.append((name, n, len(values), mean.mean, mean.low, mean.high))
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+def calibration_bins(records: Mapping[str, Record]) -> pd.DataFrame:
+    """One row per signal × tenth of its rollouts, the lowest first: mean number and score."""
+    tables = [
+        calibration(record).assign(signal=name, bin=lambda bins: range(1, len(bins) + 1))
+        for name, record in records.items()
+    ]
+    whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=BIN_COLUMNS)
+    return whole[list(BIN_COLUMNS)]
+
+
 def render_signals(records: Mapping[str, Record]) -> str:
     """Return the signals in Markdown; empty if there are none."""
     if not records:
         return ""
+    curves, bins = best_of_curves(records), calibration_bins(records)
     blocks = ["# Signals", _ranks(quality(records))]
-    for name, record in records.items():
-        curve, bins = score_best_of(record), calibration(record)
+    for name in records:
+        curve, own = (table[table["signal"] == name] for table in (curves, bins))
         points = {
-            "n": [str(n) for n in curve.budgets],
-            "best-of-n": [percent(score) for score in curve.means],
+            "n": [str(n) for n in curve["n"]],
+            "best-of-n": [percent(score) for score in curve["score"]],
+            "95 %": [interval(row) for row in rows_of(curve)],
         }
-        held = {
-            "number": [format_fixed(number, 2) for number in bins["number"]],
-            "score": [percent(score) for score in bins["score"]],
-            "rollouts": [str(count) for count in bins["rollouts"]],
+        tenths = {
+            "number": [format_fixed(number, 2) for number in own["number"]],
+            "score": [percent(score) for score in own["score"]],
+            "rollouts": [str(count) for count in own["rollouts"]],
         }
-        blocks += [f"## {cell(name)}", pipe(points, left=()), pipe(held, left=())]
+        blocks += [f"## {cell(name)}", pipe(points, left=()), pipe(tenths, left=())]
     return "\n\n".join([*blocks, "\n".join(f"- {note}" for note in NOTES)]) + "\n"
 
 
 def _ranks(table: pd.DataFrame) -> str:
-    rows = records(table)
+    rows = rows_of(table)
     columns = {
         "signal": [cell(row["signal"]) for row in rows],
         "AUROC": [percent(row["auroc"]) for row in rows],
@@ -209,7 +237,7 @@ def _ranks(table: pd.DataFrame) -> str:
             f"{percent(row['score_highest'])} at {row['n_highest']}" for row in rows
         ],
         "whole pool": [f"{percent(row['score_last'])} at {row['n_last']}" for row in rows],
-        "fall": [f"{percent(row['fall'])} {interval(row, 'fall')}" for row in rows],
+        "fall": [f"{percent(row['fall'])} {interval(row, 'fall')}".rstrip() for row in rows],
         "calibration error": [percent(row["calibration_error"]) for row in rows],
     }
     return pipe(columns, left=("signal",))

@@ -12,7 +12,7 @@ import gzip
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
@@ -25,7 +25,15 @@ from cat_bench.report.cells import FRAMES, describe_run, records
 from cat_bench.report.errata import errata_note
 from cat_bench.report.groups import find_groups, sort_groups
 from cat_bench.report.page_question import encode_number, encode_question, select_fields
-from cat_bench.report.palette import looks
+from cat_bench.report.palette import looks, series
+from cat_bench.report.signals import (
+    COLUMNS,
+    NOTES,
+    Ratings,
+    best_of_curves,
+    calibration_bins,
+    quality,
+)
 from cat_bench.report.summary import summarise
 from cat_bench.report.table import list_notes
 from cat_bench.report.transcripts import frames, transcripts
@@ -38,7 +46,7 @@ from cat_bench.types.calls import JSON
 
 SCRIPTS = (
     *("vendor/uplot.min.js", "vendor/katex.min.js"),
-    *("text.js", "curves.js", "question.js", "page.js"),
+    *("text.js", "curves.js", "signals.js", "question.js", "page.js"),
 )
 STYLES = ("vendor/uplot.min.css", "page.css")
 HEADLINE = 160
@@ -149,6 +157,8 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
             for name, look in looks(record, summary["method"]).items()
         },
         "table": [select_fields(row, _TABLE) for row in records(summary)],
+        "signals": list(_signals(run)),
+        "signal_notes": list(NOTES),
         "keys": [list(key) for key in keys],
         "groups": {field: [sort_groups(groups), list(groups)] for field, groups in fields.items()},
         "questions": [
@@ -156,6 +166,25 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
             for name, text in zip(asked, run.questions["text"], strict=True)
         ],
     }
+
+
+def _signals(run: RunTables) -> Iterator[JSON]:
+    """Yield each signal's row, with its look, its best-of-n and its bins."""
+    rated = run.reading(Ratings).records
+    curves, bins = best_of_curves(rated), calibration_bins(rated)
+    for place, row in enumerate(records(quality(rated))):
+        look = series(place)
+        curve, own = (table[table["signal"] == row["signal"]] for table in (curves, bins))
+        yield {
+            **select_fields(row, COLUMNS),
+            "look": [look.colour, look.dash],
+            "curve": [
+                select_fields(each, ("n", "score", "ci_low", "ci_high")) for each in records(curve)
+            ],
+            "bins": [
+                select_fields(each, ("bin", "number", "score", "rollouts")) for each in records(own)
+            ],
+        }
 
 
 def _remove_marks(note: str) -> str:

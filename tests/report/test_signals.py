@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,13 @@ def test_a_number_that_is_right_up_to_the_best_is_over_optimised() -> None:
     assert "-" in render_signals({"it": record})
 
 
+def test_where_more_samples_never_hurt_there_is_no_fall() -> None:
+    numbers, scores = np.array([4.0, 3, 2, 1]), np.array([1.0, 0, 0, 0])
+    (row,) = quality({"it": Record(rated=[(numbers, scores)] * 12)}).to_dict("records")
+    assert (row["n_highest"], row["fall"]) == (4, 0)
+    assert np.isnan(row["fall_low"])
+
+
 def test_a_probability_is_calibrated_where_it_is_the_share_of_right_ones() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.random(20_000)
@@ -91,6 +99,13 @@ async def test_a_run_keeps_the_numbers_that_its_methods_asked_for(workshop: Work
     report.write(folder)
     assert "reward_model" in (folder / "signals.md").read_text()
     assert (folder / "signals.csv").is_file()
+    assert (folder / "signals.png").is_file()
+    curve = pd.read_csv(folder / "signals-curve.csv").set_index(["signal", "n"])["score"]
+    for name in ("reward_model", "length"):
+        assert curve[name, 1] == pytest.approx(rollouts["score"].mean())
+        assert curve[name, 4] == pytest.approx(table.loc[name, "score_last"])
+    bins = pd.read_csv(folder / "signals-bins.csv").groupby("signal")
+    assert (bins["rollouts"].sum() == len(rollouts)).all()
 
 
 async def test_a_run_that_rates_nothing_has_no_such_file(workshop: Workshop) -> None:

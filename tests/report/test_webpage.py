@@ -27,6 +27,7 @@ from cat_bench.runs.exchanges import Exchanges, read_exchanges
 from cat_bench.runs.folder import read_record
 from cat_bench.runs.opening import run
 from cat_bench.types.calls import JSON
+from tests.conftest import Workshop
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -174,6 +175,23 @@ def test_whatever_a_model_writes_is_shown_as_text(opened: Chrome) -> None:
     for element in ("img", "a", "script", "iframe", "object", "form"):
         assert _all(opened, f"#detail {element}, #list {element}") == []
     assert "q0</script>" in _all(opened, "#detail h3")[0].text
+
+
+def test_signals_are_shown_where_a_run_has_some(opened: Chrome, workshop: Workshop) -> None:
+    assert not opened.find_element(By.ID, "signals").is_displayed()
+    config = RunConfig(
+        task="toy/task.yaml",
+        model="scripted:./model.py:reply",
+        pool=4,
+        methods=("single", "best_of_n{by=length}"),
+    )
+    folder = asyncio.run(run(config)).folder
+    opened.get(write_page(folder.absolute()).as_uri())
+    _until(opened, "return document.body.dataset.ready === 'yes'")
+    (row,) = _all(opened, "#signal-table tbody tr")
+    assert row.text.startswith("length")
+    assert len(_all(opened, "#signal-plots canvas")) == 2
+    assert opened.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
 def test_formulas_are_drawn_and_broken_ones_stay_text(opened: Chrome) -> None:

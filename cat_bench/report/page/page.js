@@ -294,6 +294,7 @@ async function start() {
   references = new Set(run.table.map((row) => row.reference));
   new Table();
   new Curves(run.table, run.looks);
+  new Signals(run.signals, run.signal_notes);
   new Explorer();
   document.body.dataset.ready = "yes";
 }
