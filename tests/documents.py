@@ -87,6 +87,15 @@ class Document:
         return {re.sub(r"[^\w\- ]", "", t.lower()).strip().replace(" ", "-") for t in titles}
 
 
+def replace_between(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replace what a page shows between two marks, each on a line of its own."""
+    before, first, rest = page.read_text(encoding="utf-8").partition(f"{marks[0]}\n")
+    _, last, after = rest.partition(marks[1])
+    assert first, f"{page} has no {marks[0]}"
+    assert last, f"{page} has no {marks[1]}"
+    page.write_text(f"{before}{first}{text}\n{last}{after}", encoding="utf-8")
+
+
 @dataclass(slots=True)
 class Reader:
     """Somebody who does what documents say, in a folder of their own."""

@@ -28,6 +28,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from cat_bench.errors import CatBenchError
+from tests.documents import replace_between
 from tests.hostile.targets import Target, targets
 from tests.hostile.world import make_world
 
@@ -152,7 +153,7 @@ def _main() -> int:
                 for kind, first in found[-1]["first"].items():
                     sys.stderr.write(f"  {kind}: {first}\n")
     if given_.write:
-        _write(given_.write, _table(found, given_.seconds))
+        replace_between(given_.write, MARKS, _table(found, given_.seconds))
     return int(any(each["lost"] for each in found))
 
 
@@ -191,14 +192,6 @@ def _table(found: list[dict[str, Any]], seconds: float) -> str:
             *map(_line, found),
         ]
     )
-
-
-def _write(page: Path, table: str) -> None:
-    text = page.read_text()
-    before, _, rest = text.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    assert rest, f"{page} has no {MARKS[0]}"
-    page.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
 
 
 if __name__ == "__main__":
