@@ -74,7 +74,7 @@ def _played(
                     costs = {
                         name: float(table[name].mean()) for name in ("tokens", "sequential_tokens")
                     }
-                    costs["exact"] = float((table["error"] == 0).mean())
+                    costs["exact"] = float(table["error"].isna().mean())
                     costs["se_draws"] = float((table["error"] ** 2).sum() ** 0.5 / len(table))
                     yield models, n, name, table["score"].to_numpy(dtype=float), costs
 

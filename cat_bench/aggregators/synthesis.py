@@ -6,7 +6,7 @@ arXiv 2509.14234, section 3: s ~ anchor(· | synthesis prompt, o_1..o_n), questi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from cat_bench.errors import ContextTooLong
@@ -87,7 +87,9 @@ class Synthesis:
         middle = len(drafts) // 2
         halves = (drafts[:middle], drafts[middle:])
         parts = await gather_all(*(self._unify(half, question, ctx) for half in halves))
-        return await self._unify([part.text for part in parts], question, ctx)
+        whole = await self._unify([part.text for part in parts], question, ctx)
+        fallback = next((part.fallback for part in (whole, *parts) if part.fallback), None)
+        return replace(whole, fallback=fallback)
 
 
 def instructions(

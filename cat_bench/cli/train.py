@@ -125,15 +125,23 @@ def _choose(
     roles, settings = divide_changes(changes)
     chosen = recipe(name, scale=scale, reward=reward, changes=settings)  # type: ignore[arg-type]
     config = checkpoint_config(weights(model)) if chosen.sampling else {}
+    stated = catalog.task(task).sampling
     sampling = resolve_sampling(
         chosen,
         roles,
-        task=catalog.task(task).sampling if chosen.sampling else {},
+        task=stated,
         model_type=str(config.get("model_type", "")),
         anchor=anchor,
     )
     named = {change.partition("=")[0].strip() for change in settings}
-    return set_policy(chosen, sampling.get("policy", {}), named=named), sampling
+    chosen = set_policy(
+        chosen,
+        sampling.get("policy", {}),
+        task=stated.get("policy"),
+        given=roles.get("policy", {}),
+        named=named,
+    )
+    return chosen, sampling
 
 
 def _place() -> None:

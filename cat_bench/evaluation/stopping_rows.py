@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
+import pandas as pd
 
 from cat_bench.errors import PLUGIN_BUGS, NotAvailable, reason_of
 from cat_bench.evaluation.graded_pool import GradedPool, variances
@@ -19,7 +19,7 @@ from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.models.costs import Use
 from cat_bench.models.lending import QuestionContext
 from cat_bench.stats.exact import expected_score
-from cat_bench.types.calls import JSON, FloatArray
+from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Stopping
 from cat_bench.types.records import Question, Stopped
 
@@ -57,19 +57,20 @@ async def stopping_rows(
     try:
         found = await _stops(evaluation, graded, rule, caps)
         spread = await _spread(evaluation, rule, caps) if found.exact else {}
+        uses = [_use(found, k, graded) for k in range(len(caps))]
+        errors = _draw_errors(found, graded.values)
     except PLUGIN_BUGS as error:  # becomes the reason of these rows
         reason = reason_of(error)
         return [evaluation.row(name, n, failed=reason) for n in caps]
     slots = tuple(r.slot for r in graded.rollouts)
-    errors = _draw_errors(found, graded.values)
     rows = [
         evaluation.row(
             name,
             n,
-            _use(found, k, graded),
+            uses[k],
             picks=slots,
             weights=tuple(found.picks[k].tolist()),
-            draw_se=float(errors[k]),
+            draw_se=errors.get(k),
             **worth,
         )
         for k, (n, worth) in enumerate(zip(caps, graded.worth(found.picks), strict=True))
@@ -91,6 +92,10 @@ async def _stops(
             raise ValueError(f"expected_stops has shape {table.shape}, not {shape}")
         if not ((table > -_SLACK) & (table < 1 + _SLACK)).all():
             raise ValueError("expected_stops has entries that are not probabilities")
+    if found.sequential.shape != (len(caps),):
+        raise ValueError(f"expected_stops.sequential has shape {found.sequential.shape}")
+    if found.means and (found.each is None or found.each.shape[1:] != (len(found.means), shape[1])):
+        raise ValueError("expected_stops.each lacks the picks behind a mean over orders")
     if (found.picks.sum(axis=1) > 1 + _SLACK).any():
         raise ValueError("expected_stops picks more than one rollout")
     return found
@@ -125,12 +130,11 @@ def _use(found: Stopped, cap: int, graded: GradedPool) -> Use:
     )
 
 
-def _draw_errors(found: Stopped, values: Sequence[float]) -> FloatArray:
-    """Return the Monte-Carlo standard error of the score at each cap; 0 where it is exact."""
-    errors = np.zeros(len(found.picks))
-    if found.each is not None:
-        orders, means, pool = found.each.shape
-        each = expected_score(found.each.reshape(orders * means, pool), values).value
-        spread = np.nanstd(each.reshape(orders, means), axis=0, ddof=1)
-        errors[list(found.means)] = spread / np.sqrt(orders)
-    return errors
+def _draw_errors(found: Stopped, values: Sequence[float]) -> dict[int, float]:
+    """Return the Monte-Carlo standard error of the score at each cap that is not exact."""
+    if found.each is None:
+        return {}
+    orders, means, pool = found.each.shape
+    each = expected_score(found.each.reshape(orders * means, pool), values).value
+    errors = pd.DataFrame(each.reshape(orders, means)).sem()
+    return dict(zip(found.means, errors.tolist(), strict=True))

@@ -43,7 +43,7 @@ def ensemble_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "ci_high": min(mean.high, 1.0),
                 "tokens": group["tokens"].mean(),
                 "sequential_tokens": group["sequential_tokens"].mean(),
-                "exact": (group["error"] == 0).mean(),
+                "exact": group["error"].isna().mean(),
                 "se_draws": (group["error"] ** 2).sum() ** 0.5 / len(group),
             }
             table.append(row | _against_best(scores, str(method)))

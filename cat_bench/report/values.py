@@ -44,8 +44,8 @@ _READ = (
 )
 _SOME = 1e-9
 """Smaller shares are rounding errors."""
-_TOKENS = (*TOTALS[1:], "policy_tokens", "policy_completion_tokens")
-"""Columns that are unknown for a pool without token counts."""
+ROLES = ("policy", "anchor", "judge")
+"""The roles whose calls have token counts, unless their server sends none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     `rollout_var` is the variance of the value over fresh rollouts: of an exact value as recorded,
     of drawn ones between the draws that share no rollout. `draw_var` is the variance of a drawn
     value over other draws from the same pool, or over other orders. `exact` is 1 where the value is
-    an expectation without such an error. Uncounted tokens are NaN.
+    an expectation without such an error. Tokens are NaN if a role's calls have no token counts.
     """
     rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
     scored = rows["score"].notna()
@@ -287,10 +287,12 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     )
     drawn_var = pd.Series(error**2, spread.index).where(groups["draws"].sum() > 0)
     means["draw_var"] = drawn_var.fillna(means.pop("draw_se").astype(float) ** 2)
-    whole = (groups["draws"].sum() == 0) & means["draw_var"].isna()
-    means["exact"] = (whole | (means["draw_var"] == 0)).astype(float)
-    counted = (means["policy_tokens"] > 0) | (means["policy_calls"] == 0)
-    means[list(_TOKENS)] = means[list(_TOKENS)].where(counted)
+    undrawn = (groups["draws"].sum() == 0) & means["draw_var"].isna()
+    means["exact"] = (undrawn | (count >= drawn["subsets"].first())).astype(float)
+    for role in ROLES:
+        counted = (means[f"{role}_tokens"] > 0) | (means[f"{role}_calls"] == 0)
+        unknown = [*TOTALS[1:], f"{role}_tokens", f"{role}_completion_tokens"]
+        means[unknown] = means[unknown].where(counted)
     written_before = (means["sequential_tokens"] == 0) & (means["completion_tokens"] > 0)
     means["sequential_tokens"] = means["sequential_tokens"].mask(written_before)
     return means.assign(failed=groups["failed"].sum(), draws=groups["draws"].sum())

@@ -69,7 +69,8 @@ class Ensemble:
     def votes(self, n: int, weights: FloatArray) -> pd.DataFrame:
         """Return each question's row for n samples in all: score, error, tokens, sequential_tokens.
 
-        `weights` are as in `limits`. Raises ValueError where a pool has too few rollouts.
+        `error` is NaN where the score is exact. `weights` are as in `limits`. Raises ValueError
+        where a pool has too few rollouts.
         """
         each = np.broadcast_to(weights, (len(self.ballots), len(self.models)))
         rows = [
@@ -78,7 +79,8 @@ class Ensemble:
         ]
         names = ("score", "error", "tokens", "sequential_tokens")
         values = [(row.score, row.error, row.tokens, row.sequential) for row in rows]
-        return pd.DataFrame(values, columns=list(names), index=pd.Index(self.questions))
+        table = pd.DataFrame(values, columns=list(names), index=pd.Index(self.questions))
+        return table.astype(float)
 
 
 async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> Ensemble:

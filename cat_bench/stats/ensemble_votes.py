@@ -67,11 +67,11 @@ class Ballots:
 class Voted:
     """An ensemble at one n: its expected score and costs for one question.
 
-    `error` is the Monte-Carlo standard error of the score, 0 where it is exact.
+    `error` is the Monte-Carlo standard error of the score; None if the score is exact.
     """
 
     score: float
-    error: float
+    error: float | None
     tokens: float
     sequential: float
 
@@ -130,9 +130,9 @@ def vote_ensemble(
         question = question.of(np.flatnonzero(used).tolist())
         division = _Division(division.whole[used], division.left, division.fractions[used])
     if len(question.sizes) == 1:
-        score, error = _lone_score(question, n), 0.0
+        score, error = _lone_score(question, n), None
     elif prod((division.most + 1).tolist()) * len(question.worth) * n <= states:
-        score, error = _exact_score(question, division, n), 0.0
+        score, error = _exact_score(question, division, n), None
     else:
         score, error = _drawn_score(question, division, draws=draws, rng=rng)
     expected = division.whole + division.left * division.fractions

@@ -1,8 +1,10 @@
 """How policy, anchor and judge sample in a training.
 
-`--set role.parameter=value` decides; then what the task says; then, for policy and anchor, what the
-recipe has for the family of the model; then the model's own default. The policy's parameters go to
-TRL, which writes its rollouts, and to the harness, which measures it.
+The first of these that states a parameter decides: `--set role.parameter=value`, the task, the
+recipe (by the family of the policy or anchor), the model's own default. The policy's parameters go
+to TRL, which writes the rollouts, and to the harness, which measures the policy. Two exceptions:
+the length of a rollout in training is the recipe's, and a setting under TRL's own name, such as
+`--set temperature=1`, holds for training only.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def resolve_sampling(
     model_type: str,
     anchor: str | None,
 ) -> Roles:
-    """Return each role's parameters: those given, and the recipe's where the task has none.
+    """Return each role's parameters: those given, and the recipe's that the task does not state.
 
     `model_type` is transformers' word for the policy's architecture, such as `qwen3`. An `anchor`
     that is another model is of the family that its name says.
@@ -77,29 +79,41 @@ def resolve_sampling(
     return resolved
 
 
-def set_policy(recipe: Recipe, policy: Mapping[str, JSON], *, named: Collection[str]) -> Recipe:
-    """Return a recipe whose policy samples so in TRL; `named` are TRL's settings given by name.
+def set_policy(
+    recipe: Recipe,
+    policy: Mapping[str, JSON],
+    *,
+    task: Sampling | None = None,
+    given: Collection[str] = (),
+    named: Collection[str] = (),
+) -> Recipe:
+    """Return the recipe with TRL's settings for these parameters of the policy.
 
-    Raises ConfigError for a parameter that is given under both names, or that TRL does not have.
+    `policy` is as resolved, and `task` what the task states for the policy. `given` are the
+    parameters that the user set, and `named` the settings that the user set under TRL's names.
+    Raises ConfigError for a parameter that the user set under both names, or that TRL lacks.
     """
     if recipe.trainer != "grpo":
         return recipe
     settings = dict(recipe.settings)
     template = dict(settings.get(KWARGS) or {})
-    for name, value in policy.items():
+    stated = task.given() if task else {}
+    known = {n: stated[n] for n in (*TRL, *TEMPLATE) if n in stated and n != "max_tokens"}
+    for name, value in {**known, **policy}.items():
         if name in TEMPLATE:
             template[TEMPLATE[name]] = value
         elif name not in TRL:
-            known = ", ".join([*TRL, *TEMPLATE])
-            raise ConfigError("--set", f"policy.{name}", f"TRL samples by {known} alone")
-        elif TRL[name] in named:
-            raise ConfigError("--set", f"policy.{name}", f"is {TRL[name]} again: give one of them")
-        else:
+            names = ", ".join([*TRL, *TEMPLATE])
+            raise ConfigError("--set", f"policy.{name}", f"TRL samples only by {names}")
+        elif TRL[name] not in named:
             settings[TRL[name]] = value
+        elif name in given:
+            problem = f"is also set as {TRL[name]}: give one of them"
+            raise ConfigError("--set", f"policy.{name}", problem)
     return replace(recipe, settings={**settings, **({KWARGS: template} if template else {})})
 
 
 def template_options(recipe: Recipe, policy: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return the options of the chat template by which the policy is prompted."""
-    own = {TEMPLATE[name]: value for name, value in policy.items() if name in TEMPLATE}
-    return {**own, **(recipe.settings.get(KWARGS) or {})}
+    options = {TEMPLATE[name]: value for name, value in policy.items() if name in TEMPLATE}
+    return {**(recipe.settings.get(KWARGS) or {}), **options}

@@ -79,6 +79,18 @@ async def test_what_does_not_fit_is_synthesised_in_halves(cache: Cache) -> None:
     assert found == ("((alfa+bravo)+((charlie)+(delta+echo)))", 5 + 2)
 
 
+async def test_a_half_without_its_section_counts_as_a_fallback(cache: Cache) -> None:
+    def reply(request: Request, seed: int) -> str | Failure:
+        prompt = request.messages[-1]["content"]
+        if prompt.count("</draft>") > 3:
+            return Failure("context", "too long", permanent=True)
+        return "no heading" if "alfa" in prompt else "# UNIFIED RESPONSE\n(whole)"
+
+    roles = toy.roles(cache, anchor=Scripted(reply, identity="forgets the heading"))
+    estimate, _ = await toy.estimate(Synthesis(), POOL, cache, roles)
+    assert (estimate.text, estimate.fallback) == ("(whole)", "no section '# UNIFIED RESPONSE'")
+
+
 async def test_two_that_do_not_fit_are_a_failure(cache: Cache) -> None:
     with pytest.raises(ContextTooLong):
         await written(Synthesis(), joining(most=1), cache)

@@ -33,7 +33,7 @@ async def test_score_and_costs_are_expectations_over_orders(cache: Cache) -> Non
         drawn = exact.drawn[k]
         assert row.n == (2, 5)[k]
         assert row.draw is None
-        assert row.draw_se == 0
+        assert row.draw_se is None
         assert row.score == pytest.approx(exact.picks[k][:3].sum())
         assert row.abstained == pytest.approx(1 - exact.picks[k].sum())
         assert row.calls == row.policy_calls == pytest.approx(drawn.sum())

@@ -267,6 +267,26 @@ def test_new_rollouts_are_told_from_draws_that_share_none(runs: Runs) -> None:
     assert pd.isna(row(table, "one", 2)["se_rollouts"])
 
 
+def test_draws_that_agree_are_not_exact_unless_all_subsets_were_drawn(runs: Runs) -> None:
+    rows = [
+        *(r for k in range(2) for r in runs.scores("two of six", 2, [1.0], draw=k, subsets=6.0)),
+        *(r for k in range(6) for r in runs.scores("all of six", 2, [1.0], draw=k, subsets=6.0)),
+        *(r for k in range(2) for r in runs.scores("any", 2, [1.0], draw=k)),
+        *runs.scores("orders that agree", 2, [1.0], draw_se=0.0),
+        *runs.scores("expectation", 2, [1.0]),
+    ]
+    table = summarise(runs.build(rows)).set_index("method")["exact"].to_dict()
+    assert {name for name, exact in table.items() if exact == 1} == {"all of six", "expectation"}
+
+
+@pytest.mark.parametrize("role", ["policy", "anchor", "judge"])
+def test_tokens_are_unknown_where_a_role_sends_no_counts(role: str, runs: Runs) -> None:
+    counted = {f"{name}_tokens": 50.0 for name in ("policy", "anchor", "judge") if name != role}
+    calls = dict.fromkeys(("policy_calls", "anchor_calls", "judge_calls"), 1.0)
+    table = summarise(runs.build(runs.scores("cat", 2, [1.0, 0.0], **calls, **counted)))
+    assert pd.isna(row(table, "cat", 2)["completion_tokens"])
+
+
 def test_a_difference_says_how_many_questions_would_settle_it(runs: Runs) -> None:
     """Differences 0.5 and -0.25: mean 0.125, sd 0.5303; (2.8016 * 0.5303 / 0.125)^2 = 141.3."""
     rows = [*runs.scores("majority", 1, [0.5, 0.5]), *runs.scores("cat", 1, [1.0, 0.25])]

@@ -90,23 +90,39 @@ def test_another_anchor_is_of_the_family_of_its_name(anchor: str, top_k: int) ->
 
 
 def test_the_policys_parameters_are_trls() -> None:
-    found = set_policy(recipe("cat-rl", scale="paper"), {**QWEN, "max_tokens": 99}, named=())
+    found = set_policy(recipe("cat-rl", scale="paper"), {**QWEN, "max_tokens": 99})
     settings = found.settings
     assert (settings["temperature"], settings["top_k"], settings["top_p"]) == (0.7, 20, 0.8)
     assert settings["max_completion_length"] == 99
     assert settings["chat_template_kwargs"] == {"enable_thinking": False}
     assert template_options(found, {}) == {"enable_thinking": False}
     sft = recipe("sft", scale="paper")
-    assert set_policy(sft, QWEN, named=()).settings == sft.settings
+    assert set_policy(sft, QWEN).settings == sft.settings
     assert template_options(sft, QWEN) == {"enable_thinking": False}
 
 
 def test_a_parameter_is_given_once_and_must_be_trls() -> None:
     paper = recipe("cat-rl", scale="paper")
-    with pytest.raises(ConfigError, match="is max_completion_length again"):
-        set_policy(paper, {"max_tokens": 9}, named={"max_completion_length"})
-    with pytest.raises(ConfigError, match="TRL samples by temperature, top_p"):
-        set_policy(paper, {"presence_penalty": 1.0}, named=())
+    given, named = {"max_tokens"}, {"max_completion_length"}
+    with pytest.raises(ConfigError, match="is also set as max_completion_length"):
+        set_policy(paper, {"max_tokens": 9}, given=given, named=named)
+    with pytest.raises(ConfigError, match="TRL samples only by temperature, top_p"):
+        set_policy(paper, {"presence_penalty": 1.0}, given={"presence_penalty"})
+
+
+def test_a_setting_under_trls_name_takes_the_place_of_the_recipes() -> None:
+    paper = recipe("cat-rl", scale="paper", changes=["temperature=1.0"])
+    assert set_policy(paper, QWEN, named={"temperature"}).settings["temperature"] == 1.0
+
+
+def test_rollouts_in_training_are_sampled_as_the_task_says() -> None:
+    task = Sampling(temperature=0.6, thinking=True, stop=("Q:",), max_tokens=32768)
+    paper = recipe("cat-rl", scale="paper")
+    given = resolve_sampling(paper, {}, task={"policy": task}, model_type="qwen3", anchor=None)
+    settings = set_policy(paper, given["policy"], task=task).settings
+    assert (settings["temperature"], settings["top_k"]) == (0.6, 20)
+    assert settings["chat_template_kwargs"] == {"enable_thinking": True}
+    assert settings["max_completion_length"] == paper.settings["max_completion_length"]
 
 
 @pytest.mark.parametrize("thinking", [True, False])
