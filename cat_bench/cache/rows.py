@@ -88,7 +88,7 @@ def results_at(connection: sa.Connection, places: Iterable[Place]) -> dict[Place
         return {}
     places_bound = {"places": json.dumps(wanted)}
     results: dict[Place, Result] = {}
-    for key, slot, *parts in connection.execute(_RESULTS, places_bound):
+    for key, slot, *parts in connection.execute(_RESULTS, places_bound).all():
         try:
             results[key, slot] = _load(key, slot, *parts)
         except (TypeError, ValueError):
@@ -158,7 +158,7 @@ def read_derived(connection: sa.Connection, namespace: str, keys: Sequence[str])
     wanted = {"names": json.dumps([[namespace, hashed] for hashed in names])}
     return {
         names[hashed]: unpack(value)
-        for space, hashed, value, digest in connection.execute(_DERIVED, wanted)
+        for space, hashed, value, digest in connection.execute(_DERIVED, wanted).all()
         if _holds(space, hashed, value, digest)
     }
 

@@ -29,6 +29,8 @@ from cat_bench.types.calls import JSON
 
 PLAIN_EVERY_S = 15.0
 NOTEBOOK_EVERY_S = 0.5
+BAR_EVERY_S = 0.1
+"""Seconds between two changes of the bar: a question from the cache takes a hundredth of that."""
 _NAME = 16
 """Characters of a task's name before the bar."""
 
@@ -71,7 +73,7 @@ class Progress:
         self._cell: JSON = None
         """The notebook's output, once there is one."""
         self._meters: Mapping[str, Meter] = {}
-        self._started = self._spoke = time.monotonic()
+        self._started = self._spoke = self._moved = time.monotonic()
         self._done = self._total = 0
 
     def __enter__(self) -> Self:
@@ -98,15 +100,18 @@ class Progress:
     def advance(self) -> None:
         """Count one more finished question."""
         self._done += 1
-        if self._task is not None:
-            self._bar.update(self._task, advance=1, calls=self._calls(short=True))
-        waited = time.monotonic() - self._spoke
+        now = time.monotonic()
+        last = self._done == self._total
+        if self._task is not None and (last or now - self._moved > BAR_EVERY_S):
+            self._moved = now
+            self._bar.update(self._task, completed=self._done, calls=self._calls(short=True))
+        waited = now - self._spoke
         if self._cell is not None:
-            if waited > NOTEBOOK_EVERY_S or self._done == self._total:
-                self._spoke = time.monotonic()
+            if waited > NOTEBOOK_EVERY_S or last:
+                self._spoke = now
                 self._cell.update({"text/plain": self._line()}, raw=True)
-        elif self._shown and not self._console.is_terminal and waited > PLAIN_EVERY_S:
-            self._spoke = time.monotonic()
+        elif waited > PLAIN_EVERY_S and self._shown and not self._console.is_terminal:
+            self._spoke = now
             self._console.print(self._line())
 
     def format_spent(self) -> str:

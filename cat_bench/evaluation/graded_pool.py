@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cat_bench.models.costs import Charge, Use, longest
+from cat_bench.models.costs import Charge, Use, costs, longest
 from cat_bench.stats.exact import expected_parts, expected_score
 from cat_bench.types.calls import JSON, FloatArray
 from cat_bench.types.records import EXHAUSTED, Pool, Rollout, Score
@@ -25,6 +25,10 @@ class GradedPool:
     """Each rollout text's score."""
     labels: Mapping[int, int | None]
     """Each slot's cluster in the pool's partition by answer."""
+    answers: Mapping[int, str | None] = field(default_factory=dict)
+    """Each slot's answer."""
+    digests: Mapping[int, str] = field(default_factory=dict)
+    """The SHA-256 of each slot's text."""
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
@@ -32,9 +36,14 @@ class GradedPool:
         return self.pool.rollouts
 
     @cached_property
+    def verdicts(self) -> list[Score]:
+        """The rollouts' scores with their details, in slot order."""
+        return [self.scores[rollout.text] for rollout in self.rollouts]
+
+    @cached_property
     def values(self) -> list[float]:
         """The rollouts' scores in slot order; NaN for an unscored rollout."""
-        return list(map(self._value, self.rollouts))
+        return list(map(_value, self.verdicts))
 
     @cached_property
     def charges(self) -> list[Charge]:
@@ -45,6 +54,16 @@ class GradedPool:
     @cached_property
     def _longest(self) -> dict[int, float]:
         return {}
+
+    @cached_property
+    def _costs(self) -> dict[int, dict[str, float]]:
+        return {}
+
+    def costs(self, n: int) -> Mapping[str, float]:
+        """Return the costs of n average rollouts and no other call."""
+        if n not in self._costs:
+            self._costs[n] = costs(self.use(n), pool=self.charges, bill=())
+        return self._costs[n]
 
     def use(self, n: int, *, path: float = 0.0) -> Use:
         """Return the cost of n average rollouts, plus `path` sequential tokens of other calls."""
@@ -76,22 +95,24 @@ class GradedPool:
 
         A weight is the probability that this rollout of `picked`, by default of all, is the pick.
         """
-        picked = self.rollouts if picked is None else picked
-        scores = [self.scores[rollout.text] for rollout in picked]
-        expected = expected_score(weights, list(map(self._value, picked)))
+        if picked is None:
+            scores, values = self.verdicts, self.values
+        else:
+            scores = [self.scores[rollout.text] for rollout in picked]
+            values = list(map(_value, scores))
+        expected = expected_score(weights, values)
+        shares = {name: getattr(expected, name).tolist() for name in ("lost", "abstained")}
         parts = expected_parts(weights, [score.parts for score in scores])
         overran = np.array([bool(score.details.get(EXHAUSTED)) for score in scores], dtype=float)
-        exhausted = np.asarray(weights, dtype=float) @ overran
+        shares["exhausted"] = (np.asarray(weights, dtype=float) @ overran).tolist()
         reason = next((score.reason for score in scores if score.value is None), None)
         return [
             {
-                "lost": float(expected.lost[k]),
-                "abstained": float(expected.abstained[k]),
-                "exhausted": float(exhausted[k]),
+                **{name: share[k] for name, share in shares.items()},
                 **part_fields(parts[k]),
-                **score_fields(expected.value[k], reason),
+                **score_fields(value, reason),
             }
-            for k in range(len(parts))
+            for k, value in enumerate(expected.value.tolist())
         ]
 
     def abstention(self) -> dict[str, JSON]:
@@ -99,9 +120,9 @@ class GradedPool:
         names = next((p for score in self.scores.values() if (p := score.parts)), {})
         return {"score": 0.0, "abstained": 1.0, **part_fields(dict.fromkeys(names, 0.0))}
 
-    def _value(self, rollout: Rollout) -> float:
-        value = self.scores[rollout.text].value
-        return math.nan if value is None else value
+
+def _value(score: Score) -> float:
+    return math.nan if score.value is None else score.value
 
 
 def part_fields(parts: Mapping[str, float]) -> dict[str, JSON]:
@@ -121,5 +142,7 @@ def variances(apart: Sequence[FloatArray], budgets: Sequence[int]) -> dict[int, 
 
     `apart` holds each part's values, shape (budgets,).
     """
-    found = np.var(np.stack(apart), axis=0, ddof=1) / len(apart)
-    return {n: float(v) for n, v in zip(budgets, found, strict=True) if not math.isnan(v)}
+    values = np.array(apart)
+    off = values - values.sum(axis=0) / len(apart)  # as np.var does, at a third of its time
+    found = (off * off).sum(axis=0) / (len(apart) - 1) / len(apart)
+    return {n: v for n, v in zip(budgets, found.tolist(), strict=True) if not math.isnan(v)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from asyncio import gather
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from functools import cached_property
 from hashlib import sha256
 from math import inf
 from numbers import Real
@@ -13,6 +15,7 @@ import numpy as np
 
 from cat_bench.cache import Cache
 from cat_bench.errors import PLUGIN_BUGS, CatBenchError, ConfigError
+from cat_bench.evaluation.grades import Grades
 from cat_bench.loading.registry import registered_name
 from cat_bench.models.critical_path import count_path
 from cat_bench.scorers.remote import Portable, RemoteScorer
@@ -56,12 +59,32 @@ class Grader:
         self._cache = cache
         self._remembers = remembers
         self._recalls = recalls
+        self._judged = asks is not None
+
+    async def grade(self, sample: Sample, rollouts: Sequence[Rollout], ctx: Context) -> Grades:
+        """Return the scores, answers and clusters of a question's whole pool.
+
+        The cache keeps them together, so that a later run reads one row. A pool of which a text is
+        unscored is not kept, and neither is one that a judge graded.
+        """
+        space, digests = f"pool {self._identity}", [digest_text(r.text) for r in rollouts]
+        question, kept = sample.question, self._recalls and not self._judged
+        key = _digest([*_facts(sample), digests])
+        known = await self._cache.recall(space, [key]) if kept else {}
+        if key in known and (found := Grades.restore(rollouts, digests, known[key])):
+            return found
+        scores, answers = await gather(
+            self.scores(sample, [r.text for r in rollouts], ctx), self._answers(question, rollouts)
+        )
+        grades = Grades.of(rollouts, digests, scores, *answers)
+        if kept and all(score.value is not None for score in scores.values()):
+            await self._remember(space, {key: grades.dump()})
+        return grades
 
     async def scores(self, sample: Sample, texts: Sequence[str], ctx: Context) -> dict[str, Score]:
         """Return each distinct text's score."""
         space = f"score {self._identity}"
-        gold = _facts(sample)
-        keys = {text: _digest([*gold, text]) for text in texts}
+        keys = _digest_each(_facts(sample), texts)
         known = await self._cache.recall(space, list(keys.values()) if self._recalls else [])
         scores = {text: Score(**known[key]) for text, key in keys.items() if key in known}
         if fresh := [text for text in keys if text not in scores]:
@@ -103,20 +126,30 @@ class Grader:
 
     def answers_to(self, question: Question) -> AnswerScorer | None:
         """Return the reader of answers to a question; None if the task has no final answers."""
-        if isinstance(self.answers, QuestionScorer):
-            return self.answers.for_question(question)
-        return self.answers
+        asked = self._asked
+        return asked.for_question(question) if asked else self.answers
+
+    @cached_property
+    def _asked(self) -> QuestionScorer | None:
+        """The scorer, if it needs the question to read an answer."""
+        return self.answers if isinstance(self.answers, QuestionScorer) else None
 
     async def labels(
         self, question: Question, rollouts: Sequence[Rollout]
     ) -> dict[int, int | None]:
         """Return the cluster of each rollout's answer by slot; None if it has no answer."""
+        _, labels = await self._answers(question, rollouts)
+        return {r.slot: label for r, label in zip(rollouts, labels, strict=True)}
+
+    async def _answers(
+        self, question: Question, rollouts: Sequence[Rollout]
+    ) -> tuple[list[str | None], list[int | None]]:
+        """Return each rollout's answer, and each answer's cluster."""
         reader = self.answers_to(question)
         if reader is None:
-            return {r.slot: None for r in rollouts}
+            return [None] * len(rollouts), [None] * len(rollouts)
         answers = [self._read(reader, r.text) for r in rollouts]
-        labels = await self.partition(answers)
-        return {r.slot: label for r, label in zip(rollouts, labels, strict=True)}
+        return answers, await self.partition(answers)
 
     def known(
         self, question: Question, rollouts: Sequence[Rollout], labels: Mapping[int, int | None]
@@ -200,5 +233,21 @@ def scorer_identity(scorer: Scorer) -> str:
     return f"{registered_name('scorer', kind)} {params} {scorer.version}"
 
 
+def digest_text(text: str) -> str:
+    """Return the SHA-256 of a text, surrogates escaped."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _digest(value: JSON) -> str:
     return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _digest_each(facts: Sequence[JSON], texts: Sequence[str]) -> dict[str, str]:
+    """Return `_digest([*facts, text])` of each distinct text; the facts are encoded once."""
+    start = sha256(json.dumps(facts, sort_keys=True, default=str)[:-1].encode())
+    digests = {}
+    for text in dict.fromkeys(texts):
+        whole = start.copy()
+        whole.update(f", {json.dumps(text)}]".encode())
+        digests[text] = whole.hexdigest()
+    return digests

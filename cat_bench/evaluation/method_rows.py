@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, TypeAlias
@@ -32,7 +32,6 @@ from cat_bench.models.lending import QuestionContext, Roles
 from cat_bench.stats.exact import expected_score, max_at, min_at
 from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
 from cat_bench.types.calls import JSON, FloatArray
-from cat_bench.types.plugins import Exact, Stopping
 from cat_bench.types.records import EXHAUSTED, Estimate, Question, Rollout, Sample
 
 ORACLE, WORST = "oracle", "worst"
@@ -105,21 +104,20 @@ class Evaluation:
         Raises NotAvailable if the run lacks a need of the method.
         """
         budgets = self.graded.servable_budgets(method.budgets or self.settings.budgets)
-        free = not (self._calls(method) or method.budgets)
+        free = not (self.calls(method) or method.budgets)
         further = self.graded.servable_budgets(self.settings.further) if free else []
         ctx = self.context([r.slot for r in self.rollouts])
-        if isinstance(method.aggregator, Stopping):
-            return await stopping_rows(self, method.name, method.aggregator, [*budgets, *further])
+        if method.stopping:
+            return await stopping_rows(self, method.name, method.stopping, [*budgets, *further])
         try:
-            exact = await self._probabilities(method, [*budgets, *further], ctx)
+            exact = await self._probabilities(method, [*budgets, *further], ctx, self.rollouts)
             spread = await self._spread(method, [*budgets, *further]) if free else {}
         except PLUGIN_BUGS as error:  # becomes the reason of these rows
             reason = reason_of(error)
             rows = [self.row(method.name, n, failed=reason) for n in budgets]
             return self._with_calls(rows, ctx.bill)
         if exact is not None:
-            rows = await self._exact(method, [*budgets, *further], exact, bill=ctx.bill)
-            rows = [replace(row, rollout_var=spread.get(row.n)) for row in rows]
+            rows = await self._exact(method, [*budgets, *further], exact, ctx.bill, spread=spread)
             return self._with_calls(rows, ctx.bill)
         costly = self._calls_for_each_subset(method)
         groups = await asyncio.gather(*(self._draw_rows(method, n, costly=costly) for n in budgets))
@@ -162,30 +160,32 @@ class Evaluation:
             for n, value in zip(budgets, values, strict=True)
         ]
 
-    def _calls(self, method: Method) -> bool:
+    def calls(self, method: Method) -> bool:
         """Return whether the method calls a model here; a role without a model is not called."""
         kinds = {need.partition(":")[0] for need in method.needs} & CALLING
         return any(getattr(self.roles, kind, True) is not None for kind in kinds)
 
     def _calls_for_each_subset(self, method: Method) -> bool:
         """Return whether each further subset costs calls, unlike one call per rollout or pair."""
-        return self._calls(method) and method.traits.reads == "subset"
+        return self.calls(method) and method.traits.reads == "subset"
 
     async def _probabilities(
-        self, method: Method, budgets: Sequence[int], ctx: QuestionContext
+        self,
+        method: Method,
+        budgets: Sequence[int],
+        ctx: QuestionContext,
+        rollouts: Sequence[Rollout],
     ) -> FloatArray | None:
         """Pick probabilities where the method has a closed form, shape (budgets, rollouts)."""
-        if not budgets or not isinstance(method.aggregator, Exact):
+        if not budgets or method.exact is None:
             return None
-        found = await method.aggregator.pick_probabilities(
-            self.question, self.rollouts, budgets, ctx
-        )
+        found = await method.exact.pick_probabilities(self.question, rollouts, budgets, ctx)
         if found is None:
             return None
-        shape, table = (len(budgets), len(self.rollouts)), np.asarray(found, dtype=float)
+        shape, table = (len(budgets), len(rollouts)), np.asarray(found, dtype=float)
         if table.shape != shape:
             raise ValueError(f"pick_probabilities has shape {table.shape}, not {shape}")
-        if not (table > -_SLACK).all() or (table.sum(axis=1) > 1 + _SLACK).any():
+        if table.size and not (table.min() > -_SLACK and table.sum(axis=1).max() <= 1 + _SLACK):
             raise ValueError("pick_probabilities has rows that are not shares of 1")
         return table
 
@@ -193,10 +193,9 @@ class Evaluation:
         """Return the variance over fresh rollouts by budget, up to a quarter of the pool."""
         quarters = self.graded.quarters
         budgets = [n for n in quarters[0].servable_budgets(budgets) if n >= 1]
-        apart = []
+        apart, ctx = [], self.context()
         for part in quarters if budgets else ():
-            within = replace(self, graded=part)
-            found = await within._probabilities(method, budgets, self.context())  # noqa: SLF001
+            found = await self._probabilities(method, budgets, ctx, part.rollouts)
             if found is None:
                 return {}
             apart.append(expected_score(found, part.values).value)
@@ -207,24 +206,27 @@ class Evaluation:
         method: Method,
         budgets: Sequence[int],
         probabilities: FloatArray,
-        *,
         bill: Sequence[Charge],
+        *,
+        spread: Mapping[int, float],
     ) -> list[ScoreRow]:
         """Return one row per budget; costs of a use are measured on the plan's subsets.
 
-        The first row is charged with the `bill` of the probabilities, which covers all budgets.
+        `spread` is the variance over fresh rollouts by budget. The first row is charged with the
+        `bill` of the probabilities, which covers all budgets.
         """
         slots = tuple(r.slot for r in self.rollouts)
-        calls = self._calls(method) or bill
+        calls = self.calls(method) or bill
         rows = []
         for n, weights, worth in zip(
             budgets, probabilities, self.graded.worth(probabilities), strict=True
         ):
             drawn = await self._draw_rows(method, n, costly=True) if calls else []
-            row = self.row(method.name, n, picks=slots, weights=tuple(weights.tolist()), **worth)
+            picked: dict[str, JSON] = {"picks": slots, "weights": tuple(weights.tolist())}
+            row = self.row(method.name, n, **picked, rollout_var=spread.get(n), **worth)
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in sum_spent(bill).items()}
-        return [replace(row, **now) if k == 0 else row for k, row in enumerate(rows)]
+        return [replace(rows[0], **now), *rows[1:]] if bill and rows else rows
 
     async def _draw_rows(self, method: Method, n: int, *, costly: bool) -> list[ScoreRow]:
         """Return one row per subset of the plan; a method that calls after all gets fewer draws."""
@@ -238,7 +240,7 @@ class Evaluation:
         picked = [[order[index] for index in subset] for subset in plan]
         whole = [slots for slots in picked if present.issuperset(slots)]
         rows: list[ScoreRow] = []
-        if whole and not self._calls(method):
+        if whole and not self.calls(method):
             rows = [await self._draw(method, n, 0, whole[0])]
             if costly := rows[0].calls > n:
                 whole = whole[: self.settings.draws]
@@ -320,8 +322,10 @@ class Evaluation:
         **fields: JSON,
     ) -> ScoreRow:
         """Return a row with the cost of a use (by default n average rollouts) and a bill."""
-        use = use or self.graded.use(n)
-        cost: dict[str, JSON] = {**costs(use, pool=self.graded.charges, bill=bill)}
+        cost: Mapping[str, JSON] = self.graded.costs(n)
+        if use or bill:
+            use = use or self.graded.use(n)
+            cost = costs(use, pool=self.graded.charges, bill=bill)
         return ScoreRow(
             question=self.question.id,
             cluster=self.sample.cluster,

@@ -11,7 +11,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from cat_bench.errors import NotAvailable, is_bug
@@ -101,7 +100,10 @@ class Bench:
 
     async def _question(self, sample: Sample) -> tuple[list[ScoreRow], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)
-        groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
+        if any(map(evaluation.calls, self.methods)):
+            groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
+        else:
+            groups = [await self._method(m, evaluation) for m in self.methods]
         frame = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
         rows = [*(row for group in groups for row in group), *frame]
         return rows, self.count(rows, evaluation)
@@ -120,13 +122,10 @@ class Bench:
             key=question.id,
             meta=question.meta,
         )
-        scores, labels = await asyncio.gather(
-            self.grader.scores(sample, [r.text for r in pool.rollouts], ctx),
-            self.grader.labels(question, pool.rollouts),
-        )
+        found = await self.grader.grade(sample, pool.rollouts, ctx)
         return Evaluation(
             sample=sample,
-            graded=GradedPool(pool, scores, labels),
+            graded=GradedPool(pool, found.scores, found.labels, found.answers, found.digests),
             roles=self.roles,
             grader=self.grader,
             prompts=self.task.prompts,
@@ -184,25 +183,25 @@ def _is_refused(row: ScoreRow | RolloutRow) -> bool:
 def rollout_rows(evaluation: Evaluation) -> list[RolloutRow]:
     """Return one row per slot of the question's pool, failures included."""
     question = evaluation.question.id
-    scorer = evaluation.grader.answers_to(evaluation.question)
     graded, numbers = evaluation.graded, numbers_known(evaluation.memory)
+    rated = {slot: sorted(known.items()) for slot, known in numbers.items()}
     rows = [
         RolloutRow(
             question=question,
             slot=r.slot,
-            digest=sha256(r.text.encode("utf-8", "surrogatepass")).hexdigest(),
-            answer=scorer.answer(r.text) if scorer else None,
+            digest=graded.digests[r.slot],
+            answer=graded.answers[r.slot],
             cluster=graded.labels[r.slot],
-            score=graded.scores[r.text].value,
-            met=tuple(map(int, graded.scores[r.text].details.get("met", ()))),
+            score=score.value,
+            met=tuple(map(int, score.details["met"])) if "met" in score.details else (),
             finish=r.reply.finish,
             prompt_tokens=r.reply.usage.prompt,
             completion_tokens=r.reply.usage.completion,
             characters=len(r.text),
-            rated_by=tuple(sorted(numbers.get(r.slot, ()))),
-            ratings=tuple(number for _, number in sorted(numbers.get(r.slot, {}).items())),
+            rated_by=tuple([name for name, _ in rated.get(r.slot, ())]),
+            ratings=tuple([number for _, number in rated.get(r.slot, ())]),
         )
-        for r in graded.rollouts
+        for r, score in zip(graded.rollouts, graded.verdicts, strict=True)
     ]
     failures = graded.pool.failures.items()
     rows += [

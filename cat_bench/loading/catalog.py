@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -22,12 +22,12 @@ from cat_bench.errors import ConfigError, UnknownName
 from cat_bench.loading.closing import describe_closing
 from cat_bench.loading.prompts import Prompts
 from cat_bench.loading.registry import build, is_file, list_plugins, resolve_beside
-from cat_bench.loading.task_file import TaskFile, check_target, errata_of, samples_of
+from cat_bench.loading.task_file import TaskFile, errata_of, samples_of, target_check
 from cat_bench.loading.trust import admit, load_only
 from cat_bench.loading.validation import INLINE, STRICT, read_yaml, split_inline, validate
 from cat_bench.system.rows import file_digest
 from cat_bench.types.calls import JSON, Message, Sampling
-from cat_bench.types.plugins import Aggregator, AnswerScorer, Scorer
+from cat_bench.types.plugins import Aggregator, AnswerScorer, Exact, Scorer, Stopping
 from cat_bench.types.records import Question, Sample
 from cat_bench.types.traits import AggregatorTraits, Need, ScorerTraits, traits
 
@@ -77,7 +77,7 @@ class Task:
     """Whether its examples must stay secret: no file with its prompts is published."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Method:
     """A named aggregator configuration; `budgets` None means every budget of the run."""
 
@@ -91,10 +91,20 @@ class Method:
     sha256: str | None = None
     """One digest of the user's files that the method uses; None if it uses no such file."""
 
-    @property
+    @cached_property
     def traits(self) -> AggregatorTraits:
         """The aggregator's traits."""
         return traits(AggregatorTraits, self.aggregator)
+
+    @cached_property
+    def exact(self) -> Exact | None:
+        """The aggregator, if it may have a closed form."""
+        return self.aggregator if isinstance(self.aggregator, Exact) else None
+
+    @cached_property
+    def stopping(self) -> Stopping | None:
+        """The aggregator, if it may stop before it has read n rollouts."""
+        return self.aggregator if isinstance(self.aggregator, Stopping) else None
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -293,12 +303,14 @@ def _pool_task(name: str, cache: Cache) -> Task:
     with load_only(pool.files):
         scorer = build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source)
 
+    check_target = target_check(scorer)
+
     def samples() -> Iterator[Sample]:
         for row in pool_rows(cache, name):
             problem = row.problem or ""
             message: Message = {"role": "user", "content": problem}
             question = Question(row.id, (message,), problem)
-            check_target(scorer, question, row.answer, source=source)
+            check_target(question, row.answer, source)
             yield Sample(question, row.answer)
 
     return Task(

@@ -6,7 +6,7 @@ target that the scorer cannot use, is an error here, before anything is paid for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -66,6 +66,7 @@ def samples_of(
     )
     if content.data.fields.problem:
         _check_prompt(content, prompts)
+    check_target = target_check(scorer)
     for row in rows(content.data, base=base, override=override, fetch=fetch):
         cluster = None
         if "messages" in row:
@@ -81,7 +82,7 @@ def samples_of(
         bundled = content.data.file and base / content.data.file
         where = override or bundled or content.data.local or content.data.hub
         question = Question(row["id"], (*system, *asked), text, row["meta"])
-        check_target(scorer, question, target, source=str(where))
+        check_target(question, target, str(where))
         unknown.discard(question.id)
         yield Sample(question, target, cluster)
     if unknown:
@@ -115,12 +116,20 @@ def _check_prompt(content: TaskFile, prompts: Prompts) -> None:
         raise PromptError(prompts.folder / f"{content.prompt}.txt", "", problem)
 
 
-def check_target(scorer: Scorer, question: Question, target: JSON, *, source: str) -> None:
-    """Raise TargetError for a target that the scorer cannot use."""
-    reader = scorer.for_question(question) if isinstance(scorer, QuestionScorer) else scorer
-    check = traits(ScorerTraits, reader).check
-    if check and (problem := check(target)):
-        raise TargetError(source, f"the row {question.id!r} {problem}")
+def target_check(scorer: Scorer) -> Callable[[Question, JSON, str], None]:
+    """Return a function that raises TargetError for a target that the scorer cannot use.
+
+    Its arguments are a question, the target, and the file and line that the error names.
+    """
+    asked = scorer if isinstance(scorer, QuestionScorer) else None
+    own = traits(ScorerTraits, scorer).check
+
+    def check_target(question: Question, target: JSON, source: str) -> None:
+        check = traits(ScorerTraits, asked.for_question(question)).check if asked else own
+        if check and (problem := check(target)):
+            raise TargetError(source, f"the row {question.id!r} {problem}")
+
+    return check_target
 
 
 def conversation(messages: Sequence[Message]) -> str:

@@ -38,6 +38,8 @@ ENDS = ("truncated", "refused", "empty", "missing")
 NOTHING = frozenset({"refused", "missing"})
 """Endings without a whole reply."""
 COSTS = (*TOTALS, *BY_ROLE, *SPENT, *ENDS)
+_NONE = Usage()
+_NOTHING_USED = dict.fromkeys(COSTS, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,14 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
     `truncated`, `refused`, `empty` and `missing` count the requested slots and the bill's calls
     with that ending; a reply that was cut off without any text is empty.
     """
-    bill = _drop_repeats(bill)
+    bill = _drop_repeats(bill) if bill else ()
     usages = [charge.usage for charge in pool if charge.end not in NOTHING]
     prompt, completion, reasoning = _sums(usages, use)
-    called = sum((c.usage for c in bill), Usage())
+    called = sum((c.usage for c in bill), _NONE)
     now = sum_spent(bill)
     ends, ended = Counter(c.end for c in pool), Counter(c.end for c in bill)
     fields = {
+        **_NOTHING_USED,
         "calls": use.calls + len(bill),
         "prompt_tokens": prompt + called.prompt,
         "shared_prompt_tokens": (prompt / use.calls if use.calls else 0) + called.prompt,
@@ -130,15 +133,14 @@ def costs(use: Use, *, pool: Sequence[Charge], bill: Sequence[Charge]) -> dict[s
         **{f"spent_{part}": count for part, count in now.items()},
         **{end: use.slots * ends[end] + ended[end] for end in ENDS},
     }
-    for role in ROLES:
-        asked = [charge.usage for charge in bill if charge.role == role]
-        fields[f"{role}_calls"] = len(asked)
-        fields[f"{role}_tokens"] = sum(usage.prompt + usage.completion for usage in asked)
-        fields[f"{role}_completion_tokens"] = sum(usage.completion for usage in asked)
+    for charge in bill:
+        fields[f"{charge.role}_calls"] += 1
+        fields[f"{charge.role}_tokens"] += charge.usage.prompt + charge.usage.completion
+        fields[f"{charge.role}_completion_tokens"] += charge.usage.completion
     fields["policy_calls"] += use.calls
     fields["policy_tokens"] += prompt + completion
     fields["policy_completion_tokens"] += completion
-    return {name: float(fields[name]) for name in COSTS}
+    return dict(zip(fields, map(float, fields.values()), strict=True))
 
 
 def _sums(usages: Sequence[Usage], use: Use) -> tuple[float, float, float]:
@@ -160,7 +162,7 @@ def _expect(shares: FloatArray | float, counts: Sequence[int]) -> float:
 def sum_spent(bill: Sequence[Charge]) -> dict[str, int]:
     """Return a bill's `calls`, `prompt_tokens`, `completion_tokens` that this run made."""
     fresh = [charge.usage for charge in bill if charge.fresh]
-    usage = sum(fresh, Usage())
+    usage = sum(fresh, _NONE)
     return {
         "calls": len(fresh),
         "prompt_tokens": usage.prompt,

@@ -192,6 +192,12 @@ class QuestionContext:
             raise value
         return value
 
+    def keep(self, key: Hashable, value: object) -> None:
+        """Keep a result that cost no call, as `once` would."""
+        if key not in self.memory:
+            self.memory[key] = asyncio.get_running_loop().create_future()
+            self.memory[key].set_result((value, [], 0.0))
+
     @property
     def _comparable(self) -> AnswerScorer:
         if self.answers is None:

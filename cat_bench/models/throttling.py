@@ -217,8 +217,9 @@ async def map_in_order(
                 under_way.append(asyncio.create_task(work(item)))
             if not under_way:
                 return
-            done, _ = await asyncio.wait([under_way[0]], timeout=LOOK_S)
-            if done:
+            if not under_way[0].done():
+                await asyncio.wait([under_way[0]], timeout=LOOK_S)
+            if under_way[0].done():
                 yield await under_way[0]
                 under_way.popleft()
     finally:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
-_BUFFER = 2_000
+_BUFFER = 10_000
 """Rows per write."""
 _FIELDS: Mapping[str, type] = {
     "config": dict,
@@ -151,8 +152,13 @@ class _Table:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         names = self._schema.names
-        columns = {name: [_cell(getattr(row, name)) for row in self._rows] for name in names}
-        self._writer.write_table(pa.Table.from_pydict(columns, schema=self._schema))
+        cells = list(zip(*map(attrgetter(*names), self._rows), strict=True)) or [()] * len(names)
+        columns = [
+            list(map(_escape, column)) if pa.types.is_string(kind) else column
+            for column, kind in zip(cells, self._schema.types, strict=True)
+        ]
+        arrays = map(pa.array, columns, self._schema.types)
+        self._writer.write_table(pa.Table.from_arrays(list(arrays), schema=self._schema))
         self._rows.clear()
 
 
@@ -161,8 +167,8 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _cell(value: JSON) -> JSON:
-    return as_utf8(value) if isinstance(value, str) else value
+def _escape(text: str | None) -> str | None:
+    return text if text is None or text.isascii() else as_utf8(text)
 
 
 def schema_of(kind: type) -> JSON:

@@ -25,6 +25,7 @@ from cat_bench.types.plugins import Scorer
 from cat_bench.types.records import Sample
 from cat_bench.types.traits import ScorerTraits, traits
 
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
 DOUBTFUL = 0.2
 """The share of doubted targets above which a scorer's doubt becomes a warning."""
 
@@ -57,7 +58,7 @@ class Survey:
             row = canonical([question.id, question.messages, sample.target])
             whole.update(row.encode("utf-8", "surrogatepass"))
             for name, part in _list_parts(sample).items():
-                text = json.dumps(part, sort_keys=True, default=str)
+                text = _encode(part)
                 parts[name].update(text.encode("utf-8", "surrogatepass"))
             survey.questions += 1
         survey.digest = whole.hexdigest()

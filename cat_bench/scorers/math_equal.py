@@ -96,7 +96,11 @@ class MathEqual:
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
         """Return one score per text; `details` holds the answer. The target is the gold answer."""
         gold = self._read(str(sample.target))
-        return await gather(*(self._grade(gold, self.answer(text)) for text in texts))
+        answers = [self.answer(text) for text in texts]
+        distinct = list(dict.fromkeys(answers))
+        scores = await gather(*(self._grade(gold, answer) for answer in distinct))
+        found = dict(zip(distinct, scores, strict=True))
+        return [found[answer] for answer in answers]
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
         """Return labels 0, 1, ... that do not depend on order; None for an empty answer."""

@@ -30,6 +30,14 @@ class Number(NamedTuple):
     slot: int
 
 
+class Numbers(NamedTuple):
+    """The key under which numbers that are read from these slots' replies alone are kept."""
+
+    by: str
+    question: str
+    slots: tuple[int, ...]
+
+
 def numbers_known(memory: Mapping[Hashable, asyncio.Future[Any]]) -> dict[int, dict[str, float]]:
     """Return the numbers that signals gave single rollouts of a question: slot → signal → number.
 
@@ -37,10 +45,14 @@ def numbers_known(memory: Mapping[Hashable, asyncio.Future[Any]]) -> dict[int, d
     """
     known: dict[int, dict[str, float]] = {}
     for key, future in memory.items():
-        if isinstance(key, Number) and future.done():
-            value = future.result()[0]
-            if isinstance(value, float):
-                known.setdefault(key.slot, {})[key.by] = value
+        if not (isinstance(key, Number | Numbers) and future.done()):
+            continue
+        value = future.result()[0]
+        if isinstance(key, Number) and isinstance(value, float):
+            known.setdefault(key.slot, {})[key.by] = value
+        elif isinstance(key, Numbers) and isinstance(value, list):
+            for slot, number in zip(key.slots, value, strict=True):
+                known.setdefault(slot, {})[key.by] = number
     return known
 
 
@@ -65,6 +77,11 @@ def signal(spec: str) -> Signal:
     return built
 
 
+@lru_cache
+def _is_from_replies(spec: str) -> bool:
+    return traits(SignalTraits, signal(spec)).from_replies
+
+
 async def rate(
     by: str, question: Question, rollouts: Sequence[Rollout], ctx: Context
 ) -> FloatArray:
@@ -74,6 +91,11 @@ async def rate(
     the pool cost no calls.
     """
     chosen = signal(by)
+    if _is_from_replies(by):
+        slots = tuple(rollout.slot for rollout in rollouts)
+        given = await _numbers(chosen, question, rollouts, ctx)
+        ctx.keep(Numbers(by, question.id, slots), given)
+        return np.array(given, dtype=float)
     if chosen.reads == "self":
 
         async def alone(rollout: Rollout) -> float:

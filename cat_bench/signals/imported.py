@@ -18,6 +18,7 @@ class Imported:
     name: str
 
     reads: ClassVar[Literal["self"]] = "self"
+    from_replies: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

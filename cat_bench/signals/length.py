@@ -17,6 +17,7 @@ class Length:
     shortest: bool = False
 
     reads: ClassVar[Literal["self"]] = "self"
+    from_replies: ClassVar[bool] = True
 
     async def scores(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

@@ -21,6 +21,7 @@ class Perplexity:
     """Mean log-probability in nats per token; NaN for an empty rollout."""
 
     reads: ClassVar[Literal["self"]] = "self"
+    from_replies: ClassVar[bool] = True
     needs: ClassVar[frozenset[Need]] = frozenset({"logprobs"})
 
     async def scores(

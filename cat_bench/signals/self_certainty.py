@@ -22,6 +22,7 @@ class SelfCertainty:
     """Mean divergence in nats per token; NaN for an empty rollout."""
 
     reads: ClassVar[Literal["self"]] = "self"
+    from_replies: ClassVar[bool] = True
     needs: ClassVar[frozenset[Need]] = frozenset({"certainties"})
 
     async def scores(

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
-from math import comb, nan
+from math import comb, isfinite, nan
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -35,6 +35,8 @@ Label: TypeAlias = int | str | None
 """The cluster that a rollout votes for; None and the empty string mean no answer."""
 
 _ROUNDING = 1e-12
+_REMEMBERED = 16
+"""Results for pools of at most this size are kept: questions share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,35 @@ def best_of_probabilities(signal: ArrayLike, budgets: Sequence[int]) -> FloatArr
     Rank i from 1 is picked with C(N-i, n-1) / C(N, n); tied rollouts share the mass of their ranks.
     NaN ranks last and is never picked: a subset that is all NaN abstains.
     """
-    values = np.asarray(signal, dtype=float)
-    pool = len(values)
-    _, tie, size = np.unique(-values, return_inverse=True, return_counts=True)
-    first = np.cumsum(size) - size
-    picks = np.zeros((len(budgets), pool))
-    for row, n in zip(picks, budgets, strict=True):
-        if 1 <= n <= pool:
-            row[:] = (np.add.reduceat(_rank_weights(pool, n), first) / size)[tie]
-    picks[:, np.isnan(values)] = 0
+    ranks = _rank(np.asarray(signal, dtype=float))
+    if len(ranks) > _REMEMBERED:
+        return _best_of(ranks, tuple(budgets))
+    return _known_best_of(ranks, tuple(budgets)).copy()
+
+
+def _rank(values: FloatArray) -> tuple[int, ...]:
+    """Return each value's place from the highest, from 0 and shared by ties; -1 for NaN."""
+    listed = values.tolist()
+    places = {v: k for k, v in enumerate(sorted({v for v in listed if v == v}, reverse=True))}
+    return tuple(places.get(v, -1) for v in listed)
+
+
+def _best_of(ranks: tuple[int, ...], budgets: tuple[int, ...]) -> FloatArray:
+    """Return `best_of_probabilities` of a signal with these ranks: see `_rank`."""
+    pool, there = len(ranks), max(ranks, default=-1) + 1
+    tie = np.array([there if rank < 0 else rank for rank in ranks], dtype=int)
+    picks, weights = np.zeros((len(budgets), pool)), _rank_weights(pool, budgets)
+    if there == pool:
+        np.take(weights, tie, axis=1, out=picks)
+    elif there:
+        size = np.bincount(tie)
+        first = np.cumsum(size) - size
+        np.take(np.add.reduceat(weights, first, axis=1) / size, tie, axis=1, out=picks)
+        picks[:, tie == there] = 0
     return _mask_undefined(picks, budgets, pool=pool)
+
+
+_known_best_of = lru_cache(maxsize=4096)(_best_of)
 
 
 def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> FloatArray:
@@ -81,13 +102,28 @@ def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> F
     This equals "first seen wins", averaged over orders. Raises ValueError where C(N, n) overflows a
     float.
     """
-    sizes = _votes(labels)
+    numbers = {label: k for k, label in enumerate(dict.fromkeys(labels)) if _is_vote(label)}
+    votes = tuple(numbers.get(label, -1) for label in labels)
+    if len(votes) > _REMEMBERED:
+        return _majority(votes, tuple(budgets))
+    return _known_majority(votes, tuple(budgets)).copy()
+
+
+def _majority(labels: tuple[int, ...], budgets: tuple[int, ...]) -> FloatArray:
+    """Return `majority_probabilities` of labels that are numbers, or -1 for no vote."""
+    sizes = Counter(label for label in labels if label >= 0)
     chances = win_chances(len(labels), budgets, list(sizes.values()))
-    picks = np.zeros((len(budgets), len(labels)))
-    for column, label in zip(picks.T, labels, strict=True):
-        if label in sizes:
-            column[:] = chances[sizes[label]] / sizes[label]
+    distinct = list(chances)
+    shares = np.zeros((len(budgets), len(distinct) + 1))
+    for k, size in enumerate(distinct):
+        shares[:, k] = chances[size] / size
+    place = {size: k for k, size in enumerate(distinct)}
+    column = [place[sizes[label]] if label in sizes else len(distinct) for label in labels]
+    picks = np.take(shares, np.array(column, dtype=int), axis=1)
     return _mask_undefined(picks, budgets, pool=len(labels))
+
+
+_known_majority = lru_cache(maxsize=4096)(_majority)
 
 
 def tie_rate(labels: Sequence[Label], budgets: Sequence[int]) -> FloatArray:
@@ -108,8 +144,18 @@ def max_at(scores: ArrayLike, budgets: Sequence[int]) -> FloatArray:
     rollout, NaN if no subset has one.
     """
     values = np.asarray(scores, dtype=float)
+    if len(values) > _REMEMBERED:
+        return _max_at(values.tobytes(), tuple(budgets))
+    return _known_max_at(values.tobytes(), tuple(budgets)).copy()
+
+
+def _max_at(scores: bytes, budgets: tuple[int, ...]) -> FloatArray:
+    values = np.frombuffer(scores)
     picks = best_of_probabilities(values, budgets)
     return _ratio(picks @ np.nan_to_num(values), picks.sum(axis=1))
+
+
+_known_max_at = lru_cache(maxsize=4096)(_max_at)
 
 
 def min_at(scores: ArrayLike, budgets: Sequence[int]) -> FloatArray:
@@ -121,15 +167,31 @@ def expected_score(probabilities: ArrayLike, scores: ArrayLike) -> Expectation:
     """Return the expected score of picks: probabilities (budgets, T) times scores (T,).
 
     The mass of an unscored (NaN) text is removed and the rest renormalised, including the abstained
-    mass, which scores 0. For drawn subsets, a row holds the mean of the draws' pick weights.
+    mass, which scores 0. For drawn subsets, a row holds the mean of the draws' pick weights. The
+    arrays may be read-only: questions whose picks and scores are equal share them.
     """
     picks, values = np.asarray(probabilities, dtype=float), np.asarray(scores, dtype=float)
+    if len(values) > _REMEMBERED:
+        return _expected(picks, values)
+    return _known_expected(picks.tobytes(), values.tobytes(), len(picks))
+
+
+@lru_cache(maxsize=8192)
+def _known_expected(picks: bytes, scores: bytes, rows: int) -> Expectation:
+    values = np.frombuffer(scores)
+    found = _expected(np.frombuffer(picks).reshape(rows, len(values)), values)
+    for array in (found.value, found.lost, found.abstained):
+        array.flags.writeable = False
+    return found
+
+
+def _expected(picks: FloatArray, values: FloatArray) -> Expectation:
+    abstained = _clean(1 - picks.sum(axis=1))
+    if isfinite(values.sum() + abstained.sum()):  # no score and no pick is NaN
+        return Expectation(picks @ values, lost=np.zeros(len(picks)), abstained=abstained)
     lost = _clean(picks @ np.isnan(values))
-    return Expectation(
-        value=_ratio(picks @ np.nan_to_num(values), 1 - lost),
-        lost=lost,
-        abstained=_clean(1 - picks.sum(axis=1)),
-    )
+    value = _ratio(picks @ np.nan_to_num(values), 1 - lost)
+    return Expectation(value, lost=lost, abstained=abstained)
 
 
 def expected_parts(
@@ -140,6 +202,8 @@ def expected_parts(
     A text without any part is unscored; a row whose texts are all unscored has no parts.
     """
     names = dict.fromkeys(name for scores in parts for name in scores)
+    if not names:
+        return [{} for _ in np.atleast_2d(probabilities)]
     by_name = {
         name: expected_score(probabilities, [scores.get(name, nan) for scores in parts]).value
         for name in names
@@ -165,7 +229,11 @@ def draw_error(spread: ArrayLike, *, draws: ArrayLike, subsets: ArrayLike) -> Fl
 
 
 def _votes(labels: Sequence[Label]) -> Counter[Label]:
-    return Counter(label for label in labels if label not in (None, ""))
+    return Counter(filter(_is_vote, labels))
+
+
+def _is_vote(label: Label) -> bool:
+    return label is not None and label != ""
 
 
 def win_chances(
@@ -257,16 +325,27 @@ def _nodes(count: int) -> tuple[FloatArray, FloatArray]:
     return nodes, weights
 
 
-def _rank_weights(pool: int, n: int) -> FloatArray:
-    """Return C(N-i, n-1) / C(N, n) for i = 1..N, by the ratio of neighbours."""
+@lru_cache(maxsize=64)
+def _rank_weights(pool: int, budgets: tuple[int, ...]) -> FloatArray:
+    """Return C(N-i, n-1) / C(N, n), shape (budgets, N), for i = 1..N, by the ratio of neighbours.
+
+    The row of a budget outside 1..N is 0.
+    """
     above = np.arange(1, pool)
-    ratios = np.maximum(pool - above - n + 1, 0) / (pool - above)
-    return n / pool * np.cumprod(np.concatenate(([1.0], ratios)))
+    weights = np.zeros((len(budgets), pool))
+    for row, n in zip(weights, budgets, strict=True):
+        if 1 <= n <= pool:
+            ratios = np.maximum(pool - above - n + 1, 0) / (pool - above)
+            row[:] = n / pool * np.cumprod(np.concatenate(([1.0], ratios)))
+    weights.flags.writeable = False
+    return weights
 
 
 def _mask_undefined(rows: FloatArray, budgets: Sequence[int], *, pool: int) -> FloatArray:
     """Return `rows` with NaN in those of budgets outside 1..pool."""
-    rows[[not 1 <= n <= pool for n in budgets]] = nan
+    undefined = [not 1 <= n <= pool for n in budgets]
+    if any(undefined):
+        rows[undefined] = nan
     return rows
 
 

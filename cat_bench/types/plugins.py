@@ -103,6 +103,10 @@ class Context(Protocol):
         """
         ...
 
+    def keep(self, key: Hashable, value: object) -> None:
+        """Keep a result that cost no call, as `once` would."""
+        ...
+
 
 @runtime_checkable
 class Aggregator(Protocol):

@@ -40,10 +40,15 @@ class AggregatorTraits:
 
 @dataclass(frozen=True, slots=True)
 class SignalTraits:
-    """The attributes of a signal; `reads` is required."""
+    """The attributes of a signal; `reads` is required.
+
+    `from_replies` says that a rollout's number is read from its reply alone, without a model: the
+    numbers of many rollouts are then asked for at once.
+    """
 
     reads: Reads | None = None
     needs: frozenset[Need] = NOTHING
+    from_replies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

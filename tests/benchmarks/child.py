@@ -9,20 +9,23 @@ import time
 from pathlib import Path
 
 
-def measured(folder: Path, *command: str, cache: str | None = None) -> dict[str, float]:
+def measured(
+    folder: Path, *command: str, cache: str | None = None, python: str = sys.executable
+) -> dict[str, float]:
     """Seconds (s), CPU seconds (CPU) and peak memory in MB of a Python command in `folder`.
 
-    Its runs go there, and its cache too unless another is named. Ends with what it said if it
-    fails.
+    Its runs go there, and its cache too unless another is named. Python keeps its byte code, as
+    in any installation. Ends with what it said if it fails.
     """
     place = {"CAT_BENCH_CACHE": cache or str(folder / "cache.sqlite")}
     place["CAT_BENCH_RESULTS"] = str(folder)
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     with (folder / "said.txt").open("w") as said:
         child = subprocess.Popen(
-            [sys.executable, *command],
+            [python, *command],
             cwd=folder,
-            env={**os.environ, **place},
+            env={**kept, **place},
             stdout=said,
             stderr=said,
         )

@@ -121,17 +121,33 @@ async def inspect(url: str, asked: Sequence[str], *, in_flight: int, choices: in
 
 async def lm_eval(url: str, asked: Sequence[str], *, in_flight: int, choices: int) -> int:
     """lm-eval's local-chat-completions, as its harness calls it."""
+    return await _lm_eval(url, asked, in_flight=in_flight, choices=choices)
+
+
+async def lm_eval_cached(url: str, asked: Sequence[str], *, in_flight: int, choices: int) -> int:
+    """The same with lm-eval's cache of responses (`--use_cache`)."""
+    file = Path(os.environ["CAT_BENCH_CACHE"]).with_name("lm-eval.sqlite")
+    return await _lm_eval(url, asked, in_flight=in_flight, choices=choices, cache=file)
+
+
+async def _lm_eval(
+    url: str, asked: Sequence[str], *, in_flight: int, choices: int, cache: Path | None = None
+) -> int:
     from lm_eval.api.instance import Instance
+    from lm_eval.api.model import CachingLM
     from lm_eval.api.registry import get_model
 
     arguments = f"model={MODEL},base_url={url}/chat/completions,num_concurrent={in_flight}"
     model = get_model("local-chat-completions").create_from_arg_string(arguments, {})
+    if cache:
+        model = CachingLM(model, str(cache))
     repeated = [prompt for prompt in asked for _ in range(choices)]
 
     def run() -> int:
         kwargs = {"until": [], "max_gen_toks": 64}
         chats = (json.dumps([{"role": "user", "content": prompt}]) for prompt in repeated)
-        return len(model.generate_until(_instances(Instance, chats, kwargs), disable_tqdm=True))
+        quiet = {} if cache else {"disable_tqdm": True}
+        return len(model.generate_until(_instances(Instance, chats, kwargs), **quiet))
 
     return await asyncio.to_thread(run)
 
@@ -145,7 +161,13 @@ def _instances(kind: Any, chats: Iterator[str], kwargs: dict[str, Any]) -> list[
     ]
 
 
-CLIENTS = {"floor": floor, "cat-bench": cat_bench, "lm-eval": lm_eval, "inspect": inspect}
+CLIENTS = {
+    "floor": floor,
+    "cat-bench": cat_bench,
+    "lm-eval": lm_eval,
+    "lm-eval-cached": lm_eval_cached,
+    "inspect": inspect,
+}
 
 
 def measure(client: str, url: str, count: int, *, in_flight: int, choices: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ from cat_bench.signals import mean_from_others, rate, signal
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.plugins import Pairwise
 from cat_bench.types.records import Rollout
+from cat_bench.types.traits import SignalTraits, traits
 from tests import toy
 from tests.contract.conftest import SIGNALS, strings
 
@@ -65,6 +66,9 @@ async def test_asks_only_about_what_it_is_handed(name: str, cache: Cache) -> Non
     await scores(name, toy.pool(*TEXTS).rollouts[1:2], cache, policy)
     asked = "".join(m["content"] for r in policy.requests for m in r.messages)
     assert not [text for text in ("one = a", "three", "sesame-of") if text in asked]
+    if traits(SignalTraits, signal(name)).from_replies:
+        assert signal(name).reads == "self"
+        assert not policy.requests
 
 
 async def test_what_it_says_of_a_pair_is_a_column_of_its_matrix(name: str, cache: Cache) -> None:

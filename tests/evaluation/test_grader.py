@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
-from cat_bench.cache import Cache
+from cat_bench.cache import Cache, schema
+from cat_bench.cache.codec import pack
+from cat_bench.cache.rows import derived_digest
 from cat_bench.errors import ConfigError, NotAvailable
 from cat_bench.evaluation.grader import Grader
 from cat_bench.loading.prompts import Prompts
@@ -155,6 +159,79 @@ async def test_what_is_no_score_is_told(given: JSON, cache: Cache, ctx: Question
     found = await Grader(Odd(), cache).scores(toy.sample(), ["a"], ctx)
     assert found["a"].value is None
     assert "the scorer gave " in str(found["a"].reason)
+
+
+POOL = toy.pool("x = a", "y = right", "y = right", "none").rollouts
+
+
+def rows_of(cache: Cache, space: str) -> list[JSON]:
+    with cache.begin_reading() as connection:
+        rows = connection.execute(sa.select(schema.derived)).all()
+    return [row for row in rows if row.namespace.startswith(space)]
+
+
+async def test_a_pool_is_graded_once_and_read_as_one_row(
+    cache: Cache, ctx: QuestionContext
+) -> None:
+    scorer, read = toy.Sesame(), list[str]()
+    first = await Grader(scorer, cache).grade(toy.sample(), POOL, ctx)
+    recall = cache.recall
+
+    async def noted(space: str, keys: Sequence[str]) -> dict[str, JSON]:
+        read.append(space.partition(" ")[0])
+        return await recall(space, keys)
+
+    cache.recall = noted  # type: ignore[method-assign, assignment]
+    assert await Grader(scorer, cache).grade(toy.sample(), POOL, ctx) == first
+    assert (scorer.handed, read) == (["x = a", "y = right", "none"], ["pool"])
+    assert list(first.answers.values()) == ["a", "right", "right", None]
+    assert first.labels[1] == first.labels[2] != first.labels[0]
+    assert first.digests[1] == sha256(b"y = right").hexdigest()
+
+
+async def test_another_order_another_text_or_another_gold_is_another_pool(
+    cache: Cache, ctx: QuestionContext
+) -> None:
+    grader = Grader(toy.Sesame(), cache)
+    for name, pool in (("q1", POOL), ("q1", POOL[::-1]), ("q1", POOL[:3]), ("q2", POOL)):
+        grades = await grader.grade(toy.sample(name), pool, ctx)
+        assert [grades.scores[r.text].value for r in pool if "right" in r.text] == [1.0] * 2
+    assert len(rows_of(cache, "pool ")) == 4
+
+
+async def test_a_pool_with_an_unscored_text_or_a_judge_is_not_kept(
+    cache: Cache, ctx: QuestionContext
+) -> None:
+    for scorer, asks in ((Flat(None), None), (Flat(0.5), {"judge": "j"})):
+        await Grader(scorer, cache, asks=asks).grade(toy.sample(), POOL, ctx)
+    assert not rows_of(cache, "pool ")
+
+
+async def test_verdicts_of_texts_alone_are_still_read(cache: Cache, ctx: QuestionContext) -> None:
+    scorer = toy.Sesame()
+    await values(Grader(scorer, cache), ctx, *(r.text for r in POOL))
+    grades = await Grader(scorer, cache).grade(toy.sample(), POOL, ctx)
+    assert len(scorer.handed) == 3
+    assert grades.scores["y = right"].value == 1.0
+
+
+@pytest.mark.parametrize("change", ["flip", "short", "foreign"])
+async def test_a_pools_row_that_cannot_be_trusted_is_made_again(
+    change: str, cache: Cache, ctx: QuestionContext
+) -> None:
+    right = await Grader(toy.Sesame(), cache).grade(toy.sample(), POOL, ctx)
+    (row,) = rows_of(cache, "pool ")
+    if change == "flip":
+        value, digest = row.value.replace(b"1.0", b"0.0"), row.digest
+    else:
+        value = pack({**right.dump(), "answers": ["a"]} if change == "short" else [1])
+        digest = derived_digest(row.namespace, row.key, value)
+    where = schema.derived.c.key == row.key
+    with cache.begin_writing() as connection:
+        connection.execute(
+            sa.update(schema.derived).where(where).values(value=value, digest=digest)
+        )
+    assert await Grader(toy.Sesame(), cache).grade(toy.sample(), POOL, ctx) == right
 
 
 async def test_a_planning_grader_remembers_nothing(cache: Cache, ctx: QuestionContext) -> None:
