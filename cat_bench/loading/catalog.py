@@ -26,7 +26,7 @@ from cat_bench.loading.task_file import TaskFile, errata_of, samples_of, target_
 from cat_bench.loading.trust import admit, load_only
 from cat_bench.loading.validation import INLINE, STRICT, read_yaml, split_inline, validate
 from cat_bench.system.rows import file_digest
-from cat_bench.types.calls import JSON, Message, Sampling
+from cat_bench.types.calls import JSON, Sampling
 from cat_bench.types.plugins import Aggregator, AnswerScorer, Exact, Scorer, Stopping
 from cat_bench.types.records import Question, Sample
 from cat_bench.types.traits import AggregatorTraits, Need, ScorerTraits, traits
@@ -303,13 +303,11 @@ def _pool_task(name: str, cache: Cache) -> Task:
     with load_only(pool.files):
         scorer = build("scorer", pool.scorer or "math_equal", pool.scorer_params, source=source)
 
-    check_target = target_check(scorer)
-
     def samples() -> Iterator[Sample]:
+        check_target = target_check(scorer)
         for row in pool_rows(cache, name):
             problem = row.problem or ""
-            message: Message = {"role": "user", "content": problem}
-            question = Question(row.id, (message,), problem)
+            question = Question(row.id, ({"role": "user", "content": problem},), problem)
             check_target(question, row.answer, source)
             yield Sample(question, row.answer)
 

@@ -22,8 +22,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from cat_bench.stats.ensembles import Polled
-from cat_bench.stats.exact import win_chances
 from cat_bench.stats.stopping import IntArray
+from cat_bench.stats.wins import win_chances
 from cat_bench.types.calls import FloatArray
 
 STATES = 2_000

@@ -21,8 +21,8 @@ from math import comb, perm, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from cat_bench.stats.exact import win_chances
 from cat_bench.stats.stopping import IntArray, Label
+from cat_bench.stats.wins import win_chances
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.records import Stopped
 
