@@ -198,8 +198,8 @@ def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
             for key in calls:
                 connection.execute(sa.delete(schema.calls).where(_calls.key == key))
             for space, key in values:
-                there = (_derived.namespace == space, _derived.key == key)
-                connection.execute(sa.delete(schema.derived).where(*there))
+                where = (_derived.namespace == space, _derived.key == key)
+                connection.execute(sa.delete(schema.derived).where(*where))
     return Pruned(len({key for key, _ in places} | set(calls)), len(places) + len(values), ())
 
 

@@ -126,14 +126,19 @@ class Progress:
 
     def _calls(self, *, short: bool = False) -> str:
         """Return the counts in words; `short` if they share a terminal's line with a bar."""
-        made = sum(meter.made for meter in self._meters.values())
+        sampled = sum(meter.made for meter in self._meters.values())
         cached = sum(meter.cached for meter in self._meters.values())
         if self._foreseen:
-            return f"{made:,} to make, {cached:,} cached"
+            return f"{sampled:,} to make, {cached:,} cached"
         tokens = sum(meter.usage.completion for meter in self._meters.values())
         rate = tokens / max(time.monotonic() - self._started, 1e-9)
         unit = "tok/s" if short else "tokens/s"
-        parts = (f"{made:,} made", f"{cached:,} cached", f"{rate:,.0f} {unit}", self.format_spent())
+        parts = (
+            f"{sampled:,} made",
+            f"{cached:,} cached",
+            f"{rate:,.0f} {unit}",
+            self.format_spent(),
+        )
         return ", ".join(filter(None, parts))
 
 

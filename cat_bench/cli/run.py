@@ -119,10 +119,10 @@ async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> O
 
 
 def _summary(outcome: Outcome, gate: Gate, *, spent: str) -> str:
-    made = sum(meter.made for meter in outcome.meters.values())
+    sampled = sum(meter.made for meter in outcome.meters.values())
     cached = sum(meter.cached for meter in outcome.meters.values())
     lines = [
-        f"{made:,} completions made, {cached:,} from the cache, in {outcome.seconds:.1f} s"
+        f"{sampled:,} completions made, {cached:,} from the cache, in {outcome.seconds:.1f} s"
         + (f", {spent}." if spent else "."),
         f"Run: {_shorten(outcome.folder)}",
     ]

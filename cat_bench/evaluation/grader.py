@@ -170,8 +170,8 @@ class Grader:
         if not answer or answer in known or not known:
             return known.get(answer or "")
         *labels, number = await self.partition([*known, answer])
-        alike = [known[k] for k, label in zip(known, labels, strict=True) if label == number]
-        return max(sorted(set(alike)), key=alike.count, default=None)
+        equal = [known[k] for k, label in zip(known, labels, strict=True) if label == number]
+        return max(sorted(set(equal)), key=equal.count, default=None)
 
     def _read(self, reader: AnswerScorer, text: str) -> str | None:
         """Return the text's answer; raise ConfigError unless the scorer gave a string or None."""

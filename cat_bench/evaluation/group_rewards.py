@@ -104,10 +104,10 @@ async def reward_group(
             raise ValueError(f"slots {slots} are not all different")
         with count_path() as calls:
             if isinstance(reward, SupervisedReward):
-                found = await reward.rewards(sample, rollouts, ctx)
+                rewarded = await reward.rewards(sample, rollouts, ctx)
             else:
-                found = await reward.rewards(question, rollouts, ctx)
-        marks = found if isinstance(found, Marks) else Marks(found)
+                rewarded = await reward.rewards(question, rollouts, ctx)
+        marks = rewarded if isinstance(rewarded, Marks) else Marks(rewarded)
         values = _check_values(marks.values, len(rollouts))
     except PLUGIN_BUGS as error:  # becomes the reason of these rewards
         marks = Marks((), notes={"failed": reason_of(error)})

@@ -277,13 +277,13 @@ class Evaluation:
             ctx = replace(self.context(), bill=self.scoring)
             score = (await self.grader.scores(self.sample, [text], ctx))[text]
             overran = float(bool(score.details.get(EXHAUSTED)))
-            kept = {
+            fields = {
                 "text": text,
                 "exhausted": overran,
                 "fallback": estimate.fallback,
                 **await self._read_answer(text),
             }
-            return {**kept, **part_fields(score.parts), **score_fields(score.value, score.reason)}
+            return {**fields, **part_fields(score.parts), **score_fields(score.value, score.reason)}
         picks, weights = zip(*estimate.picks, strict=True)
         if not set(picks) <= set(slots):
             raise ValueError(

@@ -149,7 +149,7 @@ def _log_to_mlflow(mlflow: JSON, logged: Logged) -> str:
         if name != new
     }
     entities, now = mlflow.entities, int(time() * 1000)
-    parameters = [entities.Param(*each) for each in {**logged.parameters, **methods}.items()]
+    parameters = [entities.Param(*item) for item in {**logged.parameters, **methods}.items()]
     values = [
         entities.Metric(names[name], value, now, n)
         for n, metrics in logged.metrics.items()
@@ -178,9 +178,9 @@ def _rename(names: Sequence[str]) -> dict[str, str]:
     for name in dict.fromkeys(names):
         method, _, column = name.rpartition("/")
         plain = re.sub(r"[^\w. /-]+", "-", method).strip("-")
-        taken = set(renamed.values())
+        used = set(renamed.values())
         number = 1
-        while (new := f"{plain}{f'-{number}' if number > 1 else ''}/{column}") in taken:
+        while (new := f"{plain}{f'-{number}' if number > 1 else ''}/{column}") in used:
             number += 1
         renamed[name] = new
     return renamed

@@ -55,5 +55,5 @@ class JudgeMatch:
         prompt = ctx.prompt(
             PROMPT, conversation=question.text, reference=text, response=rollout.text
         )
-        found = await ask_verdict(prompt, ctx.judge)
-        return found if isinstance(found, Undecided) else float(found.met)
+        verdict = await ask_verdict(prompt, ctx.judge)
+        return verdict if isinstance(verdict, Undecided) else float(verdict.met)

@@ -52,21 +52,21 @@ async def reference(
         handed = handed[: max(fitting, default=0)]
     key = ("reference", name, question.id, *sorted(by_slot))
     estimate = await ctx.once(key, lambda lent: chosen.aggregator.aggregate(question, handed, lent))
-    found = await _settle(estimate, question, handed, ctx)
-    if found.text is None or found.text.strip():
-        return found
-    return Reference(None, {**found.notes, "abstained": "the reference is empty"})
+    settled = await _settle(estimate, question, handed, ctx)
+    if settled.text is None or settled.text.strip():
+        return settled
+    return Reference(None, {**settled.notes, "abstained": "the reference is empty"})
 
 
 async def _settle(
     estimate: Estimate, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
 ) -> Reference:
     """Return the estimate as one text."""
-    told = {"fallback": estimate.fallback} if estimate.fallback else {}
+    notes = {"fallback": estimate.fallback} if estimate.fallback else {}
     if estimate.abstained:
-        return Reference(None, {**told, "abstained": estimate.reason or "no reason given"})
+        return Reference(None, {**notes, "abstained": estimate.reason or "no reason given"})
     if estimate.text is not None:
-        return Reference(estimate.text, told)
+        return Reference(estimate.text, notes)
     texts = {r.slot: r.text for r in rollouts}
     weights = dict(estimate.picks)
     if not (set(weights) <= set(texts) and isclose(sum(weights.values()), 1)):
@@ -74,17 +74,17 @@ async def _settle(
     keys = dict(zip(texts, await ctx.keys(rollouts), strict=True))
     mass = _sum((keys[slot], weight) for slot, weight in weights.items())
     key = weighted_draw(question.id, mass)
-    said = _sum((texts[slot], w) for slot, w in weights.items() if keys[slot] == key)
+    masses = _sum((texts[slot], w) for slot, w in weights.items() if keys[slot] == key)
     tied: dict[str, JSON] = {"tied": len(mass)} if len(mass) > 1 else {}
-    return Reference(weighted_draw(question.id, said), {**told, **tied})
+    return Reference(weighted_draw(question.id, masses), {**notes, **tied})
 
 
 def _sum(weighted: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Return the summed weight of each key."""
-    found: dict[str, float] = {}
+    sums: dict[str, float] = {}
     for key, weight in weighted:
-        found[key] = found.get(key, 0.0) + weight
-    return found
+        sums[key] = sums.get(key, 0.0) + weight
+    return sums
 
 
 def weighted_draw(seed: str, weights: Mapping[str, float]) -> str:

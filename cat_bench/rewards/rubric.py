@@ -34,10 +34,10 @@ class Proposal(BaseModel):
     def distinct(self) -> list[str]:
         """The distinct, non-empty criteria; case, spaces and a final full stop do not count."""
         tidy = (" ".join(line.split()) for line in self.criteria)
-        kept: dict[str, str] = {}
+        lines: dict[str, str] = {}
         for line in tidy:
-            kept.setdefault(line.casefold().rstrip(".;, "), line)
-        return [line for key, line in kept.items() if key]
+            lines.setdefault(line.casefold().rstrip(".;, "), line)
+        return [line for key, line in lines.items() if key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,20 +51,24 @@ def _source(task: Task, name: str) -> str:
     """Return a task's prompt text with its includes and its closing."""
     source = task.prompts.source(name).replace("{{ closing }}", task.prompts.closing)
     included = re.findall(r"{%-?\s*include\s+['\"](\w+)\.txt['\"]", source)
-    return "\n".join([source, *(_source(task, each) for each in included if each != name)])
+    return "\n".join([source, *(_source(task, part) for part in included if part != name)])
 
 
 def _fits(text: str, closing: str, reader: AnswerScorer, *, boxed: bool) -> bool:
     """Return whether a text seems to ask for the form that the scorer reads."""
     if boxed and ("box" in text.casefold()):
         return True
-    quoted = [each.strip() for each in _QUOTED.findall(closing)]
-    return closing in text or any(each and each in text for each in quoted) or _parses(reader, text)
+    quoted = [phrase.strip() for phrase in _QUOTED.findall(closing)]
+    return (
+        closing in text
+        or any(phrase and phrase in text for phrase in quoted)
+        or _parses(reader, text)
+    )
 
 
 def _reads(reader: AnswerScorer, form: str) -> bool:
     try:
-        return all(reader.answer(form % each) == each for each in SAMPLES[:2])
+        return all(reader.answer(form % sample) == sample for sample in SAMPLES[:2])
     except PLUGIN_BUGS:  # a bug is reported when it affects a score
         return False
 

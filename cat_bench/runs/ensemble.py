@@ -54,9 +54,9 @@ class Ensemble:
         `weights` have shape (models,), or (questions, models) for weights of their own.
         """
         given = equal_weights(len(self.models)) if weights is None else weights
-        each = np.broadcast_to(given, (len(self.ballots), len(self.models)))
+        rows = np.broadcast_to(given, (len(self.ballots), len(self.models)))
         polled = [ballots.polled for ballots in self.ballots]
-        return np.array([weighted_score(q, w) for q, w in zip(polled, each, strict=True)])
+        return np.array([weighted_score(q, w) for q, w in zip(polled, rows, strict=True)])
 
     def members(self) -> FloatArray:
         """Return each member's scores in the limit, shape (models, questions)."""
@@ -94,16 +94,16 @@ async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> En
     _check_same_questions(tables)
     rollouts = [_rollouts(run) for run in tables]
     grader = _grader(tables[0], cache)
-    shared = set.intersection(*(set(each) for each in rollouts))
+    shared = set.intersection(*(set(pools) for pools in rollouts))
     questions, ballots = [], []
     for question in tables[0].questions["question"]:
         if question not in shared:
             continue
-        pools = [each[question] for each in rollouts]
+        pools = [pools_of_model[question] for pools_of_model in rollouts]
         if not any(pool["score"].isna().any() for pool in pools):
             questions.append(str(question))
             ballots.append(await _ballots(pools, grader))
-    if not any(each.worth.size for each in ballots):
+    if not any(ballot.worth.size for ballot in ballots):
         raise UsageError("the runs hold no final answers: an ensemble votes over answers")
     return Ensemble(_names(tables), tuple(questions), tuple(ballots))
 
@@ -127,14 +127,14 @@ def make_method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame
     learnt = ensemble.learnt_weights()
     parts = []
     for n in budgets:
-        own = [ensemble.votes(n, row) for row in np.eye(count)]
-        scores = np.array([each["score"] for each in own])
+        alone = [ensemble.votes(n, row) for row in np.eye(count)]
+        scores = np.array([row["score"] for row in alone])
         best = choose_members(scores)
-        chosen = pd.concat([own[m].iloc[[k]] for k, m in enumerate(best)])
-        rows = dict(zip(ensemble.models, own, strict=True)) | {MEMBER: chosen}
+        chosen = pd.concat([alone[m].iloc[[k]] for k, m in enumerate(best)])
+        rows = dict(zip(ensemble.models, alone, strict=True)) | {MEMBER: chosen}
         rows[EQUAL] = ensemble.votes(n, equal_weights(count))
         rows[LEARNT] = ensemble.votes(n, learnt)
-        parts += [each.assign(method=name, n=n) for name, each in rows.items()]
+        parts += [part.assign(method=name, n=n) for name, part in rows.items()]
     whole: pd.DataFrame = pd.concat(parts)
     return whole.rename_axis("question").reset_index()
 

@@ -147,12 +147,12 @@ class Opened:
 
     def check_orders(self) -> None:
         """Raise UsageError if an open batch will fill some of the pool's slots."""
-        if not (taken := on_order(self.cache)):
+        if not (ordered := on_order(self.cache)):
             return
         slots = range(self.bench.settings.pool)
         keys = {self.call(sample.question).key for sample in self.samples()}
         if tags := [
-            taken[place] for key in keys for slot in slots if (place := (key, slot)) in taken
+            ordered[place] for key in keys for slot in slots if (place := (key, slot)) in ordered
         ]:
             raise UsageError(
                 f"{len(tags)} rollouts of this run are in an open batch: `cat-bench batch collect` "
@@ -327,10 +327,10 @@ def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path
     A model's specification is shortened to the last part of its path. The folder of an earlier
     version, named after the whole specification, is used if it exists.
     """
-    own = digest(record)[:6]
+    suffix = digest(record)[:6]
     whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
-    before = results_root() / f"{task.name}-{whole}-{own}"
-    return before if before.exists() else results_root() / f"{task.name}-{short}-{own}"
+    before = results_root() / f"{task.name}-{whole}-{suffix}"
+    return before if before.exists() else results_root() / f"{task.name}-{short}-{suffix}"
 
 
 def _short_name(model: str) -> str:

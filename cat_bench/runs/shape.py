@@ -131,15 +131,15 @@ def check_whole(record: Mapping[str, JSON], source: Path) -> None:
                 raise DataError(source, f"lacks the field {named!r}: make it again from its cache")
 
 
-def check_columns(found: pa.Schema, kind: type, path: Path, *, schema: pa.Schema) -> None:
+def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema) -> None:
     """Raise DataError where a column of a table is missing or of another type than its record's."""
-    required = {each.name for each in fields(kind) if each.default is MISSING}
+    required = {field.name for field in fields(kind) if field.default is MISSING}
     for column in schema:
-        place = found.get_field_index(column.name)
+        place = table.get_field_index(column.name)
         if place < 0 and column.name in required:
             raise DataError(path, f"lacks the column {column.name!r}; make the run again")
-        if place >= 0 and not _alike(there := found.field(place).type, column.type):
-            problem = f"its column {column.name!r} is {there}, not {column.type}"
+        if place >= 0 and not _alike(present := table.field(place).type, column.type):
+            problem = f"its column {column.name!r} is {present}, not {column.type}"
             raise DataError(path, f"{problem}; make the run again")
 
 
@@ -151,15 +151,15 @@ def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Pa
         raise DataError(folder, f"{problem}; make the run again")
 
 
-def _alike(there: pa.DataType, wanted: pa.DataType) -> bool:
+def _alike(present: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether both hold lists, texts or numbers; an empty column is of any type."""
     from pyarrow import types
 
-    if types.is_null(there):
+    if types.is_null(present):
         return True
     if types.is_list(wanted):
-        lists = types.is_list(there) or types.is_large_list(there)
-        return lists and _alike(there.value_type, wanted.value_type)
+        lists = types.is_list(present) or types.is_large_list(present)
+        return lists and _alike(present.value_type, wanted.value_type)
     if types.is_string(wanted):
-        return bool(types.is_string(there) or types.is_large_string(there))
-    return bool(types.is_integer(there) or types.is_floating(there))
+        return bool(types.is_string(present) or types.is_large_string(present))
+    return bool(types.is_integer(present) or types.is_floating(present))

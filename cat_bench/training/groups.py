@@ -31,12 +31,12 @@ def groups(questions: Sequence[str], size: int) -> list[range]:
     """
     found = [range(start, start + size) for start in range(0, len(questions), size)]
     for places in found:
-        here = {questions[place] for place in places if place < len(questions)}
-        if places.stop > len(questions) or len(here) > 1:
+        asked = {questions[place] for place in places if place < len(questions)}
+        if places.stop > len(questions) or len(asked) > 1:
             raise UsageError(
                 f"completions {places.start} to {places.stop - 1} of {len(questions)} in this "
                 f"process are not one whole group of {size} (question "
-                f"{', '.join(sorted(here))}): make per_device_train_batch_size x "
+                f"{', '.join(sorted(asked))}): make per_device_train_batch_size x "
                 "steps_per_generation a multiple of num_generations"
             )
     return found
@@ -129,12 +129,12 @@ def _check(found: Sequence[Rewarded]) -> None:
         )
 
 
-def _count(found: Sequence[Rewarded], log: Log) -> None:
+def _count(rewarded: Sequence[Rewarded], log: Log) -> None:
     """Log a step's calls, and how many rewards are missing or have no advantage."""
-    bills = [charge for group in found for charge in group.bill]
+    bills = [charge for group in rewarded for charge in group.bill]
     tokens = sum(c.usage.prompt + c.usage.completion for c in bills)
     log("calls", len(bills) * processes.count())
     log("call_tokens", tokens * processes.count())
-    log("unscored", fmean(value is None for group in found for value in group.values))
-    log("no_advantage", fmean(not any(advantages(group.values)) for group in found))
-    log("referenced", fmean(group.reference is not None for group in found))
+    log("unscored", fmean(value is None for group in rewarded for value in group.values))
+    log("no_advantage", fmean(not any(advantages(group.values)) for group in rewarded))
+    log("referenced", fmean(group.reference is not None for group in rewarded))

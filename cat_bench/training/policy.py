@@ -155,8 +155,8 @@ def checkpoint_config(source: str) -> Mapping[str, JSON]:
         return checkpoint_config(adapter.base)
     if folder.is_dir():
         path = folder / "config.json"
-        found: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        config: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        return config
     from transformers import AutoConfig
 
     try:

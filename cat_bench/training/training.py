@@ -76,11 +76,11 @@ class Plan:
     def record(self) -> dict[str, JSON]:
         """The plan as JSON; a command resumes a training only with an equal plan."""
         session = self.session.model_dump(mode="json", exclude_defaults=True)
-        own = [path for path in files_in(self.recipe.reward) if path.is_file()]
+        files = [path for path in files_in(self.recipe.reward) if path.is_file()]
         return {
             "format": FORMAT,
             "recipe": {n: v for n, v in asdict(self.recipe).items() if n != "sampling"},
-            **({"code": {str(path): file_digest(path) for path in own}} if own else {}),
+            **({"code": {str(path): file_digest(path) for path in files}} if files else {}),
             "session": session,
             "seed": self.seed,
             **({"processes": self.processes} if self.processes > 1 else {}),
@@ -144,7 +144,7 @@ def _run_trainer(
     from cat_bench.training import grpo, sft
     from cat_bench.training.journal import Journal, last_checkpoint
 
-    told, fresh = plan.out / "training.json", plan.out / "model.part"
+    path, fresh = plan.out / "training.json", plan.out / "model.part"
     if not processes.agree(_model(plan).is_dir):
         checkpoints = partial(last_checkpoint, plan.out / "checkpoints", processes=plan.processes)
         policy = Policy.load(
@@ -164,10 +164,10 @@ def _run_trainer(
             save=fresh,
         )
         if processes.is_main():
-            _write_json(told, done)
+            _write_json(path, done)
             fresh.replace(_model(plan))
         processes.wait()
-    known: Mapping[str, JSON] = json.loads(told.read_text(encoding="utf-8"))
+    known: Mapping[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
     return known
 
 
@@ -229,8 +229,8 @@ def _start(plan: Plan) -> None:
     path = plan.out / "plan.json"
     record = json.loads(json.dumps(plan.record()))
     if path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if odd := [n for n in {**record, **there} if there.get(n) != record.get(n)]:
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        if odd := [n for n in {**record, **existing} if existing.get(n) != record.get(n)]:
             raise UsageError(
                 f"{plan.out} holds a training with another {odd[0]}: give another --out, or the "
                 "command that began it"

@@ -151,7 +151,9 @@ class Vllm:
         )
 
     def _check(self, *results: object) -> None:
-        lost = any(isinstance(each, Failure) and each.kind == "connection" for each in results)
+        lost = any(
+            isinstance(result, Failure) and result.kind == "connection" for result in results
+        )
         if lost and self._attach is None:
             self._server.check()
 

@@ -44,8 +44,8 @@ class Server:
 
     async def start(self) -> str:
         """Start it, wait until it is healthy, and return its base URL. Raises ModelError."""
-        found = shutil.which(self._command[0])
-        if found is None:
+        path = shutil.which(self._command[0])
+        if path is None:
             raise ModelError(
                 f"there is no executable {self._command[0]!r} here: `pip install vllm` on a "
                 "machine with a GPU, name its path with {executable=PATH}, or use a server that "
@@ -57,7 +57,7 @@ class Server:
                 "hf:NAME on this machine, or {gpu=any} if this vLLM runs without"
             )
         try:
-            port = self._launch(found)
+            port = self._launch(path)
             await self._healthy(f"http://{self._host}:{port}/health")
         except BaseException:
             await asyncio.to_thread(self.stop)
