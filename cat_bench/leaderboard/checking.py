@@ -31,6 +31,7 @@ from cat_bench.leaderboard.rows import (
     Row,
     add_digest,
     claims,
+    find_difference,
     read,
     rows_of,
 )
@@ -40,8 +41,6 @@ from cat_bench.runs import again as rerun
 from cat_bench.runs.shape import check_whole
 from cat_bench.types.calls import JSON
 
-TOLERANCE = 2e-6
-"""The largest difference of equal numbers, which are written with six decimals."""
 _COMPUTED = ("task_version", "task_digest", "scorer", "questions", "reference", *NUMBERS)
 _RUN = ("pool_digest", "task", "model", "revision", "anchor", "judge", "pool_size", "draws")
 """The columns that all rows of a run share and that a published record proves."""
@@ -182,9 +181,9 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
             rerun_record = await rerun.replay_run(
                 record, out, cache=cache, model=model, parallel=parallel, data=rows_at
             )
+            rows = rows_of(out)
         except CatBenchError as error:
             return _Again({}, {}, problem=str(error))
-        rows = rows_of(out)
     shared = _shared(kind, record, rerun_record)
     run = {**shared, "pool_digest": rerun_record["pool_digest"]}
     methods = frozenset(method["name"] for method in record["methods"])
@@ -243,15 +242,7 @@ def _load(
 
 def _difference(row: Row, replayed: Row, names: Sequence[str]) -> str:
     """Return how the first of these columns differs; empty if all are equal."""
-    for name in names:
-        claimed, computed = row[name], replayed[name]
-        if claimed != computed and not (name in NUMBERS and _is_close(claimed, computed)):
-            return f"{name} is {claimed or 'empty'}, and is recomputed as {computed or 'empty'}"
+    if name := find_difference(row, replayed, names):
+        claimed, computed = (each[name] or "empty" for each in (row, replayed))
+        return f"{name} is {claimed}, and is recomputed as {computed}"
     return ""
-
-
-def _is_close(claimed: str, computed: str) -> bool:
-    try:
-        return abs(float(claimed) - float(computed)) <= TOLERANCE
-    except ValueError:
-        return False

@@ -11,7 +11,15 @@ from pathlib import Path
 from cat_bench.cache import Cache, Calls, Places, export_calls, publish_pools
 from cat_bench.errors import UsageError
 from cat_bench.leaderboard.imported import is_imported, publish_import
-from cat_bench.leaderboard.rows import MOST_UNSCORED, OWN, append, read, rows_of
+from cat_bench.leaderboard.rows import (
+    MOST_UNSCORED,
+    NUMBERS,
+    OWN,
+    append,
+    find_difference,
+    read,
+    rows_of,
+)
 from cat_bench.runs import again as rerun
 from cat_bench.runs.exchanges import read_exchanges
 from cat_bench.runs.folder import read_record
@@ -56,10 +64,11 @@ async def add(
     new = [row for row in rows if tuple(row[name] for name in OWN) not in existing]
     for row in rows:
         other = existing.get(tuple(row[name] for name in OWN), row)
-        if other["score"] != row["score"]:
+        if name := find_difference(other, row, ("reference", *NUMBERS)):
+            had, has = (each[name] or "empty" for each in (other, row))
             raise UsageError(
-                f"{board} has {row['method']} at n = {row['n']} with the score {other['score']}, "
-                f"and this run has {row['score']}: rows never change, so find out which is wrong"
+                f"{board} has {row['method']} at n = {row['n']} with the {name} {had}, and this "
+                f"run has {has}: rows never change, so find out which is wrong"
             )
     if pool:
         await publish_pool(record, pool, data=data)

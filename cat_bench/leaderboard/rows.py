@@ -72,6 +72,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "digest": "digest of all cells before it",
     }
 )
+TOLERANCE = 2e-6
+"""The largest difference between equal numbers, which are written with six decimals."""
 NUMBERS = (
     "unscored",
     "score",
@@ -109,7 +111,11 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     head = _head(record, folder) | {"pool": pool, "published_calls": calls}
     params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
     asked = record["questions"]
-    rows = [head | _cells(row, params[row["method"]], asked) for row in _records(scored)]
+    rows = [
+        {name: re.sub(r"[\r\n]", " ", cell) for name, cell in cells.items()}
+        for row in _records(scored)
+        if (cells := head | _cells(row, params[row["method"]], asked))
+    ]
     return [add_digest(row | {"as_claimed": " ".join(claims(row))}) for row in rows]
 
 
@@ -254,7 +260,23 @@ def _number(value: float) -> str:
 
 
 def _write_cell(name: str, cell: str) -> str:
-    return cell if name in NUMBERS else guard(re.sub(r"[\r\n]", " ", cell))
+    return cell if name in NUMBERS else guard(cell)
+
+
+def find_difference(row: Row, other: Row, names: Sequence[str]) -> str | None:
+    """Return the first of these columns in which the rows differ, or None."""
+    for name in names:
+        close = name in NUMBERS and _is_close(row[name], other[name])
+        if row[name] != other[name] and not close:
+            return name
+    return None
+
+
+def _is_close(first: str, second: str) -> bool:
+    try:
+        return abs(float(first) - float(second)) <= TOLERANCE
+    except ValueError:
+        return False
 
 
 def _check_numbers(board: Path, line: int, row: Row) -> None:

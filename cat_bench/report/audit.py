@@ -103,7 +103,7 @@ def answer(record: Mapping[str, JSON]) -> str:
     gap = format_measured(*ends, scale=scale, digits=digits, sign="+") + (
         " points" if shares else ""
     )
-    sure = "" if best["low"] > 0 else "; these questions do not tell them apart"
+    sure = "" if (best["low"] or 0) > 0 else "; these questions do not tell them apart"
     return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){sure}."
 
 

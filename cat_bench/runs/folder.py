@@ -46,9 +46,8 @@ class RunWriter:
     """Writes one run; `finish` puts it in place, and an error leaves nothing behind."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        place = folder.resolve()
-        self._draft = place.with_name(f".{place.name}.{os.getpid()}")
+        self.folder = folder.resolve()
+        self._draft = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
         self._scores = _Table(self._draft / "scores.parquet", ScoreRow)
         self._rollouts = _Table(self._draft / "rollouts.parquet", RolloutRow)
         self._questions = _Table(self._draft / "questions.parquet", QuestionRow)
@@ -60,7 +59,7 @@ class RunWriter:
             self._draft.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
-        remove_stale_drafts(place)
+        remove_stale_drafts(self.folder)
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,10 @@
 """Several servers of one model used as one; the least busy healthy server gets the next request.
 
 Invariants: each server has its own concurrency (`Pace`); one that fails `STRIKES` times in a row is
-set aside for a pause that doubles each time, then tried with one request; its requests go to the
-others at once. A failure is returned if all servers are set aside, or after `TRIES` for each of
-them; then the flow's retries begin.
+set aside for a pause that doubles each time, then tried with one request. A request that a server
+could not take, or broke off, goes to another server at once. Any other failure is returned, and so
+is the last one if all servers are set aside or after `TRIES` for each of them; then the flow's
+retries begin.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ START, MOST = 64, 4096
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STRIKES, TRIES = 3, 4
 BROKEN = frozenset({"connection", "server"})
+"""Failures after which another server is asked at once."""
+UNCLEAR = frozenset({"timeout", "malformed"})
+"""Failures that tell nothing of a server: the request may be too long for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +66,7 @@ class Fleet:
 
     @property
     def answered(self) -> dict[str, int]:
-        """The number of requests that each server answered."""
+        """The number of requests that each server answered, if only to refuse them."""
         return {server.endpoint.url: server.answered for server in self._servers}
 
     async def post(self, path: str, body: Mapping[str, JSON]) -> JSON | Failure:
@@ -100,11 +104,11 @@ class Fleet:
         kind = answer.kind if isinstance(answer, Failure) else None
         if isinstance(answer, Failure) and answer.rate_limited:
             server.pace.fall(started=started, now=now, pause=answer.retry_after or 0.0)
-        elif kind not in BROKEN:
+        elif kind not in BROKEN | UNCLEAR:
             server.answered += 1
             server.falls = 0
             server.pace.rise()
-        elif not server.is_aside(now):  # all requests in flight count as one fall
+        elif kind in BROKEN and not server.is_aside(now):  # else it was sent before the pause
             server.falls += 1
             if (further := server.falls - STRIKES) >= 0:
                 pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**further)

@@ -217,3 +217,12 @@ async def test_seeds_give_the_same_texts_from_any_of_them(servers: list[ChatServ
     assert first == second
     assert all(isinstance(each, Reply) for each in first)
     assert all(server.stats.requests for server in servers)
+
+
+async def test_a_request_that_times_out_is_no_answer(servers: list[ChatServer]) -> None:
+    servers[0].delay = 3600
+    fleet = Fleet([Endpoint(servers[0].base_url, api_key=None, timeout=0.05)])
+    (answer,) = await post(fleet, 1)
+    assert isinstance(answer, Failure)
+    assert (answer.kind, fleet._servers[0].answered) == ("timeout", 0)
+    await fleet.close()
