@@ -25,12 +25,17 @@ class Candidate:
 
     @property
     def supervised(self) -> bool:
-        """Whether the reward sees the target, which makes it a control."""
+        """Whether the reward sees the target."""
         return isinstance(self.reward, SupervisedReward)
 
     @property
-    def positive(self) -> float:
-        """The least reward that counts a rollout as rewarded."""
+    def control(self) -> bool:
+        """Whether it is a control: it sees the target, or shows what no reference is needed for."""
+        return self.supervised or traits(RewardTraits, self.reward).control
+
+    @property
+    def positive(self) -> float | None:
+        """The least reward that counts a rollout as rewarded; None: there is no such number."""
         return traits(RewardTraits, self.reward).positive
 
     @property

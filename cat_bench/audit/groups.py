@@ -18,6 +18,7 @@ from cat_bench.audit.rewards import Audited
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.evaluation.method_rows import Evaluation
+from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.evaluation.questions import Bench
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.models.costs import Charge, Use, costs, longest
@@ -38,7 +39,7 @@ class RewardedGroup:
 
 @dataclass(slots=True)
 class Auditor:
-    """Rewards groups of `size` rollouts by the candidates.
+    """Rewards groups of `size` rollouts by the candidates, some of which need `neighbours`.
 
     `unavailable` has the reason of each candidate that cannot work here. `groupless` counts the
     questions with fewer rollouts than a group.
@@ -47,6 +48,7 @@ class Auditor:
     bench: Bench
     listed: Sequence[Candidate]
     size: int
+    neighbours: Neighbours | None = None
     unavailable: dict[str, str] = field(default_factory=dict)
     groupless: int = 0
 
@@ -107,6 +109,7 @@ class Auditor:
                 grader=bench.grader,
                 prompts=bench.task.prompts,
                 memory=memory,
+                neighbours=self.neighbours,
             )
         except NotAvailable as reason:
             self.unavailable[candidate.name] = str(reason)

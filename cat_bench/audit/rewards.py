@@ -105,8 +105,11 @@ class Figures:
     """Prompt and completion tokens per group, including those of its rollouts."""
 
 
-def figures(groups: Sequence[Audited], *, positive: float = POSITIVE) -> Figures:
-    """Return the figures of one reward; a rollout is rewarded if it gets at least `positive`."""
+def figures(groups: Sequence[Audited], *, positive: float | None = POSITIVE) -> Figures:
+    """Return the figures of one reward; a rollout is rewarded if it gets at least `positive`.
+
+    With None, figures that need such a number are NaN.
+    """
     return Figures(
         groups=len(groups),
         abstained=sum(group.abstained for group in groups),
@@ -126,8 +129,10 @@ def figures(groups: Sequence[Audited], *, positive: float = POSITIVE) -> Figures
     )
 
 
-def accuracy(group: Audited, positive: float = POSITIVE) -> float | None:
+def accuracy(group: Audited, positive: float | None = POSITIVE) -> float | None:
     """Return the share of a group's rollouts that are rewarded if and only if they are right."""
+    if positive is None:
+        return None
     hits = [(value >= positive) == (truth >= RIGHT) for value, truth in group.pairs]
     return fmean(hits) if hits else None
 
@@ -164,8 +169,10 @@ def difference(first: Side, second: Side) -> Difference:
     return paired_difference(*values, clusters=[clusters[question] for question in shared])
 
 
-def _count_missed(group: Audited, positive: float, *, right: bool) -> tuple[float, float]:
+def _count_missed(group: Audited, positive: float | None, *, right: bool) -> tuple[float, float]:
     """Return how many right (or wrong) rollouts get the opposite reward, and their total."""
+    if positive is None:
+        return 0.0, 0.0
     flags = [value >= positive for value, truth in group.pairs if (truth >= RIGHT) == right]
     return float(sum(rewarded != right for rewarded in flags)), float(len(flags))
 

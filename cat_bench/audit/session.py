@@ -1,7 +1,7 @@
 """Run an audit of rewards: open the run, reward every group, return a record with the answer.
 
-The answer compares the two best candidates that do not see the target: by reward accuracy, or by
-rank correlation with the task's scores if they are graded.
+The answer compares the two best candidates that are no controls: by reward accuracy, or by rank
+correlation with the task's scores if they are graded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cat_bench.audit.candidates import Candidate
 from cat_bench.audit.groups import Auditor, RewardedGroup
 from cat_bench.audit.rewards import Audited, accuracy, difference, figures, rank_correlation
 from cat_bench.errors import UsageError
+from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading.catalog import Task
 from cat_bench.runs.config import RunConfig
@@ -67,7 +68,9 @@ async def audit(
                 f"--group {group} does not fit a pool of {bench.settings.pool} rollouts: "
                 f"give a size from 2 to {bench.settings.pool}"
             )
-        auditor = Auditor(bench, listed, group)
+        others = any("others" in candidate.needs for candidate in listed)
+        neighbours = Neighbours(s.question for s in ready.samples()) if others else None
+        auditor = Auditor(bench, listed, group, neighbours)
         asked = {"group": group, "rewards": [candidate.name for candidate in listed]}
         ready = replace(ready, record={**ready.record, "audit": asked})
         folder = folder_of(bench.task, config, ready.record)
@@ -106,6 +109,7 @@ def _row(
         "estimator": candidate.estimator,
         "reward": candidate.spec,
         "supervised": candidate.supervised,
+        "control": candidate.control,
         "reason": unavailable.get(candidate.name),
     }
     measured = figures(groups, positive=candidate.positive)
@@ -127,10 +131,10 @@ def _answer(
     *,
     graded: bool,
 ) -> dict[str, JSON] | None:
-    """Compare the two best candidates that do not see the target."""
+    """Compare the two best candidates that are no controls."""
     by = "rank_correlation" if graded else "reward_accuracy"
     worth = {row["name"]: row[by] for row in rows if row[by] is not None}
-    ranked = [c for c in listed if not c.supervised and c.name in worth]
+    ranked = [c for c in listed if not c.control and c.name in worth]
     ranked = sorted(ranked, key=lambda candidate: -worth[candidate.name])[:2]
     if not ranked:
         return None

@@ -12,15 +12,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cat_bench.errors import PLUGIN_BUGS, reason_of
+from cat_bench.errors import PLUGIN_BUGS, NotAvailable, reason_of
 from cat_bench.evaluation.grader import Grader
+from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.costs import Charge
 from cat_bench.models.critical_path import Path, count_path
 from cat_bench.models.lending import QuestionContext, Roles
+from cat_bench.models.throttling import gather_all
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Reward, SupervisedReward
-from cat_bench.types.records import Marks, Rollout, Sample, Score
+from cat_bench.types.records import Marks, Question, Rollout, Sample, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,37 @@ class RewardContext(QuestionContext):
     """The `GroupContext` of one question and one use of one reward."""
 
     grader: Grader
+    question: Question
     known: Mapping[str, int] = field(default_factory=dict)
     """The cluster of each of the group's answers."""
+    neighbours: Neighbours | None = None
+    """The other questions of the run; None where no reward needs them."""
+
+    @classmethod
+    async def of(
+        cls,
+        question: Question,
+        rollouts: Sequence[Rollout],
+        *,
+        roles: Roles,
+        grader: Grader,
+        prompts: Prompts,
+        **shared: Any,
+    ) -> RewardContext:
+        """Return the context of a group; `shared` are fields that contexts have in common."""
+        labels = await grader.labels(question, rollouts)
+        return cls(
+            roles,
+            grader.answers_to(question),
+            prompts,
+            labels,
+            meta=question.meta,
+            key=f"{question.id}/{sorted(r.slot for r in rollouts)}",
+            grader=grader,
+            question=question,
+            known=grader.known(question, rollouts, labels),
+            **shared,
+        )
 
     async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
         """Return the first spelling of each rollout's answer in its cluster, or else its text.
@@ -69,6 +100,25 @@ class RewardContext(QuestionContext):
         scores = await self.grader.scores(sample, texts, self)
         return [scores[text] for text in texts]
 
+    async def elsewhere(self, size: int) -> tuple[Question, list[Rollout], RewardContext]:
+        """Return another question, rollouts of it by the run's policy, and its context."""
+        other = self.neighbours.after(self.question.id) if self.neighbours else None
+        if other is None:
+            raise NotAvailable("the run has no other question")
+        asked = (self.policy.ask(other.messages, draw=slot) for slot in range(size))
+        drawn = [Rollout(slot, reply) for slot, reply in enumerate(await gather_all(*asked))]
+        lent = await RewardContext.of(
+            other,
+            drawn,
+            roles=self.roles,
+            grader=self.grader,
+            prompts=self.prompts,
+            bill=self.bill,
+            memory=self.memory,
+            neighbours=self.neighbours,
+        )
+        return other, drawn, lent
+
 
 async def reward_group(
     reward: Reward | SupervisedReward,
@@ -79,24 +129,23 @@ async def reward_group(
     grader: Grader,
     prompts: Prompts,
     memory: dict[Hashable, asyncio.Future[Any]] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Rewarded:
     """Return the rewards of a group and their calls; every rollout has a different slot.
 
     Several rewards of one question may share a `memory`: the calls for a reference or a rubric are
-    then made once and billed to each reward. Raises NotAvailable if the run lacks a need.
+    then made once and billed to each reward. A reward with the need `others` finds the other
+    questions in `neighbours`. Raises NotAvailable if the run lacks a need.
     """
     question, slots = sample.question, [r.slot for r in rollouts]
-    labels = await grader.labels(question, rollouts)
-    ctx = RewardContext(
-        roles,
-        grader.answers_to(question),
-        prompts,
-        labels,
-        meta=question.meta,
-        key=f"{question.id}/{sorted(slots)}",
-        memory={} if memory is None else memory,
+    ctx = await RewardContext.of(
+        question,
+        rollouts,
+        roles=roles,
         grader=grader,
-        known=grader.known(question, rollouts, labels),
+        prompts=prompts,
+        memory={} if memory is None else memory,
+        neighbours=neighbours,
     )
     calls = Path()
     try:

@@ -155,11 +155,11 @@ def _names(rows: Sequence[Mapping[str, JSON]]) -> str:
 
 def _rank(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:
     """Sort the best first, unmeasured rewards after them, controls last."""
-    return sorted(rows, key=lambda row: (row["supervised"], row[by] is None, -(row[by] or 0)))
+    return sorted(rows, key=lambda row: (row["control"], row[by] is None, -(row[by] or 0)))
 
 
 def _reward(row: Mapping[str, JSON]) -> str:
-    return f"*{cell(row['reward'])}* (control)" if row["supervised"] else cell(row["reward"])
+    return f"*{cell(row['reward'])}* (control)" if row["control"] else cell(row["reward"])
 
 
 def _share(row: Mapping[str, JSON], name: str) -> str:

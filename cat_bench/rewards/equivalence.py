@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cat_bench.rewards.reference import estimator_named, reference
+from cat_bench.rewards.reference import Reference, estimator_named, reference
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Marks, Question, Rollout
 from cat_bench.types.traits import Need
@@ -37,8 +37,14 @@ class Equivalence:
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return 1 where the answers are the same, else 0."""
-        labels = await ctx.clusters(rollouts)
         found = await reference(self.estimator, question, rollouts, ctx)
+        return await self.compare(found, question, rollouts, ctx)
+
+    async def compare(
+        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return the rewards for this reference."""
+        labels = await ctx.clusters(rollouts)
         notes = dict(found.notes)
         cluster = None
         if found.text is not None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.rewards.reference import estimator_named, reference
+from cat_bench.rewards.reference import Reference, estimator_named, reference
 from cat_bench.scorers.rubric import ask_verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
@@ -38,6 +38,12 @@ class JudgeMatch:
     ) -> Marks:
         """Return one verdict per rollout; an empty rollout gets 0 without a call."""
         found = await reference(self.estimator, question, rollouts, ctx)
+        return await self.compare(found, question, rollouts, ctx)
+
+    async def compare(
+        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return the rewards for this reference."""
         if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)

@@ -1,14 +1,42 @@
-"""A penalty for long responses: Compute as Teacher subtracts 1 above 750 tokens on HealthBench.
+"""Length: tokens as the reward, a control; and a penalty for long responses.
 
-arXiv 2509.14234, section 4 (training details).
+Singhal et al. 2023 (arXiv 2310.03716) train on length alone and reach much of what a reward model
+reaches. Compute as Teacher (arXiv 2509.14234, section 4) subtracts 1 above 750 tokens on
+HealthBench.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from cat_bench.errors import NotAvailable
-from cat_bench.types.records import Rollout
+from cat_bench.types.plugins import GroupContext
+from cat_bench.types.records import Marks, Question, Rollout
+
+
+@dataclass(frozen=True)
+class Length:
+    """Tokens of the response, or minus that with `shortest`; an empty rollout is unscored there.
+
+    Hidden reasoning is not part of a response. Raises NotAvailable if tokens were not counted.
+    """
+
+    shortest: bool = False
+
+    control: ClassVar[Literal[True]] = True
+    positive: ClassVar[None] = None
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return one number per rollout."""
+        if not self.shortest:
+            return Marks([float(_tokens(rollout)) for rollout in rollouts])
+        values = [-float(_tokens(r)) if r.text.strip() else None for r in rollouts]
+        why = {str(k): "it is empty" for k, value in enumerate(values) if value is None}
+        return Marks(values, notes={"unscored": why} if why else {})
 
 
 def penalise_length(

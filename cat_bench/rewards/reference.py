@@ -95,8 +95,12 @@ def weighted_draw(seed: str, weights: Mapping[str, float]) -> str:
     """
 
     def clock(key: str) -> tuple[float, str]:
-        digest = sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
-        fraction = (int.from_bytes(digest[:8]) + 0.5) / 2**64
-        return -log(fraction) / weights[key], key
+        return -log(uniform(f"{seed}\0{key}")) / weights[key], key
 
     return min((key for key, weight in weights.items() if weight > 0), key=clock)
+
+
+def uniform(seed: str) -> float:
+    """Return a number between 0 and 1 that is the hash of the seed, uniform over seeds."""
+    digest = sha256(seed.encode("utf-8", "surrogatepass")).digest()
+    return (int.from_bytes(digest[:8]) + 0.5) / 2**64

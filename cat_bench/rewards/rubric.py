@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.length import penalise_length
-from cat_bench.rewards.reference import estimator_named, reference
+from cat_bench.rewards.reference import Reference, estimator_named, reference
 from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
@@ -80,6 +80,12 @@ class SelfProposed:
     ) -> Marks:
         """Return the shares of yes, with the notes `rubric`, `proposed`, and `met` by rollout."""
         found = await reference(self.estimator, question, rollouts, ctx)
+        return await self.compare(found, question, rollouts, ctx)
+
+    async def compare(
+        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return the rewards for this reference."""
         if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)

@@ -58,7 +58,7 @@ ALLOCATIONS = 50_000
 """Allocations between two garbage collections of a run; one waiting call makes dozens of them."""
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: the larger of `WINDOW` and `PER_PROCESS` for each scoring process."""
-NEEDS = ("answers", *TEXT_READERS, "policy", "score", "scores", *get_args(Capability))
+NEEDS = ("answers", *TEXT_READERS, "policy", "score", "scores", "others", *get_args(Capability))
 
 
 @dataclass(frozen=True, slots=True)

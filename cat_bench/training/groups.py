@@ -73,7 +73,7 @@ class GroupReward:
             )
         places = groups(question_id, self._size)
         rewarder = self._rewarder
-        replies = self._policy.replies(prompts, completion_ids, entropies=rewarder.entropies)
+        replies = self._policy.replies(prompts, completion_ids, measured=rewarder.measured)
         made = await self._count_made()
         found = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
@@ -109,10 +109,11 @@ class GroupReward:
         *truths, last = await self._rewarder.truths(
             group.question, [*texts, *(reference or texts[:1])]
         )
+        least = self._rewarder.positive
         agrees = [
-            (value >= self._rewarder.positive) == (truth >= POSITIVE)
+            (value >= least) == (truth >= POSITIVE)
             for value, truth in zip(group.values, truths, strict=True)
-            if value is not None and truth is not None
+            if least is not None and value is not None and truth is not None
         ]
         return last if reference else None, agrees, [t for t in truths if t is not None]
 

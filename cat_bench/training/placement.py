@@ -12,10 +12,11 @@ from cat_bench.runs.config import RunConfig
 from cat_bench.training import processes
 
 
-def check_placement(config: RunConfig, arguments: Any, *, entropies: bool) -> None:
+def check_placement(config: RunConfig, arguments: Any, *, measured: bool) -> None:
     """Raise UsageError for roles or rewards that do not work with several processes.
 
-    `arguments` are TRL's, and `entropies` says whether the reward reads the policy's own.
+    `arguments` are TRL's, and `measured` says whether the reward reads numbers of the policy's
+    tokens, such as entropies.
     """
     roles = {"anchor": config.anchor, "judge": config.judge, "reward_model": config.reward_model}
     named = {role: spec for role, spec in roles.items() if spec}
@@ -26,10 +27,11 @@ def check_placement(config: RunConfig, arguments: Any, *, entropies: bool) -> No
                     f"{processes.count()} processes would each start {role} {spec}: start the "
                     f"server once, and name it as vllm:NAME{{attach=URL}} or openai:NAME"
                 )
-    if _is_divided(arguments) and entropies:
+    if _is_divided(arguments) and measured:
         raise UsageError(
-            "the reward reads entropies, and no process has the whole policy under FSDP or "
-            "DeepSpeed's stage 3: write --reward 'scrl{entropy=false}', or train without them"
+            "the reward reads numbers of the policy's tokens, and no process has the whole policy "
+            "under FSDP or DeepSpeed's stage 3: choose a reward that reads texts, such as --reward "
+            "'scrl{entropy=false}', or train without them"
         )
     if _is_stage_3(arguments) and any(map(_in_process, [config.model, *named.values()])):
         raise UsageError(

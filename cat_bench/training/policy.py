@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from cat_bench.loading.validation import split_inline
 from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.chat import Pretrained, Prompt
 from cat_bench.models.backends.hf.loading import HUB_ID, Checkpoint
+from cat_bench.models.backends.hf.steps import LIKELIEST
 from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, FloatArray, Message, Reply, Usage
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROWS = 16
-"""Batch size for entropies, in completions."""
+"""Batch size for the numbers of tokens, in completions."""
+MEASURES = ("certainties", "confidences")
+"""The numbers that a reply has among its measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +58,24 @@ class Policy:
         prompts: Sequence[Sequence[Message]],
         ids: Sequence[Sequence[int]],
         *,
-        entropies: bool = False,
+        measured: bool = False,
     ) -> list[Reply]:
         """Return completions as replies: reasoning apart, without the id that ends a turn.
 
-        With `entropies`, replies have the entropy of every next-token distribution of the current
-        model.
+        If `measured`, replies have the numbers of the current model for each token.
         """
         written = [list(row[:-1] if row and row[-1] in self.ends else row) for row in ids]
         asked = [self.prompt(messages) for messages in prompts]
-        spread: Sequence[FloatArray | None] = [None] * len(ids)
-        if entropies:
-            spread = self.entropies([prompt.ids for prompt in asked], written)
+        numbers: Sequence[Mapping[str, FloatArray]] = [{}] * len(ids)
+        if measured:
+            numbers = self.measure([prompt.ids for prompt in asked], written)
         return [
-            self._reply(prompt, own, ended=len(own) < len(row), entropies=entropy)
-            for row, own, prompt, entropy in zip(ids, written, asked, spread, strict=True)
+            self._reply(prompt, own, ended=len(own) < len(row), numbers=known)
+            for row, own, prompt, known in zip(ids, written, asked, numbers, strict=True)
         ]
 
     def _reply(
-        self, prompt: Prompt, own: Sequence[int], *, ended: bool, entropies: FloatArray | None
+        self, prompt: Prompt, own: Sequence[int], *, ended: bool, numbers: Mapping[str, FloatArray]
     ) -> Reply:
         tokens = Pretrained(self.tokenizer)
         reasoning, answer = split(tokens.decode(own), thinking=prompt.thinking)
@@ -82,7 +85,9 @@ class Policy:
             reasoning=reasoning,
             finish="stop" if ended else "length",
             usage=Usage(len(prompt.ids), len(own), min(thought, len(own))),
-            token_entropies=entropies,
+            token_logprobs=numbers.get("logprobs"),
+            token_entropies=numbers.get("entropies"),
+            measures={kind: numbers[kind] for kind in MEASURES if kind in numbers},
         )
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
@@ -91,19 +96,23 @@ class Policy:
         text = tokens.render(messages, self.template)
         return Prompt(tuple(tokens.encode(text, special=False)), opens_reasoning(text))
 
-    def entropies(
+    def measure(
         self, prompts: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
-    ) -> list[FloatArray]:
-        """Return the entropies in nats of the next-token distributions, at temperature 1."""
-        found: list[FloatArray] = []
+    ) -> list[dict[str, FloatArray]]:
+        """Return the numbers of each completion's tokens, in nats at temperature 1, by capability.
+
+        They are defined as those of a backend: `logprobs`, `entropies`, `certainties` and
+        `confidences`, each of shape (tokens,).
+        """
+        found: list[dict[str, FloatArray]] = []
         for start in range(0, len(prompts), ROWS):
             chosen = slice(start, start + ROWS)
-            found += self._entropies(prompts[chosen], written[chosen])
+            found += self._measure(prompts[chosen], written[chosen])
         return found
 
-    def _entropies(
+    def _measure(
         self, prompts: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
-    ) -> list[FloatArray]:
+    ) -> list[dict[str, FloatArray]]:
         import torch
 
         rows = [[*prompt, *own] for prompt, own in zip(prompts, written, strict=True)]
@@ -114,12 +123,22 @@ class Policy:
             [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
         )
         with torch.no_grad():
-            logits = self.model(input_ids=ids, attention_mask=mask).logits.float()
-            logs = logits.log_softmax(-1)
-            entropies = -(logs.exp() * logs).sum(-1).cpu().numpy()
+            logs = self.model(input_ids=ids, attention_mask=mask).logits.float().log_softmax(-1)
+            next_ids = ids.roll(-1, 1)[..., None]
+            size = logs.shape[-1]
+            numbers = {
+                "logprobs": logs.gather(-1, next_ids).squeeze(-1),
+                "entropies": -(logs.exp() * logs).sum(-1),
+                "certainties": -logs.mean(-1) - log(size),
+                "confidences": -logs.topk(min(LIKELIEST, size)).values.mean(-1),
+            }
+        arrays = {kind: array.cpu().numpy() for kind, array in numbers.items()}
         return [
-            np.asarray(row[len(prompt) - 1 : len(prompt) + len(own) - 1], dtype=np.float64)
-            for row, prompt, own in zip(entropies, prompts, written, strict=True)
+            {
+                kind: np.asarray(array[k, len(prompt) - 1 : len(prompt) + len(own) - 1], float)
+                for kind, array in arrays.items()
+            }
+            for k, (prompt, own) in enumerate(zip(prompts, written, strict=True))
         ]
 
 

@@ -12,13 +12,14 @@ from contextlib import AsyncExitStack
 
 from cat_bench.errors import UsageError
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
+from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.models.lending import QuestionContext
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import Reply
 from cat_bench.types.records import Rollout, Sample
-from cat_bench.types.traits import RewardTraits, ScorerTraits, traits
+from cat_bench.types.traits import RewardTraits, ScorerTraits, reads_tokens, traits
 
 
 class Rewarder:
@@ -30,15 +31,16 @@ class Rewarder:
         self._stack = AsyncExitStack()
         self._ready: Opened | None = None
         self._samples: dict[str, Sample] = {}
+        self._neighbours: Neighbours | None = None
         self._opening = asyncio.Lock()
         self._traits = traits(RewardTraits, self._reward)
         self.positive = self._traits.positive
-        """The least reward of a rollout that counts as right."""
+        """The least reward of a rollout that counts as right; None: there is no such number."""
 
     @property
-    def entropies(self) -> bool:
-        """Whether rollouts must come with their tokens' entropies."""
-        return "entropies" in self._traits.needs
+    def measured(self) -> bool:
+        """Whether rollouts must come with the numbers of their tokens, such as entropies."""
+        return reads_tokens(self._traits.needs)
 
     async def open(self) -> Opened:
         """Open the run once and return it."""
@@ -46,6 +48,8 @@ class Rewarder:
             if self._ready is None:
                 self._ready = await self._stack.enter_async_context(open_run(self._config))
                 self._samples = {s.question.id: s for s in self._ready.samples()}
+                if "others" in self._traits.needs:
+                    self._neighbours = Neighbours(s.question for s in self._samples.values())
             return self._ready
 
     async def sample(self, question: str) -> Sample:
@@ -65,6 +69,7 @@ class Rewarder:
             roles=bench.roles,
             grader=bench.grader,
             prompts=bench.task.prompts,
+            neighbours=self._neighbours,
         )
 
     async def truths(self, question: str, texts: Sequence[str]) -> list[float | None]:

@@ -44,7 +44,7 @@ from cat_bench.training.sampling import template_options
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import SupervisedReward
 from cat_bench.types.records import Sample
-from cat_bench.types.traits import RewardTraits, traits
+from cat_bench.types.traits import RewardTraits, reads_tokens, traits
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -107,7 +107,7 @@ def train(
         )
         lora = read_lora(plan.recipe.settings, source=f"recipe {plan.recipe.name}")
         needs = traits(RewardTraits, reward(plan.recipe.reward)).needs
-        check_placement(plan.session, arguments, entropies="entropies" in needs)
+        check_placement(plan.session, arguments, measured=reads_tokens(needs))
         if plan.exam:
             exam = plan.session.model_copy(update={"data": plan.exam.data})
             asyncio.run(_samples(exam, plan.recipe.reward))

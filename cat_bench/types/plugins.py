@@ -227,6 +227,13 @@ class GroupContext(Context, Protocol):
     async def place(self, text: str) -> int | None:
         """Return the group's cluster that a text's answer belongs to, or None."""
 
+    async def elsewhere(self, size: int) -> tuple[Question, list[Rollout], GroupContext]:
+        """Return another question, `size` rollouts of it by the policy, and its context.
+
+        The policy is the frozen one of the run; its calls are billed. A reward that uses this has
+        the need `others`. Raises NotAvailable where there is no other question.
+        """
+
     async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:
         """Return the task's own scores, for a reward that was given the sample."""
 

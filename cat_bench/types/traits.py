@@ -15,12 +15,14 @@ from cat_bench.types.calls import JSON, Sampling
 
 Need: TypeAlias = str
 """A capability, `answers`, `anchor`, `judge`, `embedder`, `reward`, `policy`, `score:NAME` for a
-number imported with each rollout, `scores` for any such number, or `reward:NAME` for a reward
-model, else that number."""
+number imported with each rollout, `scores` for any such number, `others` for the other questions
+of the run, or `reward:NAME` for a reward model, else that number."""
 Reads: TypeAlias = Literal["self", "pairs", "subset"]
 """Whether a rollout's number depends on it alone, on its pairs, or on the whole subset."""
 TEXT_READERS: tuple[Need, ...] = ("anchor", "judge", "embedder", "reward")
 """The roles that are shown rollouts' texts."""
+PER_TOKEN: tuple[Need, ...] = ("logprobs", "entropies", "certainties", "confidences")
+"""The numbers that a model gives for each token that it writes."""
 POSITIVE = 0.5
 NOTHING: frozenset[Need] = frozenset()
 
@@ -74,10 +76,15 @@ class ScorerTraits:
 
 @dataclass(frozen=True, slots=True)
 class RewardTraits:
-    """The optional attributes of a reward; `positive` is the least reward that means "right"."""
+    """The optional attributes of a reward.
+
+    `positive` is the least reward that means "right"; None: numbers are only compared within a
+    group. A `control` is no method of learning, but shows what training does without its reference.
+    """
 
     needs: frozenset[Need] = NOTHING
-    positive: float = POSITIVE
+    positive: float | None = POSITIVE
+    control: bool = False
 
 
 T = TypeVar("T", AggregatorTraits, SignalTraits, ScorerTraits, RewardTraits)
@@ -96,3 +103,8 @@ def traits(kind: type[T], plugin: object) -> T:
     if declared.get("budgets") is not None:
         declared["budgets"] = tuple(declared["budgets"])
     return kind(**declared)
+
+
+def reads_tokens(needs: frozenset[Need]) -> bool:
+    """Return whether a plug-in with these needs reads numbers of the rollouts' tokens."""
+    return not needs.isdisjoint(PER_TOKEN)

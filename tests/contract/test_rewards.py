@@ -16,6 +16,7 @@ from cat_bench.cache import Cache
 from cat_bench.errors import NotAvailable
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
+from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.loading.prompts import Prompts
 from cat_bench.loading.registry import BUILT_IN, load
 from cat_bench.models.backends import Request
@@ -24,7 +25,8 @@ from cat_bench.models.lending import Role, Roles
 from cat_bench.rewards import reward
 from cat_bench.rewards.advantages import advantages
 from cat_bench.scorers.rubric import Rubric
-from cat_bench.types.calls import Failure
+from cat_bench.types import traits
+from cat_bench.types.calls import Failure, Reply
 from cat_bench.types.plugins import Context, Scorer, SupervisedReward
 from cat_bench.types.records import Rollout, Sample, Score
 from cat_bench.types.traits import POSITIVE
@@ -34,11 +36,16 @@ from tests.contract.conftest import POOLS
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The least and the greatest number that a reward gives, and the tasks that it works on."""
+    """The least and the greatest number that a reward gives, and the tasks that it works on.
+
+    `by_text`: equal texts have equal rewards. `refers`: it has a reference, or says why not.
+    """
 
     low: float
     high: float
     tasks: Collection[str] = ("sums", "advice")
+    by_text: bool = True
+    refers: bool = True
 
     @property
     def numberless(self) -> bool:
@@ -49,15 +56,29 @@ class Promise:
 PROMISES: Mapping[str, Promise] = {
     "equivalence": Promise(0, 1, ["sums"]),
     "equivalence{estimator=majority}": Promise(0, 1, ["sums"]),
+    "format": Promise(0, 1, ["sums"], refers=False),
     "gold": Promise(-math.inf, 1),
     "imitation": Promise(math.inf, -math.inf),
     "imitation{estimator=single}": Promise(math.inf, -math.inf),
     "judge_match": Promise(0, 1),
     "judge_match{estimator=single}": Promise(0, 1),
+    "length": Promise(0, math.inf, refers=False),
+    "length{shortest=true}": Promise(-math.inf, 0, refers=False),
+    "majority_share": Promise(0, 1, ["sums"], refers=False),
+    "random": Promise(0, 1, by_text=False, refers=False),
     "rubric": Promise(0, 1),
     "rubric{length_limit=4}": Promise(-1, 1),
     "scrl": Promise(-1, 1, ["sums"]),
     "scrl{entropy=false}": Promise(-1, 1, ["sums"]),
+    "ruler": Promise(0, 1, refers=False),
+    "shuffled": Promise(0, 1, ["sums"]),
+    "shuffled{estimator=majority}": Promise(0, 1, ["sums"]),
+    "shuffled{by=judge_match}": Promise(0, 1),
+    "shuffled{by=rubric}": Promise(0, 1),
+    "signal": Promise(-math.inf, math.inf, by_text=False, refers=False),
+    "negative_entropy": Promise(-math.inf, math.inf, by_text=False, refers=False),
+    "signal{by=perplexity}": Promise(-math.inf, math.inf, by_text=False, refers=False),
+    "judge": Promise(0, 10, refers=False),
     "task_rubric": Promise(-math.inf, 1, ["advice"]),
     "task_rubric{length_limit=4}": Promise(-math.inf, 1, ["advice"]),
 }
@@ -96,6 +117,10 @@ TROUBLE: Mapping[str, Outcome] = {
     "blank": "",
     "header": "# UNIFIED RESPONSE\n",
 }
+OTHER = toy.sample("q2").question
+PER_TOKEN = frozenset(traits.PER_TOKEN)
+ASKED = {"anchor": "anchor", "judge": "judge", "others": "policy"}
+"""The role that is asked for each need."""
 CASES = [(spec, task) for spec, promise in PROMISES.items() for task in promise.tasks]
 
 
@@ -112,9 +137,11 @@ class Players:
     def __post_init__(self) -> None:
         turns = count()
         self.scripts = {
-            "policy": Scripted(toy.choosing, identity="policy"),
+            "policy": Scripted(lambda request, _: "so it is = a", identity="policy"),
             "anchor": Scripted(lambda request, _: self.anchor(request), identity="anchor"),
-            "judge": Scripted(lambda request, _: self.judge(next(turns)), identity="judge"),
+            "judge": Scripted(
+                lambda request, _: self.judge(request, next(turns)), identity="judge"
+            ),
         }
 
     def anchor(self, request: Request) -> Outcome:
@@ -126,8 +153,18 @@ class Players:
             written = f"# UNIFIED RESPONSE\nso it is = {last[0] if last else 'c'}"
         return self.trouble.get("anchor", written)
 
-    def judge(self, turn: int) -> Outcome:
+    def judge(self, request: Request, turn: int) -> Outcome:
+        prompt = request.messages[-1]["content"]
         said = json.dumps({"explanation": "in turn", "met": turn % 2 == 0})
+        if '"scores"' in prompt:
+            shown = prompt.count("<candidate number=")
+            each = [
+                {"candidate": k, "explanation": "by place", "score": k / shown}
+                for k in range(1, shown + 1)
+            ]
+            said = json.dumps({"scores": each})
+        elif "scale from 0" in prompt:
+            said = f"\\boxed{{{turn % 5}}}"
         return self.trouble.get("judge", said)
 
     @property
@@ -155,6 +192,14 @@ class NoAnswers:
         return await self.scorer.score(sample, texts, ctx)
 
 
+def drop_numbers(reply: Reply, lacking: Collection[str]) -> Reply:
+    """The reply without these numbers of its tokens."""
+    fields = {"logprobs": "token_logprobs", "entropies": "token_entropies"}
+    bare = {field: None for kind, field in fields.items() if kind in lacking}
+    measures = {kind: array for kind, array in reply.measures.items() if kind not in lacking}
+    return replace(reply, **bare, measures=measures)
+
+
 async def given(
     spec: str,
     task: str,
@@ -166,8 +211,8 @@ async def given(
     """The group's rewards in a run that lacks some needs, with no memory of other groups."""
     sample, scorer = TASKS[task]
     named = {role: player for role, player in players.roles.items() if role not in lacking}
-    if "entropies" in lacking:
-        rollouts = [replace(r, reply=replace(r.reply, token_entropies=None)) for r in rollouts]
+    rollouts = [replace(r, reply=drop_numbers(r.reply, lacking)) for r in rollouts]
+    others = Neighbours([sample.question, OTHER]) if "others" not in lacking else None
     return await reward_group(
         reward(spec),
         sample,
@@ -175,6 +220,7 @@ async def given(
         roles=Roles(**named),
         grader=Grader(NoAnswers(scorer) if "answers" in lacking else scorer, players.cache),
         prompts=Prompts(),
+        neighbours=others,
     )
 
 
@@ -223,11 +269,12 @@ async def test_gives_each_rollout_a_number_in_its_range_wherever_it_stands(
         assert found.reference
     else:
         assert len(numbers) > 1
-        assert promise.low < getattr(reward(spec), "positive", POSITIVE) < promise.high
+        least = getattr(reward(spec), "positive", POSITIVE)
+        assert least is None or promise.low < least < promise.high
         assert not [*unexplained(found)]
 
 
-@pytest.mark.parametrize(("spec", "task"), CASES)
+@pytest.mark.parametrize(("spec", "task"), [c for c in CASES if PROMISES[c[0]].by_text])
 async def test_equal_texts_have_equal_rewards(spec: str, task: str, cache: Cache) -> None:
     found = await given(spec, task, toy.pool(*TEXTS, *TEXTS).rollouts, Players(cache))
     assert found.values[: len(TEXTS)] == found.values[len(TEXTS) :]
@@ -238,7 +285,7 @@ async def test_asks_nothing_twice_and_says_the_same(spec: str, task: str, cache:
     players, rollouts = Players(cache), toy.pool(*TEXTS).rollouts
     first = await given(spec, task, rollouts, players)
     calls = players.calls
-    assert bool(calls) == bool(needs(spec, task) & {"anchor", "judge", "policy"})
+    assert bool(calls) == bool(needs(spec, task) & ASKED.keys())
     again = await given(spec, task, rollouts, players)
     assert players.calls == calls
     assert not any(charge.fresh for charge in again.bill)
@@ -248,11 +295,11 @@ async def test_asks_nothing_twice_and_says_the_same(spec: str, task: str, cache:
 @pytest.mark.parametrize(("spec", "task"), CASES)
 async def test_needs_what_it_says_and_no_more(spec: str, task: str, cache: Cache) -> None:
     players, rollouts = Players(cache), toy.pool(*TEXTS).rollouts
-    needed, optional = needs(spec, task), {"answers", "anchor", "judge", "entropies"}
+    needed, optional = needs(spec, task), {"answers", *ASKED, *PER_TOKEN}
     assert needed <= optional, f"say in `given` how a run lacks {sorted(needed - optional)}"
     bare = await given(spec, task, rollouts, players, lacking=optional - needed)
     assert "failed" not in bare.notes
-    assert {charge.role for charge in bare.bill} == needed & {"anchor", "judge"}
+    assert {charge.role for charge in bare.bill} == {ASKED[need] for need in needed & ASKED.keys()}
     for need in needed:
         with pytest.raises(NotAvailable):
             await given(spec, task, rollouts, Players(cache), lacking={need})
@@ -285,11 +332,11 @@ async def test_any_group_has_its_rewards(spec: str, task: str, group: str, cache
     assert all(promise.low <= number <= promise.high for number in numbers)
     if not promise.numberless:
         assert not [*unexplained(found)]
-    if group in {"one", "equal", "empty"}:
+    if group in {"one", "equal", "empty"} and promise.by_text:
         assert {*advantages(found.values)} <= {0.0, None}
-    if group == "empty":
+    if group == "empty" and spec != "random":
         assert not [number for number in numbers if number > 0]
-        assert found.reference or "abstained" in found.notes or control(spec)
+        assert found.reference or "abstained" in found.notes or control(spec) or not promise.refers
     if group == "unparseable" and "answers" in needs(spec, task):
         assert not [number for number in numbers if number > 0]
 

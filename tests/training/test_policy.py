@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +11,16 @@ import pytest
 from cat_bench.bundled.checkpoints import tally
 from cat_bench.errors import UsageError
 from cat_bench.models.backends import Request
+from cat_bench.signals.tokens import PerToken, per_token
 from cat_bench.training.policy import Policy, weights
 from cat_bench.types.calls import Reply, Sampling
+from cat_bench.types.records import Rollout
 from tests.training.conftest import Batch
 
+PER_TOKEN: tuple[PerToken, ...] = get_args(PerToken)
 
-async def test_entropies_are_the_backends(policy: Policy, batch: Batch) -> None:
+
+async def test_the_numbers_of_tokens_are_the_backends(policy: Policy, batch: Batch) -> None:
     backend = tally(threads=1)
     messages = batch.samples[0].question.messages
     sampled = await backend.generate(Request(messages, Sampling(max_tokens=60), tuple(range(20))))
@@ -27,15 +32,15 @@ async def test_entropies_are_the_backends(policy: Policy, batch: Batch) -> None:
     found = policy.replies(
         [messages] * len(kept),
         [[*ids[k], end] for k in kept],
-        entropies=True,
+        measured=True,
     )
     assert len(kept) > 10
     for mine, k in zip(found, kept, strict=True):
         theirs = replies[k]
         assert mine.usage == theirs.usage
-        assert mine.token_entropies is not None
-        assert theirs.token_entropies is not None
-        assert np.abs(mine.token_entropies - theirs.token_entropies).max() < 2e-3
+        for kind in PER_TOKEN:
+            mine_, theirs_ = (per_token(Rollout(0, reply), kind) for reply in (mine, theirs))
+            assert np.abs(mine_ - theirs_).max() < 5e-3, kind
 
 
 def test_a_reply_that_does_not_end_is_cut(policy: Policy, batch: Batch) -> None:
@@ -45,6 +50,7 @@ def test_a_reply_that_does_not_end_is_cut(policy: Policy, batch: Batch) -> None:
     assert whole.usage.completion == len(batch.ids[0]) - 1
     assert cut.usage.completion == len(batch.ids[1]) - 1
     assert whole.token_entropies is None
+    assert not whole.measures
 
 
 def test_what_can_be_trained(tmp_path: Path) -> None:

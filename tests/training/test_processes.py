@@ -217,18 +217,18 @@ def test_models_are_placed_where_processes_can_ask_them(monkeypatch: pytest.Monk
     hub = RunConfig(task="tally", model="Qwen/Qwen3-4B")
     served = RunConfig(task="tally", model="tally", anchor="vllm:Qwen/Qwen3-4B")
     attached = served.model_copy(update={"anchor": "vllm:x{attach=http://h/v1}"})
-    check_placement(served, Arguments(), entropies=True)
+    check_placement(served, Arguments(), measured=True)
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="2 processes would each start anchor vllm:Qwen/Qwen3-4B"):
-        check_placement(served, Arguments(), entropies=False)
-    check_placement(attached, Arguments(stage=3), entropies=False)
-    check_placement(hub, Arguments(stage=2), entropies=True)
+        check_placement(served, Arguments(), measured=False)
+    check_placement(attached, Arguments(stage=3), measured=False)
+    check_placement(hub, Arguments(stage=2), measured=True)
     with pytest.raises(UsageError, match="under DeepSpeed's stage 3, transformers divides every"):
-        check_placement(hub, Arguments(stage=3), entropies=False)
+        check_placement(hub, Arguments(stage=3), measured=False)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(UsageError, match=r"write --reward 'scrl\{entropy=false\}'"):
-        check_placement(hub, Arguments(), entropies=True)
+    with pytest.raises(UsageError, match=r"such as --reward 'scrl\{entropy=false\}'"):
+        check_placement(hub, Arguments(), measured=True)
 
 
 def test_a_checkpoint_of_several_processes_is_complete_with_all_their_states(

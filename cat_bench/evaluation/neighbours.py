@@ -1,0 +1,27 @@
+"""Another question for each question of a run, always the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from cat_bench.types.records import Question
+
+
+class Neighbours:
+    """The questions in a ring, in the order of their ids' hashes.
+
+    The order does not depend on the order of the data, so that every process finds the same one.
+    """
+
+    def __init__(self, questions: Iterable[Question]) -> None:
+        ring = sorted(questions, key=lambda question: sha256(question.id.encode()).digest())
+        self._next = {
+            one.id: other
+            for one, other in zip(ring, [*ring[1:], *ring[:1]], strict=True)
+            if other.id != one.id
+        }
+
+    def after(self, question: str) -> Question | None:
+        """Return the question after that id in the ring; None if there is no other one."""
+        return self._next.get(question)
