@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy.stats import rankdata
 
+from cat_bench.audit.forecast import Scored, best_of_n, forecast
 from cat_bench.rewards.advantages import SAME, advantages
 from cat_bench.stats.intervals import (
     SHARES,
@@ -91,6 +92,10 @@ class Figures:
     """The share of the advantages' absolute mass that pushes a rollout the wrong way."""
     rank_correlation: Interval
     """Spearman's correlation of rewards and truth within groups where neither is constant."""
+    best_of_n: Interval
+    """The score of the best-rewarded rollout of a group minus the group's mean."""
+    forecast: Interval
+    """The predicted gain of training on the reward: see `audit.forecast`."""
     criteria: float
     """Different criteria per rubric."""
     duplicates: float
@@ -123,6 +128,10 @@ def figures(groups: Sequence[Audited], *, positive: float | None = POSITIVE) -> 
         silent=_mean(groups, lambda group: float(not any(advantages(group.values)))),
         advantage_error=_ratio(groups, misdirected_mass),
         rank_correlation=_mean(groups, rank_correlation, bounds=(-1.0, 1.0)),
+        best_of_n=_mean(groups, lambda group: best_of_n(group.pairs), bounds=(-1.0, 1.0)),
+        forecast=forecast(
+            [Scored(group.pairs, group.cluster or group.question) for group in groups]
+        ),
         **_measure_rubrics(groups),
         calls=_average([group.calls for group in groups]),
         tokens=_average([group.tokens for group in groups]),

@@ -22,6 +22,7 @@ _SHARES = {
     "silent": "no advantage, %",
     "advantage_error": "advantage error, %",
 }
+_GAINS = {"best_of_n": "best of n, points", "forecast": "forecast, points"}
 _RUBRICS = {
     "duplicates": "duplicates, %",
     "always_yes": "always yes, %",
@@ -32,8 +33,11 @@ _READING = (
     "A rollout is right if the task scores it 0.5 or more, and rewarded from 0.5 on (`scrl`: from "
     "0.1875). *Label accuracy* is the reference's score, 0 for an abstention. *Advantage error* is "
     "the share of the group-normalised advantages' mass that pushes a rollout against the gold "
-    "reward's advantage, or, where gold has none, a wrong one up or a right one down. Intervals "
-    "are 95 %, over questions; calls and tokens are a group's, its rollouts included."
+    "reward's advantage, or, where gold has none, a wrong one up or a right one down. *Best of n* "
+    "is the score of the best-rewarded rollout of a group minus the group's mean. *Forecast* is "
+    "the predicted gain of training in mean@1: the covariance of advantages and scores, as a share "
+    "of gold's, times what the best of a group gains over its mean (below 0: times the mean). "
+    "Intervals are 95 %, over questions; calls and tokens are a group's, its rollouts included."
 )
 FEWEST = 30
 """With fewer questions there is no answer, as with a paper's claims."""
@@ -115,6 +119,8 @@ def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
     }
     if graded:
         columns["rank correlation"] = [_correlation(row) for row in rows]
+    for name, title in _GAINS.items():
+        columns[title] = [format_measured(*_ends(row, name), sign="+") for row in rows]
     columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
     columns |= {
         "calls": [format_fixed(row["calls"]) for row in rows],
