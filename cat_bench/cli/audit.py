@@ -54,9 +54,10 @@ def audit(
 ) -> None:
     """Reward the rollouts of TASK by every estimator and reward; compare with the true scores.
 
-    Rewards are equivalence, rubric, judge_match, scrl and, as controls that see the target, gold
-    and task_rubric; NAME{key=value} sets parameters. --export takes one estimator and one reward
-    and writes their references as training data.
+    Rewards are equivalence, rubric, judge_match, scrl, ruler, majority_share, signals by name, and
+    controls: random, format, length, shuffled, and those that see the target, gold and task_rubric
+    (`cat-bench list rewards`). NAME{key=value} sets parameters. --export takes one estimator and
+    one reward and writes their references as training data.
     """
     from cat_bench.audit.candidates import candidates
     from cat_bench.audit.export import check, rows, write

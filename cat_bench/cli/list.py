@@ -1,4 +1,4 @@
-"""`cat-bench list`: tasks, methods, plug-ins, pools, runs and settings."""
+"""`cat-bench list`: tasks, methods, plug-ins, rewards, pools, runs and settings."""
 
 from __future__ import annotations
 
@@ -35,6 +35,37 @@ def _plugins() -> list[Mapping[str, JSON]]:
     rows = [(kind, *row) for kind in get_args(Kind) for row in sorted(list_plugins(kind).items())]
     ignored = [(*name.partition(".")[::2], why) for name, why in sorted(list_ignored().items())]
     return [{"kind": kind, "name": name, "from": place} for kind, name, place in rows + ignored]
+
+
+def _rewards() -> list[Mapping[str, JSON]]:
+    """Every reward, and every signal that is one under its own name."""
+    from cat_bench.audit.candidates import Candidate
+    from cat_bench.loading.registry import list_plugins
+    from cat_bench.rewards import reward
+    from cat_bench.signals import signal
+
+    alone = (name for name in list_plugins("signal") if signal(name).reads == "self")
+    names = sorted({*list_plugins("reward"), *alone})
+    listed = [(name, Candidate(None, name, reward(name))) for name in names]
+    return [
+        {
+            "reward": name,
+            "control": "sees the target" if own.supervised else "yes" if own.control else "",
+            "needs": ", ".join(sorted(own.needs)),
+            "summary": _summary(name, own.reward),
+        }
+        for name, own in listed
+    ]
+
+
+def _summary(name: str, plugin: object) -> str:
+    """Return the first sentence about a reward, or about the signal of that name."""
+    from cat_bench.rewards.signal import BySignal
+    from cat_bench.signals import signal
+
+    own = isinstance(plugin, BySignal) and plugin.by == name
+    text = type(signal(name) if own else plugin).__doc__ or ""
+    return text.split("\n\n")[0].replace("\n", " ").strip()
 
 
 def _pools() -> list[Mapping[str, JSON]]:
@@ -95,6 +126,7 @@ KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {
     "tasks": _tasks,
     "methods": _methods,
     "plugins": _plugins,
+    "rewards": _rewards,
     "pools": _pools,
     "runs": _runs,
     "settings": _settings,
@@ -105,5 +137,5 @@ KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {
 @click.argument("kind", type=click.Choice([*KINDS]))
 @json_option
 def list_kind(kind: str, *, as_json: bool) -> None:
-    """List tasks, methods, plugins, pools, runs, or the settings that --set takes."""
+    """List tasks, methods, plugins, rewards, pools, runs, or the settings that --set takes."""
     print_rows(KINDS[kind](), as_json=as_json, empty=f"There are no {kind} yet.")

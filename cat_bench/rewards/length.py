@@ -24,6 +24,7 @@ class Length:
     """
 
     shortest: bool = False
+    """Whether short responses get more."""
 
     control: ClassVar[Literal[True]] = True
     positive: ClassVar[None] = None

@@ -25,7 +25,9 @@ class Random:
     """
 
     share: float = 0.5
+    """The chance of 1."""
     seed: int = 0
+    """The seed of the coins."""
 
     control: ClassVar[Literal[True]] = True
 

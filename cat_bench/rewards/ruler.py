@@ -64,6 +64,7 @@ class Ruler:
     """
 
     seed: int = 0
+    """The seed of the order in which the judge sees the texts."""
     attempts: int = ATTEMPTS
 
     needs: ClassVar[frozenset[Need]] = frozenset({"judge"})

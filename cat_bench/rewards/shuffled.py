@@ -7,7 +7,7 @@ right reference. Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) train on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
@@ -20,7 +20,11 @@ from cat_bench.types.records import Marks, Question, Rollout
 from cat_bench.types.traits import Need
 
 Comparing: TypeAlias = Equivalence | JudgeMatch | SelfProposed
-COMPARING = {"equivalence": Equivalence, "judge_match": JudgeMatch, "rubric": SelfProposed}
+COMPARING: Mapping[str, Callable[[str], Comparing]] = {
+    "equivalence": Equivalence,
+    "judge_match": JudgeMatch,
+    "rubric": SelfProposed,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Shuffled:
 
     estimator: str = "cat"
     by: Literal["equivalence", "judge_match", "rubric"] = "equivalence"
+    """The reward that compares rollouts with the reference."""
 
     control: ClassVar[Literal[True]] = True
 
@@ -45,8 +50,7 @@ class Shuffled:
 
     @property
     def _reward(self) -> Comparing:
-        made: Comparing = COMPARING[self.by](self.estimator)
-        return made
+        return COMPARING[self.by](self.estimator)
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext

@@ -26,6 +26,7 @@ class BySignal:
     """
 
     by: str = "self_certainty"
+    """The signal: one that reads each rollout alone."""
 
     positive: ClassVar[None] = None
 

@@ -194,10 +194,12 @@ class NoAnswers:
 
 def drop_numbers(reply: Reply, lacking: Collection[str]) -> Reply:
     """The reply without these numbers of its tokens."""
-    fields = {"logprobs": "token_logprobs", "entropies": "token_entropies"}
-    bare = {field: None for kind, field in fields.items() if kind in lacking}
-    measures = {kind: array for kind, array in reply.measures.items() if kind not in lacking}
-    return replace(reply, **bare, measures=measures)
+    return replace(
+        reply,
+        token_logprobs=None if "logprobs" in lacking else reply.token_logprobs,
+        token_entropies=None if "entropies" in lacking else reply.token_entropies,
+        measures={kind: array for kind, array in reply.measures.items() if kind not in lacking},
+    )
 
 
 async def given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from cat_bench.loading.prompts import Prompts
 from cat_bench.models.backends.scripted import Scripted
 from cat_bench.models.lending import Role, Roles
 from cat_bench.rewards import reward
+from cat_bench.rewards.random import Random
 from cat_bench.types.records import Rollout, Sample
 from tests import toy
 
+NOBODY: Any = None
+"""The context of a reward that asks nobody."""
 SAMPLES = [toy.sample(name) for name in ("q1", "q2", "q3")]
 
 
@@ -44,10 +48,10 @@ async def rewards(
 
 async def test_coins_are_fair_and_do_not_read_the_answer(cache: Cache) -> None:
     rollouts = [toy.rollout(slot, f"try {slot} = right") for slot in range(2000)]
-    coins = await reward("random").rewards(SAMPLES[0].question, rollouts, None)  # type: ignore[arg-type]
+    coins = await Random().rewards(SAMPLES[0].question, rollouts, NOBODY)
     assert set(coins) == {0.0, 1.0}
     assert abs(fmean(coins) - 0.5) < 0.05
-    rare = await reward("random{share=0.1}").rewards(SAMPLES[0].question, rollouts, None)  # type: ignore[arg-type]
+    rare = await Random(share=0.1).rewards(SAMPLES[0].question, rollouts, NOBODY)
     assert abs(fmean(rare) - 0.1) < 0.03
     assert all(coin >= few for coin, few in zip(coins, rare, strict=True))
 
@@ -55,18 +59,17 @@ async def test_coins_are_fair_and_do_not_read_the_answer(cache: Cache) -> None:
 async def test_a_coin_is_that_of_seed_question_slot_and_text(cache: Cache) -> None:
     rollouts = [toy.rollout(slot, "the same = a") for slot in range(64)]
 
-    async def coins(spec: str, name: str, listed: Sequence[Rollout]) -> list[float]:
-        question = toy.sample(name).question
-        return list(await reward(spec).rewards(question, listed, None))  # type: ignore[arg-type]
+    async def coins(seed: int, name: str, listed: Sequence[Rollout]) -> list[float]:
+        return await Random(seed=seed).rewards(toy.sample(name).question, listed, NOBODY)
 
-    first = await coins("random", "q1", rollouts)
-    assert first == await coins("random", "q1", rollouts)
-    assert first[::-1] == await coins("random", "q1", rollouts[::-1])
+    first = await coins(0, "q1", rollouts)
+    assert first == await coins(0, "q1", rollouts)
+    assert first[::-1] == await coins(0, "q1", rollouts[::-1])
     assert len(set(first)) == 2, "equal texts in different slots"
-    assert first != await coins("random{seed=1}", "q1", rollouts)
-    assert first != await coins("random", "q2", rollouts)
+    assert first != await coins(1, "q1", rollouts)
+    assert first != await coins(0, "q2", rollouts)
     other = [replace(r, reply=replace(r.reply, text="another = a")) for r in rollouts]
-    assert first != await coins("random", "q1", other)
+    assert first != await coins(0, "q1", other)
 
 
 @pytest.mark.parametrize("share", [0, 1, -1, 2])
