@@ -1,7 +1,8 @@
 """Forecast the gain of every training of the study: ``python -m tools.forecast.predict``.
 
-One audit for each setting, on fresh problems of the split that is trained on; what it predicts is
-written before any of these rewards is trained on. `compare` holds it against the outcomes.
+One audit for each setting, on fresh problems of the split that is trained on. What it predicts is
+written before any of these rewards is trained on, and the initial policy's score beside it.
+`compare` holds it against the outcomes.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 import click
 import pandas as pd
@@ -88,13 +90,21 @@ SETTINGS = (
 @click.option("--out", type=click.Path(path_type=Path), default=FILE, show_default=True)
 def main(out: Path) -> None:
     """Audit the rewards of every setting, and write what each is expected to gain."""
-    rows = [row for setting in SETTINGS for row in predict(setting)]
-    write_atomic(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f").encode())
-    click.echo(os.path.relpath(out))
+    rows, scores = [], []
+    for setting in SETTINGS:
+        predicted, score = predict(setting)
+        rows += predicted
+        scores.append({"setting": setting.name, "score": score})
+    for path, table in ((out, rows), (out.with_name("initial.csv"), scores)):
+        write_atomic(path, pd.DataFrame(table).to_csv(index=False, float_format="%.4f").encode())
+        click.echo(os.path.relpath(path))
 
 
-def predict(setting: Setting) -> list[dict[str, object]]:
-    """Return a row for each recipe; figures that the audit cannot tell are missing."""
+def predict(setting: Setting) -> tuple[list[dict[str, object]], float]:
+    """Return a row for each recipe, and the mean score of the initial policy's rollouts.
+
+    Figures that the audit cannot tell are missing.
+    """
     folder = results_root().parent / "forecast" / setting.name.replace(", ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "problems.jsonl"
@@ -108,9 +118,11 @@ def predict(setting: Setting) -> list[dict[str, object]]:
         out=folder,
     )
     named = setting.candidates()
-    result = asyncio.run(audit(config, list(named.values()), group=GROUP))
+    result = asyncio.run(audit(config, list(named.values()), group=GROUP, keep=True))
+    groups = result.groups["gold"]
+    score = fmean(truth or 0.0 for group in groups for truth in group.audited.truth)
     told = {row["name"]: row for row in result.record["rewards"]}
-    return [
+    rows = [
         {
             "setting": setting.name,
             "recipe": name,
@@ -121,6 +133,7 @@ def predict(setting: Setting) -> list[dict[str, object]]:
         }
         for name, candidate in named.items()
     ]
+    return rows, score
 
 
 if __name__ == "__main__":
