@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from cat_bench.types.calls import FloatArray
 
@@ -79,19 +78,47 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
     table[:-1, :models] = rows
     table[np.arange(len(rows)), models + np.array(owner)] = -(1 + margin)
     table[-1, :models] = 1
-    low = np.append(np.full(len(rows), -1.0), 1.0)
-    high = np.append(np.full(len(rows), np.inf), 1.0)
-    solution = milp(
-        np.concatenate([np.zeros(models), -np.ones(count)]),
-        constraints=LinearConstraint(table, low, high),
-        integrality=np.concatenate([np.zeros(models), np.ones(count)]),
-        bounds=Bounds(0, 1),
-        options={"node_limit": NODES},
+    values = _maximise(
+        np.concatenate([np.zeros(models), np.ones(count)]),
+        table=table,
+        low=np.append(np.full(len(rows), -1.0), 1.0),
+        high=np.append(np.full(len(rows), np.inf), 1.0),
+        whole=np.arange(models + count) >= models,
     )
-    if solution.x is None:
+    if values is None:
         return equal_weights(models)
-    weights: FloatArray = np.clip(solution.x[:models], 0, 1)
+    weights: FloatArray = np.clip(values[:models], 0, 1)
     return np.asarray(weights / weights.sum())
+
+
+def _maximise(
+    gains: FloatArray, *, table: FloatArray, low: FloatArray, high: FloatArray, whole: NDArray[Any]
+) -> FloatArray | None:
+    """Return variables in [0, 1] that maximise `gains` if low <= table @ variables <= high.
+
+    Those that are `whole` are 0 or 1. Returns None if HiGHS finds no such variables.
+    """
+    import highspy
+
+    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    for option, value in {"output_flag": False, "threads": 1, "mip_max_nodes": NODES}.items():
+        highs.setOptionValue(option, value)
+    program = highspy.HighsLp()
+    program.num_row_, program.num_col_ = table.shape
+    program.sense_, program.col_cost_ = highspy.ObjSense.kMaximize, gains
+    program.col_lower_, program.col_upper_ = np.zeros(len(gains)), np.ones(len(gains))
+    program.row_lower_, program.row_upper_ = low, high
+    rows, columns = np.nonzero(table)
+    matrix = program.a_matrix_
+    matrix.format_ = highspy.MatrixFormat.kRowwise
+    matrix.start_ = np.searchsorted(rows, np.arange(len(table) + 1)).astype(np.int32)
+    matrix.index_, matrix.value_ = columns.astype(np.int32), table[rows, columns]
+    kinds = highspy.HighsVarType
+    program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
+    highs.passModel(program)
+    highs.run()
+    solution = highs.getSolution()
+    return np.array(solution.col_value) if solution.value_valid else None
 
 
 def cross_fit(questions: Sequence[Polled], *, folds: int = FOLDS) -> tuple[FloatArray, FloatArray]:

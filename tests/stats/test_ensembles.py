@@ -35,6 +35,12 @@ def test_fitted_weights_are_as_good_as_the_best_of_a_grid(seed: int) -> None:
     assert sum(weighted_score(q, fitted) for q in asked) >= best - 1e-9
 
 
+def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    for seed in range(10):
+        fitted_weights(questions(30, 4, seed))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_question_chooses_its_own_weights() -> None:
     asked = questions(10, 3, 7)
     _, weights = cross_fit(asked, folds=5)
