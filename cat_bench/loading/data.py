@@ -74,6 +74,10 @@ class Data(BaseModel):
     """A dataset repository on the Hugging Face Hub, with its `revision` and the file's `path`."""
     revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
     path: str | None = None
+    config: str | None = None
+    """The file's configuration on the Hub, for exports, if it is not `default`."""
+    split: str | None = None
+    """The file's split on the Hub, for exports, if its path does not tell it."""
     local: str | None = None
     """The file's name in the folder CAT_BENCH_DATA, or in the folder that the caller names."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None

@@ -6,6 +6,7 @@ Format: the Hub's documentation of evaluation results. A row has no field for an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.files import atomic
 from cat_bench.types.calls import JSON
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""The words in a path by which the Hub tells a split."""
 
 
 def export_hub(run: RunTables | Path) -> list[Path]:
@@ -67,12 +75,27 @@ def _result(
 
 def _benchmark(record: Mapping[str, JSON], rows: list[dict[str, JSON]]) -> dict[str, JSON]:
     task = record["task"]
+    data = task["data"]
+    place = {
+        "config": data.get("config") or "default",
+        "split": data.get("split") or _guess_split(data["path"]),
+    }
     return {
         "name": task["name"],
         "description": task["summary"],
         "evaluation_framework": "cat-bench",
-        "tasks": [{"id": row["method"], "config": "default", "split": "test"} for row in rows],
+        "tasks": [{"id": row["method"], **place} for row in rows],
     }
+
+
+def _guess_split(path: str) -> str:
+    """Return the split that the Hub gives to a file without a configuration, by its path's words.
+
+    A word of the file's name counts before one of its folders; without any, all is `train`.
+    """
+    words = [word for part in path.split("/")[::-1] for word in re.findall(r"[a-z]+", part.lower())]
+    known = {word: split for split, words in _SPLITS.items() for word in words}
+    return next((known[word] for word in words if word in known), "train")
 
 
 def _write(file: Path, content: JSON) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from cat_bench.cache.formats import convert
 from cat_bench.report import summarise
+from cat_bench.report.export_hub import export_hub
 from cat_bench.types.calls import JSON
 from tests.conftest import Workshop
 from tests.places import SHARED
@@ -96,4 +97,30 @@ def test_the_hub_needs_a_dataset_of_its_own(workshop: Workshop, folder: Path) ->
     assert majority["value"] == round(100 * table["majority", 2], 2)
     assert majority["dataset"] == {"id": "owner/sums", "task_id": "majority", "revision": "0" * 40}
     benchmark = yaml.safe_load((folder / "hf" / "eval.yaml").read_text())
-    assert [task["id"] for task in benchmark["tasks"]] == ["single", "majority", "cat"]
+    assert benchmark["name"] == record["task"]["name"]
+    assert benchmark["description"] == record["task"]["summary"]
+    place = {"config": "default", "split": "test"}
+    methods = ("single", "majority", "cat")
+    assert benchmark["tasks"] == [{"id": method, **place} for method in methods]
+
+
+@pytest.mark.parametrize(
+    ("data", "config", "split"),
+    [
+        ({"path": "main/test-00000-of-00001.parquet"}, "default", "test"),
+        ({"path": "data/val.jsonl"}, "default", "validation"),
+        ({"path": "test/train-0.parquet"}, "default", "train"),
+        ({"path": "2025-05-07_oss_eval.jsonl"}, "default", "test"),
+        ({"path": "latest.jsonl"}, "default", "train"),
+        ({"path": "q.parquet", "config": "diamond", "split": "held"}, "diamond", "held"),
+    ],
+)
+def test_a_benchmark_names_the_split_of_its_file(
+    folder: Path, data: JSON, config: str, split: str
+) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    record["task"]["data"] = {"hub": "owner/sums", "revision": "0" * 40, **data}
+    (folder / "run.json").write_text(json.dumps(record))
+    _, file = export_hub(folder)
+    tasks = yaml.safe_load(file.read_text())["tasks"]
+    assert {(task["config"], task["split"]) for task in tasks} == {(config, split)}
