@@ -178,6 +178,7 @@ def read(pool: Path, *, runs: Path) -> Played:
     rows.insert(0, "task", task)
     rows.insert(1, "model", model)
     scores = per_question(run.scores)["value"].unstack(["method", "n"]).sort_index()
+    scores = scores.loc[:, scores.columns.get_level_values("n").isin(BUDGETS)]
     return Played(rows, scores, draw_curves(runs / name), pool_claims(runs / name))
 
 
