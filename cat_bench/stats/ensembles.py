@@ -103,7 +103,7 @@ def _maximise(
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for option, value in {"output_flag": False, "threads": 1, "mip_max_nodes": NODES}.items():
         highs.setOptionValue(option, value)
-    program = highspy.HighsLp()
+    program: Any = highspy.HighsLp()
     program.num_row_, program.num_col_ = table.shape
     program.sense_, program.col_cost_ = highspy.ObjSense.kMaximize, gains
     program.col_lower_, program.col_upper_ = np.zeros(len(gains)), np.ones(len(gains))
@@ -115,8 +115,8 @@ def _maximise(
     matrix.index_, matrix.value_ = columns.astype(np.int32), table[rows, columns]
     kinds = highspy.HighsVarType
     program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
-    highs.passModel(program)
-    highs.run()
+    if highspy.HighsStatus.kError in (highs.passModel(program), highs.run()):
+        raise RuntimeError(f"HiGHS cannot learn weights of a programme of {table.shape}")
     solution = highs.getSolution()
     return np.array(solution.col_value) if solution.value_valid else None
 
