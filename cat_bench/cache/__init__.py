@@ -1,4 +1,9 @@
-"""The cache: every model call's results, imported pools, and their upkeep."""
+"""The cache: every model call's results, imported pools, and their upkeep.
+
+Input: calls and their results, files of pools and calls. Output: stored results, by call and slot.
+A result is durable before it is read, and no call is paid for twice. An existing result never
+changes; a damaged one is never returned, and is replaced.
+"""
 
 from cat_bench.cache.call import Call, Claim, canonical
 from cat_bench.cache.calls import Calls, export_calls, import_calls

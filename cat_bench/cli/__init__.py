@@ -1,7 +1,7 @@
-"""The command line, one file per command: each parses, calls and prints.
+"""The command line, one file per command: each parses options, calls the package and prints.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed or incomplete, 2
-wrong usage, 130 interrupted.
+wrong usage, 130 interrupted. Nothing is computed here, and nothing is printed elsewhere.
 """
 
 from __future__ import annotations

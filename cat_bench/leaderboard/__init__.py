@@ -1,7 +1,8 @@
 """The leaderboard: a CSV whose rows can be recomputed from the pool and the calls that they name.
 
-`add` appends a run's rows and publishes the files that they were computed from, `check` recomputes
-them, and `render` prints them. An existing row never changes.
+Input: a run's folder, or a CSV. Output: rows, published files, and findings. `add` appends a run's
+rows and publishes the files that they were computed from, `check` recomputes them, and `render`
+prints them. An existing row never changes, and `check` trusts no number that it did not recompute.
 """
 
 from cat_bench.leaderboard.checking import Finding, check

@@ -1,4 +1,8 @@
-"""Numbers that rank rollouts (higher is better); one file per signal."""
+"""Signals: numbers that rank rollouts (higher is better); one file per signal.
+
+Input: a question and its rollouts. Output: a number for each rollout or pair, NaN if it is unknown.
+A signal never sees the target, and an unknown number is never 0.
+"""
 
 from __future__ import annotations
 

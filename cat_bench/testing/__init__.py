@@ -3,7 +3,9 @@
     async with ChatServer(reply=lambda request: "42") as server:
         backend = OpenAI(server.model, base_url=server.base_url)
 
-`python -m cat_bench.testing` runs the same server in a separate process.
+`python -m cat_bench.testing` runs the same server in a separate process. Requests come in; replies
+and injected faults go out. A reply depends on its messages and seed only, a fault on the server's
+seed and the request's number.
 """
 
 from cat_bench.testing.faults import FAULTS, Fault, Faults
