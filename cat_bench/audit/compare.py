@@ -16,7 +16,7 @@ _KEY = ["question", "slot"]
 
 
 def verdicts_of(first: Path, second: Path) -> Agreement:
-    """Return how the two runs' verdicts agree where both have one; an example is a question.
+    """Return the agreement of the two runs' verdicts where both have one; an example is a question.
 
     Raises UsageError if the runs differ in more than the judge, DataError if a folder is not a run.
     """

@@ -193,8 +193,8 @@ async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | Non
 def _shared(kind: str, record: Mapping[str, JSON], rerun_record: Mapping[str, JSON]) -> Row:
     """Return the columns of the run that this kind of file shows.
 
-    Calls show who wrote every text: the repeated run names who was called. A pool has the word of
-    its record for the policy and the judge, and shows nothing of an anchor.
+    Calls show who wrote every text: the repeated run names who was called. For a pool, only its
+    record names the policy and the judge, and nothing shows the anchor.
     """
     if kind == "published_calls":
         return identity(rerun_record)

@@ -1,4 +1,4 @@
-"""Who made a run: the columns that all of its rows share, from the run's record."""
+"""The identity of a run's models: the columns that all of its rows share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def identity(record: Mapping[str, JSON]) -> dict[str, str]:
 def find_misnamed(record: Mapping[str, JSON]) -> str:
     """Return the model whose name contradicts its recorded identity; empty if there is none.
 
-    No name contradicts a digest: who has a folder with weights names it.
+    No name contradicts a digest, because the owner of a folder of weights chooses its name.
     """
     for role, known in record["models"].items():
         named = record["config"].get(NAMED.get(role))

@@ -1,4 +1,4 @@
-"""Rows of imported pools: the file that was imported is what is published.
+"""Rows of imported pools: the imported file is published.
 
 A pool that defines its own task (`pool:NAME`) has questions, answers and rollouts in one file. A
 row names it as its `pool`. The record of the run, and how the file was imported, lie beside it in
@@ -23,7 +23,7 @@ TASK = "pool:"
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How a pool's file was imported."""
+    """The settings of a pool's import."""
 
     name: str
     model: str | None

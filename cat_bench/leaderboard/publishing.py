@@ -1,4 +1,4 @@
-"""Adds a run's rows to a leaderboard, and publishes the files that they were computed from."""
+"""Add a run's rows to a leaderboard, and publish the files that they were computed from."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def asks_for_a_box(text: str) -> bool:
 def _reads(scorer: AnswerScorer, form: str) -> bool:
     try:
         return all(scorer.answer(f"So: {form % sample}") == sample for sample in SAMPLES)
-    except PLUGIN_BUGS:  # the form of such a scorer stays unknown
+    except PLUGIN_BUGS:  # such a scorer's form stays unknown
         return False
 
 

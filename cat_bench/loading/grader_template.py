@@ -1,4 +1,4 @@
-"""The text by which HealthBench's authors ask a judge: found in a file, or fetched; never shipped.
+"""The judge's prompt of HealthBench's authors: read from a file, or fetched; never shipped.
 
 It is the constant `GRADER_TEMPLATE` of simple-evals' `healthbench_eval.py`, which is read out of
 the file's syntax: the file is never run. A file that the user names may hold anything that shows a
@@ -22,7 +22,7 @@ from cat_bench.system.files import write_atomic
 CONSTANT = "GRADER_TEMPLATE"
 CONVERSATION, ITEM = "<<conversation>>", "<<rubric_item>>"
 SECONDS = 30.0
-"""How long fetching may take."""
+"""The time limit for fetching, in seconds."""
 _STRIPS = {"strip": str.strip, "lstrip": str.lstrip, "rstrip": str.rstrip}
 
 

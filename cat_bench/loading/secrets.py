@@ -18,7 +18,7 @@ WRITTEN = (
     "would be written to disk with the run: leave it out and set the environment's variable "
     "({key_variable=NAME} says which holds openai's key)"
 )
-"""What is wrong with a secret in a spec or a setting."""
+"""The message about a secret in a spec or a setting."""
 LEAST = 8
 """The fewest characters of a key in the environment that is looked for in other texts."""
 _NAME = (
@@ -37,7 +37,7 @@ _VALUE = re.compile(
     r"|github_pat_\w{20,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}[\w.-]*)"
     r"|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)|(?i:(?<=bearer )[\w.~+/-]{8,})"
 )
-"""What the keys of common services, tokens and passwords in URLs look like."""
+"""The forms of common services' keys, of tokens, and of passwords in URLs."""
 _HOLDS_KEY = re.compile(r".*(?:KEY|TOKEN|SECRET|PASSWORD)")
 
 

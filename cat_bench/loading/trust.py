@@ -1,8 +1,8 @@
-"""Decides whether a Python file that a record names may be loaded.
+"""Decide whether a Python file that a record names may be loaded.
 
-What a user names on the command line is the user's own and is loaded. What a record names (a
-`run.json`, a published file, a pool in a cache) may be a stranger's: it is loaded only if the
-record holds the file's digest and the user says `--trust`.
+A file that the user names on the command line is trusted and loaded. A file that a record names (a
+`run.json`, a published file, a pool in a cache) may be a stranger's. It is loaded only if the
+record holds its digest and the user passes `--trust`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_trusted() -> bool:
 
 @contextmanager
 def load_only(files: JSON) -> Iterator[None]:
-    """Load no file within but these, path → SHA-256, and these only where the user trusts them.
+    """Within the context, load only these files (path → SHA-256), and only if the user trusts them.
 
     A record that holds something else than a mapping has no file that may be loaded.
     """
@@ -50,7 +50,7 @@ def load_only(files: JSON) -> Iterator[None]:
 
 @contextmanager
 def note_loaded() -> Iterator[dict[str, str]]:
-    """Note what is loaded within, path → SHA-256, for the record."""
+    """Note the files that are loaded within the context, path → SHA-256, for the record."""
     loaded: dict[str, str] = {}
     token = _noted.set(loaded)
     try:
@@ -74,7 +74,7 @@ def admit(path: Path, digest: str) -> None:
 
 
 def folder_digest(folder: Path) -> str:
-    """One SHA-256 over the Python and YAML files of a folder, by their paths in it."""
+    """Return one SHA-256 over the Python and YAML files of a folder and their relative paths."""
     whole = sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in _CODE and path.is_file():

@@ -59,7 +59,7 @@ def _count_unfolded(value: JSON, known: dict[int, float]) -> float:
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = inf  # until it is known: a part that meets it again is a cycle
+        known[id(value)] = inf  # a placeholder: a part that reaches it again is a cycle
         parts = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_count_unfolded(part, known) for part in parts)
     return known[id(value)]

@@ -42,7 +42,7 @@ _DERIVATIVE = re.compile(r"\\frac\s*\{\s*d[^{}]*\}\s*\{\s*d\s*[a-z]\s*\}")
 _NUMBER_SET = re.compile(r"\\text\{[RQZNC]\}")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{4,}(?![A-Za-z}])")
-"""Words that nobody marked as such: their letters would be multiplied."""
+"""Unmarked words, whose letters would be multiplied."""
 
 
 def key_of(kind: str, text: str) -> str:
@@ -157,7 +157,7 @@ def _evaluate(expression: Any, point: dict[Any, Any]) -> Any:
         return None
     size = max(map(abs, parts))
     if size < _EPSILON and (finer := _parts(expression, point, _FINER)):
-        # Rounding or a small number: more digits tell.
+        # Either rounding or a small number: more digits decide.
         parts, size = finer, 1 if max(map(abs, finer)) < _ZERO else size
     return numbers.mpc(*(0 if abs(part) < _EPSILON * size else part for part in parts))
 

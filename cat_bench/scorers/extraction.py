@@ -42,7 +42,7 @@ def last_boxed(text: str) -> str | None:
     before, box, _ = text.partition("box")
     if not box:
         return None
-    begin = len(before.rstrip(ascii_letters).rstrip("\\"))  # what is before it does not matter
+    begin = len(before.rstrip(ascii_letters).rstrip("\\"))  # the text before it does not matter
     boxes: dict[int, str] = {}
     opened: list[int | None] = []
     for token in _TOKEN.finditer(text, begin):
@@ -79,8 +79,8 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 def last_match(pattern: re.Pattern[str], text: str) -> str | None:
     """Return the last match of a pattern's one group, stripped; None where there is none.
 
-    A search that takes more than `MATCH_S` finds nothing: a pattern with a repeat inside a repeat
-    can take longer than the universe has. Only the main thread can be stopped so.
+    A search that takes more than `MATCH_S` finds nothing: a pattern with nested repeats can take
+    practically for ever. Only the main thread can be interrupted.
     """
     if (slow := (pattern.pattern, hash(text))) in _SLOW:
         return None
@@ -101,7 +101,7 @@ class _TooSlowError(Exception):
 
 @contextmanager
 def _limit_time(seconds: float) -> Iterator[None]:
-    """Raise _TooSlowError in what runs for more CPU time than this, in the main thread."""
+    """Raise _TooSlowError in a block that takes more CPU time than this, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-r"""One notation for what is written in several, before an answer's structure is read.
+r"""Rewrite alternative notations as one, before an answer's structure is read.
 
 Relations, brackets, units of angle, repeating decimals, systems of equations and choices have one
 spelling after `settle`; what an answer means does not change.
@@ -23,7 +23,7 @@ COMMANDS = frozenset(
         "Upsilon Phi Psi Omega",
     )
 )
-"""What math-verify's parser reads; it drops some other commands without a word."""
+"""The commands that math-verify's parser reads; it silently drops some others."""
 _ALIASES = frozenset(re.findall(r"\w+", "geq geqq geqslant leq leqq leqslant neq varnothing"))
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _Rewriting = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]

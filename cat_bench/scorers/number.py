@@ -1,9 +1,10 @@
 """Score a final answer that is a number, with a tolerance, a unit and separators as documented.
 
-The rules of reading (docs/scorers.md): if a number has both `,` and `.`, the last of them is the
-decimal mark; a single mark before exactly three digits is a thousands separator if it is a comma
-and a decimal mark if it is a point, unless `decimal` names the decimal mark; spaces and apostrophes
-separate thousands. Values are exact fractions, so nothing is lost before the comparison.
+The rules of reading (docs/writing-a-scorer.md): if a number has both `,` and `.`, the last of them
+is the decimal mark; a single mark before exactly three digits is a thousands separator if it is a
+comma and a decimal mark if it is a point, unless `decimal` names the decimal mark; spaces and
+apostrophes separate thousands. Values are exact fractions, so nothing is lost before the
+comparison.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HealthBench's own way to ask a judge about one rubric item, and to read what it replies.
+"""HealthBench's prompt for a judge of one rubric item, and the reading of the reply.
 
 As openai/simple-evals does it (Arora et al. 2025, arXiv 2505.08775): the judge sees the whole
 conversation, system messages included, with the answer as its last turn, and the item with its
@@ -19,7 +19,7 @@ from cat_bench.types.calls import JSON, Message, Sampling
 ATTEMPTS = 10
 """Replies that are asked for until one can be read; simple-evals asks without limit."""
 SAMPLING = Sampling(temperature=0.5, max_tokens=2048)
-"""How simple-evals samples its grader."""
+"""The sampling parameters of simple-evals' grader."""
 SYSTEM = "You are a helpful assistant."
 """The system message that simple-evals gives its grader."""
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
@@ -44,7 +44,7 @@ def official_prompt(
 ) -> list[Message]:
     """The template with the conversation, which ends in the response, and the item filled in.
 
-    What a text says is never taken for a placeholder.
+    A placeholder inside a text is never replaced.
     """
     turns = [*messages, Message(role="assistant", content=response)]
     shown = {
@@ -56,7 +56,7 @@ def official_prompt(
 
 
 def read_official(text: str) -> OfficialVerdict | None:
-    """The verdict that a reply consists of; None where it is anything else."""
+    """Return the verdict if the reply consists of one; else None."""
     try:
         return OfficialVerdict.model_validate(json.loads(_FENCE.sub("", text.strip())))
     except (ValueError, RecursionError, ValidationError):

@@ -1,7 +1,7 @@
 """Read numbers with their units from a text, as exact fractions.
 
-Every number is read on its own, by the rules in docs/scorers.md. An ambiguous text without a rule
-(`1.2.3`, `1,2,3`) is not a number.
+Every number is read on its own, by the rules in docs/writing-a-scorer.md. An ambiguous text without
+a rule (`1.2.3`, `1,2,3`) is not a number.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _quantities(text: str, decimal: Decimal, unit: str = "") -> Iterator[Quantit
 
 
 def _tidy(text: str) -> str:
-    """Return the text with every number written in one line, with plain signs and digits."""
+    """Return the text with every number on one line, with plain signs and digits."""
     text = _RAISED.sub(lambda match: "^" + match[0].translate(_SUPERSCRIPTS), text)
     text = _VULGAR.sub(lambda match: f"{match[1]} {match[2]}" if match[1] else match[2], text)
     for form, plain in _LATEX:

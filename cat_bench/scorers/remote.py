@@ -105,5 +105,5 @@ async def _grade_one(work: _Work) -> _Outcome:
         return scorer.version, await scorer.score(work.sample, work.texts, no_context)
     except CatBenchError as error:
         return scorer.version, _Broken(str(error), ours=True)
-    except PLUGIN_BUGS as error:  # these texts' reason
+    except PLUGIN_BUGS as error:  # the reason is recorded for these texts
         return scorer.version, _Broken(f"{type(error).__name__}: {error}", ours=False)

@@ -29,7 +29,7 @@ def serve(functions: Mapping[str, Callable[..., object]], *, work: str = "gradin
     _limit_memory()
     sys.set_int_max_str_digits(0)
     logging.disable()
-    with suppress(BrokenPipeError):  # the caller has been killed
+    with suppress(BrokenPipeError):  # the caller was killed
         os.write(replies, b'{"ready": true}\n')
         for line in sys.stdin:
             reply = _reply(functions, work, *json.loads(line))

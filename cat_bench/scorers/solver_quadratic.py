@@ -1,10 +1,10 @@
 """Solve a convex quadratic program, with a proof of its optimum by linear programs.
 
-HiGHS's quadratic solver takes some unbounded programs as bounded, and the other way round. So its
-word is not enough. A convex quadratic objective is unbounded over a feasible polyhedron only along
-a direction in which it is linear and falls (Frank and Wolfe, 1956): a linear program finds one. And
-a point is optimal to within the fall of the objective's linearization there, which another linear
-program finds.
+HiGHS's quadratic solver reports some unbounded programs as bounded, and some bounded ones as
+unbounded. So its results are proven. A convex quadratic objective is unbounded over a feasible
+polyhedron only along a direction in which it is linear and falls (Frank and Wolfe, 1956): a linear
+program finds one. And a point is optimal to within the fall of the objective's linearization there,
+which another linear program finds.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _is_feasible(program: Formulation, point: FloatArray) -> bool:
 def _is_optimal(program: Formulation, point: FloatArray) -> bool:
     """Return whether the objective's linearization at a feasible point falls nowhere around it.
 
-    Around is a box, so that slopes of rounding do not add up over unbounded directions: a convex
-    function without a fall in the box has none beyond.
+    The neighbourhood is a box, so that rounded slopes do not add up over unbounded directions. A
+    convex function that does not fall in the box does not fall beyond it.
     """
     gradient = dict(program.linear)
     for place, row in _second_derivative(program).items():

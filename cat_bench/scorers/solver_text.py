@@ -190,7 +190,7 @@ def offset(value: float, line: int | None = None) -> float:
 
 
 def add_up(first: float, second: float) -> float:
-    """Return a sum; what rounding leaves where two numbers cancel counts as 0."""
+    """Return a sum; a rounding residue of two numbers that cancel counts as 0."""
     total = first + second
     return 0.0 if abs(total) <= _ROUNDING * max(abs(first), abs(second)) else total
 

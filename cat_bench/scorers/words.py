@@ -1,6 +1,6 @@
 r"""Answers that are not mathematics: words, letters of choices, names of points, times, numerals.
 
-Letters side by side are a word if they stand inside ``\text{}`` or are three or more with no
+Adjacent letters are a word if they are inside ``\text{}`` or are three or more with no
 operator, digit or command; a case-sensitive name if they are two or more capitals alone (AC is not
 CA); and a product otherwise (xy is yx).
 """

@@ -1,4 +1,4 @@
-"""Shared by the signals that compare rollouts two at a time: a mean over pairs."""
+"""The common part of signals that compare two rollouts: a mean over pairs."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ PerToken: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidenc
 def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     """Return the numbers in nats, shape (completion tokens,); raises NotAvailable if absent.
 
-    Raises CallFailed where some are missing: a mean over the others, or no number, would rank the
-    rollout by what its server left out.
+    Raises CallFailed where some are missing: a mean over the other tokens would rank the rollout by
+    the gaps of its server.
     """
     reply = rollout.reply
     given = {**reply.measures, "logprobs": reply.token_logprobs, "entropies": reply.token_entropies}

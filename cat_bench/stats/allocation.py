@@ -1,4 +1,4 @@
-"""Spend a fixed number of samples over several questions: evenly, or where answers disagree.
+"""Divide a fixed number of samples among questions: evenly, or to those whose answers disagree.
 
 The estimate of each question is the vote over its samples. An even split is exact; the adaptive one
 is replayed over random orders of each pool. A sample without an answer is paid for and does not
@@ -25,7 +25,7 @@ REPLAYS = 200
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
-    """What a number of samples gives: the mean score over questions, and its Monte-Carlo error.
+    """The result of a number of samples: the mean score over questions, and its Monte-Carlo error.
 
     `tokens` are the mean per question, `samples` (questions,) the expected samples of each, and
     `scores` (questions,) the expected scores.
@@ -96,7 +96,7 @@ def allocate_by_disagreement(
 
 
 def _certainty(path: VotePaths) -> FloatArray:
-    """Return how certain the leader is: a rank, and infinity where the pool is used up."""
+    """Return the certainty of each leader as a rank; infinity if the pool is used up."""
     top, second = path.leaders
     ranks = _ranks(top.shape[1] - 1)[top, second]
     ranks[:, -1] = np.inf
@@ -111,7 +111,7 @@ def _ranks(most: int) -> FloatArray:
 
 
 def _allocated(paths: Sequence[VotePaths], used: NDArray[np.int64]) -> Allocated:
-    """Return the means over orders, of which each has `used` (orders, questions) samples."""
+    """Return the means over orders; `used` (orders, questions) is the number of samples."""
     rows = np.arange(len(used))
     scores = np.stack([p.scores[rows, k] for p, k in zip(paths, used.T, strict=True)], axis=1)
     tokens = [p.tokens[rows, k].mean() for p, k in zip(paths, used.T, strict=True)]

@@ -18,8 +18,8 @@ from cat_bench.types.calls import FloatArray
 _CHUNK = 2**18
 """Random numbers that are in memory at once."""
 _MANY = 5_000
-"""The number of units from which units of equal value are drawn together, which gives the same
-distribution with far fewer draws."""
+"""From this number of units on, units of equal value are drawn together: the distribution is
+the same, with far fewer draws."""
 
 
 def bca(

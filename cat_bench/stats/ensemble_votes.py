@@ -78,7 +78,7 @@ class Voted:
 
 @dataclass(frozen=True, slots=True)
 class _Division:
-    """How n samples are divided: `whole` (models,) are sure, `left` go by `fractions` (models,)."""
+    """The division of n samples: `whole` (models,) are fixed, `left` are random by `fractions`."""
 
     whole: IntArray
     left: int
@@ -118,7 +118,7 @@ def vote_ensemble(
     states: int = STATES,
     draws: int = DRAWS,
 ) -> Voted:
-    """Return what n samples in all give in expectation, with these `weights` of the models.
+    """Return the expected result of n samples in all, with these `weights` of the models.
 
     Raises ValueError where a model may have to give more rollouts than its pool has.
     """
@@ -248,7 +248,7 @@ def _longest(question: Ballots, division: _Division) -> float:
 
 
 def _log_comb(top: IntArray | int, chosen: IntArray) -> FloatArray:
-    """Return log C(top, chosen); what is not defined gets that of C(chosen, chosen)."""
+    """Return log C(top, chosen); an undefined one counts as C(chosen, chosen)."""
     defined = np.maximum(top, chosen)
     logs = _log_factorials(int(defined.max()))
     ways: FloatArray = logs[defined] - logs[chosen] - logs[defined - chosen]

@@ -94,8 +94,8 @@ def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> F
     """Return the exact pick probabilities of the commonest label in an n-subset: (budgets, N).
 
     Tied labels win with equal chances, and a winner's mass spreads evenly over its members. A
-    rollout without an answer takes a place and never wins; a subset without any answer abstains.
-    This equals "first seen wins", averaged over orders. Raises ValueError where C(N, n) overflows a
+    rollout without an answer counts in n and never wins; a subset without any answer abstains. This
+    equals "first seen wins", averaged over orders. Raises ValueError where C(N, n) overflows a
     float.
     """
     numbers = {label: k for k, label in enumerate(dict.fromkeys(labels)) if _is_vote(label)}
@@ -183,7 +183,7 @@ def _known_expected(picks: bytes, scores: bytes, rows: int) -> Expectation:
 
 def _expected(picks: FloatArray, values: FloatArray) -> Expectation:
     abstained = _clean(1 - picks.sum(axis=1))
-    if isfinite(values.sum() + abstained.sum()):  # no score and no pick is NaN
+    if isfinite(values.sum() + abstained.sum()):  # without a score and a pick, the value is NaN
         return Expectation(picks @ values, lost=np.zeros(len(picks)), abstained=abstained)
     lost = _clean(picks @ np.isnan(values))
     value = _ratio(picks @ np.nan_to_num(values), 1 - lost)

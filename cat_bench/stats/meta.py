@@ -1,4 +1,4 @@
-"""What several models say together: a mean over models that answered the same questions.
+"""Combine several models: a mean over models that answered the same questions.
 
 The models are a sample, and so are the questions, which all models share. A value is the mean of
 all, plus what is the model's, plus what is the question's, plus the rest: crossed random effects.
@@ -29,11 +29,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class OverModels:
-    """A mean over models and questions, its interval, and what a further model may show.
+    """A mean over models and questions, its interval, and a prediction for a further model.
 
     `low` and `high` hold the mean over all such models and questions. `predicted_low` and
     `predicted_high` hold the mean of one further model. `tau` is the standard deviation of models'
-    true means. NaN where it cannot be told: below two models or questions, below three models for
+    true means. NaN if it is unknown: below two models or questions, below three models for
     a prediction, or where all values are equal.
     """
 
@@ -74,7 +74,7 @@ def average_over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels
 
 
 def _mean_squares(table: FloatArray) -> tuple[float, float, float]:
-    """The mean squares between rows, between columns, and of what neither explains."""
+    """Return the mean squares between rows, between columns, and of the residuals."""
     rows, columns = table.shape
     by_row = table.mean(axis=1, keepdims=True) - table.mean()
     by_column = table.mean(axis=0, keepdims=True) - table.mean()

@@ -1,4 +1,4 @@
-"""Compute what a rule that may stop sampling early gives in expectation over random orders.
+"""Compute the expected result of a rule that may stop sampling early, over random orders.
 
 A rule reads the rollouts of a pool one after another and looks at the votes so far: how many
 answers have one vote, two votes, and so on. A rollout without an answer is paid for and does not
@@ -143,7 +143,7 @@ class _Levels:
         return cls(np.zeros(levels), np.zeros((levels, sizes)), np.zeros((levels, sizes)))
 
     def add(self, level: int, chance: FloatArray, won: FloatArray, used: FloatArray) -> None:
-        """Add states with these chances, what they pick and how many votes they hold, by size."""
+        """Add states with these chances, their picks and their numbers of votes, by size."""
         self.mass[level] = chance.sum()
         self.won[level] = chance @ won
         self.used[level] = chance @ used
@@ -152,7 +152,8 @@ class _Levels:
 def _walk(
     sizes: Sequence[tuple[int, int]], rule: Rule, reach: int, states: int
 ) -> tuple[_Levels, _Levels, int]:
-    """Return the mass that stops and that goes on at each number of votes, and the last number."""
+    """Return the mass that stops and the mass that continues at each number of votes, and the last
+    number of votes."""
     ends, alive = (_Levels.empty(reach + 1, len(sizes)) for _ in range(2))
     ways = [comb(size + count, count) for size, count in sizes]
     if max(ways, default=0) > _LOCAL or prod(ways) > _CODES:

@@ -1,4 +1,4 @@
-"""Estimate what a stopping rule gives by replaying it over random orders of a pool.
+"""Estimate the result of a stopping rule by replaying it over random orders of a pool.
 
 This serves rules whose exact expectation needs too many states, and rules that see more than
 counts. The caller gives the orders, so that different rules see the same ones and are paired.

@@ -63,7 +63,7 @@ def entropy(threshold: float) -> Rule:
         total = votes @ count
         seen = votes.sum(axis=1)
         answers = np.where(seen < 2, 2, seen)
-        mass = total + (seen < 2)  # an answer that is alone is set beside one of a single vote
+        mass = total + (seen < 2)  # a single answer is compared with one of one vote
         logs = count * np.log(np.maximum(count, 1))
         bits = np.log(mass) - (votes @ logs) / mass
         stops: NDArray[np.bool_] = (total > 1) & (bits <= threshold * np.log(answers))

@@ -1,4 +1,4 @@
-"""Compute what early-stopping self-consistency gives in expectation over random orders, exactly.
+"""Compute the exact expectation of early-stopping self-consistency over random orders.
 
 The rule (ESC; Li et al. 2024, arXiv 2401.10480) samples windows of w rollouts in parallel. It stops
 at the first window whose rollouts all give the same answer, and answers that; at the cap it votes

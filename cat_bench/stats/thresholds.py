@@ -19,7 +19,7 @@ from cat_bench.stats.vote_paths import VotePaths
 from cat_bench.types.calls import FloatArray
 
 Statistic = Callable[[VotePaths], FloatArray]
-"""The value that is compared with the threshold, shape (orders, samples + 1); -inf: never stop."""
+"""The statistic, shape (orders, samples + 1), to compare with the threshold; -inf never stops."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ Clusters = Sequence[str | None]
 class Units:
     """Independent units: sums of values and numbers of questions per unit, shapes (G,).
 
-    `likeness` in [0, 1] is how alike the questions of a unit are: 1 if they have one value, 0 if
+    `likeness` in [0, 1] is the similarity of a unit's questions: 1 if they have one value, 0 if
     they differ as much as those of different units.
     """
 
@@ -92,7 +92,8 @@ class Units:
 
     @property
     def spread_over(self) -> float:
-        """How many units the spread rests on: about k if k units differ by 1 and the rest by 0.
+        """The effective number of units behind the spread: about k if k differ by 1 and the rest by
+        0.
 
         This is the number of units over their kurtosis; 0 if all differ by the same.
         """
@@ -127,7 +128,7 @@ class Units:
 
 
 def concentration(amounts: FloatArray) -> float:
-    """Return how many amounts the total rests on: k if k are equal and the rest are 0."""
+    """Return the effective number of amounts: k if k are equal and the rest are 0."""
     squares = float(amounts @ amounts)
     return float(amounts.sum()) ** 2 / squares if squares > 0 else 0.0
 

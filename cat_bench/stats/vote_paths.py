@@ -1,7 +1,7 @@
 """Follow the vote of one question sample by sample, over random orders of its pool.
 
-This serves whatever decides while it samples and needs many decisions from the same orders: a rule
-at many thresholds, or a number of samples spread over questions.
+It serves rules that decide while they sample and need many decisions from the same orders: a
+rule at many thresholds, or a number of samples for several questions.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 def install_command(extra: str) -> str:
     """Return the command that adds an extra to the environment of this process.
 
-    In a checkout's environment this is a target of the Makefile, which keeps the tested versions.
-    Elsewhere it is a command of pip, or of uv where the environment has no pip.
+    In a checkout's environment, this is a target of the Makefile, which keeps the tested versions.
+    Elsewhere it is a command of pip, or of uv if the environment has no pip.
     """
     if (ROOT / "tools" / "install.py").is_file() and Path(sys.prefix) == ROOT / ".venv":
         return f"make setup EXTRAS={extra}"

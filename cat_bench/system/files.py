@@ -1,7 +1,7 @@
 """Write files whole or not at all, and remove the drafts of killed processes.
 
-A file or folder is written under the hidden name `.NAME.PID` and renamed into its place, so that
-nobody ever reads half of one.
+A file or folder is written under the hidden name `.NAME.PID` and then renamed, so that nobody ever
+reads a part of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resource import RLIMIT_NOFILE, getrlimit
 from cat_bench.errors import UsageError
 
 SPARE = 8
-"""Open files that a database needs: itself, its log, their index, a temporary file for each."""
+"""The open files that a database needs: the file, its log, their index, temporary files."""
 STALE_S = 24 * 3600
 """Seconds without a change after which a draft is considered abandoned."""
 

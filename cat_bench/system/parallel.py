@@ -35,9 +35,9 @@ Batch = Callable[[Sequence[T]], Sequence[S]]
 REACH_S = 5.0
 """Seconds to wait for an address to answer."""
 PARTS = 4
-"""Batches per process in a round, so that the last process to finish delays the others little."""
+"""Batches per process in a round; more of them shorten the wait for the last process."""
 WATCH_S = 0.5
-"""Seconds between a process's looks for its parent."""
+"""Seconds between checks of a process for its parent."""
 LOCAL = ("local", "auto")
 TOKEN = (
     " For a cluster that asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too."
@@ -177,9 +177,9 @@ def open_executor(spec: str | int | None) -> Iterator[Executor | None]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, however that ended; called in each process.
+    """End this process soon after its parent ends for any reason; called in each process.
 
-    What it started itself reads from it, and ends with it.
+    Its own children read from it, and end with it.
     """
 
     def watch() -> None:

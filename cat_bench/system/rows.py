@@ -20,9 +20,9 @@ from cat_bench.types.calls import JSON
 
 Row: TypeAlias = dict[str, JSON]
 LONGEST = 1 << 28
-"""Bytes that a line may have: it is in memory at once."""
+"""The most bytes of a line, which is held in memory."""
 UNPACKED, RATIO = 1 << 28, 200
-"""Bytes that any gzip may unpack to, and how many times its own size a larger one may."""
+"""The bytes that any gzip file may unpack to, and the largest ratio for a larger one."""
 
 
 def file_digest(path: Path) -> str:
@@ -54,7 +54,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def check_encodable(path: Path, line: int, name: str) -> None:
-    """Raise DataError for an id that no file can hold: a lone surrogate has no UTF-8."""
+    """Raise DataError for an id that UTF-8 cannot encode, such as a lone surrogate."""
     try:
         name.encode()
     except UnicodeEncodeError as error:

@@ -80,11 +80,11 @@ class Runner(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap(Runner):
-    """Linux namespaces by `bwrap`: a file system with Python only, no network, no other pid.
+    """Linux namespaces by `bwrap`: a file system with Python only, no network, no other process.
 
-    Root gives up its rights inside, for a user of this run alone, so that the limit on processes
-    holds: the kernel exempts root from it. Any other user owns what is inside, so all but /tmp is
-    read-only; and `bwrap` gets no variable of ours, because the program can read those of `bwrap`.
+    If this user is root, the program runs as a user of this run alone, because the kernel exempts
+    root from the limit on processes. Any other user owns the files inside, so all but /tmp is
+    read-only. `bwrap` gets none of our variables, because the program can read those of `bwrap`.
     """
 
     name: str = "bubblewrap"
@@ -180,7 +180,7 @@ async def run_program(
     packages: Sequence[str] = (),
     limits: Limits = DEFAULT,
 ) -> Outcome:
-    """Run `main.py` of these files by the permitted runner; at most one a core at a time.
+    """Run `main.py` of these files by the permitted runner; at most one per core at a time.
 
     Raises UsageError where running code was not allowed.
     """

@@ -1,8 +1,8 @@
 """Write the kernel's filter of system calls for a sandboxed program (seccomp).
 
-Namespaces of a program's own would let it mount file systems without a limit, and shared memory is
-not in the kernel's count of a process's memory: with either, the limits on memory and disk would
-not hold. A program is also denied keys and tracing, which it never needs.
+In a new namespace, a program could mount file systems without a limit. The kernel does not count
+shared memory as a process's memory. Both would evade the limits on memory and disk. The filter
+also denies keys and tracing, which no program needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MACHINES: Mapping[str, tuple[int, int, int]] = {
 """The column of the numbers, the kernel's name of the architecture, and the number of `clone`."""
 _CLONE3 = 435
 _OTHER_ABI = 0x40000000
-"""Numbers from here on are x86-64's system calls with short pointers."""
+"""Numbers from this one on are x86-64's system calls with short pointers (x32)."""
 _NAMESPACES = 0x7E020000
 """The flags of `clone` that make a namespace."""
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06

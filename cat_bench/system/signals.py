@@ -1,4 +1,4 @@
-"""End a command that is told to end as if it were interrupted: it cleans up behind itself."""
+"""Handle signals that end a command like Ctrl-C, so that the command cleans up."""
 
 from __future__ import annotations
 

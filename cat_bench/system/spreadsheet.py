@@ -1,4 +1,4 @@
-"""Writes CSV that a spreadsheet takes for text: no cell of free text is run as a formula.
+"""Write CSV whose free text no spreadsheet runs as a formula.
 
 A text that begins like a formula is written behind an apostrophe, and read without it.
 """
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMULA = re.compile(r" *[=+\-@\t\r\n＝＋－＠']")
-"""How a formula may begin; the apostrophe, so that reading gives back what was written."""
+"""The first characters of a formula, and the apostrophe, so that reading restores the text."""
 
 
 def guard(text: str) -> str:
-    """The text as a cell that no spreadsheet runs."""
+    """Return the text as a cell that no spreadsheet runs."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unguard(cell: str) -> str:
-    """The text that `guard` wrote as this cell."""
+    """Return the text that `guard` wrote as this cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 def csv_of(table: pd.DataFrame) -> bytes:
-    """The table as CSV in UTF-8, its texts and its header guarded; numbers stay as they are.
+    """Return the table as CSV in UTF-8, with guarded texts and header; numbers do not change.
 
-    A carriage return, which would begin a line that nothing guards, becomes a space.
+    A carriage return becomes a space, because it would begin an unguarded line.
     """
     cells = table.rename(columns=lambda name: _cell(str(name)))
     for place, name in enumerate(cells.columns):

@@ -1,7 +1,7 @@
 """Quote a model's text between tags so that nothing in it can close them, or pass for a heading.
 
-A reader of the prompt takes a tag for one by its looks: letters of other alphabets, other signs for
-`<` and `/`, and characters that cannot be seen, count as what they look like.
+A model may read a look-alike as a tag. So letters of other alphabets, other signs for `<` and `/`,
+and invisible characters count as the characters that they resemble.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 _LESS = re.compile(
     "[<\uff1c\ufe64\u2039\u00ab\u2329\u3008\u27e8\u276e\u2770\u02c2\u1438\u227a\u22d6]"
 )
-"""What looks like the beginning of a tag."""
+"""The beginning of a tag or of a look-alike."""
 _SLASHES = frozenset("/\\|\u2044\u2215\u29f8\u29f5\u2571\u27cb\u2572")
 _UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Characters that are blank, though Unicode calls them letters or symbols."""
