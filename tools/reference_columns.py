@@ -126,6 +126,16 @@ OF_FILE: Mapping[str, Mapping[str, str]] = {
         "text": "the problem as it can be quoted",
         "meta": "the fields of the row's meta, as JSON",
     },
+    "signals-curve.csv": {
+        "questions": "questions with the largest pool",
+        "score": "mean score of best-of-n by the signal",
+    },
+    "signals-bins.csv": {
+        "bin": "tenth of the rollouts by the signal, from 1, the lowest",
+        "number": "mean number that the signal gives them",
+        "score": "their mean score",
+        "rollouts": "rollouts in the bin",
+    },
     "breakdown.csv": {"kind": "theme, axis, level or tolerance"},
     "forensics.csv": {
         "draws": "syntheses that were read",

@@ -50,9 +50,10 @@ class Gaps:
 
     def told(self) -> str:
         """The largest difference of each."""
+        count = len(self.server)
         return (
-            f"{len(self.server)} conversations; largest difference {max(self.server):.1e}, "
-            f"of `hf:` {max(self.local):.1e}"
+            f"{count} conversation{'s' * (count > 1)}; largest difference "
+            f"{max(self.server):.1e}, of `hf:` {max(self.local):.1e}"
         )
 
 
