@@ -64,6 +64,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two workers share the cores: threads that wait for each other's core would only spin.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: check
 	$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(ARGS)
 
