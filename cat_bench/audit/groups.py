@@ -15,7 +15,7 @@ from typing import Any
 
 from cat_bench.audit.candidates import Candidate
 from cat_bench.audit.rewards import Audited
-from cat_bench.errors import NotAvailable
+from cat_bench.errors import NotAvailable, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.neighbours import Neighbours
@@ -41,6 +41,8 @@ class RewardedGroup:
 class Auditor:
     """Rewards groups of `size` rollouts by the candidates, some of which need `neighbours`.
 
+    Controls need a task that is `labelled`.
+
     `unavailable` has the reason of each candidate that cannot work here. `groupless` counts the
     questions with fewer rollouts than a group.
     """
@@ -49,13 +51,20 @@ class Auditor:
     listed: Sequence[Candidate]
     size: int
     neighbours: Neighbours | None = None
+    labelled: bool = True
     unavailable: dict[str, str] = field(default_factory=dict)
     groupless: int = 0
 
     def __post_init__(self) -> None:
         for candidate in self.listed:
-            if reason := explain_missing(candidate.needs, self.bench.task, self.bench.roles):
+            reason = explain_missing(candidate.needs, self.bench.task, self.bench.roles)
+            if candidate.supervised and not self.labelled:
+                reason = "it reads the answers, and the task is unlabelled"
+            if reason:
                 self.unavailable[candidate.name] = reason
+        if not self.labelled and len(self.unavailable) == len(self.listed):
+            name, reason = next(iter(self.unavailable.items()))
+            raise UsageError(f"no reward can be audited; {name}: {reason}")
 
     async def question(
         self, sample: Sample
@@ -129,6 +138,7 @@ class Auditor:
             cluster=evaluation.sample.cluster,
             values=rewarded.values,
             truth=[evaluation.graded.scores[rollout.text].value for rollout in group],
+            labelled=evaluation.graded.labelled,
             label=await self._label(rewarded, evaluation),
             abstained="abstained" in notes,
             fallback="fallback" in notes,
@@ -140,7 +150,9 @@ class Auditor:
         )
 
     async def _label(self, rewarded: Rewarded, evaluation: Evaluation) -> float | None:
-        """Return the task's score of the reference; its calls are billed to grading."""
+        """Return the task's score of the reference, if it has one; calls are billed to grading."""
+        if not evaluation.graded.labelled:
+            return None
         if "abstained" in rewarded.notes:
             return 0.0
         if rewarded.reference is None:

@@ -40,9 +40,10 @@ class Audited:
     values: Sequence[float | None]
     truth: Sequence[float | None]
     cluster: str | None = None
+    labelled: bool = True
     label: float | None = None
     """The task's score of the reference: 0 if the estimator abstained, None if the reward
-    uses no reference."""
+    uses no reference or the question is unlabelled."""
     abstained: bool = False
     fallback: bool = False
     failed: str | None = None
@@ -70,14 +71,18 @@ Side: TypeAlias = tuple[Sequence[Audited], Measure]
 class Figures:
     """The figures of one reward over all groups.
 
-    `abstained`, `fallbacks` and `failed` count groups; `unscored` counts rollouts without a reward.
+    `abstained`, `fallbacks`, `failed` and `unlabelled` count groups; `unscored` counts rollouts
+    without a reward. What compares with true scores is measured on labelled groups alone.
     """
 
     groups: int
+    unlabelled: int
     abstained: int
     fallbacks: int
     failed: int
     unscored: int
+    rewarded: Interval
+    """The share of rollouts that are rewarded, of those with a reward."""
     label_accuracy: Interval
     """The mean score of the references."""
     reward_accuracy: Interval
@@ -117,10 +122,12 @@ def figures(groups: Sequence[Audited], *, positive: float | None = POSITIVE) -> 
     """
     return Figures(
         groups=len(groups),
+        unlabelled=sum(not group.labelled for group in groups),
         abstained=sum(group.abstained for group in groups),
         fallbacks=sum(group.fallback for group in groups),
         failed=sum(group.failed is not None for group in groups),
         unscored=sum(value is None for group in groups for value in group.values),
+        rewarded=_mean(groups, lambda group: rewarded_share(group, positive)),
         label_accuracy=_mean(groups, lambda group: group.label),
         reward_accuracy=_mean(groups, lambda group: accuracy(group, positive)),
         false_positives=_ratio(groups, lambda group: _count_missed(group, positive, right=False)),
@@ -136,6 +143,14 @@ def figures(groups: Sequence[Audited], *, positive: float | None = POSITIVE) -> 
         calls=_average([group.calls for group in groups]),
         tokens=_average([group.tokens for group in groups]),
     )
+
+
+def rewarded_share(group: Audited, positive: float | None = POSITIVE) -> float | None:
+    """Return the share of a group's rollouts that are rewarded; it needs no true score."""
+    if positive is None:
+        return None
+    known = [value >= positive for value in group.values if value is not None]
+    return fmean(known) if known else None
 
 
 def accuracy(group: Audited, positive: float | None = POSITIVE) -> float | None:

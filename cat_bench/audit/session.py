@@ -70,7 +70,8 @@ async def audit(
             )
         others = any("others" in candidate.needs for candidate in listed)
         neighbours = Neighbours(s.question for s in ready.samples()) if others else None
-        auditor = Auditor(bench, listed, group, neighbours)
+        labelled = ready.survey.questions > ready.survey.unlabelled
+        auditor = Auditor(bench, listed, group, neighbours, labelled=labelled)
         asked = {"group": group, "rewards": [candidate.name for candidate in listed]}
         ready = replace(ready, record={**ready.record, "audit": asked})
         folder = folder_of(bench.task, config, ready.record)
@@ -92,6 +93,7 @@ async def audit(
     whole = {
         **record,
         "groupless": auditor.groupless,
+        "answers": bench.grader.answers is not None,
         "reasons": {name: dict(why.most_common()) for name, why in reasons.items() if why},
         "rewards": lines,
         "answer": _answer(listed, lines, audited, graded=bench.grader.graded),

@@ -22,7 +22,7 @@ from cat_bench.runs.checks import warnings_of
 from cat_bench.runs.record import Survey
 from cat_bench.types.plugins import AnswerScorer, Context, QuestionScorer
 from cat_bench.types.records import Sample
-from cat_bench.types.traits import ScorerTraits, traits
+from cat_bench.types.traits import ScorerTraits, is_labelled, traits
 
 NAMES = ("targets", "prompt", "golds", "words", "blindness")
 """The checks, in their order."""
@@ -56,12 +56,16 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
         return _unread("prompt", str(error))
     if not samples:
         return [Check(name, "skipped", "the task has no rows") for name in NAMES]
-    rows = random.Random(seed).sample(samples, min(TRIED, len(samples)))
+    labelled = [sample for sample in samples if is_labelled(sample.target, task.scorer)]
+    if not labelled:
+        bare = {name: Check(name, "skipped", "the task is unlabelled") for name in NAMES}
+        return [*{**bare, "prompt": _prompt(task, samples)}.values()]
+    rows = random.Random(seed).sample(labelled, min(TRIED, len(labelled)))
     return [
-        _targets(task, samples),
+        _targets(task, labelled, unlabelled=len(samples) - len(labelled)),
         _prompt(task, samples),
         await _golds(task, rows),
-        _check_targets(task, samples),
+        _check_targets(task, labelled),
         await _blindness(task, rows),
     ]
 
@@ -75,7 +79,7 @@ def _unread(name: str, problem: str) -> list[Check]:
     ]
 
 
-def _targets(task: Task, samples: Sequence[Sample]) -> Check:
+def _targets(task: Task, samples: Sequence[Sample], *, unlabelled: int) -> Check:
     """Ask the scorer whether it can use each target: rows of a task class are not yet checked."""
     problems = {}
     for sample in samples:
@@ -89,7 +93,8 @@ def _targets(task: Task, samples: Sequence[Sample]) -> Check:
         return _make_finding(
             "targets", f"targets cannot be scored; row {first}", problems, len(samples)
         )
-    return Check("targets", "ok", f"the scorer can use all {len(samples):,} targets")
+    rest = f"; {unlabelled:,} more rows are unlabelled" if unlabelled else ""
+    return Check("targets", "ok", f"the scorer can use all {len(samples):,} targets{rest}")
 
 
 def _prompt(task: Task, samples: Sequence[Sample]) -> Check:

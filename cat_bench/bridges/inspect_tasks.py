@@ -28,7 +28,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from cat_bench.cache import Cache
-from cat_bench.errors import ModelError, NotAvailable
+from cat_bench.errors import ModelError, NotAvailable, UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.method_rows import Settings
 from cat_bench.evaluation.questions import Bench
@@ -40,6 +40,7 @@ from cat_bench.models.cached import Model
 from cat_bench.models.lending import Role, Roles
 from cat_bench.types.calls import JSON, Message, Sampling
 from cat_bench.types.records import Sample
+from cat_bench.types.traits import is_labelled
 
 KEPT = "cat_bench"
 """The metadata field of a sample's state that holds its method's result."""
@@ -49,9 +50,14 @@ _KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": Cha
 @inspect_task
 def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> InspectTask:
     """Answer each question of a task by a method that reads n rollouts."""
-    dataset = MemoryDataset(
-        [_translate(sample) for sample in catalog.task(task).samples()], name=task
-    )
+    found = catalog.task(task)
+    samples = list(found.samples())
+    if bare := sum(not is_labelled(each.target, found.scorer) for each in samples):
+        raise UsageError(
+            f"{bare:,} of {len(samples):,} questions of task {task!r} are unlabelled, and Inspect "
+            "would average scores that there are not: `cat-bench run` works without labels"
+        )
+    dataset = MemoryDataset([_translate(each) for each in samples], name=task)
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
 
 

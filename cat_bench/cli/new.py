@@ -31,6 +31,7 @@ def commands() -> None:
     type=click.Choice(get_args(AnswerBy)),
     help="How an answer names the right option.",
 )
+@click.option("--unlabelled", is_flag=True, help="The rows have no answers, or they are not read.")
 def task(
     folder: Path,
     *,
@@ -39,6 +40,7 @@ def task(
     problem: str | None,
     answer: str | None,
     answer_by: AnswerBy | None,
+    unlabelled: bool,
 ) -> None:
     """Write FOLDER with a task that runs: task.yaml, the prompt text, the data and a README.
 
@@ -48,7 +50,13 @@ def task(
     from cat_bench.loading.new_task import describe, write_task
 
     written = write_task(
-        folder, data=data, scorer=scorer, problem=problem, answer=answer, answer_by=answer_by
+        folder,
+        data=data,
+        scorer=scorer,
+        problem=problem,
+        answer=answer,
+        answer_by=answer_by,
+        unlabelled=unlabelled,
     )
     click.echo(f"{folder}: a task of {written.questions:,} questions. What was guessed:")
     print_record(describe(written), as_json=False)

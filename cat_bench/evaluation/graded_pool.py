@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from cat_bench.models.costs import Charge, Use, costs, longest
 from cat_bench.stats.exact import expected_parts, expected_score
 from cat_bench.types.calls import JSON, FloatArray
-from cat_bench.types.records import EXHAUSTED, Pool, Rollout, Score
+from cat_bench.types.records import EXHAUSTED, UNLABELLED, Pool, Rollout, Score
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class GradedPool:
     """Each slot's answer."""
     digests: Mapping[int, str] = field(default_factory=dict)
     """The SHA-256 of each slot's text."""
+    labelled: bool = True
+    """Whether the question has a target; without one, no score exists."""
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
@@ -95,6 +97,9 @@ class GradedPool:
 
         A weight is the probability that this rollout of `picked`, by default of all, is the pick.
         """
+        if not self.labelled:
+            lacking = (1 - np.asarray(weights, dtype=float).sum(axis=1)).clip(0, 1).tolist()
+            return [{"abstained": mass, **score_fields(None, UNLABELLED)} for mass in lacking]
         if picked is None:
             scores, values = self.verdicts, self.values
         else:
@@ -117,6 +122,8 @@ class GradedPool:
 
     def abstention(self) -> dict[str, JSON]:
         """Return the fields of a row for an abstention: the score and all its parts are 0."""
+        if not self.labelled:
+            return {"abstained": 1.0, **score_fields(None, UNLABELLED)}
         names = next((p for score in self.scores.values() if (p := score.parts)), {})
         return {"score": 0.0, "abstained": 1.0, **part_fields(dict.fromkeys(names, 0.0))}
 
@@ -132,6 +139,8 @@ def part_fields(parts: Mapping[str, float]) -> dict[str, JSON]:
 
 def score_fields(value: float | None, reason: str | None = None) -> dict[str, JSON]:
     """Return the fields of a row for a score; NaN or None is unscored, with the reason."""
+    if reason == UNLABELLED:
+        return {"score": None, "unlabelled": 1.0}
     if value is None or math.isnan(value):
         return {"score": None, "failed": f"unscored: {reason or 'no pick could be graded'}"}
     return {"score": float(value)}

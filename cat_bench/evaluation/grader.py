@@ -22,8 +22,8 @@ from cat_bench.scorers.remote import Portable, RemoteScorer
 from cat_bench.system.parallel import Executor
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import AnswerScorer, Context, QuestionScorer, Scorer
-from cat_bench.types.records import Question, Rollout, Sample, Score
-from cat_bench.types.traits import ScorerTraits, traits
+from cat_bench.types.records import UNLABELLED, Question, Rollout, Sample, Score
+from cat_bench.types.traits import ScorerTraits, is_labelled, traits
 
 _SLACK = 1e-9
 """The rounding error that a score of 1 may have."""
@@ -82,7 +82,9 @@ class Grader:
         return grades
 
     async def scores(self, sample: Sample, texts: Sequence[str], ctx: Context) -> dict[str, Score]:
-        """Return each distinct text's score."""
+        """Return each distinct text's score; none has one if the sample is unlabelled."""
+        if not is_labelled(sample.target, self.scorer):
+            return dict.fromkeys(texts, Score(None, UNLABELLED))
         space = f"score {self._identity}"
         keys = _digest_each(_facts(sample), texts)
         known = await self._cache.recall(space, list(keys.values()) if self._recalls else [])

@@ -151,6 +151,8 @@ class Evaluation:
     def _frame(
         self, name: str, at: Callable[[ArrayLike, Sequence[int]], FloatArray]
     ) -> list[ScoreRow]:
+        if not self.graded.labelled:
+            return []
         wanted = self.graded.servable_budgets((*self.settings.budgets, *self.settings.further))
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)

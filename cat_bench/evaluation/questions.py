@@ -26,6 +26,7 @@ from cat_bench.models.throttling import map_in_order
 from cat_bench.signals import numbers_known
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+from cat_bench.types.traits import is_labelled
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ class Census:
     """What happened in a run, counted; `unavailable`: why each unavailable method could not run."""
 
     questions: int = 0
+    unlabelled: int = 0
+    """Questions without a target."""
     dropped: Counter[int] = field(default_factory=Counter)
     rollouts: Counter[str] = field(default_factory=Counter)
     failed_rows: int = 0
@@ -125,7 +128,14 @@ class Bench:
         found = await self.grader.grade(sample, pool.rollouts, ctx)
         return Evaluation(
             sample=sample,
-            graded=GradedPool(pool, found.scores, found.labels, found.answers, found.digests),
+            graded=GradedPool(
+                pool,
+                found.scores,
+                found.labels,
+                found.answers,
+                found.digests,
+                labelled=is_labelled(sample.target, self.grader.scorer),
+            ),
             roles=self.roles,
             grader=self.grader,
             prompts=self.task.prompts,
@@ -147,6 +157,8 @@ class Bench:
         census, rollouts = self.census, rollout_rows(evaluation)
         census.scoring.update(sum_spent(evaluation.scoring))
         census.questions += 1
+        labelled = evaluation.graded.labelled
+        census.unlabelled += not labelled
         refused_rows = sum(map(_is_refused, rows))
         census.refused_rows += refused_rows
         census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
@@ -171,7 +183,7 @@ class Bench:
             refused=refused,
             truncated=sum(row.finish == "length" for row in there),
             no_answer=sum(row.answer is None for row in there) if self.grader.answers else 0,
-            unscored=sum(row.score is None for row in there),
+            unscored=sum(row.score is None for row in there) if labelled else 0,
         )
         return rollouts
 

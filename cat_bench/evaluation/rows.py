@@ -14,7 +14,8 @@ class ScoreRow:
     """One question × method × n × draw of a run.
 
     `draw` is None where the value is the exact expectation over all n-subsets. `score` is None
-    where nothing could be scored; `failed` holds the reason. `lost`, `abstained` and `exhausted`
+    where nothing could be scored; `failed` holds the reason, or `unlabelled` is 1: the question has
+    no target. `lost`, `abstained` and `exhausted`
     are shares of the pick's mass in [0, 1]. `lost` could not be scored and is left out of `score`;
     `abstained` gave no answer and counts 0; `exhausted` exceeded the grader's limit of time or
     memory and counts 0. `slots` are those that a draw read, in the order of reading. A synthesised
@@ -36,6 +37,7 @@ class ScoreRow:
     lost: float = 0.0
     abstained: float = 0.0
     exhausted: float = 0.0
+    unlabelled: float = 0.0
     failed: str | None = None
     fallback: str | None = None
     picks: tuple[int, ...] = ()

@@ -23,6 +23,7 @@ from cat_bench.leaderboard.rows import (
 from cat_bench.runs import again as rerun
 from cat_bench.runs.exchanges import read_exchanges
 from cat_bench.runs.folder import read_record
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Pool
@@ -42,12 +43,13 @@ async def add(
 
     `data` is the task's data file, if the run used another file than the task names. Returns the
     numbers of new and of existing rows. Raises UsageError if more than `MOST_UNSCORED` of a row has
-    no score, if the board has a row with other numbers (rows never change), or if the pool or the
-    calls of a private task would be published.
+    no score, if the board has a row with other numbers (rows never change), if some questions
+    are unlabelled, or if the pool or the calls of a private task would be published.
     """
     record = read_record(run)
     if shard := record["config"].get("shard"):
         raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that")
+    refuse_unlabelled(record, what="a leaderboard's row")
     if pool or calls:
         refuse_private(record, instead=_SCORES_ALONE)
     existing = {

@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -36,8 +36,10 @@ class Fields(BaseModel):
     """If it is not set, rows may lack an id; it is then a digest of their content."""
     problem: str | None = None
     messages: str | None = None
-    answer: str = "answer"
-    """The target: a gold answer or a rubric."""
+    answer: str | None = "answer"
+    """The target: a gold answer or a rubric; null in an unlabelled row.
+
+    If it is not named, rows may lack it; null: the rows are unlabelled."""
     entry: str | None = None
     """The column that names the target's entry, if the answer is an object of several values."""
     options: str | list[str] | None = None
@@ -113,16 +115,17 @@ def rows(
     """Yield the rows as `{id, problem or messages, answer, tags, meta}`, in the file's order.
 
     A row without an id is named by a digest of its question; if such a name, or the id of a
-    conversation, repeats, the later row gets its target's digest appended, and then a number. If
-    there are options, `problem` shows them, `stem` does not, and `meta` has `options` and their
-    `permutation`. `base` is the folder of the YAML, `override` a file or folder to read instead.
-    Raises DataError; problems of the file are raised before the first row is read.
+    conversation, repeats, the later row gets its target's digest appended, and then a number. The
+    answer of an unlabelled row is None. If there are options, `problem` shows them, `stem` does
+    not, and `meta` has `options` and their `permutation`. `base` is the folder of the YAML,
+    `override` a file or folder to read instead. Raises DataError; problems of the file are raised
+    before the first row is read.
     """
     path = locate(data, base=base, override=override, fetch=fetch).path
     numbered = _filter_rows(read(path), data.where, path)
     if data.keep:
         numbered = _keep_listed(numbered, base / data.keep, data.fields.id, path)
-    return _map_rows(path, data.fields, numbered)
+    return _map_rows(path, data.fields, numbered, foreign=override is not None)
 
 
 def digest(value: JSON) -> str:
@@ -225,41 +228,73 @@ def _holds(value: JSON, wanted: JSON) -> bool:
     return wanted in value if isinstance(value, list) else bool(value == wanted)
 
 
-def _map_rows(path: Path, fields: Fields, numbered: Iterable[tuple[int, Row]]) -> Iterator[Row]:
-    asked = "messages" if fields.messages else "problem"
-    columns = {asked: str(fields.messages or fields.problem), "answer": fields.answer}
-    columns |= {"tags": fields.tags} if fields.tags else {}
+def _map_rows(
+    path: Path, fields: Fields, numbered: Iterator[tuple[int, Row]], *, foreign: bool
+) -> Iterator[Row]:
+    """Yield the mapped rows of a file; a `foreign` one is not the task's own.
+
+    Rows may lack an answer if the first one does, unless the task names the column for its file.
+    """
+    if (first := next(numbered, None)) is None:
+        return
+    unnamed = "answer" not in fields.model_fields_set
+    may_lack = (foreign or unnamed) and fields.answer not in first[1]
+    columns = _columns(fields)
+    named = "id" in fields.model_fields_set
+    optional = ("answer", "tags", "entry") if may_lack else ()
+    wanted = [column for name, column in columns.items() if name not in optional]
     options = [fields.options] if isinstance(fields.options, str) else fields.options or []
-    named = [fields.id] if "id" in fields.model_fields_set else []
-    entry_column = [fields.entry] if fields.entry else []
-    wanted = [*named, *columns.values(), *options, *fields.meta, *entry_column]
+    wanted = [*([fields.id] if named else []), *wanted, *options, *fields.meta]
     seen: set[str] = set()
-    for line, row in numbered:
-        if missing := [repr(name) for name in wanted if name not in row]:
-            present = ", ".join(map(repr, row))
-            raise DataError(path, f"lacks {', '.join(missing)}; there are {present}", line=line)
-        mapped = {name: row[column] for name, column in columns.items()}
-        if not (_is_conversation if fields.messages else _is_text)(mapped[asked]):
-            kind = "a list of {role, content}" if fields.messages else "a non-empty string"
-            raise DataError(path, f"{columns[asked]!r} must be {kind}", line=line)
-        if named and not fields.messages and row[fields.id] is None:
+    for line, row in chain([first], numbered):
+        if missing := [name for name in wanted if name not in row]:
+            raise DataError(path, _explain_missing(missing, row, fields), line=line)
+        mapped = {"answer": None} | {name: row.get(place) for name, place in columns.items()}
+        if mapped["answer"] == "" and path.suffix == ".csv":
+            mapped["answer"] = None  # a CSV has no null
+        if problem := _wrong_question(mapped, row, fields, named=named):
+            raise DataError(path, problem, line=line)
+        mapped["id"] = name = _name(row.get(fields.id), mapped, seen)
+        if not name.strip():
             raise DataError(path, f"{fields.id!r} must be a number or a text", line=line)
-        mapped["id"] = _name(row.get(fields.id), mapped, seen)
-        if not mapped["id"].strip():
-            raise DataError(path, f"{fields.id!r} must be a number or a text", line=line)
-        check_encodable(path, line, mapped["id"])
-        if mapped["id"] in seen:
-            raise DataError(path, f"repeats the {fields.id} {mapped['id']!r}", line=line)
-        seen.add(mapped["id"])
-        mapped["meta"] = {name: row[name] for name in fields.meta}
+        check_encodable(path, line, name)
+        if name in seen:
+            raise DataError(path, f"repeats the {fields.id} {name!r}", line=line)
+        seen.add(name)
+        mapped["meta"] = {column: row[column] for column in fields.meta}
         try:
             _arrange(mapped, row, fields)
             json.dumps(mapped, allow_nan=False, default=str)
         except ValueError as error:
             nan = "holds NaN or Infinity; write null"
-            problem = nan if "JSON compliant" in str(error) else f"the row {mapped['id']!r} {error}"
+            problem = nan if "JSON compliant" in str(error) else f"the row {name!r} {error}"
             raise DataError(path, problem, line=line) from error
         yield mapped
+
+
+def _columns(fields: Fields) -> dict[str, str]:
+    """Return the column of the question and those of the target, by their meaning."""
+    columns = {"messages": fields.messages, "problem": fields.problem}
+    if fields.answer is not None:
+        columns |= {"answer": fields.answer, "tags": fields.tags, "entry": fields.entry}
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _explain_missing(missing: Sequence[str], row: Row, fields: Fields) -> str:
+    present = ", ".join(map(repr, row))
+    null = "; write null in a row without an answer" if missing == [fields.answer] else ""
+    return f"lacks {', '.join(map(repr, missing))}; there are {present}{null}"
+
+
+def _wrong_question(mapped: Row, row: Row, fields: Fields, *, named: bool) -> str | None:
+    """Return what is wrong with a row's question or its id, or None."""
+    if fields.messages and not _is_conversation(mapped["messages"]):
+        return f"{fields.messages!r} must be a list of {{role, content}}"
+    if fields.problem and not _is_text(mapped["problem"]):
+        return f"{fields.problem!r} must be a non-empty string"
+    if named and not fields.messages and row[fields.id] is None:
+        return f"{fields.id!r} must be a number or a text"
+    return None
 
 
 def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
@@ -267,18 +302,19 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
 
     Raises ValueError with what is wrong.
     """
-    if fields.entry:
-        values, entry = mapped["answer"], row[fields.entry]
+    values, entry = mapped["answer"], mapped.pop("entry", None)
+    if fields.entry and values is not None:
         if not isinstance(values, dict) or entry not in values:
             raise ValueError(f"has no entry {entry!r} in {fields.answer!r}")
         mapped["answer"] = values[entry]
     if not fields.options:
         return
+    bare = mapped["answer"] is None and fields.answer not in fields.options
     arranged = arrange(
         row,
         mapped["id"],
         options=fields.options,
-        answer=fields.answer,
+        answer=None if bare else fields.answer,
         answer_by=fields.answer_by,
         shuffle=fields.shuffle,
     )

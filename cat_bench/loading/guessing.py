@@ -110,10 +110,13 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
     """Return the scorer that fits these targets, and why.
 
     With options it is `choice`. Otherwise it is the first kind that fits all targets: rubrics,
-    mathematics, numbers, single letters; else words.
+    mathematics, numbers, single letters; else words. Without targets it is
+    `math_equal`, which compares numbers, formulas and words.
     """
     if options:
         return Scoring("choice", {}, "each row has options")
+    if not targets:
+        return Scoring("math_equal", {}, "no answer says which; --scorer names another")
     if all(isinstance(t, list) and t and isinstance(t[0], dict) for t in targets):
         return Scoring("rubric", {}, "the answers are rubrics")
     texts = [target for target in targets if isinstance(target, str)]

@@ -10,14 +10,15 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
 from cat_bench.errors import DataError, UsageError
 from cat_bench.loading import catalog
-from cat_bench.loading.closing import describe_closing
+from cat_bench.loading.closing import asks_for_a_box, describe_closing
+from cat_bench.loading.data import Fields
 from cat_bench.loading.guessing import ANSWERS, Columns, Scoring, guess_columns, guess_scorer
 from cat_bench.loading.options import AnswerBy
 from cat_bench.loading.registry import build, is_file
@@ -47,6 +48,8 @@ EXAMPLES: Mapping[str, Sequence[Row]] = {
     ),
 }
 """Rows of a task that is begun without data."""
+_ANSWER = str(Fields.model_fields["answer"].default)
+"""The column of answers of a task.yaml that names none."""
 _TOKENS = 2048
 """What a response may have, until the user says otherwise."""
 
@@ -71,12 +74,14 @@ def write_task(
     problem: str | None = None,
     answer: str | None = None,
     answer_by: AnswerBy | None = None,
+    unlabelled: bool = False,
 ) -> NewTask:
     """Write a task of the rows of `data`, or of an example, and return what was guessed.
 
-    `scorer`, and the columns `problem` and `answer`, are guessed where they are not given. Raises
-    UsageError for a folder that is not empty, DataError for a file that cannot be read or has no
-    answers, ConfigError for a scorer that does not fit.
+    `scorer`, and the columns `problem` and `answer`, are guessed where they are not given. The rows
+    of an `unlabelled` task have no answers, or they are not read. Raises UsageError for a folder
+    that is not empty, DataError for a file that cannot be read or has no answers, ConfigError for a
+    scorer that does not fit.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: name another folder, or remove it first")
@@ -85,9 +90,13 @@ def write_task(
     for role, column in named.items():
         if column is not None and column not in rows[0]:
             raise UsageError(f"--{role} {column}: there is no such column. {_list_columns(rows)}")
+    if unlabelled and (answer or answer_by):
+        raise UsageError("an unlabelled task has no column of answers: leave --answer out")
     columns = guess_columns(rows, problem=problem, answer=answer, answer_by=answer_by)
+    if unlabelled:
+        columns = replace(columns, answer=None, answer_by=None, shuffle=None)
     source = data or folder
-    _check(columns, rows, source)
+    _check(columns, rows, source, unlabelled=unlabelled)
     targets = [row.get(str(columns.answer)) for row in rows]
     scoring = guess_scorer(
         [t for t in targets if t not in (None, "")], options=bool(columns.options)
@@ -105,7 +114,7 @@ def write_task(
             (draft / file).write_text("".join(lines), encoding="utf-8")
         scoring, closing = _settle(scoring, draft, source)
         task = NewTask(folder, len(rows), columns, scoring, closing)
-        _write(draft, task, file)
+        _write(draft, task, file, rows)
         for _ in catalog.task(str(draft / "task.yaml"), data=data).samples():
             pass  # every row is read, as a run reads it
         draft.replace(folder)
@@ -126,18 +135,23 @@ def _example(scorer: str | None) -> list[Row]:
     return [*EXAMPLES[scorer]]
 
 
-def _check(columns: Columns, rows: Sequence[Row], source: Path) -> None:
+def _check(columns: Columns, rows: Sequence[Row], source: Path, *, unlabelled: bool) -> None:
     """Raise DataError where no column holds the questions, or none the answers."""
     if not (columns.problem or columns.messages):
         problem = "has no column that looks like the question: name it by --problem COLUMN."
         raise DataError(source, f"{problem} {_list_columns(rows)}")
+    if unlabelled:
+        return
     if columns.answer is None:
-        problem = "has no column that looks like the answer: name it by --answer COLUMN."
+        problem = "has no column that looks like the answer: name it by --answer COLUMN, or pass "
+        problem += "--unlabelled where there is none."
         raise DataError(
             source, f"{problem} {_list_columns(rows)} Known names: {', '.join(ANSWERS)}."
         )
     if all(row.get(columns.answer) in (None, "") for row in rows):
-        raise DataError(source, f"has no answers: the column {columns.answer!r} is empty")
+        raise DataError(
+            source, f"has no answers: the column {columns.answer!r} is empty: pass --unlabelled"
+        )
 
 
 def _list_columns(rows: Sequence[Row]) -> str:
@@ -155,7 +169,7 @@ def _settle(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]
     return Scoring(name, scoring.params, scoring.reason), describe_closing(built)
 
 
-def _write(folder: Path, new: NewTask, file: str) -> None:
+def _write(folder: Path, new: NewTask, file: str, rows: Sequence[Row]) -> None:
     """Write task.yaml, the prompt text and the README."""
     columns, scoring = new.columns, new.scoring
     fields: dict[str, JSON] = {
@@ -163,6 +177,8 @@ def _write(folder: Path, new: NewTask, file: str) -> None:
         for name in ("id", "problem", "messages", "options", "answer", "answer_by", "shuffle")
         if (value := getattr(columns, name)) is not None
     }
+    if columns.answer is None and any(row.get(_ANSWER) is not None for row in rows):
+        fields[_ANSWER] = None
     if columns.meta:
         fields["meta"] = columns.meta
     task: dict[str, JSON] = {
@@ -173,7 +189,8 @@ def _write(folder: Path, new: NewTask, file: str) -> None:
     }
     if scoring.params:
         task["with"] = dict(scoring.params)
-    asked = "End with {{ closing }}." if new.closing else ""
+    said = columns.problem and all(asks_for_a_box(str(row[columns.problem])) for row in rows)
+    asked = "End with {{ closing }}." if new.closing and not said else ""
     if columns.messages and new.closing:
         task["system"] = f"End with {new.closing}."
     task["sampling"] = {role: {"max_tokens": _TOKENS} for role in ("policy", "anchor", "judge")}
@@ -205,7 +222,7 @@ def describe(task: NewTask) -> dict[str, str]:
     shown = {
         "question": columns.problem or columns.messages or "",
         "options": options if isinstance(options, str) else ", ".join(options),
-        "answer": str(columns.answer),
+        "answer": columns.answer or "none: the task is unlabelled",
         "id": columns.id or "none: rows are named by their content",
         "meta": ", ".join(columns.meta),
         "scorer": f"{task.scoring.scorer}: {task.scoring.reason}",

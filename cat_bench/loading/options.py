@@ -38,7 +38,8 @@ class Arranged:
 
     options: Mapping[str, str]
     permutation: tuple[int, ...]
-    answer: str
+    answer: str | None
+    """None without a column of answers."""
 
     def show(self, problem: str) -> str:
         """Return the problem with the options under it, a line each."""
@@ -51,7 +52,7 @@ def arrange(
     name: str,
     *,
     options: str | Sequence[str],
-    answer: str,
+    answer: str | None,
     answer_by: AnswerBy | None = None,
     shuffle: int | None = None,
 ) -> Arranged:
@@ -68,17 +69,18 @@ def arrange(
     labels, texts = zip(*labelled, strict=True)
     if len(set(labels)) < len(labels):
         raise ValueError(f"repeats a label in {', '.join(columns)}")
-    if answer in columns and len(columns) > 1:
+    right: int | None = None
+    if answer is not None and answer in columns and len(columns) > 1:
         filled = [column for column in columns if _is_filled(row[column])]
         if answer not in filled:
             raise ValueError(f"has an empty {answer!r}, the column of the right option")
         right = filled.index(answer)
-    else:
+    elif answer is not None:
         places = not isinstance(row[columns[0]], Mapping)
         right = _right(row[answer], labels, texts, by=answer_by, places=places)
     order = _order(texts, None if shuffle is None else f"{shuffle}/{name}")
     shown = {label: texts[k] for label, k in zip(labels, order, strict=True)}
-    return Arranged(shown, tuple(order), labels[order.index(right)])
+    return Arranged(shown, tuple(order), None if right is None else labels[order.index(right)])
 
 
 def _read_columns(row: Mapping[str, JSON], columns: Sequence[str]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from cat_bench.system.rows import read
 from cat_bench.types.calls import JSON, Message, RoleName
 from cat_bench.types.plugins import QuestionScorer, Scorer
 from cat_bench.types.records import Question, Sample
-from cat_bench.types.traits import ScorerTraits, traits
+from cat_bench.types.traits import ScorerTraits, is_labelled, traits
 
 
 class TaskFile(BaseModel):
@@ -77,7 +77,7 @@ def samples_of(
             given = {"problem": text, "stem": row.get("stem", text), "meta": row["meta"]}
             asked = [{"role": "user", "content": prompts.render(content.prompt, **given)}]
         target = row["answer"]
-        if "tags" in row:
+        if target is not None and "tags" in row:
             target = {"rubric": target, "tags": row["tags"]}
         bundled = content.data.file and base / content.data.file
         where = override or bundled or content.data.local or content.data.hub
@@ -119,12 +119,14 @@ def _check_prompt(content: TaskFile, prompts: Prompts) -> None:
 def target_check(scorer: Scorer) -> Callable[[Question, JSON, str], None]:
     """Return a function that raises TargetError for a target that the scorer cannot use.
 
-    Its arguments are a question, the target, and the file and line that the error names.
+    An unlabelled row has none. Its arguments are a question, the target, and the file and line that the error names.
     """
     asked = scorer if isinstance(scorer, QuestionScorer) else None
     own = traits(ScorerTraits, scorer).check
 
     def check_target(question: Question, target: JSON, source: str) -> None:
+        if not is_labelled(target, scorer):
+            return
         check = traits(ScorerTraits, asked.for_question(question)).check if asked else own
         if check and (problem := check(target)):
             raise TargetError(source, f"the row {question.id!r} {problem}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from cat_bench.report.cells import cell, group_warnings, pipe, questions
 from cat_bench.report.rounding import format_fixed, format_measured, p_value, percent
 from cat_bench.runs.judge_profile import judge_profile
+from cat_bench.runs.labels import is_unlabelled
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON
 
@@ -23,6 +24,7 @@ _SHARES = {
     "advantage_error": "advantage error, %",
 }
 _GAINS = {"best_of_n": "best of n, points", "forecast": "forecast, points"}
+_UNLABELLED = {"rewarded": "rewarded, %", "silent": "no advantage, %"}
 _RUBRICS = {
     "duplicates": "duplicates, %",
     "always_yes": "always yes, %",
@@ -38,6 +40,12 @@ _READING = (
     "the predicted gain of training in mean@1: the covariance of advantages and scores, as a share "
     "of gold's, times what the best of a group gains over its mean (below 0: times the mean). "
     "Intervals are 95 %, over questions; calls and tokens are a group's, its rollouts included."
+)
+_READING_UNLABELLED = (
+    "The task is unlabelled, so nothing here says which reward is right. *Rewarded* is the share "
+    "of rollouts that get at least 0.5 (`scrl`: 0.1875); for `majority` with `equivalence`, that "
+    "is how far the rollouts agree. A group without an advantage teaches nothing. Intervals are "
+    "95 %, over questions; calls and tokens are a group's, its rollouts included."
 )
 FEWEST = 30
 """With fewer questions there is no answer, as with a paper's claims."""
@@ -74,14 +82,14 @@ def render(record: Mapping[str, JSON]) -> str:
     blocks = [
         f"# Rewards on {cell(config['task'])} · {cell(config['model'])}",
         " · ".join(facts),
-        *([_main(ranked, graded=graded)] if ranked else []),
+        *([_main(ranked, record, graded=graded)] if ranked else []),
         *(
             [_rubrics(with_rubrics)]
             if (with_rubrics := [r for r in ranked if r["criteria"] is not None])
             else []
         ),
         *_notes(record, ranked),
-        _READING,
+        _READING_UNLABELLED if is_unlabelled(record) else _READING,
         answer(record),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -90,6 +98,11 @@ def render(record: Mapping[str, JSON]) -> str:
 def answer(record: Mapping[str, JSON]) -> str:
     """Return which reference to train on, in one line."""
     best, asked = record["answer"], "**Which reference should I train on?**"
+    if is_unlabelled(record):
+        return (
+            f"{asked} Unlabelled rows cannot tell: audit some rows with answers, by --data "
+            "LABELLED.jsonl."
+        )
     if not best:
         return f"{asked} No reward could be measured."
     shares = best["by"] == "reward_accuracy"
@@ -111,15 +124,16 @@ def answer(record: Mapping[str, JSON]) -> str:
     return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){sure}."
 
 
-def _main(rows: Sequence[Mapping[str, JSON]], *, graded: bool) -> str:
+def _main(rows: Sequence[Mapping[str, JSON]], record: Mapping[str, JSON], *, graded: bool) -> str:
+    shares = _UNLABELLED if is_unlabelled(record) else _SHARES
     columns = {
         "estimator": [cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
-        **{title: [_share(row, name) for row in rows] for name, title in _SHARES.items()},
+        **{title: [_share(row, name) for row in rows] for name, title in shares.items()},
     }
-    if graded:
+    if graded and shares is _SHARES:
         columns["rank correlation"] = [_correlation(row) for row in rows]
-    for name, title in _GAINS.items():
+    for name, title in _GAINS.items() if shares is _SHARES else ():
         columns[title] = [format_measured(*_ends(row, name), sign="+") for row in rows]
     columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
     columns |= {
@@ -142,6 +156,8 @@ def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
 
 def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> Iterator[str]:
     yield from map(cell, record["task"].get("caveats", ()))
+    if record.get("answers"):
+        yield _describe_coverage(record["rollouts"])
     for row in record["rewards"]:
         if row["reason"] is not None:
             yield f"**{cell(row['name'])}** is not available: {cell(row['reason'])}"
@@ -153,6 +169,14 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
     rated = [row for row in rows if row["reward_accuracy"] is not None]
     if flags := "; ".join(group_warnings(rated, [row["flag"] for row in rated], _names)):
         yield f"Intervals of reward accuracy: {flags}."
+
+
+def _describe_coverage(rollouts: Mapping[str, int]) -> str:
+    """Return how many rollouts have an answer that the task reads."""
+    there = rollouts["asked"] - rollouts["failed"] - rollouts["refused"]
+    read = there - rollouts["no_answer"]
+    share = f" ({percent(read / there)} %)" if there else ""
+    return f"Rollouts with a readable answer: {read:,} of {there:,}{share}."
 
 
 def _names(rows: Sequence[Mapping[str, JSON]]) -> str:

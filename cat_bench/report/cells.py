@@ -47,8 +47,10 @@ def describe_run(record: Mapping[str, JSON]) -> list[str]:
 
 def questions(record: Mapping[str, JSON]) -> str:
     """Return the number of the run's questions in words."""
-    count = record["questions"]
-    return f"{count:,} question" + ("" if count == 1 else "s")
+    count, unlabelled = record["questions"], record.get("unlabelled", 0)
+    asked = f"{count:,} question{'s' * (count != 1)}"
+    share = "" if unlabelled == count else f"{unlabelled:,} "
+    return f"{asked}, {share}unlabelled" if unlabelled else asked
 
 
 def _rollouts(record: Mapping[str, JSON]) -> str:

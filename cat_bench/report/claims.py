@@ -29,6 +29,7 @@ from cat_bench.report.readability import explain_withheld
 from cat_bench.report.rounding import format_measured, p_value, percent
 from cat_bench.report.summary import MAJORITY
 from cat_bench.report.values import Values, read_values
+from cat_bench.runs.labels import is_unlabelled, refuse_unlabelled
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import Difference, Interval, equivalence_needed, questions_needed
 from cat_bench.system.files import write_atomic
@@ -58,6 +59,9 @@ class Finding:
 
 def applicable(run: RunTables | Path) -> list[str]:
     """Return the names of the lists of claims about a method that this run measured."""
+    run = RunTables.of(run)
+    if is_unlabelled(run.record):
+        return []
     values, _ = read_values(run)
     lists = {name: read(name) for name in names()}
     return [
@@ -66,8 +70,13 @@ def applicable(run: RunTables | Path) -> list[str]:
 
 
 def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
-    """Return each claim's finding in this run, in order. Raises DataError."""
-    checked = _Run(RunTables.of(run), claims.method)
+    """Return each claim's finding in this run, in order.
+
+    Raises DataError, and UsageError for a run without labels.
+    """
+    run = RunTables.of(run)
+    refuse_unlabelled(run.record, what="a claim", some=False)
+    checked = _Run(run, claims.method)
     return [checked.test_claim(claim) for claim in claims.claims]
 
 

@@ -35,6 +35,7 @@ from cat_bench.report.summary import (
 )
 from cat_bench.report.values import Key, Values, read_values
 from cat_bench.runs.judge_profile import judge_profile
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.tables import RunTables
 from cat_bench.types.calls import JSON
 
@@ -55,9 +56,13 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
     `summarise` says at which n. `p_holm` corrects over the methods of all runs, each at its
     largest n.
 
-    Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions.
+    Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions or
+    have no labels.
     """
-    named = _name_runs([RunTables.of(run) for run in runs])
+    tables = [RunTables.of(run) for run in runs]
+    for run in tables:
+        refuse_unlabelled(run.record, what="a comparison", some=False)
+    named = _name_runs(tables)
     values, costs = _join_values(named)
     base, fixed = _reference(reference, values, list(named))
     rows = []

@@ -19,6 +19,7 @@ from cat_bench.report.cells import records
 from cat_bench.report.summary import ORACLE, WORST, summarise
 from cat_bench.report.transcripts import Answer, Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.files import atomic
@@ -38,10 +39,11 @@ def export_eee(run: RunTables | Path, *, data: Path | None = None) -> list[Path]
 
     A question that has no score is in no line. `data` is where the task's rows are, if not in
     their own place. Raises DataError where the folder is not a run, UsageError where the task is
-    private.
+    private or rows are unlabelled.
     """
     run = RunTables.of(run)
     refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_unlabelled(run.record, what="an export")
     developer, model = _name_model(run.record["config"]["model"])
     collection = _part(run.record["config"]["task"])
     name = UUID(bytes=sha256(run.record["id"].encode()).digest()[:16], version=4)

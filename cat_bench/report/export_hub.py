@@ -15,6 +15,7 @@ import yaml
 from cat_bench.errors import UsageError
 from cat_bench.report.cells import records
 from cat_bench.report.summary import ORACLE, WORST, summarise
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.files import atomic
@@ -32,11 +33,12 @@ def export_hub(run: RunTables | Path) -> list[Path]:
     """Write `hf/.eval_results/TASK.yaml` for the model, and `hf/eval.yaml` for the dataset.
 
     Each method has a row at its largest n. Raises DataError where the folder is not a run,
-    UsageError where the task is private or its rows are not a dataset of the Hub.
+    UsageError where the task is private, or its rows are unlabelled or not a dataset of the Hub.
     """
     run = RunTables.of(run)
     record = run.record
     refuse_private(record, instead="`report --html` writes a page for you alone")
+    refuse_unlabelled(record, what="an export")
     data = record["task"].get("data") or {}
     if not data.get("hub"):
         raise UsageError(

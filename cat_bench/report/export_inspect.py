@@ -19,6 +19,7 @@ from cat_bench.report.cells import records
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import NO_TEXT, Answer, Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.extras import install_command
@@ -41,7 +42,8 @@ def export_inspect(run: RunTables | Path, *, data: Path | None = None) -> Path:
     """Write `inspect/<time>_<task>_<id>.eval` into the run's folder.
 
     `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is not a run, UsageError where Inspect is not installed or the task is private.
+    folder is not a run, UsageError where Inspect is not installed, the task is private or rows
+    are unlabelled.
     """
     try:
         from inspect_ai.log import write_eval_log
@@ -49,6 +51,7 @@ def export_inspect(run: RunTables | Path, *, data: Path | None = None) -> Path:
         raise UsageError(f"Inspect is not installed: {install_command('inspect')}") from error
     run = RunTables.of(run)
     refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_unlabelled(run.record, what="an export")
     log = wait(_log(run, data))
     stamp = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.created)
     task = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.task)

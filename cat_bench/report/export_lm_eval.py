@@ -18,6 +18,7 @@ from cat_bench.report.cells import records
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.extras import install_command
@@ -31,7 +32,8 @@ def export_lm_eval(run: RunTables | Path, *, data: Path | None = None) -> list[P
     """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
 
     `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is not a run, UsageError where lm-eval is not installed or the task is private.
+    folder is not a run, UsageError where lm-eval is not installed, the task is private or rows are
+    unlabelled.
     """
     try:
         from lm_eval.loggers import EvaluationTracker
@@ -39,6 +41,7 @@ def export_lm_eval(run: RunTables | Path, *, data: Path | None = None) -> list[P
         raise UsageError(f"lm-eval is not installed: {install_command('lm-eval')}") from error
     run = RunTables.of(run)
     refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_unlabelled(run.record, what="an export")
     record, folder = run.record, run.folder
     task = re.sub(r"[^\w.-]+", "-", record["config"]["task"])
     samples = wait(_samples(run, data))

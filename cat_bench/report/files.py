@@ -10,6 +10,8 @@ Tables:
 - `signals`, `signals-curve.csv`, `signals-bins.csv`: how well the signals rank rollouts, if the run
   has signals.
 
+A run without labels has `table` and `forensics.md` alone.
+
 Figures, as PNG and SVG: `curve`, `compute`, `latency` (score by sequential tokens), `forest`,
 `signals` and `by-FIELD` (a level, a subject, a rubric's theme or axis).
 """
@@ -38,8 +40,10 @@ from cat_bench.report.signals import (
 )
 from cat_bench.report.summary import summarise
 from cat_bench.report.table import DETAILS, render
+from cat_bench.report.unlabelled import Agreement, agreement_blocks
 from cat_bench.report.values import PerQuestion, read_values
 from cat_bench.report.votes import Votes
+from cat_bench.runs.labels import is_unlabelled
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.files import write_atomic
 from cat_bench.system.parallel import Executor
@@ -93,7 +97,8 @@ def make_report(
     UnknownName for a `reference` that the run lacks.
     """
     run = RunTables.of(run)
-    run.read(PerQuestion, Parts, Draws, Clusters, Ratings, Reasons, Votes)
+    unlabelled = [Agreement] if run.record.get("unlabelled") else []
+    run.read(PerQuestion, Parts, Draws, Clusters, Ratings, Reasons, Votes, *unlabelled)
     return Report(run.folder, dict(_contents(run, reference, rates, executor)))
 
 
@@ -105,6 +110,9 @@ def _contents(
     from cat_bench.report.signal_chart import signal_chart
 
     record, summary = run.record, summarise(run, reference=reference, executor=executor)
+    if is_unlabelled(record):
+        yield from _unlabelled(run, summary)
+        return
     costed = compute(run, reference=reference, rates=rates, executor=executor)
     parts, divided, drafts = breakdown(run), groups(run), forensics(run)
     yield "table.csv", csv_of(summary)
@@ -151,9 +159,17 @@ def _unused(name: str, figures: Container[str]) -> str:
     return next(candidate for candidate in numbered if candidate not in figures)
 
 
+def _unlabelled(run: RunTables, summary: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a run without labels, which has no score to draw or to compare."""
+    drafts = forensics(run)
+    yield "table.csv", csv_of(summary)
+    yield "table.md", _table(run, summary, breakdown(run), None).encode()
+    yield "forensics.md", render_forensics(drafts, diversity(run), summary, run=run).encode()
+
+
 def _table(
     run: RunTables, summary: pd.DataFrame, parts: pd.DataFrame, reference: str | None
 ) -> str:
-    more = blocks(run.record, summary, parts, run=run.folder)
+    more = [*agreement_blocks(run), *blocks(run.record, summary, parts, run=run.folder)]
     remarks = list(errata_note(run.record, read_values(run)[0]))
-    return render(summary, run.record, reference=reference, more=list(more), remarks=remarks)
+    return render(summary, run.record, reference=reference, more=more, remarks=remarks)

@@ -121,6 +121,11 @@ def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables
         yield f"Share of subsets whose vote is tied, over the same questions{first}: {ties}."
 
 
+def _explain_lack(row: Mapping[str, JSON]) -> str:
+    """Return why no question of a row has a score."""
+    return "unlabelled" if row["unlabelled"] else "unscored"
+
+
 def _accounts(summary: pd.DataFrame) -> str:
     """Return each method's failures at its largest n, and its score if fallbacks counted 0."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
@@ -128,7 +133,7 @@ def _accounts(summary: pd.DataFrame) -> str:
     columns = {
         "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
-        "score, %": [percent(row["score"]) for row in rows],
+        "score, %": [percent(row["score"]) or _explain_lack(row) for row in rows],
         "… fallbacks as 0": [percent(row["score_fallback_0"]) for row in rows],
         "fallbacks, %": [percent(row["fallback"]) for row in rows],
         "abstained, %": [percent(row["abstained"]) for row in rows],

@@ -47,6 +47,7 @@ COLUMNS = (
     "diff_single_low",
     "diff_single_high",
     "p_single",
+    "unlabelled",
     "unscored",
     "failed",
     "score_fallback_0",
@@ -63,7 +64,7 @@ COLUMNS = (
     "flag",
     "reason",
 )
-_COUNTS = ["n", "questions", "questions_needed", "unscored", "failed"]
+_COUNTS = ["n", "questions", "questions_needed", "unlabelled", "unscored", "failed"]
 _TEXTS = ["task", "model", "method", "reference", "kind", "flag", "reason"]
 
 
@@ -87,9 +88,9 @@ def summarise(
       `diff_single` likewise against `single`. `p` is two-sided; `p_holm` corrects it over the
       methods, each at its largest n. Frame rows, the floor and the ceiling, have no p.
       `questions_needed`: the total that would settle `diff` (5 % two-sided, power 80 %).
-    - `unscored` counts questions and `failed` draws; `abstained`, `exhausted`, `fallback` and
-      `lost` are shares of the draws' mass in [0, 1]. Calls and tokens are means per question of one
-      stand-alone use; `sequential_tokens` must be written one after another.
+    - `unlabelled` and `unscored` count questions, and `failed` draws; `abstained`, `exhausted`,
+      `fallback` and `lost` are shares of the draws' mass in [0, 1]. Calls and tokens are means per
+      question of one stand-alone use; `sequential_tokens` must be written one after another.
     - `draws` is the mean number of draws per question; empty where the value is an exact
       expectation. `se_draws` is the Monte-Carlo standard error of the score: compared
       with the mean over all subsets; 0 if all of them were drawn, empty if it is unknown.
@@ -133,10 +134,12 @@ def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
         table[name] = table[name].clip(0, 1)
     table["draws"] = table["draws"].where(table["draws"] > 0)
     table["failed"] = totals.sums["failed"].astype(int)
+    table["unlabelled"] = totals.sums["unlabelled"].round().astype(int)
+    labelled = totals.sizes - table["unlabelled"]
     for name, column in (("rollout_var", "se_rollouts"), ("draw_var", "se_draws")):
-        known = counts[name] > totals.sizes / 2
-        table[column] = ((mean[name] / totals.sizes) ** 0.5).where(known)
-    table["unscored"] = (totals.sizes - counts["value"]).astype(int)
+        known = counts[name] > labelled / 2
+        table[column] = ((mean[name] / labelled) ** 0.5).where(known)
+    table["unscored"] = (labelled - counts["value"]).astype(int)
     entries: JSON = table.to_dict("index")
     return {(m, int(n)): entry for (m, n), entry in entries.items()}
 

@@ -39,7 +39,7 @@ LEVEL = 0.95
 _Pair: TypeAlias = tuple[FloatArray, FloatArray, list[str | None] | None]
 _READ = (
     *("question", "cluster", *KEY, "draw", "slots", "subsets", "rollout_var", "draw_se"),
-    *("score", "lost", "abstained", "exhausted", "failed", "fallback"),
+    *("score", "lost", "abstained", "exhausted", "unlabelled", "failed", "fallback"),
     *COSTS,
 )
 _SOME = 1e-9
@@ -261,13 +261,13 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     weight = (1 - rows["lost"]).where(scored, 0.0)
     mass = weight * rows["score"].fillna(0.0)
     fell = rows["fallback"].notna() & (rows["abstained"] < 1)
-    numbers = ["abstained", "exhausted", "rollout_var", "draw_se", *COSTS]
+    numbers = ["abstained", "exhausted", "unlabelled", "rollout_var", "draw_se", *COSTS]
     data = rows[[*KEY, "question", *numbers]].assign(
         weight=weight,
         mass=mass,
         strict=mass.where(~fell, 0.0),
         read=(weight - rows["exhausted"]).clip(lower=0.0),
-        lost=1 - weight,
+        lost=(1 - weight).where(rows["unlabelled"] == 0, 0.0),
         fallback=fell.astype(float),
         failed=rows["failed"].notna().astype(float),
         draws=rows["draw"].notna().astype(float),

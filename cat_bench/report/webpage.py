@@ -24,6 +24,7 @@ import pandas as pd
 from cat_bench.report.cells import FRAMES, describe_run, records
 from cat_bench.report.errata import errata_note
 from cat_bench.report.groups import find_groups, sort_groups
+from cat_bench.report.notes import list_notes
 from cat_bench.report.page_question import encode_number, encode_question, select_fields
 from cat_bench.report.palette import looks, series
 from cat_bench.report.signals import (
@@ -35,9 +36,9 @@ from cat_bench.report.signals import (
     quality,
 )
 from cat_bench.report.summary import summarise
-from cat_bench.report.table import list_notes
 from cat_bench.report.transcripts import frames, transcripts
 from cat_bench.report.values import read_values
+from cat_bench.runs.labels import is_unlabelled
 from cat_bench.runs.private import is_private_run
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.files import atomic
@@ -58,7 +59,7 @@ UNSENT = (
 _TABLE = (
     *("method", "n", "kind", "score", "ci_low", "ci_high", "reference", "diff", "diff_low"),
     *("diff_high", "p_holm", "calls", "prompt_tokens", "completion_tokens", "questions"),
-    *("unscored", "abstained", "fallback", "flag", "reason"),
+    *("unlabelled", "unscored", "abstained", "fallback", "flag", "reason"),
 )
 
 
@@ -150,6 +151,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
         "facts": [*describe_run(record), *([PRIVATE] if private else [])],
         "notes": [*map(_remove_marks, list_notes(summary, record, remarks=remarks))],
         "graded": bool(record["task"].get("graded")),
+        "lack": _explain_lack(record),
         "unsent": UNSENT if private else "",
         "frames": {name: FRAMES.get(name, "") for name in sorted(frames(record) | set(FRAMES))},
         "looks": {
@@ -185,6 +187,13 @@ def _signals(run: RunTables) -> Iterator[JSON]:
                 select_fields(each, ("bin", "number", "score", "rollouts")) for each in records(own)
             ],
         }
+
+
+def _explain_lack(record: Mapping[str, JSON]) -> str:
+    """Return why a response of the run has no score."""
+    if is_unlabelled(record):
+        return "unlabelled"
+    return "unlabelled or unscored" if record.get("unlabelled") else "unscored"
 
 
 def _remove_marks(note: str) -> str:

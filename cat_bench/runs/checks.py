@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from cat_bench.errors import PLUGIN_BUGS, UsageError
+from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.loading.catalog import Task
 from cat_bench.loading.closing import SAMPLES, asks_for_a_box
 from cat_bench.system.sandbox import require_runner
@@ -84,6 +85,18 @@ def check_permission(task: Task, *, planning: bool) -> None:
     """Raise UsageError where a scorer runs models' programs and nobody has allowed it."""
     if getattr(task.scorer, "runs_code", False) and not planning:
         require_runner()
+
+
+def check_labels(task: Task, methods: Iterable[str], *, labelled: bool) -> None:
+    """Raise UsageError where a best or worst pick is asked for, and no row has a target."""
+    if labelled:
+        return
+    for name in methods:
+        if name in FRAMES:
+            raise UsageError(
+                f"{name} is {FRAMES[name]}, and task {task.name!r} is unlabelled: leave it out, or "
+                "give rows with answers by --data"
+            )
 
 
 def check_questions(questions: int, task: Task, shard: str | None) -> None:

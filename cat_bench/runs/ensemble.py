@@ -20,6 +20,7 @@ from cat_bench.errors import UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
+from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.ensemble_votes import Ballots, vote_ensemble
 from cat_bench.stats.ensembles import (
@@ -87,10 +88,13 @@ async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> En
     """Return the models' pools of several runs, named by their models.
 
     `cache` holds an imported pool's task and the partitions that are known. Questions with an
-    unscored rollout are left out. Raises DataError, and UsageError where the runs did not ask the
-    same questions, or where the task has no final answers.
+    unscored rollout, such as unlabelled ones, are left out. Raises DataError, and UsageError where
+    the runs did not ask the same questions or have no labels, or where the task has no final
+    answers.
     """
     tables = [RunTables.of(run) for run in runs]
+    for run in tables:
+        refuse_unlabelled(run.record, what="an ensemble", some=False)
     _check_same_questions(tables)
     rollouts = [_rollouts(run) for run in tables]
     grader = _grader(tables[0], cache)

@@ -36,7 +36,7 @@ from cat_bench.models.cached import Meter
 from cat_bench.models.lending import Roles, explain_unusable_role
 from cat_bench.models.throttling import Gate
 from cat_bench.runs.budgets import check_budgets, plan_settings
-from cat_bench.runs.checks import check_permission, check_questions, warnings_of
+from cat_bench.runs.checks import check_labels, check_permission, check_questions, warnings_of
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import RunWriter
 from cat_bench.runs.judge_profile import apply_profile
@@ -183,8 +183,13 @@ async def open_run(
             task = catalog.task(config.task, data=config.data, cache=cache, fetch=fetch)
             task = apply_profile(task, config)
             check_permission(task, planning=planning)
+            samples = partial(_choose, task, config)
+            survey = Survey.of(samples(), task.scorer)
+            labelled = survey.questions > survey.unlabelled
+            check_labels(task, config.methods, labelled=labelled)
             methods = _methods(config, task)
-        judged = _is_judged(config, task)
+        check_questions(survey.questions, task, config.shard)
+        judged = labelled and _is_judged(config, task)
         models = OpenModels(config, cache, environment=environment, gate=gate, planning=planning)
         held.push_async_callback(models.close)
         roles = models.roles(task)
@@ -192,9 +197,6 @@ async def open_run(
             task = replace(task, exchangeable=imported.exchangeable)
         settings = plan_settings(config, roles)
         check_budgets(methods, settings)
-        samples = partial(_choose, task, config)
-        survey = Survey.of(samples(), task.scorer)
-        check_questions(survey.questions, task, config.shard)
         task = replace(task, caveats=(*task.caveats, *(f"{w}." for w in survey.warnings())))
         if imported:
             check_pool(cache, imported.name, samples())

@@ -23,7 +23,7 @@ from cat_bench.models.lending import Roles
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Scorer
 from cat_bench.types.records import Sample
-from cat_bench.types.traits import ScorerTraits, traits
+from cat_bench.types.traits import ScorerTraits, is_labelled, traits
 
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
 DOUBTFUL = 0.2
@@ -37,10 +37,12 @@ class Survey:
     """A first pass over the samples: their number, and a digest of all of them.
 
     `parts` has a digest of the rows (`data`), of the messages to the model (`prompt`) and of its
-    system messages (`system`). `doubts` counts, by reason, the targets that the scorer doubts.
+    system messages (`system`). `unlabelled` counts the rows without a target, and `doubts`, by
+    reason, the targets that the scorer doubts.
     """
 
     questions: int = 0
+    unlabelled: int = 0
     digest: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     doubts: Counter[str] = field(default_factory=Counter)
@@ -52,7 +54,9 @@ class Survey:
         parts = {"data": sha256(), "prompt": sha256(), "system": sha256()}
         doubt = traits(ScorerTraits, scorer).doubt
         for sample in samples:
-            if doubt and (reason := doubt(sample.target)):
+            labelled = is_labelled(sample.target, scorer)
+            survey.unlabelled += not labelled
+            if doubt and labelled and (reason := doubt(sample.target)):
                 survey.doubts[reason] += 1
             question = sample.question
             row = canonical([question.id, question.messages, sample.target])
@@ -66,10 +70,21 @@ class Survey:
         return survey
 
     def warnings(self) -> Iterator[str]:
-        """Yield the doubts about more than `DOUBTFUL` of the targets."""
+        """Say how many rows are unlabelled; yield doubts about more than `DOUBTFUL` targets."""
+        if self.unlabelled:
+            yield _describe_unlabelled(self.unlabelled, self.questions)
         for reason, count in self.doubts.items():
             if count > DOUBTFUL * self.questions:
                 yield f"{count:,} of {self.questions:,} targets {reason}"
+
+
+def _describe_unlabelled(unlabelled: int, questions: int) -> str:
+    if unlabelled == questions:
+        return "All questions are unlabelled: no response is scored"
+    return (
+        f"{unlabelled:,} of {questions:,} questions are unlabelled: scores, intervals and "
+        f"differences are about the other {questions - unlabelled:,}"
+    )
 
 
 def _list_parts(sample: Sample) -> dict[str, JSON]:
@@ -181,7 +196,7 @@ def add_findings(
     cautions: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> dict[str, JSON]:
-    """Return the record with the run's results.
+    """Return the record with the run's results; one without labels has no frame.
 
     `cautions` are the warnings about its models, which its table repeats; `files` are the loaded
     Python files.
@@ -193,12 +208,14 @@ def add_findings(
         for name, summary in FRAMES.items()
         if name == ORACLE or record["task"]["graded"]
     ]
+    scored = census.questions > census.unlabelled
     return {
         "id": digest(record)[:12],
         **record,
         "task": {**record["task"], "digest": survey.digest},
-        "methods": [*methods, *frames],
+        "methods": [*methods, *(frames if scored else ())],
         "questions": census.questions,
+        **({"unlabelled": census.unlabelled} if census.unlabelled else {}),
         "dropped": {str(n): count for n, count in sorted(census.dropped.items())},
         "rollouts": dict(census.rollouts),
         "failed_rows": census.failed_rows,

@@ -85,6 +85,7 @@ class _Record(_Part):
     task: _Task
     methods: list[_Method]
     questions: _Count
+    unlabelled: _Count = 0
     invocations: list[_Invocation] = []
     models: dict[str, dict[str, JSON]] = {}
     rollouts: dict[str, _Count] = {}

@@ -24,7 +24,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One dataset row: a question and its target (a gold answer, or a rubric)."""
+    """One dataset row: a question and its target (a gold answer, or a rubric).
+
+    The target of an unlabelled row is None.
+    """
 
     question: Question
     target: JSON
@@ -93,6 +96,8 @@ class Estimate:
         return cls(reason=reason)
 
 
+UNLABELLED = "unlabelled"
+"""The reason of a text without a score whose question has no target to compare it with."""
 EXHAUSTED = "exhausted"
 """The detail of a score of 0 whose answer exceeded the time or memory for grading."""
 

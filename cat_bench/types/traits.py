@@ -60,9 +60,10 @@ class ScorerTraits:
     `graded` says that scores are shares, not right or wrong. `check` returns what is wrong with a
     target, or None; it is called for every row before anything is paid for. `doubt` returns why a
     target may not suit this scorer, or None; many doubts cause a warning before the run. `closing`
-    completes "End with …" and says how to state an answer. Where a judge decides, `profile` names
-    the way in which it is asked, and `judge_sampling` is how it is sampled if neither the task nor
-    the user says.
+    completes "End with …" and says how to state an answer. `targetless` says that it scores without
+    a target; for all others, a row whose target is None is unlabelled and gets no score. Where a
+    judge decides, `profile` names the way in which it is asked, and `judge_sampling` is how it is
+    sampled if neither the task nor the user says.
     """
 
     needs: frozenset[Need] = NOTHING
@@ -70,6 +71,7 @@ class ScorerTraits:
     check: Callable[[JSON], str | None] | None = None
     doubt: Callable[[JSON], str | None] | None = None
     closing: str | None = None
+    targetless: bool = False
     profile: str | None = None
     judge_sampling: Sampling | None = None
 
@@ -108,3 +110,8 @@ def traits(kind: type[T], plugin: object) -> T:
 def reads_tokens(needs: frozenset[Need]) -> bool:
     """Return whether a plug-in with these needs reads numbers of the rollouts' tokens."""
     return not needs.isdisjoint(PER_TOKEN)
+
+
+def is_labelled(target: JSON, scorer: object) -> bool:
+    """Return whether responses to a question with this target can be scored."""
+    return target is not None or traits(ScorerTraits, scorer).targetless

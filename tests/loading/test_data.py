@@ -369,3 +369,53 @@ def test_a_json_file_is_an_array_of_rows(tmp_path: Path, text: str) -> None:
     data = Data.model_validate({"file": "rows.json", "fields": {"problem": "q"}})
     with pytest.raises(DataError):
         list(rows(data, base=tmp_path))
+
+
+def answers(tmp_path: Path, *lines: JSON, override: bool = False, **fields: JSON) -> list[JSON]:
+    """The answers of a file with these rows, whose columns are `fields`."""
+    path = written(tmp_path, *lines, name="own.jsonl" if override else "rows.jsonl")
+    chosen = data(fields={"problem": "problem", **fields})
+    found = rows(chosen, base=tmp_path, override=path if override else None)
+    return [row["answer"] for row in found]
+
+
+BARE = {"problem": "1 + 1?"}
+NULL = {"problem": "1 + 3?", "answer": None}
+RIGHT = {"problem": "1 + 2?", "answer": "3"}
+
+
+def test_rows_without_an_answer_are_unlabelled(tmp_path: Path) -> None:
+    assert answers(tmp_path, BARE, {"problem": "2 + 2?"}) == [None, None]
+    assert answers(tmp_path, NULL, RIGHT) == [None, "3"]
+    assert answers(tmp_path, BARE, RIGHT) == [None, "3"]
+    assert answers(tmp_path, RIGHT, NULL, answer="answer") == ["3", None]
+    assert answers(tmp_path, RIGHT, answer=None) == [None], "labels that are not to be read"
+    assert answers(tmp_path, BARE, answer="gold", tags="tags", override=True) == [None]
+
+
+def test_a_column_that_is_missing_by_mistake_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2: lacks 'answer'; .* write null in a row without"):
+        answers(tmp_path, RIGHT, BARE)
+    with pytest.raises(DataError, match="line 1: lacks 'gold'"):
+        answers(tmp_path, RIGHT, answer="gold")
+    with pytest.raises(DataError, match="line 2: lacks 'answer'"):
+        answers(tmp_path, RIGHT, BARE, override=True)
+
+
+def test_an_empty_cell_of_a_csv_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("problem,answer\n1 + 1?,2\n1 + 2?,\n")
+    chosen = data(file="rows.csv", fields={"problem": "problem"})
+    assert [row["answer"] for row in rows(chosen, base=tmp_path)] == ["2", None]
+
+
+def test_unlabelled_options_are_shown(tmp_path: Path) -> None:
+    row = {**BARE, "options": ["2", "3"]}
+    written(tmp_path, row)
+    chosen = data(fields={"problem": "problem", "options": "options"})
+    (found,) = rows(chosen, base=tmp_path)
+    assert (found["problem"], found["answer"]) == ("1 + 1?\n\nA) 2\nB) 3", None)
+    written(tmp_path, {**BARE, "right": None, "wrong": "3", "other": "4"})
+    options = ["right", "wrong", "other"]
+    chosen = data(fields={"problem": "problem", "options": options, "answer": "right"})
+    with pytest.raises(DataError, match="an empty 'right', the column of the right option"):
+        list(rows(chosen, base=tmp_path))

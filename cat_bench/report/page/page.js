@@ -10,7 +10,7 @@ let run, keyAt, everywhere, references;
 const COLUMNS = [
   ["method", (row) => row.method, (row) => called(row.method)],
   ["n", (row) => row.n, (row) => row.n ?? ""],
-  ["score, %", (row) => row.score, (row) => percent(row.score)],
+  ["score, %", (row) => row.score, (row) => row.score === undefined && row.unlabelled ? "unlabelled" : percent(row.score)],
   ["95 % interval", (row) => row.ci_low, (row) => row.ci_low === undefined ? "" : `[${percent(row.ci_low)}, ${percent(row.ci_high)}]`],
   ["difference, points", (row) => row.diff, difference],
   ["p (Holm)", (row) => row.p_holm, (row) => row.p_holm === undefined ? "" : row.p_holm < 0.001 ? "<0.001" : fixed(row.p_holm, 3)],
@@ -40,6 +40,7 @@ function flagsOf(row) {
 function remarks(row) {
   const said = [];
   if (row.reason) said.push(`not available: ${row.reason}`);
+  if (row.unlabelled && row.questions) said.push(`${row.unlabelled} unlabelled`);
   if (row.unscored) said.push(`${row.unscored} unscored`);
   if (row.abstained > 0) said.push(`abstained ${percent(row.abstained)} %`);
   if (row.fallback > 0) said.push(`fallback ${percent(row.fallback)} %`);
@@ -262,7 +263,7 @@ function alone(method) {
 }
 
 function score(value) {
-  if (value === undefined || value === null) return make("span", { class: "soft" }, "unscored");
+  if (value === undefined || value === null) return make("span", { class: "soft" }, run.lack);
   if (run.graded) return make("span", { class: value >= 0.5 ? "good" : "bad" }, `${percent(value)} %`);
   const [kind, word] = value >= 0.5 ? ["good", "✓ right"] : ["bad", "✗ wrong"];
   return make("span", { class: kind }, value > 0 && value < 1 ? `${percent(value, 0)} % right` : word);
