@@ -6,6 +6,9 @@ METHODS ?=
 JUDGE   ?=
 LIMIT   ?= $(if $(filter tally counsel,$(TASK)),100)
 ARGS    ?=
+DATA    ?=
+EXAM    ?=
+RECIPE  ?= cat-rl
 PYTHON  ?= python3
 
 EXTRAS  ?=
@@ -44,6 +47,8 @@ help:
 	@echo "make clean          remove the venv and the tools' caches"
 	@echo "make leaderboard    run the bundled model and add its rows to results/leaderboard.csv"
 	@echo "make reference      recompute every method without calls on published pools, offline"
+	@echo "make train DATA=prompts.jsonl MODEL=...   train MODEL on unlabelled prompts"
+	@echo "                    [RECIPE=$(RECIPE)] [EXAM=labelled.jsonl] [ARGS=]"
 	@echo "make train          train the bundled models by every recipe, and measure them"
 	@echo "make tally          train the bundled model of small sums anew"
 	@echo "make tally-check    measure it on fresh problems"
@@ -87,11 +92,22 @@ counsel-check: setup
 
 # The bundled model trained by every recipe, three seeds each, and measured before and after; then
 # on its hardest problems alone, where the majority is mostly wrong; then the model of `counsel`, where
-# there is no final answer.
+# there is no final answer. With DATA, the MODEL is trained on those prompts instead: answers that
+# they may have are not read, and EXAM names rows with answers to measure on.
+TRAINING = results/training/$(firstword $(subst ., ,$(notdir $(DATA))))
+ifneq ($(DATA),)
+train:
+	$(INSTALL) train $(NEEDED)
+	@test -d '$(TRAINING)/task' || \
+		$(BIN)/cat-bench new task '$(TRAINING)/task' --data '$(DATA)' --unlabelled
+	@$(BIN)/cat-bench train './$(TRAINING)/task' --data '$(DATA)' --model '$(MODEL)' \
+		--recipe '$(RECIPE)' --out '$(TRAINING)' $(if $(EXAM),--exam '$(EXAM)') $(ARGS)
+else
 train: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.tally.study --out results/training $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.tally.study --level 4 --out results/training-hard $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.tally.study --task counsel --out results/training-counsel $(ARGS)
+endif
 
 # The reward under verl, which wants libraries of its own; no GPU is used, nothing is trained.
 verl-check:

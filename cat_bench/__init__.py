@@ -31,6 +31,7 @@ from cat_bench.types.plugins import (
 from cat_bench.types.records import Estimate, Marks, Pool, Question, Rollout, Sample, Score
 
 if TYPE_CHECKING:
+    from cat_bench import training
     from cat_bench.api import Run, aggregate, arun, load, run
 
     __version__: str
@@ -71,6 +72,7 @@ __all__ = [
     "arun",
     "load",
     "run",
+    "training",
 ]
 
 
@@ -79,6 +81,10 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("cat-bench")
+    if name == "training":
+        from importlib import import_module
+
+        return import_module("cat_bench.training")
     if name in __all__:
         from cat_bench import api
 

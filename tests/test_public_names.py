@@ -66,6 +66,7 @@ def test_exported_names() -> None:
         "arun",
         "load",
         "run",
+        "training",
     ]
     assert all(hasattr(cat_bench, name) for name in cat_bench.__all__)
 

@@ -24,7 +24,7 @@ from cat_bench.training.policy import checkpoint_config, weights
 from cat_bench.training.recipes import Recipe, recipe
 from cat_bench.training.rows import write_verl
 from cat_bench.training.sampling import Roles, divide_changes, resolve_sampling, set_policy
-from cat_bench.training.training import Plan, questions
+from cat_bench.training.training import Plan, count_unlabelled, questions
 from cat_bench.training.training import train as run_training
 from cat_bench.types.calls import JSON
 
@@ -159,6 +159,20 @@ def _place() -> None:
     processes.join()
 
 
+def _is_unlabelled(session: RunConfig) -> bool:
+    """Return whether no row to train on has an answer; then the policy is not measured on them."""
+    unlabelled, asked = count_unlabelled(session)
+    if unlabelled < asked:
+        return False
+    if processes.is_main():
+        click.echo(
+            f"{session.task} is unlabelled: it is trained on, and not measured. --exam "
+            "LABELLED.jsonl names rows with answers to measure on",
+            err=True,
+        )
+    return True
+
+
 def _rows(outcome: JSON) -> list[dict[str, JSON]]:
     """Return the measurements, one row per method before and after."""
 
@@ -184,6 +198,7 @@ def _print_step(steps: int, row: Mapping[str, JSON]) -> None:
     """Print a step as a line on stderr."""
     names = ("loss", "reward", "reference_accuracy", "reward_accuracy", "completion_tokens")
     known = [f"{n.replace('_', ' ')} {row[n]:.3g}" for n in names if row.get(n) is not None]
+    known += ["unlabelled"] if row.get("unlabelled") == 1 else []
     click.echo(f"step {row['step']}/{steps}: {', '.join(known)}", err=True)
 
 
@@ -227,6 +242,8 @@ def _plan(
         sampling=sampling,
     )
     exam = None if questions == 0 else Exam(data=exam_data or data, questions=questions)
+    if exam_data is None and questions is None and _is_unlabelled(session):
+        exam = None
     return Plan(
         recipe=chosen,
         session=session,

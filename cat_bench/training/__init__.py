@@ -6,3 +6,23 @@ verl; `recipes` reads the settings; `training` runs a recipe on one machine and 
 with the harness before and after. Rewards themselves are in `cat_bench.rewards`. TRL and torch are
 imported late.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cat_bench.training.groups import GroupReward
+    from cat_bench.training.own_dataset import OwnDataset
+
+__all__ = ["GroupReward", "OwnDataset"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "GroupReward":
+        from cat_bench.training.groups import GroupReward
+
+        return GroupReward
+    if name == "OwnDataset":
+        from cat_bench.training.own_dataset import OwnDataset
+
+        return OwnDataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

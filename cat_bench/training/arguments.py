@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OWN = {
     **dict.fromkeys(
-        ("output_dir", "seed", "data_seed", "report_to", "logging_steps", "save_strategy"),
+        ("output_dir", "seed", "data_seed", "logging_steps", "save_strategy"),
         "cat-bench sets it",
     ),
     "model_init_kwargs": "cat-bench loads the model, in float32",
@@ -51,6 +51,7 @@ def trainer_arguments(
         "gradient_checkpointing": cuda,
         "save_steps": save_every,
         "save_total_limit": 2,
+        "report_to": "none",
         **(_stopping(save_every) if recipe.settings.get(PATIENCE) else {}),
         **settings,
         "gradient_accumulation_steps": recipe.accumulation(processes.count()),
@@ -58,7 +59,6 @@ def trainer_arguments(
         "seed": seed,
         "data_seed": seed,
         "logging_steps": 1,
-        "report_to": "none",
         "disable_tqdm": True,
     }
     try:

@@ -12,13 +12,15 @@ from statistics import fmean
 
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
+from cat_bench.models.reasoning import split
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.advantages import advantages
 from cat_bench.runs.config import RunConfig
 from cat_bench.training import processes
+from cat_bench.training.own_dataset import OwnDataset, OwnRewarder
 from cat_bench.training.policy import Policy
 from cat_bench.training.rewarder import Rewarder
-from cat_bench.types.calls import JSON, Message
+from cat_bench.types.calls import JSON, Message, Reply, Usage
 from cat_bench.types.traits import POSITIVE
 
 Log = Callable[[str, float], None]
@@ -43,37 +45,54 @@ def groups(questions: Sequence[str], size: int) -> list[range]:
 
 
 class GroupReward:
-    """The reward `spec` for groups of `size`; `policy` is the model in training.
+    """The reward `spec` for groups of `size` completions, TRL's `num_generations`.
 
-    The dataset has the columns `prompt` (the question's messages) and `question_id`.
+    The rows are those of a task, if `config` is a run's configuration: the dataset then has the
+    columns `prompt` (messages) and `question_id`. Else they are what the dataset holds: `prompt` is
+    a text or messages, and `config` says what else it has. `policy` is the model in training, which
+    rewards that read entropies need. Raises UnknownName, ConfigError and UsageError.
     """
 
     __name__ = "cat_bench"
 
-    def __init__(self, spec: str, config: RunConfig, *, policy: Policy, size: int) -> None:
-        self._rewarder = Rewarder(spec, config)
+    def __init__(
+        self,
+        spec: str,
+        config: RunConfig | OwnDataset | None = None,
+        *,
+        size: int,
+        policy: Policy | None = None,
+    ) -> None:
+        self._rewarder = (
+            Rewarder(spec, config)
+            if isinstance(config, RunConfig)
+            else OwnRewarder(spec, config or OwnDataset())
+        )
         self._policy = policy
         self._size = size
         self.close = self._rewarder.close
 
     async def __call__(
         self,
-        prompts: Sequence[Sequence[Message]],
-        completions: Sequence[Sequence[Message]],
+        prompts: Sequence[str | Sequence[Message]],
+        completions: Sequence[str | Sequence[Message]],
         completion_ids: Sequence[Sequence[int]],
         *,
-        question_id: Sequence[str],
         log_metric: Log | None = None,
-        **_: JSON,
+        **columns: JSON,
     ) -> list[float | None]:
-        """Return one reward per completion, in order; None for an unscored one."""
-        if any(isinstance(prompt, str) for prompt in prompts):
-            raise UsageError(
-                "prompts should be lists of messages: see cat_bench.training.rows.trl_row"
-            )
+        """Return one reward per completion, in order; None for an unscored one.
+
+        Raises UsageError for a group that is not whole, or a row that is not as the dataset says.
+        """
+        asked = [_messages(prompt) for prompt in prompts]
+        question_id = self._name(asked, columns)
         places = groups(question_id, self._size)
         rewarder = self._rewarder
-        replies = self._policy.replies(prompts, completion_ids, measured=rewarder.measured)
+        if self._policy:
+            replies = self._policy.replies(asked, completion_ids, measured=rewarder.measured)
+        else:
+            replies = [*map(_reply, completions, completion_ids)]
         made = await self._count_made()
         found = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
@@ -86,13 +105,34 @@ class GroupReward:
             await self._judge(found, [[replies[k].text for k in g] for g in places], log_metric)
         return [value for group in found for value in group.values]
 
+    def _name(self, prompts: Sequence[Sequence[Message]], columns: JSON) -> Sequence[str]:
+        """Return the id of each completion's question."""
+        rewarder = self._rewarder
+        if not isinstance(rewarder, OwnRewarder):
+            if "question_id" not in columns:
+                raise UsageError("a task's dataset has a column question_id: see trl_row")
+            named: Sequence[str] = columns["question_id"]
+            return named
+        if rewarder.answer and rewarder.answer not in columns:
+            raise UsageError(
+                f"the dataset has no column {rewarder.answer!r}, which OwnDataset names as the "
+                f"answer; there are {', '.join(sorted(columns))}"
+            )
+        targets = columns[rewarder.answer] if rewarder.answer else [None] * len(prompts)
+        return [*map(rewarder.note, prompts, targets)]
+
     async def _count_made(self) -> int:
         return sum(meter.made for meter in (await self._rewarder.open()).meters.values())
 
     async def _judge(
         self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
     ) -> None:
-        """Log the accuracy of references and rewards, if the task needs no judge for it."""
+        """Log the accuracy of references and rewards, if the task needs no judge for it.
+
+        Unlabelled groups have none, and their share is logged.
+        """
+        if unlabelled := [not await self._rewarder.labelled(group.question) for group in found]:
+            log("unlabelled", fmean(unlabelled))
         known = await gather_all(*map(self._truth, found, texts))
         if references := [score for score, _, _ in known if score is not None]:
             log("reference_accuracy", fmean(references))
@@ -116,6 +156,17 @@ class GroupReward:
             if least is not None and value is not None and truth is not None
         ]
         return last if reference else None, agrees, [t for t in truths if t is not None]
+
+
+def _messages(prompt: str | Sequence[Message]) -> Sequence[Message]:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def _reply(completion: str | Sequence[Message], ids: Sequence[int]) -> Reply:
+    """Return a completion as a reply, its reasoning apart."""
+    text = completion if isinstance(completion, str) else completion[-1]["content"]
+    reasoning, answer = split(text, thinking=False)
+    return Reply(text=answer, reasoning=reasoning, usage=Usage(completion=len(ids)))
 
 
 def _check(found: Sequence[Rewarded]) -> None:

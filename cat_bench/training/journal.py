@@ -45,6 +45,7 @@ KEPT = frozenset(
             "no_advantage",
             "referenced",
             "unscored",
+            "unlabelled",
         ),
         *("calls", "calls_made", "call_tokens"),
     }

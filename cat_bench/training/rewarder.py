@@ -7,19 +7,31 @@ and counted as usual. The default anchor is the frozen initial model.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from cat_bench.errors import UsageError
 from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.evaluation.neighbours import Neighbours
+from cat_bench.evaluation.questions import Bench
+from cat_bench.models.cached import Meter
 from cat_bench.models.lending import QuestionContext
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import Opened, open_run
+from cat_bench.runs.opening import open_run
 from cat_bench.types.calls import Reply
+from cat_bench.types.plugins import SupervisedReward
 from cat_bench.types.records import Rollout, Sample
-from cat_bench.types.traits import RewardTraits, ScorerTraits, reads_tokens, traits
+from cat_bench.types.traits import RewardTraits, ScorerTraits, is_labelled, reads_tokens, traits
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What rewards groups: a bench, and the meters of its models by their names."""
+
+    bench: Bench
+    meters: Mapping[str, Meter]
 
 
 class Rewarder:
@@ -29,11 +41,14 @@ class Rewarder:
         self._reward = reward(spec)
         self._config = config
         self._stack = AsyncExitStack()
-        self._ready: Opened | None = None
+        self._session: Session | None = None
         self._samples: dict[str, Sample] = {}
         self._neighbours: Neighbours | None = None
         self._opening = asyncio.Lock()
         self._traits = traits(RewardTraits, self._reward)
+        self.needs = self._traits.needs
+        self.supervised = isinstance(self._reward, SupervisedReward)
+        """Whether the reward reads the targets."""
         self.positive = self._traits.positive
         """The least reward of a rollout that counts as right; None: there is no such number."""
 
@@ -42,15 +57,19 @@ class Rewarder:
         """Whether rollouts must come with the numbers of their tokens, such as entropies."""
         return reads_tokens(self._traits.needs)
 
-    async def open(self) -> Opened:
-        """Open the run once and return it."""
+    async def open(self) -> Session:
+        """Open the session once and return it."""
         async with self._opening:
-            if self._ready is None:
-                self._ready = await self._stack.enter_async_context(open_run(self._config))
-                self._samples = {s.question.id: s for s in self._ready.samples()}
-                if "others" in self._traits.needs:
-                    self._neighbours = Neighbours(s.question for s in self._samples.values())
-            return self._ready
+            if self._session is None:
+                self._session = await self._open()
+            return self._session
+
+    async def _open(self) -> Session:
+        ready = await self._stack.enter_async_context(open_run(self._config))
+        self._samples = {s.question.id: s for s in ready.samples()}
+        if "others" in self.needs:
+            self._neighbours = Neighbours(s.question for s in self._samples.values())
+        return Session(ready.bench, ready.meters)
 
     async def sample(self, question: str) -> Sample:
         """Return the question of that id with its target; raise UsageError if it is unknown."""
@@ -58,6 +77,11 @@ class Rewarder:
         if question not in self._samples:
             raise UsageError(f"task {ready.bench.task.name!r} has no question {question!r}")
         return self._samples[question]
+
+    async def labelled(self, question: str) -> bool:
+        """Return whether the question has a target."""
+        ready = await self.open()
+        return is_labelled((await self.sample(question)).target, ready.bench.grader.scorer)
 
     async def group(self, question: str, replies: Sequence[Reply]) -> Rewarded:
         """Return the rewards of all rollouts of one question, in order."""

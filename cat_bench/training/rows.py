@@ -17,12 +17,16 @@ def trl_row(sample: Sample) -> dict[str, JSON]:
 
 
 def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, JSON]:
-    """Return a row of verl's schema; its ground truth is the target, which no reward here reads."""
+    """Return a row of verl's schema; its ground truth is the target, which no reward here reads.
+
+    That of an unlabelled row is empty.
+    """
+    truth = "" if sample.target is None else str(sample.target)
     return {
         "data_source": task,
         "prompt": trl_row(sample)["prompt"],
         "ability": task,
-        "reward_model": {"style": "rule", "ground_truth": str(sample.target)},
+        "reward_model": {"style": "rule", "ground_truth": truth},
         "extra_info": {"split": split, "index": index, "question_id": sample.question.id},
     }
 

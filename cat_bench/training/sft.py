@@ -31,6 +31,7 @@ from cat_bench.training.rewarder import Rewarder
 from cat_bench.training.rows import trl_row
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+from cat_bench.types.traits import is_labelled
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -128,6 +129,7 @@ async def references(
     scores = [score for _, score in results if score is not None]
     return pairs, {
         "questions": len(samples),
+        "unlabelled": sum(not is_labelled(s.target, ready.bench.grader.scorer) for s in samples),
         "references": len(pairs),
         "reference_accuracy": fmean(scores) if scores else None,
         "calls_made": sum(meter.made for meter in ready.meters.values()),

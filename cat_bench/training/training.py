@@ -14,7 +14,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cat_bench.errors import UsageError
+from cat_bench.loading import catalog
 from cat_bench.loading.registry import files_in
 from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.loading import libraries, silence
@@ -44,7 +45,7 @@ from cat_bench.training.sampling import template_options
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import SupervisedReward
 from cat_bench.types.records import Sample
-from cat_bench.types.traits import RewardTraits, reads_tokens, traits
+from cat_bench.types.traits import RewardTraits, is_labelled, reads_tokens, traits
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -109,8 +110,7 @@ def train(
         needs = traits(RewardTraits, reward(plan.recipe.reward)).needs
         check_placement(plan.session, arguments, measured=reads_tokens(needs))
         if plan.exam:
-            exam = plan.session.model_copy(update={"data": plan.exam.data})
-            asyncio.run(_samples(exam, plan.recipe.reward))
+            _check_exam(plan, plan.exam)
         processes.agree(lambda: _start(plan))
         with _lock(plan.out):
             told = _run_trainer(plan, source, arguments, samples, lora=lora, tell=tell)
@@ -119,8 +119,9 @@ def train(
     if not alone:
         return {}
     found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
+    found["unlabelled"], asked = count_unlabelled(plan.session, samples)
     found["seconds"] = round(time.monotonic() - clock, 1)
-    _figure(plan)
+    _figure(plan, labelled=found["unlabelled"] < asked)
     if plan.exam:
         runs = [
             measure(model, plan.exam, session=plan.session, out=plan.out / when)
@@ -186,12 +187,13 @@ def _merge_adapter(source: str, folder: Path) -> str:
     return str(folder)
 
 
-def _figure(plan: Plan) -> None:
+def _figure(plan: Plan, *, labelled: bool) -> None:
     from cat_bench.training.chart import curves
     from cat_bench.training.journal import read
 
     rows = read(plan.out / "metrics.jsonl")
-    for kind, data in curves(rows, name=f"{plan.session.task} · {plan.recipe.name}").items():
+    name = f"{plan.session.task} · {plan.recipe.name}" + ("" if labelled else " · unlabelled")
+    for kind, data in curves(rows, name=name).items():
         write_atomic(plan.out / f"curves.{kind}", data)
 
 
@@ -202,6 +204,26 @@ def _model(plan: Plan) -> Path:
 def questions(plan: Plan) -> list[Sample]:
     """Return the rows to train on; raise UsageError if the reward lacks one of its needs."""
     return asyncio.run(_samples(plan.session, plan.recipe.reward))
+
+
+def count_unlabelled(config: RunConfig, samples: Iterable[Sample] | None = None) -> tuple[int, int]:
+    """Return how many of these rows, by default of all of the task's, have no target; and of how
+    many."""
+    task = catalog.task(config.task, data=config.data)
+    labelled = [is_labelled(s.target, task.scorer) for s in samples or task.samples()]
+    return labelled.count(False), len(labelled)
+
+
+def _check_exam(plan: Plan, exam: Exam) -> None:
+    """Raise UsageError if the exam cannot be rewarded, or has no score to measure."""
+    config = plan.session.model_copy(update={"data": exam.data})
+    samples = asyncio.run(_samples(config, plan.recipe.reward))[: exam.questions]
+    unlabelled, asked = count_unlabelled(config, samples)
+    if unlabelled == asked:
+        raise UsageError(
+            f"the {asked:,} questions to measure on are unlabelled: name rows with answers "
+            "by --exam LABELLED.jsonl, or train without measuring by --questions 0"
+        )
 
 
 async def _samples(config: RunConfig, spec: str) -> list[Sample]:
