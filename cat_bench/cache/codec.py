@@ -58,6 +58,8 @@ def dump(result: Result) -> Stored:
         body["usage"] = [usage.prompt, usage.completion, usage.reasoning]
     if result.scores:
         body["scores"] = {name: float(score) for name, score in result.scores.items()}
+    if result.unsent:
+        body["unsent"] = list(result.unsent)
     if result.measures:
         coded = ((name, b64encode(_bytes(array))) for name, array in result.measures.items())
         body["measures"] = {name: code.decode() for name, code in coded}
@@ -89,6 +91,7 @@ def _load(stored: Stored) -> Result:
         **{
             **body,
             "measures": measures,
+            "unsent": tuple(body.get("unsent", ())),
             "usage": Usage(*body.get("usage", ())),
             "token_logprobs": _array(stored.logprobs),
             "token_entropies": _array(stored.entropies),

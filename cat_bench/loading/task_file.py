@@ -119,7 +119,8 @@ def _check_prompt(content: TaskFile, prompts: Prompts) -> None:
 def target_check(scorer: Scorer) -> Callable[[Question, JSON, str], None]:
     """Return a function that raises TargetError for a target that the scorer cannot use.
 
-    An unlabelled row has none. Its arguments are a question, the target, and the file and line that the error names.
+    An unlabelled row has none. Its arguments are a question, the target, and the file and line that
+    the error names.
     """
     asked = scorer if isinstance(scorer, QuestionScorer) else None
     own = traits(ScorerTraits, scorer).check

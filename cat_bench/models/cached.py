@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
-
-import numpy as np
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.call import Kind
@@ -22,6 +21,7 @@ from cat_bench.cache.rows import drop_damaged
 from cat_bench.errors import NotAvailable
 from cat_bench.models.backends import Backend, Embedder, ImportedPool, Request, RewardModel
 from cat_bench.models.costs import Budget, estimate_usage
+from cat_bench.models.measures import embedding_of, logprobs_of
 from cat_bench.models.planned import bound_usage, placeholder
 from cat_bench.models.throttling import Flow, Gate, Limits
 from cat_bench.types.calls import (
@@ -95,8 +95,8 @@ class Model:
         self._flow = Flow(limits, gate=gate)
         self.imported: ImportedPool | None = getattr(backend, "imported", None)
         """The pool that replaces a model and cannot be called; None for a model."""
-        self.caution: str | None = getattr(backend, "caution", None)
-        """What a user should know of the model before a run, after its name; else None."""
+        self.unsent: Counter[str] = Counter()
+        """Replies by a parameter that the model refused, cached ones included."""
         self._budget = budget
         self._offline = offline
         self._planned: dict[str, int] | None = {} if planning else None
@@ -107,6 +107,16 @@ class Model:
         self.awaited: set[str] = set()
         """The keys of calls of other processes that this one waits for."""
         self._under_way: dict[tuple[str, int], asyncio.Future[None]] = {}
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a user should know of the model, each after its name."""
+        lost = [
+            f"refuses the {name} that was asked for: {count:,} replies were sampled at its own"
+            for name, count in sorted(self.unsent.items())
+        ]
+        known = getattr(self.backend, "caution", None)
+        return [known, *lost] if known else lost
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -312,6 +322,7 @@ class Model:
 
     def _count_cached(self, stored: Mapping[int, Result]) -> None:
         self.meter.cached += len(stored)
+        self._note_unsent(stored.values())
 
     def _count(self, result: Result, call: Call) -> None:
         if isinstance(result, Failure):
@@ -321,27 +332,17 @@ class Model:
                 self._flow.gate.close(result.kind, f"{self.name} cannot be used: {result.message}")
         else:
             self.meter.made += 1
+            self._note_unsent([result])
             self.meter.usage += result.usage
             if self._budget:
                 written = result.text + (result.reasoning or "")
                 use = estimate_usage(result.usage, prompt=bound_usage(call).prompt, text=written)
                 self._budget.spend(self.name, use)
 
-
-def logprobs_of(reply: Reply) -> FloatArray:
-    """Return a scored text's log-probabilities, which may be empty."""
-    return np.empty(0) if reply.token_logprobs is None else reply.token_logprobs
-
-
-def embedding_of(reply: Reply) -> FloatArray:
-    """Return an embedded text's vector, of length 1."""
-    vector = np.asarray(reply.measures["embedding"], dtype=np.float64)
-    return vector / np.linalg.norm(vector)
-
-
-def rewards_of(reply: Reply) -> FloatArray:
-    """Return a reward model's numbers, one for a response, or one for each of its steps."""
-    return np.asarray(reply.measures["rewards"], dtype=np.float64)
+    def _note_unsent(self, results: Iterable[Result]) -> None:
+        for result in results:
+            if isinstance(result, Reply) and result.unsent:
+                self.unsent.update(result.unsent)
 
 
 def seed_of(key: str, slot: int, seed: int) -> int:

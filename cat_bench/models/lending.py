@@ -16,9 +16,10 @@ import numpy as np
 
 from cat_bench.errors import PLUGIN_BUGS, CallFailed, ContextTooLong, NotAvailable
 from cat_bench.loading.prompts import Prompts
-from cat_bench.models.cached import Drawn, Model, embedding_of, logprobs_of, rewards_of
+from cat_bench.models.cached import Drawn, Model
 from cat_bench.models.costs import Charge
 from cat_bench.models.critical_path import count_path, extend
+from cat_bench.models.measures import embedding_of, logprobs_of, rewards_of
 from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message, Reply, Sampling
 from cat_bench.types.plugins import AnswerScorer, Context, T
 from cat_bench.types.records import Rollout

@@ -82,9 +82,9 @@ class OpenModels:
         return {spec: model.meter for spec, model in self._models.items()}
 
     def cautions(self) -> list[str]:
-        """Return a sentence for each model that has something to know before a run."""
+        """Return a sentence for each thing to know of a model, as far as it is known."""
         models = self._models.items()
-        return [f"{spec} {model.caution}" for spec, model in models if model.caution]
+        return [f"{spec} {caution}" for spec, model in models for caution in model.cautions]
 
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
         """Return the model `spec` in a role; unset sampling parameters are the task's."""

@@ -22,6 +22,9 @@ WORDS = tuple(
     "by hand once more from here until only three remain after which sum is their half".split()
 )
 
+TAKEN = (("n", 1), ("temperature", 1))
+"""Values that a server takes even if it refuses all others of their fields."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -212,3 +215,16 @@ def error(
     """Return the body of an error as OpenAI words it."""
     kind = kind or "invalid_request_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def refusal_of(name: str, value: JSON) -> tuple[str, str]:
+    """Return the message and the code by which OpenAI refuses a field, or its value."""
+    if name == "temperature":
+        message = (
+            f"Unsupported value: 'temperature' does not support {value} with this model. "
+            "Only the default (1) value is supported."
+        )
+        return message, "unsupported_value"
+    advice = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+    message = f"Unsupported parameter: '{name}' is not supported with this model.{advice}"
+    return message, "unsupported_parameter"

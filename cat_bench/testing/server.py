@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from types import TracebackType
@@ -57,9 +57,9 @@ class ChatServer:
     `delay` is in seconds per request. Beyond `capacity` requests in hand, the answer is 429 with
     `retry_after` as its Retry-After header. `ignores` names features that the server lacks and does
     not report (of `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`), `refuses` the body fields
-    that are answered 400. `constant_seed` overrules every seed. Prompts of more than `context`
-    tokens are answered 400. A `die` fault closes the socket for `outage` seconds. Every field may
-    be changed while the server runs; `recent` holds the last bodies received.
+    that are answered 400, as OpenAI words it or as the mapping says. `constant_seed` overrules
+    every seed. Prompts of more than `context` tokens are answered 400. A `die` fault closes the
+    socket for `outage` seconds. Fields may be changed while it runs; `recent` holds the last bodies.
     """
 
     reply: Callable[[ChatRequest], str] = babble
@@ -77,7 +77,7 @@ class ChatServer:
     context: int | None = None
     faults: Faults = field(default_factory=Faults)
     ignores: Collection[str] = ()
-    refuses: Collection[str] = ()
+    refuses: Collection[str] | Mapping[str, str] = ()
     constant_seed: int | None = None
     outage: float = 0.2
     batches: Batches = field(default_factory=Batches)
@@ -263,10 +263,11 @@ class ChatServer:
             return _refusal(404, message, "model_not_found")
         for name in self.refuses:
             value = body.get(name)
-            if value is not None and value is not False and (name, value) != ("n", 1):
-                advice = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
-                message = f"Unsupported parameter: '{name}' is not supported with this model."
-                return _refusal(400, message + advice, "unsupported_parameter", param=name)
+            if value is None or value is False or (name, value) in protocol.TAKEN:
+                continue
+            if isinstance(self.refuses, Mapping):
+                return _refusal(400, self.refuses[name])
+            return _refusal(400, *protocol.refusal_of(name, value), param=name)
         if self.context is not None and prompt_tokens > self.context:
             return _too_long(self.context, prompt_tokens)
         return None

@@ -96,6 +96,8 @@ class Reply:
     seed: int | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     """Numbers that came with an imported completion (a reward model's score), by name."""
+    unsent: tuple[str, ...] = ()
+    """Parameters that were asked for and refused: the model's own default held instead."""
 
 
 TOKENS_MOST = 2**31 - 1
@@ -114,6 +116,8 @@ def flaw_of(reply: Reply) -> str | None:
             return f"its {name} is {type(value).__name__}, not text"
     if not isinstance(reply.seed, int | None):
         return f"its seed is {type(reply.seed).__name__}"
+    if not all(isinstance(name, str) for name in reply.unsent):
+        return "its unsent parameters are not names"
     return _wrong_count(reply.usage) or _wrong_numbers(reply)
 
 
@@ -141,13 +145,15 @@ class Failure:
 
     `kind` is one of `rate_limit`, `server`, `timeout`, `connection`, `malformed` (a body that does
     not parse), `null` (no content), `context` (the input does not fit), `refused` (by a content
-    policy), `bad_request`, `auth`, `offline`. `retry_after` is in seconds.
+    policy), `bad_request`, `auth`, `offline`. `retry_after` is in seconds. `refuses` is the field
+    of the request that the server does not take, where its error says so.
     """
 
     kind: str
     message: str
     permanent: bool = False
     retry_after: float | None = None
+    refuses: str | None = field(default=None, compare=False)
 
     @property
     def retryable(self) -> bool:

@@ -69,6 +69,7 @@ def test_each_shuffle_is_a_permutation_and_every_place_is_as_likely() -> None:
         row = {"right": "yes", "w1": "no", "w2": "maybe", "w3": "never"}
         columns = list(row)
         found = arrange(row, f"q{k}", options=columns, answer="right", shuffle=0)
+        assert found.answer is not None
         assert [found.options[found.answer], sorted(found.permutation)] == ["yes", [0, 1, 2, 3]]
         shown = list(found.options.values())
         assert shown == [row[columns[place]] for place in found.permutation]

@@ -25,6 +25,7 @@ from yarl import URL
 from cat_bench.errors import ConfigError, ModelError, printable
 from cat_bench.models.backends import advice, wire
 from cat_bench.models.backends.posting import Post, TooLarge
+from cat_bench.models.backends.refusals import objection
 from cat_bench.types.calls import JSON, Failure
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ POSTED = ("/chat/completions", "/completions", "/embeddings")
 NAMES_MOST, NAME_MOST = 1000, 120
 """The most model names that are read from a server, and the most characters of a name."""
 MASKED_KEY = re.compile(r"\b(sk|key)-[\w*-]{4,}")
+SECRET_FROM = 8
+"""Characters of a key from which it is hidden within words, too; a shorter one may be a word."""
 SERVED = 20
 """The most names of served models in an error, the most similar first."""
 
@@ -86,7 +89,8 @@ class Endpoint:
             hint = f"; none was sent: set {self._key_variable}"
         elif answered.status == 404:
             hint = await self._serves(body["model"])
-        return replace(answer, message=self.hide_key(answer.message + hint))
+        refused = objection(body, answer)
+        return replace(answer, message=self.hide_key(answer.message + hint), refuses=refused)
 
     def sdk(self) -> AsyncOpenAI:
         """Return the official client for this URL, which retries; close it."""
@@ -142,7 +146,11 @@ class Endpoint:
 
     def hide_key(self, text: str) -> str:
         """Return a text that a server or the client wrote, without the key."""
-        bare = text.replace(self._key, "[key]") if self._key else text
+        bare = text
+        if self._key:
+            whole = re.escape(self._key)
+            apart = whole if len(self._key) >= SECRET_FROM else rf"(?<![\w-]){whole}(?![\w-])"
+            bare = re.sub(apart, "[key]", text)
         return MASKED_KEY.sub("[key]", bare)
 
     async def close(self) -> None:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic import PositiveInt
 
 from cat_bench.errors import ModelError, NotAvailable, one_line
-from cat_bench.models.backends import Request, wire
+from cat_bench.models.backends import Request
 from cat_bench.models.backends.content import content
+from cat_bench.models.backends.refusals import objection
 from cat_bench.system.extras import install_command
 from cat_bench.types.calls import JSON, Capability, Failure, Message, Reply, Sampling
 
@@ -124,7 +125,7 @@ class Inspect:
                 if any(isinstance(r, Reply) and r.token_logprobs is None for r in replies):
                     self._refused.add("logprobs")
                 return replies
-            refused = wire.objection({**asked, "n": asked.get("num_choices", 1)}, answer)
+            refused = objection({**asked, "n": asked.get("num_choices", 1)}, answer)
             if refused == "n" and len(request.seeds) > 1:
                 self._choices = 1
                 return list(await self.generate(request))

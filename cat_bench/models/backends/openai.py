@@ -1,8 +1,8 @@
 """Any model behind an OpenAI-compatible URL.
 
 Invariants: one request is one attempt (the caller retries), except that a parameter that the server
-refuses is dropped or renamed at once and never sent again; a failed call is a `Failure`, never an
-exception.
+refuses is dropped or renamed at once and never sent again; replies name the parameters of sampling
+that were dropped. A failed call is a `Failure`, never an exception.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pydantic import PositiveFloat, PositiveInt
 
 from cat_bench.errors import ConfigError, NotAvailable, UsageError
 from cat_bench.models.backends import Request, wire
+from cat_bench.models.backends.copies import Copies
 from cat_bench.models.backends.endpoint import Endpoint
 from cat_bench.models.backends.fleet import Fleet, connect
+from cat_bench.models.backends.refusals import DEFAULTED, cut_at_stop
 from cat_bench.models.backends.scoring import (
     Render,
     Score,
@@ -36,10 +38,10 @@ class OpenAI:
 
     `timeout` is in seconds per request. `choices` is the most completions of one request; it falls
     if the server returns fewer. `logprobs` requests each token's log-probability, until the server
-    refuses. `scoring` enables `logprob`: by vLLM's `prompt_logprobs`, by `echo` on the completion
-    endpoint (which needs `render`, the model's chat template), or by the first that works.
-    `sampling` is the model's default. `base_url` is as in `connect`, `api_key` and `key_variable`
-    as in `Endpoint`, whose errors are raised too.
+    refuses. Without `seed`, no seed is sent. `scoring` enables `logprob`: by vLLM's
+    `prompt_logprobs`, by `echo` on the completion endpoint (which needs `render`, the model's chat
+    template), or by the first that works. `sampling` is the model's default. `base_url` is as in
+    `connect`, `api_key` and `key_variable` as in `Endpoint`, whose errors are raised too.
 
     Raises ConfigError for `echo` without `render`.
     """
@@ -54,6 +56,7 @@ class OpenAI:
         timeout: PositiveFloat = 600.0,
         choices: PositiveInt = 8,
         logprobs: bool = True,
+        seed: bool = True,
         scoring: Scoring | None = None,
         render: Render | None = None,
         sampling: Sampling | None = None,
@@ -71,7 +74,10 @@ class OpenAI:
         self._ways = self._scorers(scoring, render)
         self._scorer: Score | None = None
         self._unscorable: str | None = None if scoring else "scoring was not enabled"
-        self._refused: set[str] = set()
+        self._refused: set[str] = set() if seed else {"seed"}
+        self._unfit: set[tuple[str, str]] = set()
+        """Fields of `DEFAULTED` and the values that the server refuses."""
+        self._copies = Copies()
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -118,6 +124,9 @@ class OpenAI:
         got = answer if isinstance(answer, Failure) else wire.replies(answer, seed)
         if isinstance(got, Failure):
             return [got] * wanted
+        if request.sampling.temperature != 0:
+            self._copies.look(got)
+        got = [self._complete_reply(request, one) for one in got]
         if len(got) >= wanted:
             return got[:wanted]
         self._choices = min(self._choices, len(got))
@@ -128,20 +137,48 @@ class OpenAI:
         while True:
             body = self.body(request)
             answer = await self._endpoint.post("/chat/completions", body)
-            refused = wire.objection(body, answer) if isinstance(answer, Failure) else None
+            refused = answer.refuses if isinstance(answer, Failure) else None
             if refused is None or refused in (request.sampling.extra or ()):
                 return answer
-            self._refused.add(refused)
+            if refused in DEFAULTED:
+                self._unfit.add((refused, repr(body[refused])))
+            else:
+                self._refused.add(refused)
+
+    def _complete_reply(self, request: Request, reply: Reply | Failure) -> Reply | Failure:
+        """Return a reply that names the parameters that were not sent; it is cut at a stop."""
+        unfit = self._find_unfit(request)
+        if isinstance(reply, Failure) or not unfit:
+            return reply
+        if "stop" in unfit:
+            reply = cut_at_stop(reply, request.sampling.stop or ())
+        unsent = sorted(DEFAULTED[name] for name in unfit if name != "stop")
+        return replace(reply, unsent=tuple(unsent))
+
+    def _find_unfit(self, request: Request) -> set[str]:
+        """Return the fields of a request that the server refuses for their values."""
+        if not self._unfit:
+            return set()
+        body = self._body(request, self._refused)
+        return {name for name, value in self._unfit if name in body and repr(body[name]) == value}
+
+    @property
+    def caution(self) -> str | None:
+        """What replies have shown of the server, after the model's name."""
+        return self._copies.caution
 
     def body(self, request: Request) -> dict[str, JSON]:
         """Return the body of a request, without the fields refused so far."""
+        return self._body(request, self._refused | self._find_unfit(request))
+
+    def _body(self, request: Request, refused: set[str]) -> dict[str, JSON]:
         return wire.body(
             self._model,
             request.messages,
             request.sampling,
             seeds=request.seeds,
             logprobs=self._logprobs,
-            refused=self._refused,
+            refused=refused,
         )
 
     @property

@@ -36,14 +36,6 @@ from cat_bench.types.calls import (
     check_result,
 )
 
-OPTIONAL = {
-    "max_tokens": "max_completion_tokens",
-    "logprobs": "logprobs",
-    "n": r"['\"`]n['\"`]|\bn must be 1\b",
-    "seed": r"['\"`]seed['\"`]",
-}
-"""Body fields that can be left out or renamed: name → pattern of the error that refuses it."""
-
 SAME_NAME = (
     *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"),
     *("max_tokens", "stop", "reasoning_effort"),
@@ -90,16 +82,6 @@ def body(
         both = isinstance(value, Mapping) and isinstance(body.get(name), Mapping)
         body[name] = {**body[name], **value} if both else value
     return body
-
-
-def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
-    """Return the `OPTIONAL` field that was sent and caused the failure, if any."""
-    if failure.kind not in ("bad_request", "auth"):
-        return None
-    for name, wording in OPTIONAL.items():
-        if name in sent and re.search(wording, failure.message):
-            return name
-    return None
 
 
 def parse_body(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Failure:
@@ -261,7 +243,7 @@ def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
 
 def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     """Return the failure that an error answer means, and whether a retry could help."""
-    message, code = _error(raw)
+    message, code, field = _error(raw)
     shown = page(message)
     text = f"HTTP {status}: {shown or one_line(message)}"
     if 300 <= status < 400:
@@ -277,7 +259,7 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
         return Failure("refused", text, permanent=True)
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
         return Failure("context", text, permanent=True)
-    return Failure("bad_request", text, permanent=status in (400, 422) and not shown)
+    return Failure("bad_request", text, permanent=status in (400, 422) and not shown, refuses=field)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -293,15 +275,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if np.isfinite(seconds) else None
 
 
-def _error(raw: bytes) -> tuple[str, str | None]:
-    """Return the message and the code of an error body in any server's form."""
+def _error(raw: bytes) -> tuple[str, str | None, str | None]:
+    """Return the message, the code and the field of an error body in any server's form."""
     text = raw.decode("utf-8", "replace")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        return text, None
+        return text, None, None
     error = data.get("error", data) if isinstance(data, dict) else data
     if not isinstance(error, dict):
-        return str(error), None
-    code = error.get("code")
-    return str(error.get("message") or error), None if code is None else str(code)
+        return str(error), None, None
+    code, field = error.get("code"), error.get("param")
+    named = field if isinstance(field, str) and field else None
+    return str(error.get("message") or error), None if code is None else str(code), named

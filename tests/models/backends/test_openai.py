@@ -197,6 +197,73 @@ async def test_a_refused_parameter_is_dropped_once_and_for_all(
     assert backend.choices == (1 if name == "n" else 8)
 
 
+async def test_another_temperature_than_asked_is_said(server: ChatServer, connect: Connect) -> None:
+    server.refuses = ("temperature", "top_p")
+    backend = connect()
+    cold = [await one(backend, temperature=0, top_p=0.5) for _ in range(2)]
+    assert [isinstance(r, Reply) and r.unsent for r in cold] == [("temperature", "top_p")] * 2
+    assert sum("temperature" in body for body in server.recent) == 1, "it is refused once"
+    warm = await one(backend, temperature=1)
+    assert isinstance(warm, Reply)
+    assert (warm.unsent, server.recent[-1]["temperature"]) == ((), 1)
+
+
+async def test_a_refused_stop_is_applied_here(server: ChatServer, connect: Connect) -> None:
+    server.refuses, server.reply = {"stop"}, lambda _: "one two three"
+    reply = await one(connect(), stop=("two",))
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.finish, reply.unsent) == ("one ", "stop", ())
+
+
+async def test_a_parameter_that_a_server_does_not_know(
+    server: ChatServer, connect: Connect
+) -> None:
+    server.refuses = {
+        "top_k": "Unrecognized request argument supplied: top_k",
+        "chat_template_kwargs": "body -> chat_template_kwargs: Extra inputs are not permitted",
+    }
+    reply = await one(connect(), top_k=20, thinking=False)
+    assert isinstance(reply, Reply)
+    assert reply.unsent == ("thinking", "top_k")
+
+
+@pytest.mark.parametrize("key", ["x", "token", "max", "temperature"])
+async def test_a_key_that_is_a_word_disturbs_no_error(
+    server: ChatServer, connect: Connect, key: str
+) -> None:
+    server.refuses = ("max_tokens", "temperature")
+    backend = connect(api_key=key)
+    reply = await one(backend, temperature=0, max_tokens=50)
+    assert isinstance(reply, Reply)
+    assert reply.unsent == ("temperature",)
+    assert server.recent[-1]["max_completion_tokens"] == 50
+    server.api_key = "another"
+    wrong = await one(backend)
+    assert isinstance(wrong, Failure)
+    assert "Incorrect API key provided: Bearer [key]" in wrong.message
+
+
+async def test_a_seed_need_not_be_sent(server: ChatServer, connect: Connect) -> None:
+    reply = await one(connect(seed=False))
+    assert isinstance(reply, Reply)
+    assert reply.seed is None
+    assert "seed" not in server.recent[-1]
+
+
+async def test_copies_among_the_choices_of_a_request_are_said(
+    server: ChatServer, connect: Connect
+) -> None:
+    server.constant_seed, server.reply = 1, lambda _: "a long text, the same for all, " * 9
+    backend = connect()
+    assert backend.caution is None
+    await backend.generate(request(*range(8), temperature=1))
+    assert backend.caution is not None
+    assert "7 of 8 texts are copies" in backend.caution
+    cold = connect()
+    await cold.generate(request(*range(8), temperature=0))
+    assert cold.caution is None, "at temperature 0 they should be"
+
+
 async def test_every_refusal_at_once_under_concurrency(
     server: ChatServer, connect: Connect
 ) -> None:

@@ -175,21 +175,3 @@ def test_retry_after() -> None:
     assert wire.retry_after({}) is None
     past = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
     assert wire.retry_after({"Retry-After": past}) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "max_tokens"),
-        ("You are not allowed to request logprobs from this model", "logprobs"),
-        ("'n' : number must be at most 1 with this model", "n"),
-        ("{'detail': [{'type': 'extra_forbidden', 'loc': ['body', 'seed']}]}", "seed"),
-        ("max_tokens must be positive", None),
-        ("'temperature' does not support 0.7 with this model", None),
-    ],
-)
-def test_objections(message: str, expected: str | None) -> None:
-    sent = {"max_tokens": 5, "logprobs": True, "n": 2, "seed": 1, "temperature": 0.7}
-    assert wire.objection(sent, Failure("bad_request", message)) == expected
-    assert wire.objection({}, Failure("bad_request", message)) is None
-    assert wire.objection(sent, Failure("server", message)) is None

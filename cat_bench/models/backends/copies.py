@@ -1,0 +1,37 @@
+"""Notice a server that gives the same text for several choices of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cat_bench.types.calls import Failure, Reply
+
+LONG, FEWEST = 200, 4
+"""Characters of a text that is no copy by chance, and the copies that are worth a word."""
+
+
+@dataclass(slots=True)
+class Copies:
+    """Counts texts that repeat another choice of their request; short ones may do so by chance."""
+
+    long: int = 0
+    copied: int = 0
+
+    def look(self, choices: Sequence[Reply | Failure]) -> None:
+        """Include the choices of one request, sampled at a temperature above 0."""
+        texts = [reply.text for reply in choices if isinstance(reply, Reply)]
+        long = [text for text in texts if len(text) >= LONG]
+        if len(long) > 1:
+            self.long += len(long)
+            self.copied += len(long) - len(set(long))
+
+    @property
+    def caution(self) -> str | None:
+        """What to know of a server that copies its choices; None otherwise."""
+        if self.copied < FEWEST or self.copied <= self.long / 4:
+            return None
+        return (
+            f"repeats itself among the choices of one request ({self.copied:,} of {self.long:,} "
+            "texts are copies): add {choices=1} to its name, and --set label=NAME to sample again"
+        )

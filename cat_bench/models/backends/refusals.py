@@ -1,0 +1,85 @@
+"""Which field of a request a server does not take, by its error, and what becomes of it.
+
+Servers word it in many ways: OpenAI's reasoning models take no temperature but 1, others know no
+`top_k`, no `seed`, no second choice. Such a field is left out or renamed, and the request is sent
+again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cat_bench.types.calls import JSON, Failure, Reply
+
+OPTIONAL = {
+    "max_tokens": "max_completion_tokens",
+    "logprobs": "logprobs",
+    "n": r"['\"`]n['\"`]|\bn must be 1\b",
+    "seed": r"['\"`]seed['\"`]",
+}
+"""Body fields that can be left out or renamed: name → pattern of the error that refuses it."""
+DEFAULTED = {
+    **{name: name for name in ("temperature", "top_p", "top_k", "min_p", "presence_penalty")},
+    **{name: name for name in ("frequency_penalty", "reasoning_effort", "stop")},
+    "chat_template_kwargs": "thinking",
+}
+"""Body fields that a server may refuse for some values, and the parameters that they hold.
+
+Without such a field the model's own default holds, which a reply says; `stop` is applied here.
+"""
+_REFUSES = re.compile(
+    r"unsupported|unrecogni[sz]ed|unknown|unexpected|incompatible|deprecated|only the default"
+    r"|extra (?:inputs|fields)|extra_forbidden"
+    r"|(?:not|n't) (?:be )?(?:support|permitt|allow|accept|implement|enabl|available|used)",
+    re.IGNORECASE,
+)
+_POSITIVE = re.compile("must be (?:strictly )?(?:positive|greater|> ?0|larger)", re.IGNORECASE)
+_SENTENCES = re.compile(r"(?<=[.;!])\s+|\n")
+
+
+def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
+    """Return the field that was sent and that the server does not take, if its error says so.
+
+    It is one of `OPTIONAL`, or one of `DEFAULTED`. Read the error before a key is taken out of it:
+    a key may be a word.
+    """
+    if failure.kind not in ("bad_request", "auth"):
+        return None
+    for name, wording in OPTIONAL.items():
+        if name in sent and re.search(wording, failure.message):
+            return name
+    if failure.refuses is not None:
+        named = failure.refuses.rpartition(".")[2]
+        return (
+            named
+            if named in sent and named in DEFAULTED and _refuses(named, sent, failure.message)
+            else None
+        )
+    for sentence in _SENTENCES.split(failure.message):
+        places = {name: _mention(name, sentence) for name in DEFAULTED if name in sent}
+        found = {name: place for name, place in places.items() if place is not None}
+        for name in sorted(found, key=lambda name: found[name]):
+            if _refuses(name, sent, sentence):
+                return name
+    return None
+
+
+def _mention(name: str, text: str) -> int | None:
+    """Return where a text names a field; a word of English has to be quoted, or in a list."""
+    quoted = rf"['\"`]{name}['\"`]|(?:supplied:|->).*\b{name}\b"
+    found = re.search(quoted if name == "stop" else rf"\b{name}\b", text)
+    return found and found.start()
+
+
+def _refuses(name: str, sent: Mapping[str, JSON], text: str) -> bool:
+    """Return whether an error refuses a field, and not a value that is out of its range."""
+    positive = name == "temperature" and sent[name] == 0 and _POSITIVE.search(text)
+    return bool(positive or _REFUSES.search(text))
+
+
+def cut_at_stop(reply: Reply, stop: Sequence[str]) -> Reply:
+    """Return the reply up to the first stop string, where the server was not told of them."""
+    places = [place for text in stop if (place := reply.text.find(text)) >= 0]
+    return replace(reply, text=reply.text[: min(places)], finish="stop") if places else reply
