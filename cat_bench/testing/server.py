@@ -59,7 +59,7 @@ class ChatServer:
     not report (of `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`), `refuses` the body fields
     that are answered 400, as OpenAI words it or as the mapping says. `constant_seed` overrules
     every seed. Prompts of more than `context` tokens are answered 400. A `die` fault closes the
-    socket for `outage` seconds. Fields may be changed while it runs; `recent` holds the last bodies.
+    socket for `outage` seconds. Fields may change while it runs; `recent` holds the last bodies.
     """
 
     reply: Callable[[ChatRequest], str] = babble
