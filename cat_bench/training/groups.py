@@ -85,8 +85,8 @@ class GroupReward:
 
         Raises UsageError for a group that is not whole, or a row that is not as the dataset says.
         """
+        question_id = self._name(prompts, columns)
         asked = [_messages(prompt) for prompt in prompts]
-        question_id = self._name(asked, columns)
         places = groups(question_id, self._size)
         rewarder = self._rewarder
         if self._policy:
@@ -105,12 +105,15 @@ class GroupReward:
             await self._judge(found, [[replies[k].text for k in g] for g in places], log_metric)
         return [value for group in found for value in group.values]
 
-    def _name(self, prompts: Sequence[Sequence[Message]], columns: JSON) -> Sequence[str]:
+    def _name(self, prompts: Sequence[str | Sequence[Message]], columns: JSON) -> Sequence[str]:
         """Return the id of each completion's question."""
         rewarder = self._rewarder
         if not isinstance(rewarder, OwnRewarder):
-            if "question_id" not in columns:
-                raise UsageError("a task's dataset has a column question_id: see trl_row")
+            if "question_id" not in columns or any(isinstance(each, str) for each in prompts):
+                raise UsageError(
+                    "prompts should be lists of messages, with a column question_id: see "
+                    "cat_bench.training.rows.trl_row"
+                )
             named: Sequence[str] = columns["question_id"]
             return named
         if rewarder.answer and rewarder.answer not in columns:
@@ -119,7 +122,7 @@ class GroupReward:
                 f"answer; there are {', '.join(sorted(columns))}"
             )
         targets = columns[rewarder.answer] if rewarder.answer else [None] * len(prompts)
-        return [*map(rewarder.note, prompts, targets)]
+        return [rewarder.note(_messages(p), t) for p, t in zip(prompts, targets, strict=True)]
 
     async def _count_made(self) -> int:
         return sum(meter.made for meter in (await self._rewarder.open()).meters.values())

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cat_bench as cb
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.groups import GroupReward, groups
+from cat_bench.training.own_dataset import OwnDataset
 from cat_bench.training.policy import Policy
 from cat_bench.training.rewarder import Rewarder
-from cat_bench.types.calls import Reply
+from cat_bench.types.calls import Message, Reply
 from tests.training.conftest import Batch
 
 NONE_FOR_THE_FIRST = '''\
@@ -151,3 +153,55 @@ async def test_prompts_must_be_messages(policy: Policy, batch: Batch, session: R
     with pytest.raises(UsageError, match="should be lists of messages"):
         await reward(texts, texts, batch.ids, question_id=batch.questions)
     await reward.close()
+
+
+ASKED = ["What is 3 + 4?"] * 4 + ["What is 2 + 2?"] * 4
+SAID = [rf"It is \boxed{{{n}}}" for n in (7, 7, 7, 3, 5, 5, 4, 5)]
+IDS = [[1, 2, 3]] * len(SAID)
+
+
+async def test_a_dataset_that_is_no_task_is_rewarded() -> None:
+    logged: dict[str, float] = {}
+    reward = cb.training.GroupReward(
+        "equivalence{estimator=majority}", cb.training.OwnDataset(answer="solution"), size=4
+    )
+    found = await reward(
+        ASKED,
+        [f"<think>{k}</think>{text}" for k, text in enumerate(SAID)],
+        IDS,
+        solution=["7"] * 4 + ["4"] * 4,
+        log_metric=lambda name, value: logged.update({name: value}),
+        trainer_state=None,
+    )
+    await reward.close()
+    assert found == [1, 1, 1, 0, 1, 1, 0, 1]
+    assert logged["reference_accuracy"] == 0.5
+    assert logged["rollout_accuracy"] == pytest.approx(4 / 8)
+    assert logged["unlabelled"] == 0
+
+
+async def test_without_answers_the_log_says_unlabelled() -> None:
+    logged: dict[str, float] = {}
+    reward = GroupReward("equivalence{estimator=majority}", size=4)
+    messages: list[list[Message]] = [[{"role": "user", "content": text}] for text in ASKED]
+    completions: list[list[Message]] = [[{"role": "assistant", "content": text}] for text in SAID]
+    log = logged.__setitem__
+    assert await reward(messages, completions, IDS, log_metric=log) == [1, 1, 1, 0, 1, 1, 0, 1]
+    await reward.close()
+    assert logged["unlabelled"] == 1
+    assert not {"reference_accuracy", "reward_accuracy", "rollout_accuracy"} & logged.keys()
+
+
+async def test_what_an_own_dataset_lacks_is_named() -> None:
+    with pytest.raises(UsageError, match=r"gold reads the targets: .* OwnDataset\(answer="):
+        GroupReward("gold", size=4)
+    with pytest.raises(UsageError, match=r"write scrl\{entropy=false\}"):
+        GroupReward("scrl", size=4)
+    named = GroupReward("gold", OwnDataset(answer="solution"), size=4)
+    with pytest.raises(UsageError, match=r"no column 'solution'.* there are level"):
+        await named(ASKED, SAID, IDS, level=[1] * 8)
+    anchored = GroupReward("equivalence{estimator=cat}", size=4)
+    with pytest.raises(UsageError, match="no anchor is named"):
+        await anchored(ASKED, SAID, IDS)
+    with pytest.raises(UsageError, match="not one whole group of 3"):
+        await GroupReward("equivalence{estimator=majority}", size=3)(ASKED, SAID, IDS)
