@@ -99,6 +99,8 @@ def make_report(
     run = RunTables.of(run)
     unlabelled = [Agreement] if run.record.get("unlabelled") else []
     run.read(PerQuestion, Parts, Draws, Clusters, Ratings, Reasons, Votes, *unlabelled)
+    if is_unlabelled(run.record):
+        return Report(run.folder, dict(_unlabelled(run)))
     return Report(run.folder, dict(_contents(run, reference, rates, executor)))
 
 
@@ -110,9 +112,6 @@ def _contents(
     from cat_bench.report.signal_chart import signal_chart
 
     record, summary = run.record, summarise(run, reference=reference, executor=executor)
-    if is_unlabelled(record):
-        yield from _unlabelled(run, summary)
-        return
     costed = compute(run, reference=reference, rates=rates, executor=executor)
     parts, divided, drafts = breakdown(run), groups(run), forensics(run)
     yield "table.csv", csv_of(summary)
@@ -159,9 +158,9 @@ def _unused(name: str, figures: Container[str]) -> str:
     return next(candidate for candidate in numbered if candidate not in figures)
 
 
-def _unlabelled(run: RunTables, summary: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+def _unlabelled(run: RunTables) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a run without labels, which has no score to draw or to compare."""
-    drafts = forensics(run)
+    summary, drafts = summarise(run), forensics(run)
     yield "table.csv", csv_of(summary)
     yield "table.md", _table(run, summary, breakdown(run), None).encode()
     yield "forensics.md", render_forensics(drafts, diversity(run), summary, run=run).encode()

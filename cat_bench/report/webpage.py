@@ -159,7 +159,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
             for name, look in looks(record, summary["method"]).items()
         },
         "table": [select_fields(row, _TABLE) for row in records(summary)],
-        "signals": list(_signals(run)),
+        "signals": [] if is_unlabelled(record) else list(_signals(run)),
         "signal_notes": list(NOTES),
         "keys": [list(key) for key in keys],
         "groups": {field: [sort_groups(groups), list(groups)] for field, groups in fields.items()},

@@ -20,7 +20,7 @@ from cat_bench.loading.closing import describe_closing
 from cat_bench.loading.data import digest
 from cat_bench.loading.prompts import Prompts
 from cat_bench.loading.registry import build
-from cat_bench.loading.task_file import check_target, conversation
+from cat_bench.loading.task_file import conversation, target_check
 from cat_bench.loading.validation import split_inline
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.backends.recorded import Recorded
@@ -84,7 +84,7 @@ class OwnRewarder(Rewarder):
             asked = tuple(messages)
             text = asked[-1]["content"] if len(asked) == 1 else conversation(asked)
             question = Question(name, asked, text)
-            check_target(self._scorer, question, target, source="the dataset")
+            target_check(self._scorer)(question, target, "the dataset")
             self._samples[name] = Sample(question, target)
         return name
 
