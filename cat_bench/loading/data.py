@@ -341,13 +341,9 @@ def _is_text(value: JSON) -> bool:
 
 
 def _is_conversation(value: JSON) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(turn, dict)
-            and isinstance(turn.get("role"), str)
-            and isinstance(turn.get("content"), str)
-            for turn in value
-        )
+    turns = value if isinstance(value, list) else []
+    parts = ("role", "content")
+    return bool(turns) and all(
+        isinstance(turn, dict) and all(isinstance(turn.get(part), str) for part in parts)
+        for turn in turns
     )
