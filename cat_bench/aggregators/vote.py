@@ -13,7 +13,6 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cat_bench.signals import rate, signal
 from cat_bench.stats.exact import majority_probabilities
@@ -118,6 +117,8 @@ class Vote:
         numbers = np.where(numbers >= edge, numbers, np.nan)
         match self.weight:
             case "rank":
+                from scipy.stats import rankdata  # takes half a second of CPU time
+
                 return np.asarray(rankdata(numbers, nan_policy="omit")) ** self.power
             case "softmax":
                 return np.asarray(np.exp((numbers - ascending[-1]) / self.temperature))

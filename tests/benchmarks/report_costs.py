@@ -48,7 +48,7 @@ from tests.benchmarks.table import show
 TASK = """\
 version: 1
 summary: one line each
-data: {file: rows.jsonl, fields: {problem: problem, tags: tags}}
+data: {file: rows.jsonl, fields: {problem: problem}}
 scorer: math_equal
 """
 MODEL = r'''
@@ -170,7 +170,7 @@ def read(run: Path) -> list[Pool]:
 def prepare(folder: Path, questions: int) -> None:
     """The task and the model."""
     rows = (
-        {"id": f"q{k}", "problem": f"What is {k}?", "answer": "1", "tags": [f"level:{k % 5}"]}
+        {"id": f"q{k}", "problem": f"What is {k}?", "answer": "1", "level": k % 5}
         for k in range(questions)
     )
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
