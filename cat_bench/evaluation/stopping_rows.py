@@ -11,8 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import pandas as pd
-
 from cat_bench.errors import PLUGIN_BUGS, NotAvailable, reason_of
 from cat_bench.evaluation.graded_pool import GradedPool, variances
 from cat_bench.evaluation.rows import ScoreRow
@@ -134,6 +132,8 @@ def _draw_errors(found: Stopped, values: Sequence[float]) -> dict[int, float]:
     """Return the Monte-Carlo standard error of the score at each cap that is not exact."""
     if found.each is None:
         return {}
+    import pandas as pd  # it takes half a second of CPU time, and few methods need it here
+
     orders, means, pool = found.each.shape
     each = expected_score(found.each.reshape(orders * means, pool), values).value
     errors = pd.DataFrame(each.reshape(orders, means)).sem()
