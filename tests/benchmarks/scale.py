@@ -63,9 +63,8 @@ def reply(request, seed):
     rng = Random(seed)
     return f"{' '.join(rng.choices(WORDS, k=12))} {rng.choice('1123')}"
 '''
+MODEL_SPEC = "scripted:./model.py:reply{choices=16}"
 CHILD = """\
-from cat_bench.models.backends.scripted import Scripted
-Scripted.choices = property(lambda self: 16)
 from cat_bench.cli import main
 main()
 """
@@ -98,7 +97,7 @@ def prepare(folder: Path, questions: int) -> None:
 
 def commands(rollouts: int, methods: str, cache: str) -> dict[str, list[str]]:
     """What each step runs, in the order in which they go together."""
-    play = ["task.yaml", "--model", "scripted:./model.py:reply", "--pool", str(rollouts)]
+    play = ["task.yaml", "--model", MODEL_SPEC, "--pool", str(rollouts)]
     run = ["run", *play, "--n", "1,4,16", "--method", methods, "--out", "run"]
     published = ["--pool", "pool.parquet", "--calls", "calls.parquet"]
     other = ["cache", "--cache", "other.sqlite", "import"]
