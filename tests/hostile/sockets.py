@@ -17,14 +17,19 @@ Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[str]:
-    """The base URL of a server that reads whole requests and lets `serve` answer them."""
+async def serving(serve: Serve, *, heads: list[bytes] | None = None) -> AsyncIterator[str]:
+    """The base URL of a server that reads whole requests and lets `serve` answer them.
+
+    The head of each request goes to `heads` just before `serve` is called.
+    """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
                 body = await reader.readexactly(int(length or 0))
+                if heads is not None:
+                    heads.append(head)
                 await serve(body, writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):

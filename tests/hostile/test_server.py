@@ -147,14 +147,20 @@ def test_a_copy_of_a_choice_is_no_second_draw() -> None:
     assert len(found) == 1
 
 
-async def answering(model: OpenAI, texts: range) -> int:
-    """How many questions were answered by the answer to another one."""
+async def answering(model: OpenAI, texts: range, *, written: asyncio.Event) -> int:
+    """How many questions were answered by the answer to another one.
+
+    The next question is asked when the server has written all, and the loop has seen it arrive.
+    """
     foreign = 0
     for number in texts:
+        written.clear()
         (found,) = await ask(model, f"question {number}.")
         assert isinstance(found, Reply)
         foreign += found.text != f"question {number}."
-        await asyncio.sleep(0.02)
+        await written.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
     return foreign
 
 
@@ -164,15 +170,19 @@ def quoted(body: bytes, name: str = "") -> bytes:
 
 
 async def test_an_answer_that_nobody_asked_for_answers_no_later_question() -> None:
+    written = asyncio.Event()
+
     async def twice(body: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(quoted(body))
         await writer.drain()
         await asyncio.sleep(0.005)
         writer.write(quoted(body))
+        await writer.drain()
+        written.set()
 
     async with serving(twice) as url:
         model = OpenAI("m", base_url=url, logprobs=False)
-        assert await answering(model, range(12)) == 0
+        assert await answering(model, range(12), written=written) == 0
         await model.close()
 
 
@@ -189,6 +199,64 @@ async def test_a_copy_that_comes_while_the_next_answer_is_awaited_answers_nothin
         found = await asyncio.gather(*(ask_twice(model, n) for n in range(8)))
         await model.close()
     assert sum(found) == 0
+
+
+@pytest.mark.parametrize("by", ["id", "header"])
+async def test_an_answer_that_names_another_request_answers_nothing(by: str) -> None:
+    """No two answers are alike: each comes twice, and the second copy has another time on it."""
+    heads: list[bytes] = []
+    written: list[int] = []
+
+    async def late(body: bytes, writer: asyncio.StreamWriter) -> None:
+        asked = heads[-1].partition(b"X-Request-Id: ")[2].split(b"\r\n")[0].decode()
+        text = json.loads(body)["messages"][0]["content"]
+        for _ in range(2):
+            written.append(0)
+            named = {"id": f"chatcmpl-{asked}" if by == "id" else "chatcmpl"}
+            said = json.dumps(completion(text, created=len(written), **named)).encode()
+            writer.write(http(said, **({"X_Request_Id": asked} if by == "header" else {})))
+            await writer.drain()
+            await asyncio.sleep(0.03)
+
+    async with serving(late, heads=heads) as url:
+        model = OpenAI("m", base_url=url, logprobs=False)
+        found = await asyncio.gather(*(ask_twice(model, n) for n in range(8)))
+        await model.close()
+    assert sum(found) == 0
+
+
+async def test_a_proxy_that_remembers_answers_is_believed_the_second_time() -> None:
+    heads: list[bytes] = []
+    first: list[bytes] = []
+
+    async def remember(body: bytes, writer: asyncio.StreamWriter) -> None:
+        asked = heads[-1].partition(b"X-Request-Id: ")[2].split(b"\r\n")[0].decode()
+        first.append(dumped(completion(id=f"chatcmpl-{asked}")))
+        writer.write(first[0])
+
+    async with serving(remember, heads=heads) as url:
+        model = OpenAI("m", base_url=url, logprobs=False)
+        for _ in range(6):
+            (found,) = await ask(model, "2 + 2?")
+            assert isinstance(found, Reply)
+        await model.close()
+    assert len(heads) == 7
+
+
+async def test_many_large_answers_at_a_time_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "TOGETHER_MOST", 8 << 20)
+    large = http(json.dumps(completion("a word " * 300_000)).encode())
+    async with serving(always(large)) as url:
+        model = OpenAI("m", base_url=url, logprobs=False, timeout=60)
+        (alone,) = await ask(model, "2 + 2?")
+        found = await asyncio.gather(*(ask(model, f"question {n}") for n in range(12)))
+        (again,) = await ask(model, "3 + 3?")
+        await model.close()
+    assert isinstance(alone, Reply)
+    assert isinstance(again, Reply)
+    failed = [one for (one,) in found if isinstance(one, Failure)]
+    assert failed
+    assert all("at a time are larger than 8 MiB" in one.message for one in failed)
 
 
 async def ask_twice(model: OpenAI, number: int) -> int:

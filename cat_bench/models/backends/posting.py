@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary
+from uuid import uuid4
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -19,12 +22,16 @@ BODY_MOST = 128 << 20
 ERROR_MOST = 1 << 16
 """The most bytes that are read of an answer whose status is not 200."""
 
+TOGETHER_MOST, SMALL = 512 << 20, 1 << 20
+"""The most bytes of the answers that are read at a time, and the size that is always read."""
 HEAD = 4096
 """The first bytes of an answer, which contain its id."""
+REQUEST_ID = "X-Request-Id"
+"""vLLM makes the answer's id of this header, and many proxies send it back."""
 
 
 class TooLarge(ValueError):
-    """An answer is larger than `BODY_MOST`."""
+    """An answer is larger than `BODY_MOST`, or all together are larger than `TOGETHER_MOST`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,13 @@ class Post:
         self._last: WeakKeyDictionary[object, bytes] = WeakKeyDictionary()
         self._copied = b""
         self._repeats = False
+        self._held = 0
+        self._numbers, name = count(), uuid4().hex
+        self._name = f"{name}-"
+        self._echo = re.compile(rf'"id"\s*:\s*"[^"]*{name}-(\d+)"'.encode())
+        self._connections = _Connections(limit=0, keepalive_timeout=IDLE_S)
         self._session = aiohttp.ClientSession(
-            connector=_Connections(limit=0, keepalive_timeout=IDLE_S),
+            connector=self._connections,
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout),
@@ -63,7 +75,8 @@ class Post:
         """Make one attempt.
 
         An answer with an id that equals the previous answer on the same connection is considered a
-        copy: the request is sent once more, unless the server always repeats its answers.
+        copy, and an answer that names another request (`REQUEST_ID`) is foreign. Then the request
+        is sent once more, unless the server always repeats its answers.
 
         Raises TimeoutError, aiohttp.ClientError, OSError, TooLarge, or ValueError for a broken
         header.
@@ -78,24 +91,27 @@ class Post:
         limit = aiohttp.ClientTimeout(total=timeout)
         got = self._session.get(url, proxy=self._proxy, allow_redirects=False, timeout=limit)
         async with got as response:
-            return await _read(response)
+            return await self._read(response)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
     async def _send(self, url: str, body: bytes) -> tuple[Answer, bool]:
-        """Return the answer, and whether it equals an earlier one.
+        """Return the answer, and whether it equals an earlier one or is that of another request.
 
         A connection is closed after a server's error: a proxy that reports an error early may send
         the server's answer after it.
         """
         used: list[ResponseHandler] = []
         _used.set(used)
-        post = self._session.post(url, data=body, proxy=self._proxy, allow_redirects=False)
+        name = {REQUEST_ID: f"{self._name}{next(self._numbers)}"}
+        post = self._session.post(
+            url, data=body, headers=name, proxy=self._proxy, allow_redirects=False
+        )
         async with post as response:
             connection = used[-1]
-            answer = await _read(response)
+            answer = await self._read(response)
         if answer.status >= 500:
             connection.close()
         if answer.status != 200:
@@ -106,8 +122,39 @@ class Post:
             self._copied = mark
             connection.close()
             return answer, True
+        if not self._repeats and self._is_foreign(answer, name[REQUEST_ID]):
+            self._connections.stop_reusing()
+            connection.close()
+            return answer, True
         self._last[connection] = mark
         return answer, False
+
+    def _is_foreign(self, answer: Answer, name: str) -> bool:
+        """Return whether an answer names another request than the one called `name`."""
+        if echo := self._echo.search(answer.body, 0, HEAD):
+            return f"{self._name}{echo[1].decode()}" != name
+        told = answer.headers.get(REQUEST_ID, "")
+        return told.startswith(self._name) and told != name
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
+        """Return the answer; an error's body is cut at `ERROR_MOST`. Raises TooLarge."""
+        most = BODY_MOST if response.status == 200 else ERROR_MOST
+        parts, size = [], 0
+        try:
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                self._held += len(part)
+                if size > most or (size > SMALL and self._held > TOGETHER_MOST):
+                    response.close()
+                    break
+        finally:
+            self._held -= size
+        if size > most and response.status == 200:
+            raise TooLarge(f"the answer is larger than {BODY_MOST >> 20} MiB")
+        if size > SMALL and self._held + size > TOGETHER_MOST:
+            raise TooLarge(f"the answers at a time are larger than {TOGETHER_MOST >> 20} MiB")
+        return Answer(response.status, response.headers, b"".join(parts)[:most])
 
 
 _used: ContextVar[list[ResponseHandler]] = ContextVar("_used")
@@ -121,7 +168,14 @@ class _Connections(aiohttp.TCPConnector):
     next request. Once that has happened, no connection is reused.
     """
 
-    _unasked = False
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given: WeakSet[ResponseHandler] = WeakSet()
+        self._reuses = True
+
+    def stop_reusing(self) -> None:
+        """Give every request a connection of its own from now on."""
+        self._reuses = False
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -130,25 +184,12 @@ class _Connections(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None  # an open connection has a protocol
-            if not protocol.should_close:
-                if self._unasked:
+            if protocol.should_close:
+                self.stop_reusing()
+            elif self._reuses or protocol not in self._given:
+                if not self._reuses:
                     protocol.force_close()
+                self._given.add(protocol)
                 _used.get([]).append(protocol)
                 return connection
-            self._unasked = True
             connection.close()
-
-
-async def _read(response: aiohttp.ClientResponse) -> Answer:
-    """Return the answer; an error's body is cut at `ERROR_MOST`. Raises TooLarge."""
-    most = BODY_MOST if response.status == 200 else ERROR_MOST
-    parts, size = [], 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            response.close()
-            break
-    if size > most and response.status == 200:
-        raise TooLarge(f"the answer is larger than {BODY_MOST >> 20} MiB")
-    return Answer(response.status, response.headers, b"".join(parts)[:most])
