@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cat_bench.errors import DataError
 from cat_bench.system.files import atomic
+from cat_bench.system.json_parts import read_json
 from cat_bench.system.rows import file_digest, read
 from cat_bench.types.calls import JSON
 
@@ -68,7 +69,7 @@ def read_card(file: Path) -> Mapping[str, JSON] | None:
     if not place.is_file():
         return None
     try:
-        card = json.loads(place.read_text(encoding="utf-8"))
+        card = read_json(place)
     except (OSError, ValueError) as error:
         raise DataError(place, f"cannot be read as JSON ({error}); fetch it again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:

@@ -17,6 +17,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import JSON, Failure, FloatArray, Reply, Result, Usage, flaw_of
 
 COMPRESSED_FROM = 2048
@@ -112,7 +113,7 @@ def pack_text(text: str) -> bytes:
 
 def unpack(data: bytes) -> JSON:
     """Return the JSON value in these bytes. Raises ValueError if they are not JSON."""
-    return json.loads(unpack_text(data))
+    return parse_json(unpack_text(data))
 
 
 def unpack_text(data: bytes) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from cat_bench.errors import DataError
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import JSON
 
 ABOUT = "cat_bench"
@@ -25,7 +25,7 @@ def read_description(file: Path) -> Mapping[str, JSON]:
         raise DataError(file, "is missing; check the path")
     try:
         metadata = pq.read_metadata(file).metadata or {}
-        description: Mapping[str, JSON] = json.loads(metadata.get(ABOUT.encode(), b"{}"))
+        description: Mapping[str, JSON] = parse_json(metadata.get(ABOUT.encode(), b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(file, f"cannot be read as Parquet ({reason}); fetch it again") from error

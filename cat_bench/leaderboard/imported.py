@@ -14,7 +14,9 @@ from pathlib import Path
 
 from cat_bench.cache import Cache, import_pool, pool_metadata
 from cat_bench.errors import DataError, UsageError
+from cat_bench.loading.validation import validate
 from cat_bench.system.files import write_atomic
+from cat_bench.system.json_parts import read_json
 from cat_bench.system.rows import file_digest
 from cat_bench.types.calls import JSON
 
@@ -82,8 +84,8 @@ def read_import(file: Path) -> tuple[Mapping[str, JSON], Imported] | None:
     if not place.is_file():
         return None
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-        return content["run"], Imported(**content["pool"])
+        content = read_json(place)
+        return content["run"], validate(Imported, content["pool"], source=place)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(place, f"is not a run's record ({error}); fetch it again") from error
 

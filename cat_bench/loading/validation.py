@@ -23,6 +23,8 @@ T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 """The configuration of the pydantic models of YAML files."""
 _STEPS = {"{": 1, "[": 1, "]": -1, "}": -1}
+YAML_MOST = 1 << 18
+"""The most bytes of a YAML file: reading that many may take three seconds."""
 VALUES_MOST = 1_000_000
 """The most values of a YAML file, each alias written out."""
 INLINE = re.compile(r"(?P<name>[^{}]+)(?:\{(?P<values>.*)\})?", re.DOTALL)
@@ -34,7 +36,11 @@ def read_yaml(path: Path) -> dict[str, JSON]:
     Raises ConfigError if it is missing, is not YAML (with the line), or is not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as opened:
+            raw = opened.read(YAML_MOST + 1)
+        if len(raw) > YAML_MOST:
+            raise ConfigError(path, "", f"is longer than {YAML_MOST:,} bytes; put data into a file")
+        content = yaml.safe_load(raw.decode("utf-8"))
     except OSError as error:
         raise ConfigError(path, "", f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

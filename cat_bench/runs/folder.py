@@ -22,6 +22,7 @@ from cat_bench.errors import DataError, UsageError
 from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
 from cat_bench.runs.shape import check_columns, check_methods, check_record
 from cat_bench.system.files import remove_stale_drafts
+from cat_bench.system.json_parts import read_json
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
 
@@ -190,10 +191,10 @@ def read_record(folder: Path) -> dict[str, JSON]:
     """Return the `run.json` of a run; raise DataError if the folder is not a run."""
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        record = read_json(path, refuse_constants=True)
     except OSError as error:
         raise DataError(folder, "is not a run: it has no readable run.json") from error
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         raise DataError(path, f"is not JSON: {error}") from error
     format_ = record.get("format") if isinstance(record, dict) else None
     if format_ != FORMAT:
@@ -206,10 +207,6 @@ def read_record(folder: Path) -> dict[str, JSON]:
             raise DataError(path, f"lacks the field {name!r}: move the damaged run away")
     check_record(cast(dict[str, JSON], record), path)
     return cast(dict[str, JSON], record)
-
-
-def _refuse(constant: str) -> JSON:
-    raise ValueError(f"{constant} is no number")
 
 
 def read_scores(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cat_bench.errors import DataError, printable
+from cat_bench.system.json_parts import parse_json, read_json
 from cat_bench.types.calls import JSON
 
 Row: TypeAlias = dict[str, JSON]
@@ -65,13 +66,13 @@ def check_encodable(path: Path, line: int, name: str) -> None:
 def _array(path: Path) -> Iterator[tuple[int, Row]]:
     """Yield the objects of one JSON array, which is read as a whole."""
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror}); fetch it again") from error
     except json.JSONDecodeError as error:
         raise DataError(path, f"is not JSON ({error.msg})", line=error.lineno) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise DataError(path, f"cannot be read as JSON ({type(error).__name__})") from error
+    except ValueError as error:
+        raise DataError(path, f"cannot be read as JSON ({error})") from error
     if not isinstance(content, list):
         raise DataError(path, "holds no JSON array of rows; write one, or a row a line as .jsonl")
     for number, row in enumerate(content, 1):
@@ -119,14 +120,14 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _object(path: Path, number: int, line: bytes) -> Row:
     try:
-        row = json.loads(line.decode())
+        row = parse_json(line.decode())
     except json.JSONDecodeError as error:
         problem = f"is not JSON ({error.msg}, column {error.colno}); correct or drop it"
         raise DataError(path, problem, line=number) from error
     except UnicodeDecodeError as error:
         raise DataError(path, "is not UTF-8 text; save the file as UTF-8", line=number) from error
-    except RecursionError as error:
-        raise DataError(path, "is nested too deeply; simplify or drop it", line=number) from error
+    except ValueError as error:
+        raise DataError(path, f"{error}; simplify or drop it", line=number) from error
     if not isinstance(row, dict):
         raise DataError(path, f"is a JSON {type(row).__name__}, not an object", line=number)
     return row

@@ -24,6 +24,7 @@ import numpy as np
 from cat_bench.errors import one_line, printable
 from cat_bench.models.backends.advice import page
 from cat_bench.models.reasoning import split
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import (
     JSON,
     TOKENS_MOST,
@@ -89,8 +90,8 @@ def parse_body(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Fa
     if status != 200:
         return failure(status, headers, raw)
     try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError) as problem:
+        data = parse_json(raw)
+    except ValueError as problem:
         shown = page(raw.decode("utf-8", "replace"))
         why = f"{shown}; check the base URL, which mostly ends in /v1" if shown else problem
         return Failure("malformed", one_line(f"the body is not JSON: {why}"))

@@ -21,6 +21,7 @@ from cat_bench.runs.batches.service import TAG, openai_only, parse_id, prefix, s
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.open_models import Environment
 from cat_bench.runs.opening import Opened, open_run
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import JSON, Failure, Result, Usage
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class _Sheet:
     async def take(self, text: str) -> None:
         """Store a line's completions; after a temporary failure, its slots can be filled again."""
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             name, slots = parse_id(line["custom_id"], self._slots)
             if (call := self._calls.get(name)) is None:
                 return
