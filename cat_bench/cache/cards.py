@@ -1,7 +1,7 @@
-"""A pool card: what a published pool says of itself, in `FILE.card.json` beside it.
+"""A pool card: facts about a published pool, in `FILE.card.json` beside it.
 
 A card holds the file's SHA-256, so that a file that was changed, or another's card, is refused.
-What the cache does not know (a licence that nobody gave) is null.
+A fact that the cache does not know (such as a missing licence) is null.
 """
 
 from __future__ import annotations

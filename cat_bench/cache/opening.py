@@ -43,11 +43,11 @@ _URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//|^\s*//[^/]*@")
 
 
 _LIBPQ = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|password|service)\s*=", re.IGNORECASE)
-"""What is meant as libpq's own `host=… password=…`."""
+"""The pattern of libpq's connection string, `host=… password=…`."""
 
 
 _SECRET = re.compile(r"((?:pass|pwd|secret|token|key)\w*\s*=\s*)('[^']*'|[^&\s]*)", re.IGNORECASE)
-"""What may be a password, within a text that is not a URL."""
+"""The pattern of a possible password in a text that is not a URL."""
 
 
 class NotNow(CacheError):
@@ -110,7 +110,7 @@ def is_read_only(url: sa.URL) -> bool:
 
 
 def file_identity(url: sa.URL) -> tuple[int, int] | None:
-    """What tells a cache's file from another one under its name; None for a server or no file."""
+    """Return the identity of a cache's file, however named; None for a server or no file."""
     if url.get_backend_name() != "sqlite":
         return None
     try:
@@ -121,7 +121,7 @@ def file_identity(url: sa.URL) -> tuple[int, int] | None:
 
 
 def check_there(url: sa.URL, opened: tuple[int, int] | None) -> None:
-    """Raise CacheError where the file that was opened is there no more: writing would be lost."""
+    """Raise CacheError if the opened file no longer exists there, because writes would be lost."""
     if opened is not None and file_identity(url) != opened:
         raise CacheError(
             f"cache {display_url(url)}: the file was deleted or replaced while it was in use; "
@@ -153,7 +153,7 @@ def translate_errors(url: sa.URL) -> Iterator[None]:
 
 
 def _url(named: str) -> sa.URL:
-    """Return parse a text that looks like a URL; raises CacheError, without showing a password."""
+    """Parse a text that looks like a URL; raises CacheError, without showing a password."""
     try:
         url = sa.make_url(named)
     except (sa.exc.ArgumentError, ValueError) as error:
@@ -283,7 +283,7 @@ def _index_models(connection: sa.Connection) -> None:
 
 
 def _keep_origins(connection: sa.Connection) -> None:
-    """From version 2: what others sampled is told from what was sampled here."""
+    """Update from version 2: results get an origin if they were not sampled here."""
     schema.origins.create(connection)
 
 

@@ -53,7 +53,7 @@ async def record_id(cache: Cache, order: Order, id_: str) -> Order:
 
 
 async def record_end(cache: Cache, order: Order, status: str) -> None:
-    """Record that an order will bring no more results."""
+    """Record that an order has ended and brings no more results."""
     await _note(cache, _ENDED, order.tag, {"status": status})
 
 

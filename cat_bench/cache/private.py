@@ -1,6 +1,6 @@
 """Marks the models that were asked about a private task, so that their calls are not exported.
 
-A call in the cache says what was sent, and not for which task. The mark stays with the cache, and
+A call in the cache does not name its task. The mark stays with the cache, and
 with every copy of it.
 """
 

@@ -34,7 +34,7 @@ def open_backend(
     base_url: str | Sequence[str] | None = None,
     role: Literal["backend", "reward_model"] = "backend",
 ) -> Backend:
-    """Return open the backend that `spec` names.
+    """Open the backend that `spec` names.
 
     `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed backend;
     a name alone is a registered model, such as the bundled `tally`; a folder, or a Hub id such as
