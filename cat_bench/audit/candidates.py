@@ -12,7 +12,10 @@ from cat_bench.types.traits import Need, RewardTraits, traits
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A reward and the estimator of its reference, or None if the reward uses no reference."""
+    """A reward with the estimator of its reference.
+
+    `estimator` is None if the reward uses no reference.
+    """
 
     estimator: str | None
     spec: str
@@ -35,7 +38,7 @@ class Candidate:
 
     @property
     def positive(self) -> float | None:
-        """The least reward that counts a rollout as rewarded; None: there is no such number."""
+        """The threshold: the least reward of a rewarded rollout; None if there is none."""
         return traits(RewardTraits, self.reward).positive
 
     @property
@@ -45,9 +48,9 @@ class Candidate:
 
 
 def candidates(estimators: Sequence[str], rewards: Sequence[str]) -> list[Candidate]:
-    """Return every pair of a reward and an estimator, and the rewards without an estimator.
+    """Return each reward that takes an estimator with every estimator, and each other one alone.
 
-    Raises UnknownName, ConfigError.
+    Duplicates are dropped. Raises UnknownName, ConfigError.
     """
     by_name: dict[str, Candidate] = {}
     for spec in rewards:

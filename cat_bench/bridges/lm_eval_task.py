@@ -26,7 +26,7 @@ from cat_bench.types.records import Question, Sample, Score
 
 INVALID = "[invalid]"
 """The result of an lm-eval filter that reads no answer."""
-_OF_SEVERAL = frozenset({"TakeKFilter", "MajorityVoteFilter"})
+_FILTERS_OF_SEVERAL = frozenset({"TakeKFilter", "MajorityVoteFilter"})
 """Filters over several responses."""
 
 
@@ -40,7 +40,7 @@ class LmEvalTask:
     its temperature.
 
     Raises UsageError if lm-eval is not installed, UnknownName, and ConfigError for a task that
-    generates no text.
+    generates no text, or whose data cannot be fetched or opened.
     """
 
     name: str
@@ -65,7 +65,7 @@ class LmEvalTask:
     @property
     def scorer(self) -> LmEvalScorer:
         """The task's filter and metric."""
-        pipeline = self._pipeline
+        pipeline = self._response_filter
         version = f"{self.name} {self.version} filter {pipeline.name}"
         if self.include_path is not None:
             version += f" of {folder_digest(Path(self.include_path))}"
@@ -81,7 +81,7 @@ class LmEvalTask:
         return {"policy": Sampling(stop=stop or None, max_tokens=limit)}
 
     def samples(self) -> Iterator[Sample]:
-        """Yield a sample for each document of the test split, or of the validation split."""
+        """Yield a sample per document of the test split; without one, of the validation split."""
         for number, doc in enumerate(self._task.eval_docs):
             text = self._task.fewshot_context(doc, self._shots)
             message: Message = {"role": "user", "content": text}
@@ -127,13 +127,14 @@ class LmEvalTask:
         return task
 
     @property
-    def _pipeline(self) -> Any:
+    def _response_filter(self) -> Any:
         """The filter that reads one response."""
         pipelines = self._task._filters  # noqa: SLF001 - lm-eval gives them in no other way
         single = {
             pipeline.name: pipeline
             for pipeline in pipelines
-            if not _OF_SEVERAL & {getattr(part, "func", part).__name__ for part in pipeline.filters}
+            if not _FILTERS_OF_SEVERAL
+            & {getattr(part, "func", part).__name__ for part in pipeline.filters}
         }
         if not single:
             problem = "each of its filters reads several responses: name a task that scores one"
@@ -161,7 +162,7 @@ class LmEvalScorer:
 
     @property
     def closing(self) -> str:
-        """The required ending of a response: what the filter's first regular expression reads."""
+        """How a response must end: as the filter's first pattern reads it, or like the drafts."""
         for part in self.filter.filters:
             pattern = getattr(part() if callable(part) else part, "regex_pattern", None)
             if pattern is not None:

@@ -1,10 +1,9 @@
 """Cached calls as a file: everything that a run read, for import into another cache.
 
-The file is Parquet, with one row per result: the bytes that the cache holds, decompressed, since
-Parquet compresses them better. Its metadata contain the run's record and one digest over all
-results. Reading recomputes every key and digest and loads every result, so a file that was tampered
-with, or whose results could not be loaded later, is refused. The file is recorded as the origin of
-every new result.
+The file is Parquet with one row per result. Its bytes are those of the cache, decompressed: Parquet
+compresses them better. The metadata contain the run's record and one digest over all results.
+Import recomputes every key and digest and loads every result; it refuses the file if one of them
+fails. The file is recorded as the origin of every new result.
 """
 
 from __future__ import annotations
@@ -38,11 +37,12 @@ _EXISTING = schema.select_places(schema.results.c.key, schema.results.c.slot)
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """A file of calls: the number of results, one digest over them, and the run's record."""
+    """A file of calls: the number of results, one digest over them, and the file's description."""
 
     results: int
     digest: str
-    read_description: Mapping[str, JSON]
+    about: Mapping[str, JSON]
+    """The description in the file's metadata; `run` is the run's record."""
 
 
 def export_calls(
@@ -50,7 +50,8 @@ def export_calls(
 ) -> Calls:
     """Write the results at these places, which must be sorted and distinct.
 
-    `run` is the record of the run that read them. Raises UsageError if the file cannot be written.
+    `run` is the record of the run that read them. Raises UsageError if the file cannot be written,
+    and CacheError if a result is damaged or missing in the cache.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -58,21 +59,25 @@ def export_calls(
     left = iter(places)
     types = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
     kinds = pa.schema([(name, types.get(name, pa.binary())) for name in COLUMNS])
-    whole, count = sha256(), 0
+    hasher, count = sha256(), 0
     with atomic(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
         while page := list(islice(left, _PAGE)):
             rows = list(_rows(cache, page))
-            whole.update("".join(map(_line, rows)).encode())
+            if len(rows) < len(page):
+                found = {(row["key"], row["slot"]) for row in rows}
+                key, slot = next(place for place in page if place not in found)
+                raise CacheError(f"the cache has no result {key[:12]}… slot {slot}: run it again")
+            hasher.update("".join(map(_digest_line, rows)).encode())
             count += len(rows)
             writer.write_table(pa.Table.from_pylist(rows, schema=kinds))
-        digest = whole.hexdigest()
+        digest = hasher.hexdigest()
         about = {"format": FORMAT, "run": dict(run), "results": count, "digest": digest}
         writer.add_key_value_metadata({ABOUT: json.dumps(about, sort_keys=True)})
     return Calls(count, digest, about)
 
 
 def is_calls(file: Path) -> bool:
-    """Return whether a file contains published calls. Raises DataError if it cannot be read."""
+    """Return whether a file is a file of calls (`FORMAT`). Raises DataError."""
     return read_description(file).get("format") == FORMAT
 
 
@@ -83,27 +88,27 @@ def import_calls(cache: Cache, file: Path) -> Calls:
         raise DataError(
             file, f"is not a file of calls ({FORMAT}): `cache export --calls` writes one"
         )
-    whole, count, known = sha256(), 0, set[str]()
+    hasher, count, known = sha256(), 0, set[str]()
     origin = f"{file.name} {str(about.get('digest'))[:12]}"
     with cache.begin_writing() as connection:
         for rows in _pages(file):
-            whole.update("".join(map(_line, rows)).encode())
+            hasher.update("".join(map(_digest_line, rows)).encode())
             count += len(rows)
             _insert(connection, file, rows, known=known, origin=origin)
-        if (whole.hexdigest(), count) != (about.get("digest"), about.get("results")):
+        if (hasher.hexdigest(), count) != (about.get("digest"), about.get("results")):
             raise DataError(file, "does not match its digest: download it again")
-    return Calls(count, whole.hexdigest(), about)
+    return Calls(count, hasher.hexdigest(), about)
 
 
 def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
-    """Yield the result at each place; only the first row of a call contains its document."""
+    """Yield the result at each place; only a call's first row of the page has its document."""
     calls, results = schema.calls.c, schema.results.c
     keys = sorted({key for key, _ in places})
     wanted = set(places)
     select = sa.select(schema.results).where(results.key.in_(keys))
     documents = sa.select(calls.key, calls.document).where(calls.key.in_(keys))
     with cache.begin_reading() as connection:
-        unsent = {row.key: row.document for row in connection.execute(documents)}
+        documents_left = {row.key: row.document for row in connection.execute(documents)}
         for row in connection.execute(select.order_by(results.key, results.slot)).mappings():
             if (row["key"], row["slot"]) in wanted:
                 key, slot = row["key"], row["slot"]
@@ -114,7 +119,7 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
                         "cache verify`"
                     )
                 body = _decompress(row["body"])
-                document = unsent.pop(key, None)
+                document = documents_left.pop(key, None)
                 yield {
                     **row,
                     "document": None if document is None else _decompress(document),
@@ -132,7 +137,7 @@ def _pages(file: Path) -> Iterator[list[Row]]:
             for batch in parquet.iter_batches(batch_size=_PAGE, columns=list(COLUMNS)):
                 yield batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(file, f"cannot be read ({str(error).splitlines()[0]})") from error
+        raise DataError(file, f"cannot be read ({one_line(error)})") from error
 
 
 def _insert(
@@ -188,7 +193,7 @@ def _call_row(file: Path, key: str, raw: bytes) -> Row:
     return {"key": key, "kind": kind, "model": model, "document": pack_text(document)}
 
 
-def _line(row: Mapping[str, JSON]) -> str:
+def _digest_line(row: Mapping[str, JSON]) -> str:
     return f"{row['key']}/{row['slot']}/{row['digest']}\n"
 
 

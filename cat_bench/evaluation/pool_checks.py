@@ -27,7 +27,7 @@ class PoolChecks:
     moved: int = 0
     served: tuple[str, ...] = ()
 
-    def look(self, pool: Pool, *, temperature: float | None) -> None:
+    def add(self, pool: Pool, *, temperature: float | None) -> None:
         """Include one question's sampled pool."""
         replies = [rollout.reply for rollout in pool.rollouts]
         self.pools += 1

@@ -1,8 +1,8 @@
 """The loop over questions: sample the rollouts, run every method, score its estimates.
 
-A question is aggregated as soon as its rollouts are complete. At most `window` questions are in
-memory, and rows come out in the order of the dataset. A failure is a row with the reason, and the
-loop goes on.
+A question is aggregated as soon as its rollouts are complete. At most `window` questions are worked
+on at once, and a bounded number more that only wait for another process. Rows come out in the order
+of the dataset. A failure is a row with the reason, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ T = TypeVar("T")
 UNREADABLE = 0.2
 """A method's score means little if a larger share of its texts has no readable answer."""
 REASONS = 1_000
-"""The largest number of distinct reasons that are counted."""
+"""The largest number of distinct reasons that are counted; further ones are not."""
 
 
 @dataclass(slots=True)
 class Census:
-    """What happened in a run, counted; `unavailable`: why each unavailable method could not run."""
+    """Counts of what happened in a run; `unavailable` maps each such method to the reason."""
 
     questions: int = 0
     unlabelled: int = 0
     """Questions without a target."""
     dropped: Counter[int] = field(default_factory=Counter)
+    """Questions with too few rollouts, by n."""
     rollouts: Counter[str] = field(default_factory=Counter)
     failed_rows: int = 0
     refused_rows: int = 0
@@ -57,13 +58,13 @@ class Census:
     written: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Texts that methods wrote from rollouts with an answer, by method and n."""
     unread: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """Those of these texts that have no answer."""
+    """How many of the `written` texts have no readable answer."""
     unavailable: dict[str, str] = field(default_factory=dict)
     pool_checks: PoolChecks = field(default_factory=PoolChecks)
 
     @property
     def complete(self) -> bool:
-        """Whether a re-run could fill no gap; a refusal is final."""
+        """Whether nothing is left for a re-run to complete; refusals are final."""
         return not (self.failed_rows or self.rollouts["failed"])
 
     def unreadable(self) -> list[dict[str, JSON]]:
@@ -92,32 +93,32 @@ class Bench:
         self, samples: Iterable[Sample]
     ) -> AsyncIterator[tuple[list[ScoreRow], list[RolloutRow]]]:
         """Yield each question's rows, in the order of `samples`."""
-        return self.map(self._question, samples)
+        return self.map(self._run_question, samples)
 
     def map(
         self, work: Callable[[Sample], Coroutine[Any, Any, T]], samples: Iterable[Sample]
     ) -> AsyncIterator[T]:
-        """Yield the results of `work`, in the order of `samples`, with `window` of them at work."""
+        """Yield the result of `work` on each sample, in order; `window` are open at once."""
         awaited = self.roles.policy.model.awaited
         return map_in_order(work, samples, window=self.window, idle=lambda: len(awaited))
 
-    async def _question(self, sample: Sample) -> tuple[list[ScoreRow], list[RolloutRow]]:
+    async def _run_question(self, sample: Sample) -> tuple[list[ScoreRow], list[RolloutRow]]:
         evaluation = await self.evaluation(sample)
         if any(map(evaluation.calls, self.methods)):
-            groups = await asyncio.gather(*(self._method(m, evaluation) for m in self.methods))
+            groups = await asyncio.gather(*(self._run_method(m, evaluation) for m in self.methods))
         else:
-            groups = [await self._method(m, evaluation) for m in self.methods]
-        frame = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
-        rows = [*(row for group in groups for row in group), *frame]
+            groups = [await self._run_method(m, evaluation) for m in self.methods]
+        bounds = [*evaluation.oracle(), *(evaluation.worst() if self.grader.graded else ())]
+        rows = [*(row for group in groups for row in group), *bounds]
         return rows, self.count(rows, evaluation)
 
     async def evaluation(self, sample: Sample) -> Evaluation:
-        """Return the question's pool, graded and partitioned."""
+        """Sample the question's rollouts, score them, and group them by answer."""
         policy, question = self.roles.policy, sample.question
         pool = await policy.model.rollouts(question, self.settings.pool, policy.sampling)
         if policy.model.imported is None:
             sampling = policy.sampling.over(policy.model.backend.sampling)
-            self.census.pool_checks.look(pool, temperature=sampling.temperature)
+            self.census.pool_checks.add(pool, temperature=sampling.temperature)
         ctx = QuestionContext(
             self.roles,
             self.grader.answers_to(question),
@@ -143,7 +144,7 @@ class Bench:
             scoring=ctx.bill,
         )
 
-    async def _method(self, method: Method, evaluation: Evaluation) -> list[ScoreRow]:
+    async def _run_method(self, method: Method, evaluation: Evaluation) -> list[ScoreRow]:
         if method.name in self.census.unavailable:
             return []
         try:
@@ -153,7 +154,7 @@ class Bench:
             return []
 
     def count(self, rows: Sequence[ScoreRow], evaluation: Evaluation) -> list[RolloutRow]:
-        """Add one question's rows to the census; return those of its rollouts."""
+        """Count one question's rows in the census; return one row per slot of its pool."""
         census, rollouts = self.census, rollout_rows(evaluation)
         census.scoring.update(sum_spent(evaluation.scoring))
         census.questions += 1
@@ -162,28 +163,28 @@ class Bench:
         refused_rows = sum(map(_is_refused, rows))
         census.refused_rows += refused_rows
         census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
-        every: list[ScoreRow | RolloutRow] = [*rows, *rollouts]
-        why = [row.failed for row in every if row.failed is not None]
+        all_rows: list[ScoreRow | RolloutRow] = [*rows, *rollouts]
+        reasons = [row.failed for row in all_rows if row.failed is not None]
         census.bugs.update(row.method for row in rows if is_bug(row.failed or ""))
         census.reasons.update(
-            reason for reason in why if reason in census.reasons or len(census.reasons) < REASONS
+            why for why in reasons if why in census.reasons or len(census.reasons) < REASONS
         )
         answered = {row.slot for row in rollouts if row.answer is not None}
         for row in rows:
             if row.text is not None and answered.intersection(row.slots):
                 census.written[row.method, row.n] += 1
                 census.unread[row.method, row.n] += row.answer is None
-        there = [row for row in rollouts if row.failed is None]
+        present = [row for row in rollouts if row.failed is None]
         refused = sum(_is_refused(row) for row in rollouts)
-        wanted = (*self.settings.budgets, *self.settings.free)
-        census.dropped.update(n for n in wanted if n > len(there))
+        budgets = (*self.settings.budgets, *self.settings.free)
+        census.dropped.update(n for n in budgets if n > len(present))
         census.rollouts.update(
             asked=len(rollouts),
-            failed=len(rollouts) - len(there) - refused,
+            failed=len(rollouts) - len(present) - refused,
             refused=refused,
-            truncated=sum(row.finish == "length" for row in there),
-            no_answer=sum(row.answer is None for row in there) if self.grader.answers else 0,
-            unscored=sum(row.score is None for row in there) if labelled else 0,
+            truncated=sum(row.finish == "length" for row in present),
+            no_answer=sum(row.answer is None for row in present) if self.grader.answers else 0,
+            unscored=sum(row.score is None for row in present) if labelled else 0,
         )
         return rollouts
 

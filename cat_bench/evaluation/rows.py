@@ -1,7 +1,7 @@
 """The rows of a run's tables: a score, a rollout, a question.
 
-A run makes dozens for each question. The first two are not frozen, because a frozen one of 50
-fields takes three times as long to make; nothing changes a row.
+A run makes dozens of rows for each question. Rows of scores and rollouts are not frozen, because a
+frozen record of 50 fields takes three times as long to make; nothing changes them.
 """
 
 from __future__ import annotations
@@ -13,44 +13,54 @@ from dataclasses import dataclass
 class ScoreRow:
     """One question × method × n × draw of a run.
 
-    `draw` is None where the value is the exact expectation over all n-subsets. `score` is None
-    where nothing could be scored; `failed` holds the reason, or `unlabelled` is 1: the question has
-    no target. `lost`, `abstained` and `exhausted`
-    are shares of the pick's mass in [0, 1]. `lost` could not be scored and is left out of `score`;
-    `abstained` gave no answer and counts 0; `exhausted` exceeded the grader's limit of time or
-    memory and counts 0. `slots` are those that a draw read, in the order of reading. A synthesised
-    `text` has its `answer`, and the pool's cluster of that answer in `answer_cluster`, None if no
-    rollout gives it. `rollout_var` is the variance of an exact value over fresh rollouts of the
-    same question; None if it is unknown. `subsets` is the number of subsets that a draw may read,
-    if its value depends on nothing else. `draw_se` is the Monte-Carlo standard error of a stopping
-    rule's score over random orders, 0 where it is exact; None for other methods. `part_scores` are
-    the score's counterparts for `parts` of the question's rubric (a theme, an axis). The fields
-    from `calls` on are costs: see `cat_bench.models.costs`.
+    A method may pick several rollouts with weights; `lost`, `abstained` and `exhausted` are the
+    weights of some of its picks, in [0, 1]. The fields from `calls` on are the costs of one use of
+    the method: see `cat_bench.models.costs`.
     """
 
     question: str
     cluster: str | None = None
+    """The cluster of the question, such as the passage that several questions share."""
     method: str
     n: int
     draw: int | None = None
+    """The number of the draw; None if the value is the expectation over all n-subsets."""
     score: float | None = None
+    """The mean score of the picks that could be scored; None if none could."""
     lost: float = 0.0
+    """The weight of the picks that could not be scored: they are left out of `score`."""
     abstained: float = 0.0
+    """The weight that the method gave to no answer: it counts 0 in `score`."""
     exhausted: float = 0.0
+    """The weight of the picks that exceeded the grader's time or memory: they count 0."""
     unlabelled: float = 0.0
+    """1 if the question has no target, so that nothing can be scored."""
     failed: str | None = None
+    """Why there is no score, unless the question is unlabelled."""
     fallback: str | None = None
+    """Why the estimate is not the one that the method should give."""
     picks: tuple[int, ...] = ()
+    """The slots of the picked rollouts."""
     weights: tuple[float, ...] = ()
+    """The weight of each of the `picks`; for an expectation, its probability."""
     text: str | None = None
+    """The text that the method wrote, if it picked no rollout."""
     parts: tuple[str, ...] = ()
+    """The parts of the score, such as the themes of the question's rubric."""
     part_scores: tuple[float, ...] = ()
+    """The score of each of the `parts`."""
     slots: tuple[int, ...] = ()
+    """The slots that a draw read, in the order of reading."""
     answer: str | None = None
+    """The answer in `text`."""
     answer_cluster: int | None = None
+    """The cluster of the rollouts that give `answer`; None if no rollout does."""
     rollout_var: float | None = None
+    """The variance of an exact value over fresh rollouts of the question; None if unknown."""
     subsets: float | None = None
+    """How many subsets a draw may read; None if the value depends on more than the subset."""
     draw_se: float | None = None
+    """The Monte-Carlo standard error of a stopping rule that tried some of the orders; else None."""
     calls: float = 0.0
     prompt_tokens: float = 0.0
     shared_prompt_tokens: float = 0.0
@@ -83,27 +93,29 @@ class ScoreRow:
 
 @dataclass(slots=True, kw_only=True)
 class RolloutRow:
-    """One slot of one question's pool: its answer, cluster and score, or why it has no text.
-
-    `digest` is the SHA-256 of the text (surrogates escaped), from which the pool's digest is made.
-    `met` holds a judge's verdicts in the order of the rubric, 1 or 0. `ratings` are the numbers of
-    the signals `rated_by`: signals of single rollouts that a method used.
-    """
+    """One slot of one question's pool: its answer, cluster and score, or why it has no text."""
 
     question: str
     slot: int
     digest: str | None = None
+    """SHA-256 of the text in UTF-8, lone surrogates included; it enters the pool's digest."""
     answer: str | None = None
     cluster: int | None = None
+    """The cluster of the answer among the pool's answers."""
     score: float | None = None
     met: tuple[int, ...] = ()
+    """A judge's verdict on each criterion of the rubric, 1 or 0."""
     finish: str | None = None
+    """Why the completion ended, such as `stop` or `length`."""
     failed: str | None = None
+    """Why there is no text."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     characters: int = 0
     rated_by: tuple[str, ...] = ()
+    """The signals of single rollouts that a method used."""
     ratings: tuple[float, ...] = ()
+    """The rollout's number by each of the signals in `rated_by`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

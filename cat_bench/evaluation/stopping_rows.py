@@ -1,8 +1,8 @@
 """The rows of a stopping rule on one question: its score, and the rollouts that it samples.
 
-A rule reads the pool in random orders and decides when to stop, so n is the most it may sample, and
-its costs are expectations over orders. If a rule averages over some of the orders, its rows have
-the Monte-Carlo error.
+A rule reads the pool in random orders and decides when to stop. n is the most rollouts that it may
+sample. Scores and costs are means over all orders; if only some orders are tried, `draw_se` has the
+Monte-Carlo error of the score.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ async def stopping_rows(
             picks=slots,
             weights=tuple(found.picks[k].tolist()),
             draw_se=errors.get(k),
-            **worth,
+            **fields,
         )
-        for k, (n, worth) in enumerate(zip(caps, graded.worth(found.picks), strict=True))
+        for k, (n, fields) in enumerate(zip(caps, graded.worth(found.picks), strict=True))
     ]
     return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
 
@@ -79,11 +79,11 @@ async def stopping_rows(
 async def _stops(
     evaluation: Evaluated, graded: GradedPool, rule: Stopping, caps: Sequence[int]
 ) -> Stopped:
-    """Return the rule's result on a pool; raise ValueError unless it is an expectation."""
+    """Return the rule's result; raise ValueError for a wrong shape or a wrong probability."""
     ctx = evaluation.context([r.slot for r in graded.rollouts])
     found = await rule.expected_stops(evaluation.question, graded.rollouts, caps, ctx)
     if ctx.bill:
-        raise NotAvailable("it stops by a signal that calls a model for each rollout")
+        raise NotAvailable("a stopping rule cannot be replayed with a signal that calls a model")
     shape = (len(caps), len(graded.rollouts))
     for table in (found.picks, found.drawn, *([] if found.written is None else [found.written])):
         if table.shape != shape:
@@ -115,16 +115,16 @@ async def _spread(evaluation: Evaluated, rule: Stopping, caps: Sequence[int]) ->
     return variances(values, served)
 
 
-def _use(found: Stopped, cap: int, graded: GradedPool) -> Use:
-    """Return the costs of a rule at a cap; failed slots are sampled as often as the others."""
-    drawn = found.drawn[cap]
-    written = drawn if found.written is None else found.written[cap]
+def _use(found: Stopped, index: int, graded: GradedPool) -> Use:
+    """Return the costs at caps[index]; failed slots are assumed to be sampled like the others."""
+    drawn = found.drawn[index]
+    written = drawn if found.written is None else found.written[index]
     return Use(
         calls=float(drawn.sum()),
         slots=float(drawn.sum()) / max(len(graded.charges), 1),
         drawn=drawn,
         written=written,
-        sequential=float(found.sequential[cap]),
+        sequential=float(found.sequential[index]),
     )
 
 
@@ -134,7 +134,7 @@ def _draw_errors(found: Stopped, values: Sequence[float]) -> dict[int, float]:
         return {}
     import pandas as pd  # it takes half a second of CPU time, and few methods need it here
 
-    orders, means, pool = found.each.shape
-    each = expected_score(found.each.reshape(orders * means, pool), values).value
-    errors = pd.DataFrame(each.reshape(orders, means)).sem()
+    orders, averaged, pool = found.each.shape
+    each = expected_score(found.each.reshape(orders * averaged, pool), values).value
+    errors = pd.DataFrame(each.reshape(orders, averaged)).sem()
     return dict(zip(found.means, errors.tolist(), strict=True))

@@ -14,7 +14,7 @@ def warnings(*pools: Sequence[str], temperature: float | None = 1.0) -> list[str
     for number, texts in enumerate(pools):
         rollouts = tuple(Rollout(slot, Reply(text=text)) for slot, text in enumerate(texts))
         pool = Pool(Question(f"q{number}", (), "?"), rollouts)
-        checks.look(pool, temperature=temperature)
+        checks.add(pool, temperature=temperature)
     return list(checks.warnings())
 
 

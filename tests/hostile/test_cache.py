@@ -174,6 +174,16 @@ async def test_a_damaged_result_is_not_published(tmp_path: Path) -> None:
         )
 
 
+async def test_calls_without_a_result_are_not_published(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    await drawn(file)
+    call = Call.generated(scripted().identity, MESSAGES, Sampling())
+    published = tmp_path / "calls.parquet"
+    with Cache(file) as cache, pytest.raises(CacheError, match=r"has no result .* slot 99"):
+        export_calls(cache, published, [(call.key, 0), (call.key, 99)], run={})
+    assert not published.exists()
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_cache_that_is_deleted_under_a_run_ends_it(replaced: bool, tmp_path: Path) -> None:
     file = tmp_path / "c.sqlite"
