@@ -64,6 +64,6 @@ def task(
 
 
 def _path_of(written: NewTask) -> str:
-    """Return the folder as a path that is not taken for a task of the catalogue."""
+    """Return the folder with `./` in front, so that `run` reads it as a path, not as a name."""
     path = written.folder
     return str(path) if path.is_absolute() or path.parts[0] == ".." else f"./{path}"

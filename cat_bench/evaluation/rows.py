@@ -60,7 +60,7 @@ class ScoreRow:
     subsets: float | None = None
     """How many subsets a draw may read; None if the value depends on more than the subset."""
     draw_se: float | None = None
-    """The Monte-Carlo standard error of a stopping rule that tried some of the orders; else None."""
+    """The Monte-Carlo standard error of a rule that tried some of the orders; else None."""
     calls: float = 0.0
     prompt_tokens: float = 0.0
     shared_prompt_tokens: float = 0.0

@@ -1,8 +1,8 @@
 """The judge's prompt of HealthBench's authors: read from a file, or fetched; never shipped.
 
-It is the constant `GRADER_TEMPLATE` of simple-evals' `healthbench_eval.py`, which is read out of
-the file's syntax: the file is never run. A file that the user names may hold anything that shows a
-conversation and a rubric item; the file that is fetched must have the pinned checksum.
+It is the constant `GRADER_TEMPLATE` of simple-evals' `healthbench_eval.py`. The constant is read by
+parsing the file; the file is never run. A file named by the user may contain any text with the
+markers `<<conversation>>` and `<<rubric_item>>`; a fetched file must have the pinned checksum.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import ast
 import os
 from dataclasses import dataclass
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from typing import NoReturn
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from cat_bench.errors import ConfigError, DataError
@@ -21,8 +21,8 @@ from cat_bench.system.files import write_atomic
 
 CONSTANT = "GRADER_TEMPLATE"
 CONVERSATION, ITEM = "<<conversation>>", "<<rubric_item>>"
-SECONDS = 30.0
-"""The time limit for fetching, in seconds."""
+TIMEOUT_S = 30.0
+"""The longest wait for the server's next bytes."""
 _STRIPS = {"strip": str.strip, "lstrip": str.lstrip, "rstrip": str.rstrip}
 
 
@@ -64,35 +64,38 @@ class GraderTemplate:
 def grader_template(
     named: Path | None = None, *, fetch: bool = True, source: Pinned = SIMPLE_EVALS
 ) -> GraderTemplate:
-    """Return the template in the file `named`, or in the pinned one.
+    """Return the template in the user's file `named`, or in the pinned one.
 
-    The pinned file is looked for in the folder CAT_BENCH_DATA, then where an earlier run kept it;
-    then it is fetched, unless `fetch` is false. Raises ConfigError if a file holds no template,
-    DataError if there is no file or the pinned one has another checksum.
+    The pinned file is looked for in the folder that the environment variable CAT_BENCH_DATA names,
+    then where an earlier run kept it; then it is fetched, unless `fetch` is false. Raises
+    ConfigError if a file has no template or `named` cannot be read, and DataError if the pinned
+    file cannot be fetched or has another checksum.
     """
     if named is not None:
         try:
             content = named.read_bytes()
         except OSError as error:
             raise ConfigError(named, "", f"cannot be read: {error.strerror}") from error
-        return _template(content, named, source)
+        return _parse_template(content, named, source)
     folder = os.environ.get("CAT_BENCH_DATA")
     places = [*([Path(folder)] if folder else []), KEPT]
     for path in (place / source.name for place in places):
         if path.is_file():
-            return _template(_check_content(path.read_bytes(), str(path), source), path, source)
+            return _parse_template(
+                _check_content(path.read_bytes(), str(path), source), path, source
+            )
     content = _check_content(_fetch(source, fetch=fetch), source.url, source)
-    return _template(content, write_atomic(KEPT / source.name, content), source)
+    return _parse_template(content, write_atomic(KEPT / source.name, content), source)
 
 
 def _fetch(source: Pinned, *, fetch: bool) -> bytes:
     if not fetch:
         _refuse_missing(source, "is not here, and this run is offline")
     try:
-        with urlopen(source.url, timeout=SECONDS) as response:
+        with urlopen(source.url, timeout=TIMEOUT_S) as response:
             content: bytes = response.read()
             return content
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         _refuse_missing(source, f"cannot be fetched ({type(error).__name__}: {reason})")
 
@@ -109,24 +112,24 @@ def _check_content(content: bytes, where: str, source: Pinned) -> bytes:
     if (digest := sha256(content).hexdigest()) != source.sha256:
         raise DataError(
             where,
-            f"its SHA-256 is {digest}, and {source.sha256} is pinned; fetch the pinned file, or "
-            "name this one by --set judge_template=PATH",
+            f"its SHA-256 is {digest}, and {source.sha256} is pinned; replace it by the pinned "
+            "file (delete it to fetch it again), or name it by --set judge_template=PATH",
         )
     return content
 
 
-def _template(content: bytes, path: Path, source: Pinned) -> GraderTemplate:
+def _parse_template(content: bytes, path: Path, source: Pinned) -> GraderTemplate:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(path, "", "is not UTF-8 text") from error
-    template = _constant(text, path) if path.suffix == ".py" else text.strip()
+    template = _parse_constant(text, path) if path.suffix == ".py" else text.strip()
     if missing := [name for name in (CONVERSATION, ITEM) if name not in template]:
-        raise ConfigError(path, "", f"never shows {' and '.join(missing)}: it is no template")
+        raise ConfigError(path, "", f"does not contain {' and '.join(missing)}: it is no template")
     return GraderTemplate(template, sha256(content).hexdigest() == source.sha256)
 
 
-def _constant(code: str, path: Path) -> str:
+def _parse_constant(code: str, path: Path) -> str:
     """The string that Python code assigns to `CONSTANT`, read from its syntax."""
     try:
         tree = ast.parse(code)
@@ -140,7 +143,7 @@ def _constant(code: str, path: Path) -> str:
     if not values:
         raise ConfigError(path, CONSTANT, "is not assigned in this file")
     try:
-        return _string(values[-1])
+        return _parse_string(values[-1])
     except ValueError:
         problem = "should be a plain string, or one with `.strip()` behind it"
         raise ConfigError(path, f"line {values[-1].lineno}", f"{CONSTANT} {problem}") from None
@@ -151,7 +154,7 @@ def _assigns(node: ast.Assign | ast.AnnAssign) -> bool:
     return any(isinstance(target, ast.Name) and target.id == CONSTANT for target in targets)
 
 
-def _string(node: ast.expr) -> str:
+def _parse_string(node: ast.expr) -> str:
     """The value of a string literal, stripped where the code strips it; else raises ValueError."""
     match node:
         case ast.Constant(value=str(text)):
@@ -159,6 +162,6 @@ def _string(node: ast.expr) -> str:
         case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[], keywords=[]) if (
             name in _STRIPS
         ):
-            return _STRIPS[name](_string(inner))
+            return _STRIPS[name](_parse_string(inner))
         case _:
             raise ValueError(node)

@@ -35,15 +35,15 @@ OPTIONS = ("options", "choices")
 _LETTERED = re.compile(r"(?:(?:option|choice|answer)_?)?([a-z])")
 _NUMBERED = re.compile(r"(?:option|choice)_?(\d+)")
 _WRONG = re.compile(r"(?:incorrect|wrong|distractor)")
-_OTHERS = re.compile(r"answer|solution|rationale|explanation|label|target|correct")
+_GIVEAWAYS = re.compile(r"answer|solution|rationale|explanation|label|target|correct")
 """Names of columns that may give an answer away: they are never offered to a prompt."""
 _LETTER = re.compile(r"\(?[A-Z]\)?")
 _LATEX = re.compile(r"\\[a-zA-Z]+|\w\^[\w{(]|\w_\{|^\$.*[^\d\s.,$].*\$$", re.DOTALL)
 _PLAIN_WORD = re.compile(r"[^\W\d_]{3,}")
 _NUMERAL = re.compile(r"([\d.,']*\d)(?:[eE]([-+]?\d+))?")
 _POWER = re.compile("[×^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]|times|cdot")
-_GROUPS = range(2, 21)
-"""The numbers of distinct values of a column by which a report can group."""
+_GROUP_COUNTS = range(2, 21)
+"""A report can group by a column with this many distinct values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Columns:
     options: str | list[str] | None = None
     answer_by: AnswerBy | None = None
     shuffle: int | None = None
+    """The seed by which options are shuffled; None: their order is kept."""
     meta: list[str] = field(default_factory=list)
 
 
@@ -76,7 +77,7 @@ def guess_columns(
     answer: str | None = None,
     answer_by: AnswerBy | None = None,
 ) -> Columns:
-    """Return what the columns of these rows hold; `problem` and `answer` name theirs if given."""
+    """Return what the columns of these rows hold; `problem` and `answer` are named by the user."""
     first = rows[0]
     names = {_normal(name): name for name in reversed(first)}
     messages = None
@@ -93,7 +94,7 @@ def guess_columns(
     rest = [name for name in first if name not in used]
     by = answer_by
     if options and answer and by is None:
-        by = _answer_by(rows, options, answer)
+        by = _guess_answer_by(rows, options, answer)
     return Columns(
         problem=problem,
         messages=messages,
@@ -102,7 +103,11 @@ def guess_columns(
         options=options,
         answer_by=by,
         shuffle=0 if isinstance(options, list) and answer in options else None,
-        meta=[name for name in rest if not _OTHERS.search(_normal(name)) and _groups(rows, name)],
+        meta=[
+            name
+            for name in rest
+            if not _GIVEAWAYS.search(_normal(name)) and _is_grouping(rows, name)
+        ],
     )
 
 
@@ -138,7 +143,7 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
 
 
 def tolerance(answers: Collection[str]) -> dict[str, JSON]:
-    """Return {"absolute": tolerance} for decimal answers, and {} if all are whole numbers.
+    """Return {"absolute": tolerance} for decimal answers, and {} if all are column numbers.
 
     The tolerance is half a unit in the last place of the answer with the most decimal places. If a
     number is written with a power, no single tolerance fits, and the result is {}.
@@ -166,7 +171,10 @@ def _normal(name: str) -> str:
 
 
 def _find_name(names: Mapping[str, str], wanted: Sequence[str], among: Sequence[str]) -> str | None:
-    """Return the column with the first of the `wanted` names, or else one whose name ends so."""
+    """Return the column with the first of the `wanted` names that exists.
+
+    If no column has such a name, return one whose name ends in it, such as `right_answer`.
+    """
     for name in wanted:
         if names.get(name) in among:
             return names[name]
@@ -181,8 +189,8 @@ def _options(
     names: Mapping[str, str], rest: Sequence[str], answer: str | None
 ) -> str | list[str] | None:
     """Return the column that lists the options, or the columns that hold one option each."""
-    if whole := next((names[name] for name in OPTIONS if names.get(name) in rest), None):
-        return whole
+    if column := next((names[name] for name in OPTIONS if names.get(name) in rest), None):
+        return column
     lettered = _match_all(_LETTERED, rest)
     letters = list(takewhile(lettered.__contains__, ascii_lowercase))
     if len(letters) > 1:
@@ -199,7 +207,7 @@ def _match_all(pattern: re.Pattern[str], columns: Sequence[str]) -> dict[str, st
     return {match[1]: name for name in columns if (match := pattern.fullmatch(_normal(name)))}
 
 
-def _answer_by(rows: Sequence[Row], options: str | list[str], answer: str) -> AnswerBy | None:
+def _guess_answer_by(rows: Sequence[Row], options: str | list[str], answer: str) -> AnswerBy | None:
     """Return how the answers name the right option, if exactly one way fits all rows."""
     if _fits(rows, options, answer, None):
         return None
@@ -223,11 +231,11 @@ def _is_distinct(rows: Sequence[Row], name: str) -> bool:
     return plain and len({str(value) for value in values}) == len(values)
 
 
-def _groups(rows: Sequence[Row], name: str) -> bool:
+def _is_grouping(rows: Sequence[Row], name: str) -> bool:
     """Return whether each row has a value, and there are few distinct values."""
     values = [row.get(name) for row in rows]
     plain = all(isinstance(value, str | int) and 0 < len(str(value)) <= 60 for value in values)
-    return plain and len(set(map(str, values))) in _GROUPS and len(set(values)) < len(values)
+    return plain and len(set(map(str, values))) in _GROUP_COUNTS and len(set(values)) < len(values)
 
 
 def _is_conversation(value: JSON) -> bool:

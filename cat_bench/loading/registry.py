@@ -35,8 +35,9 @@ Kind: TypeAlias = Literal[
     "task",
     "generator",
 ]
-"""A `backend` opens a model by its name, and a `reward_model` opens a model that gives rewards. A
-`model` is bundled with a package, and a `generator` makes new rows of a task."""
+"""Four kinds need a word: a `backend` opens a model by its name; a `reward_model` is a backend for
+models that return rewards; a `model` is a folder with a model inside a package; a `generator` makes
+new rows of a task."""
 
 _FILES = re.compile(r"""(^\s*|=\s*['"]?)([^{}=,'"]+\.(?:py:|py$|ya?ml(?=['"},\s]|$)))""")
 """Matches the files that a spec names, as the plug-in or as a parameter."""
@@ -127,7 +128,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
 
 
 def list_plugins(kind: Kind) -> dict[str, str]:
-    """Return every registered plug-in of a kind: name → `module:attribute`, built-ins first."""
+    """Return every registered plug-in of a kind: name → `module:attribute`.
+
+    A built-in plug-in keeps its name if an installed package has another one of that name.
+    """
     prefix = f"{kind}."
     installed = {
         point.name.removeprefix(prefix): point.value
@@ -141,7 +145,8 @@ def registered_name(kind: Kind, plugin: type) -> str:
     """Return the name under which a class is registered, else its module and qualified name.
 
     Verdicts are stored under this name, so they stay valid when a registered class moves to another
-    module. The module of a class in a user's file is named by the file's content.
+    module. For a class in a user's file, the module's name contains a digest of the file's path and
+    content: verdicts are computed again if the file is changed or moved.
     """
     place = f"{plugin.__module__}:{plugin.__qualname__}"
     return next((name for name, value in list_plugins(kind).items() if value == place), place)
@@ -207,9 +212,9 @@ def build(
     base: Path | None = None,
     source: str | Path = "",
 ) -> Any:
-    """Return the plug-in that `spec` names, with its parameters checked against its fields' types.
+    """Build the plug-in that `spec` names; each parameter is checked against its field's type.
 
-    A parameter that is a Path is relative to `base`.
+    A parameter that is a Path is relative to `base`. `source` is named in errors.
     """
     try:
         factory = load(kind, spec, base=base)
@@ -220,7 +225,7 @@ def build(
     source = source or f"{kind} {spec!r}"
     try:
         if isinstance(factory, type) and is_dataclass(factory):
-            return _place(validate(factory, params, source=source), base)
+            return _resolve_paths(validate(factory, params, source=source), base)
         return factory(**params)
     except CatBenchError:
         raise
@@ -228,10 +233,12 @@ def build(
         raise ConfigError(source, "", f"{type(error).__name__}: {error}") from error
 
 
-def _place(plugin: Any, base: Path | None) -> Any:
+def _resolve_paths(plugin: Any, base: Path | None) -> Any:
     """Return the plug-in with the paths of its parameters made relative to the folder `base`."""
-    named = {f.name: getattr(plugin, f.name) for f in fields(plugin) if f.init and base}
-    paths = {name: base / path for name, path in named.items() if base and isinstance(path, Path)}
+    if base is None:
+        return plugin
+    values = {f.name: getattr(plugin, f.name) for f in fields(plugin) if f.init}
+    paths = {name: base / value for name, value in values.items() if isinstance(value, Path)}
     return replace(plugin, **paths) if paths else plugin
 
 
@@ -240,8 +247,8 @@ def _module_at(path: Path) -> ModuleType:
         raise ConfigError(path, "", "there is no such file")
     source = path.read_bytes()
     admit(path, sha256(source).hexdigest())
-    content = str(path.resolve()).encode() + source
-    name = f"cat_bench_file_{path.stem}_{sha256(content).hexdigest()[:8]}"
+    identity = str(path.resolve()).encode() + source
+    name = f"cat_bench_file_{path.stem}_{sha256(identity).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -26,12 +26,15 @@ def make_plain(text: JSON) -> str:
 
 
 def cell(text: JSON) -> str:
-    """Return text that Markdown shows as it is."""
+    """Return text on one line for a table of Markdown.
+
+    Bars, links, HTML, code and asterisks are escaped; `_`, `~` and `&` are not.
+    """
     return re.sub(r"([\\`*|<\[])", r"\\\1", make_plain(text))
 
 
 def label(row: Mapping[str, JSON]) -> str:
-    """Return a row's method; the floor and the ceiling say what they are."""
+    """Return a row's method; floor, ceiling and worst pick are in italics with their meaning."""
     name = cell(row["method"])
     return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
 
@@ -41,8 +44,8 @@ def describe_run(record: Mapping[str, JSON]) -> list[str]:
     config = record["config"]
     named = ("anchor", "judge", "embedder", "reward_model")
     roles = [f"{role.replace('_', ' ')} {config[role]}" for role in named if config.get(role)]
-    asked = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
-    return [questions(record), _rollouts(record), *roles, *asked]
+    judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
+    return [questions(record), _rollouts(record), *roles, *judged]
 
 
 def questions(record: Mapping[str, JSON]) -> str:
@@ -81,13 +84,13 @@ def records(table: pd.DataFrame) -> list[dict[str, JSON]]:
 def group_warnings(
     rows: Sequence[T], flags: Sequence[str | None], name: Callable[[list[T]], str]
 ) -> Iterator[str]:
-    """Yield each warning once; `name` names its rows, unless all rows have it."""
-    carriers: dict[str, list[T]] = {}
-    for row, warnings in zip(rows, flags, strict=True):
-        for flag in warnings.split("; ") if isinstance(warnings, str) else ():
-            carriers.setdefault(flag, []).append(row)
-    for flag, carrying in carriers.items():
-        yield flag if len(carrying) == len(rows) else f"{flag} ({name(carrying)})"
+    """Yield each warning once, with the rows that have it (by `name`) unless all rows have it."""
+    rows_of: dict[str, list[T]] = {}
+    for row, joined in zip(rows, flags, strict=True):
+        for warning in joined.split("; ") if isinstance(joined, str) else ():
+            rows_of.setdefault(warning, []).append(row)
+    for warning, warned in rows_of.items():
+        yield warning if len(warned) == len(rows) else f"{warning} ({name(warned)})"
 
 
 def sentence(text: str) -> str:

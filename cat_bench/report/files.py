@@ -80,7 +80,7 @@ def markdown(run: RunTables | Path, *, reference: str | None = None) -> str:
 
 
 def write(run: RunTables | Path, **options: Any) -> list[Path]:
-    """Write a run's report into its folder and return the paths; `make_report` has the options."""
+    """Write a run's report into its folder; return the paths. For the options see `make_report`."""
     return make_report(run, **options).write()
 
 
@@ -112,14 +112,14 @@ def _contents(
     from cat_bench.report.signal_chart import signal_chart
 
     record, summary = run.record, summarise(run, reference=reference, executor=executor)
-    costed = compute(run, reference=reference, rates=rates, executor=executor)
-    parts, divided, drafts = breakdown(run), groups(run), forensics(run)
+    costs = compute(run, reference=reference, rates=rates, executor=executor)
+    parts, by_group, drafts = breakdown(run), groups(run), forensics(run)
     yield "table.csv", csv_of(summary)
     yield "table.md", _table(run, summary, parts, reference).encode()
     if len(parts):
         yield "breakdown.csv", csv_of(parts)
-    yield "compute.csv", csv_of(costed)
-    yield "compute.md", render_compute(costed, record).encode()
+    yield "compute.csv", csv_of(costs)
+    yield "compute.md", render_compute(costs, record).encode()
     yield "forensics.csv", csv_of(drafts)
     yield "forensics.md", render_forensics(drafts, diversity(run), summary, run=run).encode()
     if rated := run.reading(Ratings).records:
@@ -128,22 +128,22 @@ def _contents(
         yield "signals-curve.csv", csv_of(curves)
         yield "signals-bins.csv", csv_of(bins)
         yield "signals.md", render_signals(rated).encode()
-    if len(divided):
-        yield "groups.csv", csv_of(divided)
+    if len(by_group):
+        yield "groups.csv", csv_of(by_group)
     figures = {
         "curve": curve(summary, record),
         **{
-            name: charts.compute_chart(costed, record, axis=axis)
+            name: charts.compute_chart(costs, record, axis=axis)
             for name, axis in COST_FIGURES.items()
-            if costed[axis].any()
+            if costs[axis].any()
         },
         "forest": charts.forest(summary, record),
     }
     if rated:
         figures["signals"] = signal_chart(curves, bins, record)
-    for field in divided["field"].unique():
+    for field in by_group["field"].unique():
         slug = re.sub(r"[^\w-]+", "-", str(field))
-        figures[_unused(f"by-{slug}", figures)] = charts.group_dots(divided, record, str(field))
+        figures[_unused(f"by-{slug}", figures)] = charts.group_dots(by_group, record, str(field))
     for kind in KINDS:
         if (parts["kind"] == kind).any():
             figures[_unused(f"by-{kind}", figures)] = charts.part_dots(parts, record, kind)
@@ -169,6 +169,6 @@ def _unlabelled(run: RunTables) -> Iterator[tuple[str, bytes]]:
 def _table(
     run: RunTables, summary: pd.DataFrame, parts: pd.DataFrame, reference: str | None
 ) -> str:
-    more = [*agreement_blocks(run), *blocks(run.record, summary, parts, run=run.folder)]
+    sections = [*agreement_blocks(run), *blocks(run.record, summary, parts, run=run.folder)]
     remarks = list(errata_note(run.record, read_values(run)[0]))
-    return render(summary, run.record, reference=reference, more=more, remarks=remarks)
+    return render(summary, run.record, reference=reference, more=sections, remarks=remarks)

@@ -55,7 +55,7 @@ T = TypeVar("T")
 SHORT = 40
 """Characters of a model's name in the name of a run's folder."""
 ALLOCATIONS = 50_000
-"""Allocations between two garbage collections of a run; one waiting call makes dozens of them."""
+"""Allocations between two garbage collections of a run; a waiting call makes dozens of them."""
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: the larger of `WINDOW` and `PER_PROCESS` for each scoring process."""
 NEEDS = ("answers", *TEXT_READERS, "policy", "score", "scores", "others", *get_args(Capability))
@@ -169,10 +169,11 @@ async def open_run(
     ordering: bool = False,
     environment: Environment | None = None,
 ) -> AsyncIterator[Opened]:
-    """Open what a run needs; `planning` replaces every call that the cache lacks by a placeholder.
+    """Open what a run needs.
 
-    No slot may be in an open batch, unless the run is opened for `ordering` a batch. Raises
-    UsageError if a name, a file or a number is invalid.
+    With `planning`, no call is made: a placeholder stands for a result that is not in the cache.
+    Raises UsageError if a name, a file or a number is invalid, or if an open batch will deliver
+    some of the rollouts (not checked for `planning`, for `ordering` a batch, or offline).
     """
     started = datetime.now(UTC), time.perf_counter()
     gate, environment = gate or Gate(), environment or Environment()
@@ -249,7 +250,10 @@ async def run(
 
 @contextmanager
 def rare_garbage_collection() -> Iterator[None]:
-    """Collect garbage rarely, and imported modules never: it took a third of a call's CPU time."""
+    """Collect garbage rarely, and skip all that exists already.
+
+    Collecting as often as Python does took a third of a call's CPU time.
+    """
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, *before[1:])
@@ -272,7 +276,7 @@ def _choose(task: Task, config: RunConfig) -> Iterator[Sample]:
 def _methods(config: RunConfig, task: Task) -> list[Method]:
     specs = [spec for spec in config.methods or task.methods if spec not in FRAMES]
     if not specs:
-        raise UsageError(f"task {task.name!r} names no methods: give --method")
+        raise UsageError(f"no method is left to run on task {task.name!r}: name one by --method")
     methods = [catalog.method(spec) for spec in dict.fromkeys(specs)]
     names = Counter([*FRAMES, *(method.name for method in methods)])
     for method in methods:
@@ -293,7 +297,7 @@ def _is_judged(config: RunConfig, task: Task) -> bool:
 
 
 def _find_unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
-    """Return the reason of each method that cannot run here."""
+    """Return why methods cannot run here: name → reason, without the methods that can."""
     reasons = {method.name: explain_missing(method.needs, task, roles) for method in methods}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -331,8 +335,8 @@ def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path
     """
     suffix = digest(record)[:6]
     whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
-    before = results_root() / f"{task.name}-{whole}-{suffix}"
-    return before if before.exists() else results_root() / f"{task.name}-{short}-{suffix}"
+    earlier = results_root() / f"{task.name}-{whole}-{suffix}"
+    return earlier if earlier.exists() else results_root() / f"{task.name}-{short}-{suffix}"
 
 
 def _short_name(model: str) -> str:

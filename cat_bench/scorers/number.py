@@ -1,10 +1,14 @@
-"""Score a final answer that is a number, with a tolerance, a unit and separators as documented.
+"""Score a numeric answer, with an optional tolerance and unit.
 
-The rules of reading (docs/writing-a-scorer.md): if a number has both `,` and `.`, the last of them
-is the decimal mark; a single mark before exactly three digits is a thousands separator if it is a
-comma and a decimal mark if it is a point, unless `decimal` names the decimal mark; spaces and
-apostrophes separate thousands. Values are exact fractions, so nothing is lost before the
-comparison.
+The rules of reading (docs/writing-a-scorer.md):
+
+- if a number has both `,` and `.`, the last of them is the decimal mark;
+- a single comma before exactly three digits separates thousands: `1,234` is 1234;
+- any other single mark is the decimal mark: `1.234` is 1.234, and `3,14` is 3.14;
+- `decimal` names the decimal mark and overrides these rules;
+- spaces and apostrophes separate thousands.
+
+Values are exact fractions, so nothing is lost before the comparison.
 """
 
 from __future__ import annotations
@@ -31,11 +35,14 @@ _VERSION = "1"
 class Number:
     """1 where a text's final number is the target's, else 0.
 
-    The number is read from the last match of `pattern`; without a pattern, from the text's last
-    statement (`Answer: …`, `the answer is …`, a box: the first number after its last `=`), else it
-    is the last number of the text. Two numbers are the same where they differ by at most
-    `absolute`, or by `relative` times the larger one; where both have a unit, it must be the same.
-    Raises ConfigError for a tolerance below 0 and a pattern without exactly one group.
+    The number is read from the last match of `pattern`. Without a pattern, it is read from the last
+    statement (`Answer: …`, `the answer is …`, a box) that has a number: the first number after the
+    last `=` there. Without such a statement, it is the last number of the text. Two numbers are the
+    same if they differ by at most `absolute`, or by `relative` times the larger one; if both have a
+    unit, it must be the same.
+
+    Raises ConfigError for a tolerance that is negative or not finite, and for a pattern without
+    exactly one group.
     """
 
     pattern: str | None = None
@@ -99,10 +106,10 @@ class Number:
         return [self._score(gold, self.answer(text)) for text in texts]
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
-        """Return labels 0, 1, … by size, each cluster within the tolerance; None for no number.
+        """Return labels 0, 1, … in ascending order of the values; None for no number.
 
-        This is complete linkage in the order of the values: each joins the first cluster whose
-        members all equal it, so the order of the answers does not matter.
+        This is complete linkage: in ascending order, each number joins the first cluster in which
+        it equals every member, so the order of the answers does not matter.
         """
         read = {answer: self._read(answer) for answer in answers if answer}
         distinct = {quantity for quantity in read.values() if quantity is not None}

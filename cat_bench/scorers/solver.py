@@ -35,8 +35,9 @@ from cat_bench.types.plugins import Context
 from cat_bench.types.records import Sample, Score
 
 STRICT = 1e-6
-"""The tolerance between equal objectives, relative to the larger one or to 1."""
-DECIMALS, COARSE = 0.005, 0.05
+"""The tolerance between equal objectives, relative to the larger absolute value, at least 1."""
+TWO_DECIMALS, FIVE_PERCENT = 0.005, 0.05
+"""The tolerances of the other parts: absolute, and relative to the gold."""
 STRICT_PART = "tolerance:1e-6"
 _VERSION = "2"
 _PROGRAM = "cat_bench.scorers.solver_solving"
@@ -86,14 +87,14 @@ class Solver:
     """1 where a text's formulation has the target's status and objective, else 0.
 
     A target is a number, `infeasible`, `unbounded` or `No Best Solution` (either of the two).
-    Raises ConfigError for a timeout that is not positive.
+    Raises ConfigError for a timeout that is not finite and positive.
     """
 
     timeout: float = 20.0
     """The CPU seconds for reading and solving one formulation."""
 
     workers: int | None = None
-    """Solving processes; None: one for each core, at most 8."""
+    """The number of solving processes; None: one for each core, at most 8."""
 
     dialect: Literal["declarative", "python"] = "declarative"
     """Whether a text states a formulation, or a program that prints one."""
@@ -102,8 +103,9 @@ class Solver:
     """Packages that a Python program may import besides the standard library."""
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ConfigError("solver", "timeout", f"{self.timeout} is not above 0 seconds")
+        if not 0 < self.timeout < math.inf:
+            problem = f"{self.timeout} is not a finite number of seconds above 0"
+            raise ConfigError("solver", "timeout", problem)
 
     @property
     def version(self) -> str:
@@ -144,7 +146,7 @@ class Solver:
 
         Objectives are taken in ascending order. Each joins the current cluster if it equals the
         smallest objective there, and else starts a new cluster. So the labels depend neither on the
-        order of the answers nor on their number.
+        order of the answers nor on the number of copies.
         """
         verdicts = await gather(*(self.verdict(answer) for answer in answers))
         solved = {verdict for verdict in verdicts if verdict and verdict.solved}
@@ -212,29 +214,29 @@ def close(first: float, second: float) -> bool:
     return abs(first - second) <= STRICT * max(1.0, abs(first), abs(second))
 
 
-def columns(objective: float, gold: float) -> dict[str, float]:
+def scores_by_tolerance(objective: float, gold: float) -> dict[str, float]:
     """Return 1 or 0 for each tolerance; the strict one is the score."""
     distance = abs(objective - gold)
     return {
         STRICT_PART: float(close(objective, gold)),
-        "tolerance:two decimals": float(distance <= DECIMALS * (1 + STRICT)),
-        "tolerance:5 %": float(distance <= COARSE * (abs(gold) or 1.0) * (1 + STRICT)),
+        "tolerance:two decimals": float(distance <= TWO_DECIMALS * (1 + STRICT)),
+        "tolerance:5 %": float(distance <= FIVE_PERCENT * (abs(gold) or 1.0) * (1 + STRICT)),
     }
 
 
 def _grade(verdict: Verdict | None, target: JSON) -> Score:
     if verdict is None:
-        return Score(0.0, "no answer", {"parts": dict.fromkeys(columns(0, 0), 0.0)})
+        return Score(0.0, "no answer", {"parts": dict.fromkeys(scores_by_tolerance(0, 0), 0.0)})
     gold = _number(target)
     details: dict[str, JSON] = {"answer": str(verdict), "verdict": verdict.status}
     if verdict.status != "unreadable" and not verdict.solved:
         return Score(None, f"{verdict.status}: {verdict.reason}", details)
     if verdict.objective is not None and gold is not None:
-        details["parts"] = columns(verdict.objective, gold)
+        details["parts"] = scores_by_tolerance(verdict.objective, gold)
         return Score(details["parts"][STRICT_PART], details=details)
     accepted = () if gold is not None else _STATUSES[str(target).strip().lower()]
     value = float(verdict.status in accepted)
-    details["parts"] = dict.fromkeys(columns(0, 0), value)
+    details["parts"] = dict.fromkeys(scores_by_tolerance(0, 0), value)
     reason = f"unreadable: {verdict.reason}" if verdict.status == "unreadable" else None
     return Score(value, reason, details)
 

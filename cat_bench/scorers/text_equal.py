@@ -1,8 +1,9 @@
 """Score a final answer in words: it is right if it is one of the accepted answers.
 
-Two answers are the same if their letters are the same after Unicode's NFKC: case, white space,
-markup, straight or curly quotes, enclosing quotes and closing punctuation do not count; the order
-of letters and of words does. There is no dictionary, no translation, no date arithmetic.
+Answers are compared after Unicode's NFKC, without white space, markup, enclosing quotes and closing
+punctuation. Straight and curly quotes are the same, and so are capitals and small letters unless
+`case` is set. The order of letters and words counts. There is no dictionary, no translation and no
+date arithmetic.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class TextEqual:
     """1 where a text's final answer is one of the target's accepted answers, else 0.
 
     The answer is the last match of `pattern`; without a pattern, the text's last statement
-    (`Answer: …`, `the answer is …`, a box), else its last line. A target is a text, a number, or a
-    list of accepted ones. Raises ConfigError for a pattern without exactly one group.
+    (`Answer: …`, `the answer is …`, a box), else its last line. A target is a text, a number, a
+    truth value, or a list of accepted ones. Raises ConfigError for a pattern without exactly one
+    group.
     """
 
     pattern: str | None = None
@@ -44,7 +46,7 @@ class TextEqual:
     """Whether capitals count."""
 
     accents: bool = True
-    """Whether accents count: without, ``Sao`` is ``São``."""
+    """Whether accents count; if not, ``Sao`` equals ``São``."""
 
     multiline: bool = False
     """Whether an answer may extend over several lines."""
@@ -98,7 +100,7 @@ class TextEqual:
 
     async def clusters(self, answers: Sequence[str | None]) -> list[str | None]:
         """Return each answer in its compared form; None for an empty one."""
-        return [self._key(answer) or None if answer else None for answer in answers]
+        return [(self._key(answer) or None) if answer else None for answer in answers]
 
     def _score(self, keys: set[str], answer: str | None) -> Score:
         if answer is None:

@@ -17,8 +17,8 @@ PerToken: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidenc
 def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     """Return the numbers in nats, shape (completion tokens,); raises NotAvailable if absent.
 
-    Raises CallFailed where some are missing: a mean over the other tokens would rank the rollout by
-    the gaps of its server.
+    Raises CallFailed if some are missing: leaving them out would make the rollout's rank depend on
+    its server.
     """
     reply = rollout.reply
     given = {**reply.measures, "logprobs": reply.token_logprobs, "entropies": reply.token_entropies}
@@ -26,7 +26,9 @@ def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     if array is None:
         raise NotAvailable(f"the pool's rollouts have no {kind} of their tokens")
     if lacking := np.count_nonzero(~np.isfinite(array)):
-        problem = f"{lacking} of {array.size} {kind} of rollout {rollout.slot} are no numbers"
+        problem = (
+            f"{lacking} of {array.size} {kind} of rollout {rollout.slot} are missing or not finite"
+        )
         raise CallFailed(Failure("malformed", problem))
     return array
 

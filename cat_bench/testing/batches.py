@@ -1,8 +1,9 @@
 """The test server's files and batches: /v1/files and /v1/batches, as OpenAI's batch API has them.
 
-A batch is validated, waits, is answered line by line like live completions, faults included, and
-gives an output file and an error file. A batch that expires has the lines answered by then in its
-output file and the rest in its error file.
+A batch is checked, then waits. Its lines are answered like live requests, with the same faults. At
+its end, lines that succeeded are in an output file, and lines that failed in an error file. If a
+batch expires or is cancelled, the lines that were not answered are in the error file, with a code
+that says so.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from cat_bench.types.calls import JSON
 Answer: TypeAlias = Callable[[JSON], tuple[int, JSON]]
 """Status and body of the answer to one chat completion's body."""
 EXPIRED = {"code": "batch_expired", "message": "This request could not be executed in time."}
+CANCELLED = {"code": "batch_cancelled", "message": "This batch was cancelled."}
+"""The errors of lines that were not answered."""
 ENDED = ("completed", "expired", "cancelled", "failed")
 
 
 @dataclass(slots=True, kw_only=True)
 class Batches:
-    """`delay` is in seconds per batch; after `expires` lines of a batch the rest of it expires.
+    """`delay` is in seconds per batch; `expires` is the number of lines answered before it expires.
 
-    A new batch exists for `hesitation` seconds before the response to its creation. `most` and
+    The reply to a creation is sent `hesitation` seconds after the batch exists. `most` and
     `largest` are the limits of a file, in requests and bytes.
     """
 
@@ -77,7 +80,9 @@ class Batches:
             assert isinstance(part, BodyPartReader)
             parts[part.name or ""] = bytes(await part.read())
         if parts.get("purpose") != b"batch" or len(parts["file"]) > self.largest:
-            return web.json_response(error("the file is not one of a batch's"), status=400)
+            return web.json_response(
+                error("the purpose is not `batch`, or the file is too large"), status=400
+            )
         return web.json_response(self._file(parts["file"], purpose="batch"))
 
     def _file(self, data: bytes, *, purpose: str) -> JSON:
@@ -107,22 +112,22 @@ class Batches:
         await asyncio.sleep(self.delay)
         good: list[str] = []
         bad: list[str] = []
-        stop = len(lines) if self.expires is None else self.expires
+        most = len(lines) if self.expires is None else self.expires
         for number, line in enumerate(lines):
-            if batch["status"] == "cancelled" or number >= stop:
-                bad.append(_line(line, None, EXPIRED))
+            if (cancelled := batch["status"] == "cancelled") or number >= most:
+                bad.append(_result_line(line, None, CANCELLED if cancelled else EXPIRED))
                 continue
             status, body = answer(line["body"])
             response = {"status_code": status, "request_id": "req", "body": body}
-            (good if status == 200 else bad).append(_line(line, response, None))
+            (good if status == 200 else bad).append(_result_line(line, response, None))
         for kind, entries in (("output_file_id", good), ("error_file_id", bad)):
             if entries:
                 batch[kind] = self._file("\n".join(entries).encode(), purpose="batch_output")["id"]
         batch["request_counts"] |= {"completed": len(good), "failed": len(bad)}
         if batch["status"] != "cancelled":
-            batch["status"] = "completed" if stop >= len(lines) else "expired"
+            batch["status"] = "completed" if most >= len(lines) else "expired"
 
 
-def _line(asked: Mapping[str, JSON], response: JSON, fault: JSON) -> str:
+def _result_line(asked: Mapping[str, JSON], response: JSON, fault: JSON) -> str:
     ids = {"id": f"batch_req_{asked['custom_id']}", "custom_id": asked["custom_id"]}
     return json.dumps({**ids, "response": response, "error": fault})

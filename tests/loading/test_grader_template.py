@@ -54,6 +54,26 @@ def web(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+class _Half(SimpleHTTPRequestHandler):
+    """Promises more bytes than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100")
+        self.end_headers()
+        self.wfile.write(b"half")
+
+
+def test_a_download_that_breaks_off_is_refused() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Half) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        source = Pinned(f"http://127.0.0.1:{server.server_port}/grader.py", "0" * 64)
+        with pytest.raises(DataError, match="cannot be fetched .IncompleteRead"):
+            grader_template(source=source)
+        thread.join()
+
+
 def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
@@ -88,8 +108,8 @@ def test_a_python_file_gives_its_constant_and_is_not_run(tmp_path: Path, code: s
         ("g.py", "GRADER_TEMPLATE = open('x').read()", "line 1: GRADER_TEMPLATE should be a plain"),
         ("g.py", "GRADER_TEMPLATE = b'x'", "should be a plain string"),
         ("g.py", "GRADER_TEMPLATE = ", "is not Python"),
-        ("g.py", "GRADER_TEMPLATE = '<<conversation>>'", "never shows <<rubric_item>>"),
-        ("g.txt", "Judge.", "never shows <<conversation>> and <<rubric_item>>"),
+        ("g.py", "GRADER_TEMPLATE = '<<conversation>>'", "does not contain <<rubric_item>>"),
+        ("g.txt", "Judge.", "does not contain <<conversation>> and <<rubric_item>>"),
         ("g.txt", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("missing/g.txt", None, "cannot be read"),
     ],
@@ -116,7 +136,7 @@ def test_the_pinned_file_is_fetched_once_and_kept(web: str) -> None:
 def test_a_file_with_another_checksum_is_refused_and_not_kept(
     web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match=r"its SHA-256 is .*name this one by --set judge_template"):
+    with pytest.raises(DataError, match=r"its SHA-256 is .*name it by --set judge_template"):
         grader_template(source=Pinned(web, "0" * 64))
     assert not KEPT.exists()
     monkeypatch.setenv("CAT_BENCH_DATA", str(tmp_path / "web"))

@@ -181,9 +181,10 @@ async def test_answers_that_wait_together_are_solved_once(monkeypatch: pytest.Mo
     assert asked == [*answers, answers[1]]
 
 
-def test_a_timeout_must_be_positive() -> None:
-    with pytest.raises(ConfigError, match="not above 0"):
-        Solver(timeout=0)
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_must_be_finite_and_positive(timeout: float) -> None:
+    with pytest.raises(ConfigError, match="is not a finite number of seconds above 0"):
+        Solver(timeout=timeout)
 
 
 PRINTS = """

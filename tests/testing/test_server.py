@@ -1,6 +1,7 @@
 """The server speaks the protocol as the official SDK understands it, over a real socket."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -258,3 +259,24 @@ async def test_sdk_reads_embeddings(server: ChatServer) -> None:
     assert first == second != third
     assert (sum(first), sum(third)) == (2, 1)
     assert made.usage.prompt_tokens == 5
+
+
+async def test_lines_of_a_cancelled_batch_say_that_it_was_cancelled() -> None:
+    def cancel(request: ChatRequest) -> str:
+        for batch in server.batches.batches.values():
+            batch["status"] = "cancelled"
+        return "done"
+
+    async with ChatServer(reply=cancel) as server, sdk(server) as client:
+        body = {"model": server.model, "messages": HELLO}
+        lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
+        data = ("batch.jsonl", "\n".join(lines).encode())
+        file = await client.files.create(file=data, purpose="batch")
+        batch = await client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        while batch.error_file_id is None:
+            batch = await client.batches.retrieve(batch.id)
+        content = await client.files.content(batch.error_file_id)
+    failed = [json.loads(line) for line in content.text.splitlines()]
+    assert [(f["custom_id"], f["error"]["code"]) for f in failed] == [("b", "batch_cancelled")]

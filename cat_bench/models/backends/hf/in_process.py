@@ -1,4 +1,4 @@
-"""A model that this process runs: requests become rows of batches, which threads execute.
+"""A model that this process runs: requests are split into rows, and threads run them in batches.
 
 A backend adds only the loading: `hf` runs the model by torch, `small` by NumPy.
 """
@@ -101,9 +101,9 @@ class InProcess:
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`.
 
-        The text is tokenised on its own. For a sampled text the tokens may differ from the sampled
-        ones (tokenizers do not always round-trip); if they are the same, the numbers are too. The
-        chat template's defaults apply (for example to thinking).
+        The text is tokenised on its own, which may give other tokens than sampling it did. Only if
+        the tokens are the same are the log-probabilities the same. The chat template's defaults
+        apply (for example to thinking).
         """
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):
