@@ -16,7 +16,8 @@ from cat_bench.cache import Cache, Call, import_pool
 from cat_bench.models.backends import ImportedPool, Request
 from cat_bench.models.backends.replay import Replay
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.models.cached import Model, rewards_of
+from cat_bench.models.cached import Model
+from cat_bench.models.measures import rewards_of
 from cat_bench.models.planned import placeholder
 from cat_bench.models.throttling import Limits
 from cat_bench.scorers.extraction import last_boxed

@@ -263,12 +263,13 @@ async def test_sdk_reads_embeddings(server: ChatServer) -> None:
 
 async def test_lines_of_a_cancelled_batch_say_that_it_was_cancelled() -> None:
     def cancel(request: ChatRequest) -> str:
-        for batch in server.batches.batches.values():
+        for batch in chat.batches.batches.values():
             batch["status"] = "cancelled"
         return "done"
 
-    async with ChatServer(reply=cancel) as server, sdk(server) as client:
-        body = {"model": server.model, "messages": HELLO}
+    chat = ChatServer(reply=cancel)
+    async with chat, sdk(chat) as client:
+        body = {"model": chat.model, "messages": HELLO}
         lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
         data = ("batch.jsonl", "\n".join(lines).encode())
         file = await client.files.create(file=data, purpose="batch")

@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 
 from cat_bench.report.canvas import WIDTH, render_figure
+from cat_bench.report.cells import records
 from cat_bench.report.palette import series
 from cat_bench.report.rounding import format_fixed, format_measured
 from cat_bench.system.files import write_atomic
@@ -67,7 +68,7 @@ def compare(folder: Path) -> pd.DataFrame:
     own = pd.read_csv(folder / "steps.csv")
     published = [pd.read_csv(path).assign(setting=name) for name, path in PUBLISHED.items()]
     rows = []
-    for forecast in forecasts.to_dict("records"):
+    for forecast in records(forecasts):
         steps = pd.concat(published) if forecast["known"] else own
         same = (steps["setting"] == forecast["setting"]) & (steps["recipe"] == forecast["recipe"])
         gains = _gains(steps[same]) - initial[forecast["setting"]]
@@ -114,7 +115,7 @@ def page(pairs: pd.DataFrame, missing: Sequence[str]) -> str:
         "known before": pairs[pairs["known"]],
     }
     return PAGE.format(
-        pairs=_table([_describe(row) for row in pairs.to_dict("records")]),
+        pairs=_table([_describe(row) for row in records(pairs)]),
         correlations=_table([_summarise(name, group) for name, group in groups.items()]),
         missing=f"\nNot trained with every seed: {'; '.join(missing)}.\n" if missing else "",
         steps=STEPS,
