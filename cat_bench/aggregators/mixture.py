@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cat_bench.aggregators.synthesis import Style, instructions, synthesise
+from cat_bench.aggregators.synthesis import Style, synthesis_prompt, synthesise
 from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -45,13 +45,13 @@ class Mixture:
         """Return the anchor's response."""
         drafts = [r.text for r in rollouts]
         for layer in range(self.layers):
-            prompt = instructions(drafts, ctx, style=self.style, question=question)
+            prompt = synthesis_prompt(drafts, ctx, style=self.style, question=question)
             first = layer * len(self.proposers)
             written = (
                 synthesise(prompt, getattr(ctx, role), draw=draw, temperature=self.temperature)
                 for draw, role in enumerate(self.proposers, first)
             )
             drafts = [reply.text for reply in await gather_all(*written)]
-        prompt = instructions(drafts, ctx, style=self.style, question=question)
+        prompt = synthesis_prompt(drafts, ctx, style=self.style, question=question)
         last = await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         return Estimate.synthesised(last.text, fallback=last.fallback)

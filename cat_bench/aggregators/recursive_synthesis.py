@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cat_bench.aggregators.synthesis import Style, Unified, instructions, synthesise
+from cat_bench.aggregators.synthesis import Style, UnifiedResponse, synthesis_prompt, synthesise
 from cat_bench.models.throttling import gather_all
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Estimate, Question, Rollout
@@ -42,14 +42,15 @@ class RecursiveSynthesis:
     ) -> Estimate:
         """Return a random member of the last population."""
         rng = ctx.rng
-        members = [Unified(r.text) for r in sorted(rollouts, key=lambda r: r.slot)]
+        members = [UnifiedResponse(r.text) for r in sorted(rollouts, key=lambda r: r.slot)]
         size = self.population or len(members)
         for turn in range(self.rounds):
             count = min(self.subset, len(members))
             drawn = [rng.choice(len(members), count, replace=False) for _ in range(size)]
             drafts = ([members[k].text for k in chosen] for chosen in drawn)
             prompts = [
-                instructions(texts, ctx, style=self.style, question=question) for texts in drafts
+                synthesis_prompt(texts, ctx, style=self.style, question=question)
+                for texts in drafts
             ]
             written = (
                 synthesise(prompt, ctx.anchor, draw=turn * size + k, temperature=self.temperature)

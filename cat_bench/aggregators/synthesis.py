@@ -23,8 +23,11 @@ Style: TypeAlias = Literal["math", "free"]
 
 
 @dataclass(frozen=True, slots=True)
-class Unified:
-    """A response written from drafts; `fallback` says why it is not the requested one."""
+class UnifiedResponse:
+    """A response written from drafts.
+
+    `fallback` is the reason if the reply did not have the requested form.
+    """
 
     text: str
     fallback: str | None = None
@@ -40,8 +43,9 @@ class Synthesis:
     (rollouts without one are left out; if none has one, the method abstains), or a summary that the
     anchor writes first.
 
-    Drafts that do not fit the context together are synthesised in halves, then the two results are;
-    two drafts that do not fit raise ContextTooLong.
+    If all drafts together do not fit the context, each half is synthesised, and then the two
+    results. `temperature` is that of the syntheses, not of the summaries. Raises ContextTooLong if
+    two drafts, a single draft, or the prompt of one summary do not fit.
     """
 
     question: Literal["hidden", "shown"] = "hidden"
@@ -76,9 +80,11 @@ class Synthesis:
                 prompts = (ctx.prompt("summary", draft=text) for text in texts)
                 return [r.text for r in await gather_all(*map(ctx.anchor.ask, prompts))]
 
-    async def _unify(self, drafts: Sequence[str], question: Question, ctx: Context) -> Unified:
+    async def _unify(
+        self, drafts: Sequence[str], question: Question, ctx: Context
+    ) -> UnifiedResponse:
         shown = question if self.question == "shown" else None
-        prompt = instructions(drafts, ctx, style=self.style, question=shown)
+        prompt = synthesis_prompt(drafts, ctx, style=self.style, question=shown)
         try:
             return await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         except ContextTooLong:
@@ -92,7 +98,7 @@ class Synthesis:
         return replace(whole, fallback=fallback)
 
 
-def instructions(
+def synthesis_prompt(
     drafts: Sequence[str], ctx: Context, *, style: Style, question: Question | None
 ) -> list[Message]:
     """Return the prompt for one response from drafts, with or without the question."""
@@ -105,12 +111,12 @@ def instructions(
 
 async def synthesise(
     prompt: Sequence[Message], model: Lent, *, draw: int = 0, temperature: float | None = None
-) -> Unified:
-    """Return the model's response to such a prompt, from the response's header on."""
+) -> UnifiedResponse:
+    """Ask the model, and return what follows the header in its reply."""
     reply = await model.ask(prompt, draw=draw, temperature=temperature)
     if heading := heading_of(TITLE).search(reply.text):
-        return Unified(reply.text[heading.end() :].strip())
+        return UnifiedResponse(reply.text[heading.end() :].strip())
     before, header, response = reply.text.rpartition(HEADER)
     if not header and HEADER in prompt[-1]["content"]:
-        return Unified(before + response, fallback=f"no section {HEADER!r}")
-    return Unified(response.strip())
+        return UnifiedResponse(before + response, fallback=f"no section {HEADER!r}")
+    return UnifiedResponse(response.strip())

@@ -1,8 +1,8 @@
-"""Groups of a pool with known targets, rewarded by every candidate, as in training.
+"""Divide each question's pool into groups, and reward each group by every candidate.
 
-A group is one of the blocks in which a run reads the pool, so an audit makes the same calls as a
-run. Its answers are clustered among themselves. The target is used for the true scores and the
-supervised controls only.
+A group is one of the blocks in which a run reads the pool, so an audit and a run share calls. An
+audit reads every block, a run at most `draws` of them. The answers of a group are clustered among
+themselves. The target is used for the true scores and the supervised controls only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cat_bench.types.records import Rollout, Sample
 
 @dataclass(frozen=True, slots=True)
 class RewardedGroup:
-    """One group under one reward, with its audit; the rollouts lack their arrays per token."""
+    """One group under one reward, with its audit; rollouts are without their per-token arrays."""
 
     sample: Sample
     rollouts: Sequence[Rollout]
@@ -43,8 +43,8 @@ class Auditor:
 
     Controls need a task that is `labelled`.
 
-    `unavailable` has the reason of each candidate that cannot work here. `groupless` counts the
-    questions with fewer rollouts than a group.
+    `unavailable` maps each candidate that cannot work here to the reason. `groupless` counts the
+    questions without a complete group.
     """
 
     bench: Bench
@@ -69,13 +69,13 @@ class Auditor:
     async def question(
         self, sample: Sample
     ) -> tuple[dict[str, list[RewardedGroup]], list[RolloutRow]]:
-        """Return the question's groups by the candidate's name, and its rollouts."""
+        """Return the question's rewarded groups, keyed by candidate, and its rollout rows."""
         evaluation = await self.bench.evaluation(sample)
         by_slot = {r.slot: r for r in evaluation.rollouts}
         order = evaluation.graded.order
-        dealt = [[order[index] for index in block] for block in blocks(len(order), self.size)]
+        slot_groups = [[order[index] for index in block] for block in blocks(len(order), self.size)]
         groups = [
-            [by_slot[slot] for slot in slots] for slots in dealt if by_slot.keys() >= {*slots}
+            [by_slot[slot] for slot in slots] for slots in slot_groups if by_slot.keys() >= {*slots}
         ]
         self.groupless += not groups
         results = await asyncio.gather(*(self._group(evaluation, group) for group in groups))

@@ -58,7 +58,7 @@ def task(
         answer_by=answer_by,
         unlabelled=unlabelled,
     )
-    click.echo(f"{folder}: a task of {written.questions:,} questions. What was guessed:")
+    click.echo(f"{folder}: a task of {written.questions:,} questions. It reads the data like this:")
     print_record(describe(written), as_json=False)
     click.echo(f"Run it: cat-bench run {_path_of(written)} --model MODEL")
 

@@ -1,13 +1,14 @@
-"""Recompute a leaderboard's rows from the files that they name: nothing else is trusted.
+"""Recompute a leaderboard's rows from the files that they name, which are the only evidence.
 
 Rows of methods that call no model are recomputed from the published pool, all other rows from the
 published calls. The columns that say how the run was made are compared with the record in these
 files and with the run that is repeated from them. The verdicts:
 
-- reproduced: the same numbers; the finding names the columns that no file proves ("as claimed");
+- reproduced: the same numbers; `as_claimed` lists the columns that no file can prove;
 - out of reach: the row names no file, or its task or one of its files is missing; the finding says
   why;
-- refused: other numbers, or too many of its scores are missing.
+- refused: a file contradicts the row, or the row was altered, repeats another one, has columns of
+  another version, or lacks too many scores.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
+class _Replay:
     """A repeated run: its rows by method and n, or the problem that prevented it.
 
     `run` has the columns that all of its rows share. The file of a `forged` run contradicts itself.
@@ -99,13 +100,13 @@ async def check(
 ) -> AsyncIterator[Finding]:
     """Yield one finding per row, in the order of the file; `parallel` as in `open_executor`.
 
-    `data` is read instead of a task's data file, if that is missing here. Raises DataError if the
+    `data` replaces the data file of a task where that file is missing here. Raises DataError if the
     file is not a leaderboard.
     """
     rows = read(board)
     play = partial(_play, parallel=parallel, data=data)
     seen: dict[tuple[str, ...], int] = {}
-    runs: dict[tuple[str, str], _Again] = {}
+    runs: dict[tuple[str, str], _Replay] = {}
     for line, row in enumerate(rows, 2):
         key = tuple(row[name] for name in OWN)
         if (flaw := _flaw(row)) or key in seen:
@@ -135,8 +136,8 @@ def _flaw(row: Row) -> str | None:
 async def _recompute(
     row: Row,
     base: Path,
-    runs: dict[tuple[str, str], _Again],
-    play: Callable[[str, Path], Awaitable[_Again]],
+    runs: dict[tuple[str, str], _Replay],
+    play: Callable[[str, Path], Awaitable[_Replay]],
 ) -> Finding:
     """Return the finding on a row from every file that it names; no file may contradict it."""
     finding = partial(Finding, 0, row["method"], row["n"])
@@ -158,36 +159,36 @@ async def _recompute(
         elif replayed.recomputed(row):
             proofs.append(row[kind])
         else:
-            calls_model = "the method calls a model, which a pool cannot replay"
-            reasons.append(calls_model if kind == "pool" else "the published calls lack this row")
+            reason = "the method calls a model, which a pool cannot replay"
+            reasons.append(reason if kind == "pool" else "the published calls lack this row")
     if unread or not proofs:
         return finding("out of reach", "; ".join(dict.fromkeys(unread or reasons)))
     return finding("reproduced", f"from {proofs[0]}", row["as_claimed"])
 
 
-async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Again:
+async def _play(kind: str, file: Path, *, parallel: str | None, data: Path | None) -> _Replay:
     with TemporaryDirectory() as folder:
         out, cache = Path(folder, "run"), Path(folder, "cache.sqlite")
         try:
             record, imported = _read_published(file)
             if not record:
-                return _Again({}, {}, problem=f"{file} is not a published file")
+                return _Replay({}, {}, problem=f"{file} is not a published file")
             check_whole(record, file)
             if flaw := find_misnamed(record):
-                return _Again({}, {}, problem=f"{file}: {flaw}", forged=True)
+                return _Replay({}, {}, problem=f"{file}: {flaw}", forged=True)
             with load_only(record.get("files", {})):
-                rows_at = data if data and not _has_rows(record) else None
-                model = _load(kind, file, cache, record, data=rows_at, imported=imported)
+                data_file = data if data and not _has_rows(record) else None
+                model = _load(kind, file, cache, record, data=data_file, imported=imported)
             rerun_record = await rerun.replay_run(
-                record, out, cache=cache, model=model, parallel=parallel, data=rows_at
+                record, out, cache=cache, model=model, parallel=parallel, data=data_file
             )
             rows = rows_of(out)
         except CatBenchError as error:
-            return _Again({}, {}, problem=str(error))
+            return _Replay({}, {}, problem=str(error))
     shared = _shared(kind, record, rerun_record)
     run = {**shared, "pool_digest": rerun_record["pool_digest"]}
     methods = frozenset(method["name"] for method in record["methods"])
-    return _Again({tuple(row[name] for name in _KEY): row for row in rows}, run, methods)
+    return _Replay({tuple(row[name] for name in _KEY): row for row in rows}, run, methods)
 
 
 def _shared(kind: str, record: Mapping[str, JSON], rerun_record: Mapping[str, JSON]) -> Row:
@@ -203,7 +204,7 @@ def _shared(kind: str, record: Mapping[str, JSON], rerun_record: Mapping[str, JS
 
 
 def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:
-    """Return the record in a published file or beside it, and how an imported file was imported."""
+    """Return the record in or beside a published file, and the settings of an imported pool."""
     if described := read_import(file):
         return described
     return read_description(file).get("run") or {}, None

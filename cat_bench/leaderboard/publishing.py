@@ -28,7 +28,7 @@ from cat_bench.runs.private import refuse_private
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Pool
 
-_SCORES_ALONE = "publish scores alone: `leaderboard add` without --pool and --calls"
+_ONLY_SCORES = "publish only the scores: `leaderboard add` without --pool and --calls"
 
 
 async def add(
@@ -41,7 +41,7 @@ async def add(
 ) -> tuple[int, int]:
     """Publish the run's pool and calls if files are named, and append its rows to the board.
 
-    `data` is the task's data file, if the run used another file than the task names. Returns the
+    `data` is the file that the run read, if it is not the one in task.yaml. Returns the
     numbers of new and of existing rows. Raises UsageError if more than `MOST_UNSCORED` of a row has
     no score, if the board has a row with other numbers (rows never change), if some questions
     are unlabelled, or if the pool or the calls of a private task would be published.
@@ -51,13 +51,13 @@ async def add(
         raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that")
     refuse_unlabelled(record, what="a leaderboard's row")
     if pool or calls:
-        refuse_private(record, instead=_SCORES_ALONE)
+        refuse_private(record, instead=_ONLY_SCORES)
     existing = {
         tuple(row[name] for name in OWN): row for row in (read(board) if board.exists() else ())
     }
     rows = rows_of(run, pool=_place_beside(board, pool), calls=_place_beside(board, calls))
-    if lacking := [row for row in rows if float(row["unscored"]) > MOST_UNSCORED]:
-        first = lacking[0]
+    if incomplete := [row for row in rows if float(row["unscored"]) > MOST_UNSCORED]:
+        first = incomplete[0]
         raise UsageError(
             f"{run}: {first['method']} at n = {first['n']} has a share of {first['unscored']} "
             f"unscored, and at most {MOST_UNSCORED} is allowed: run it again to score the rest, or "
@@ -93,11 +93,11 @@ async def publish_pool(
     A pool that defines its own task is published as the file that it was imported from: see
     `imported`. Raises UsageError, also where the task is private.
     """
-    refuse_private(record, instead=_SCORES_ALONE)
+    refuse_private(record, instead=_ONLY_SCORES)
     if is_imported(record):
         publish_import(_drop_invocations(record), file, cache=cache)
         return int(record["questions"])
-    _folder(file)
+    _prepare_file(file)
     loop = asyncio.get_running_loop()
     async with aclosing(read_exchanges(record, cache=cache, data=data)) as questions:
 
@@ -125,8 +125,8 @@ async def publish_calls(
 
     Raises UsageError if the cache lacks a call, or if the task is private.
     """
-    refuse_private(record, instead=_SCORES_ALONE)
-    _folder(file)
+    refuse_private(record, instead=_ONLY_SCORES)
+    _prepare_file(file)
     with Places() as places:
         await rerun.trace_places(record, places, cache=cache, data=data)
         with Cache(cache) as opened:
@@ -158,7 +158,7 @@ def _place_beside(board: Path, file: Path | None) -> str:
     return "" if file is None else Path(relpath(file, board.parent)).as_posix()
 
 
-def _folder(file: Path) -> None:
+def _prepare_file(file: Path) -> None:
     if file.suffix != ".parquet":
         raise UsageError(f"{file}: name a .parquet file")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from cat_bench.runs.labels import is_unlabelled
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON
 
-_SHARES = {
+_SHARE_TITLES = {
     "label_accuracy": "label accuracy, %",
     "reward_accuracy": "reward accuracy, %",
     "false_positives": "false positives, %",
@@ -25,30 +25,31 @@ _SHARES = {
 }
 _GAINS = {"best_of_n": "best of n, points", "forecast": "forecast, points"}
 _UNLABELLED = {"rewarded": "rewarded, %", "silent": "no advantage, %"}
-_RUBRICS = {
+_RUBRIC_TITLES = {
     "duplicates": "duplicates, %",
     "always_yes": "always yes, %",
     "always_no": "always no, %",
 }
 _COUNTS = ("abstained", "fallbacks", "unscored")
-_READING = (
-    "A rollout is right if the task scores it 0.5 or more, and rewarded from 0.5 on (`scrl`: from "
-    "0.1875). *Label accuracy* is the reference's score, 0 for an abstention. *Advantage error* is "
-    "the share of the group-normalised advantages' mass that pushes a rollout against the gold "
-    "reward's advantage, or, where gold has none, a wrong one up or a right one down. *Best of n* "
-    "is the score of the best-rewarded rollout of a group minus the group's mean. *Forecast* is "
+_LEGEND = (
+    "A rollout is *right* if its score is at least 0.5, and *rewarded* if its reward is at least "
+    "0.5 (`scrl`: 0.1875). *Label accuracy* is the reference's score, 0 for an abstention. "
+    "*Advantage error* is the share of all absolute group-normalised advantages with the wrong "
+    "sign. The right sign is that of the gold reward's advantage; if gold gives none, it is up for "
+    "right rollouts and down for wrong ones. *Best of n* is the score of the best-rewarded rollout "
+    "of a group minus the group's mean. *Forecast* is "
     "the predicted gain of training in mean@1: the covariance of advantages and scores, as a share "
     "of gold's, times what the best of a group gains over its mean (below 0: times the mean). "
-    "Intervals are 95 %, over questions; calls and tokens are a group's, its rollouts included."
+    "Intervals are 95 %, over questions; calls and tokens are per group and include its rollouts."
 )
-_READING_UNLABELLED = (
+_LEGEND_UNLABELLED = (
     "The task is unlabelled, so nothing here says which reward is right. *Rewarded* is the share "
     "of rollouts that get at least 0.5 (`scrl`: 0.1875); for `majority` with `equivalence`, that "
     "is how far the rollouts agree. A group without an advantage teaches nothing. Intervals are "
     "95 %, over questions; calls and tokens are a group's, its rollouts included."
 )
 FEWEST = 30
-"""With fewer questions there is no answer, as with a paper's claims."""
+"""With fewer questions, the two best rewards are not compared."""
 
 
 def write(folder: Path, record: Mapping[str, JSON]) -> list[Path]:
@@ -89,7 +90,7 @@ def render(record: Mapping[str, JSON]) -> str:
             else []
         ),
         *_notes(record, ranked),
-        _READING_UNLABELLED if is_unlabelled(record) else _READING,
+        _LEGEND_UNLABELLED if is_unlabelled(record) else _LEGEND,
         answer(record),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -105,35 +106,35 @@ def answer(record: Mapping[str, JSON]) -> str:
         )
     if not best:
         return f"{asked} No reward could be measured."
-    shares = best["by"] == "reward_accuracy"
-    scale, digits = (100, 1) if shares else (1, 2)
-    name, unit = ("reward accuracy", " %") if shares else ("rank correlation", "")
+    is_share = best["by"] == "reward_accuracy"
+    scale, digits = (100, 1) if is_share else (1, 2)
+    name, unit = ("reward accuracy", " %") if is_share else ("rank correlation", "")
     first = (
         f"{asked} {cell(best['first'])}: {name} {format_fixed(scale * best['value'], digits)}{unit}"
     )
     if "second" not in best:
-        return f"{first}, with nothing to compare it to."
+        return f"{first}; no other reward was measured."
     second, n = cell(best["second"]), best["n"]
     if n < FEWEST:
         return f"{first}; {n} questions are too few to compare it with {second}."
     ends = (best[name] for name in ("mean", "low", "high"))
     gap = format_measured(*ends, scale=scale, digits=digits, sign="+") + (
-        " points" if shares else ""
+        " points" if is_share else ""
     )
     sure = "" if (best["low"] or 0) > 0 else "; these questions do not tell them apart"
     return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){sure}."
 
 
 def _main(rows: Sequence[Mapping[str, JSON]], record: Mapping[str, JSON], *, graded: bool) -> str:
-    shares = _UNLABELLED if is_unlabelled(record) else _SHARES
+    shares = _UNLABELLED if is_unlabelled(record) else _SHARE_TITLES
     columns = {
         "estimator": [cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
         **{title: [_share(row, name) for row in rows] for name, title in shares.items()},
     }
-    if graded and shares is _SHARES:
+    if graded and shares is _SHARE_TITLES:
         columns["rank correlation"] = [_correlation(row) for row in rows]
-    for name, title in _GAINS.items() if shares is _SHARES else ():
+    for name, title in _GAINS.items() if shares is _SHARE_TITLES else ():
         columns[title] = [format_measured(*_ends(row, name), sign="+") for row in rows]
     columns |= {name: [f"{row[name]:,}" for row in rows] for name in _COUNTS}
     columns |= {
@@ -149,7 +150,7 @@ def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
         "reward": [_reward(row) for row in rows],
         "rank correlation": [_correlation(row) for row in rows],
         "criteria": [format_fixed(row["criteria"]) for row in rows],
-        **{title: [percent(row[name]) for row in rows] for name, title in _RUBRICS.items()},
+        **{title: [percent(row[name]) for row in rows] for name, title in _RUBRIC_TITLES.items()},
     }
     return pipe(columns, left=("estimator", "reward"))
 
@@ -165,7 +166,7 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
         common = "; ".join(f"{cell(why)} ({count:,})" for why, count in list(reasons.items())[:3])
         yield f"**{cell(name)}**: {common}"
     if groupless := record["groupless"]:
-        yield f"{groupless:,} of the questions have too few rollouts for a group and are left out."
+        yield f"{groupless:,} of the questions have no complete group and are left out."
     rated = [row for row in rows if row["reward_accuracy"] is not None]
     if flags := "; ".join(group_warnings(rated, [row["flag"] for row in rated], _names)):
         yield f"Intervals of reward accuracy: {flags}."

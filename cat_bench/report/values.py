@@ -1,8 +1,11 @@
 """Each question's value at every method and n, and the comparisons between them.
 
-Invariants: a question's value is the mean of its draws, weighted by the share that was scored; a
-question without a value is unscored and left out of means and pairs. Differences are taken over the
-questions that both sides scored. The order in which questions finished has no effect.
+Invariants:
+
+- A question's value is the mean of its draws; a draw weighs as much as its picks that were scored.
+- A question without a value is unscored: means and pairs leave it out.
+- Differences are taken over the questions that both sides scored.
+- The order in which questions finished has no effect.
 """
 
 from __future__ import annotations
@@ -42,8 +45,8 @@ _READ = (
     *("score", "lost", "abstained", "exhausted", "unlabelled", "failed", "fallback"),
     *COSTS,
 )
-_SOME = 1e-9
-"""Smaller shares are rounding errors."""
+_ROUNDING = 1e-9
+"""A smaller share is a rounding error."""
 ROLES = ("policy", "anchor", "judge")
 """The roles whose calls have token counts, unless their server sends none."""
 
@@ -65,13 +68,13 @@ class Values:
         keys: JSON = wide.columns
         columns = dict(zip(keys, wide.to_numpy(float).T, strict=True))
         questions = tuple(map(str, wide.index))
-        shared = [clusters.get(question) for question in questions]
-        named = tuple(name if isinstance(name, str) else None for name in shared)
-        return cls(columns, questions, named if any(named) else None)
+        found = [clusters.get(question) for question in questions]
+        names = tuple(name if isinstance(name, str) else None for name in found)
+        return cls(columns, questions, names if any(names) else None)
 
-    def budgets(self, *method: str) -> list[int]:
-        """Return the n at which a method has values."""
-        return sorted(key[-1] for key in self.columns if key[:-1] == method)
+    def budgets(self, *method_key: str) -> list[int]:
+        """Return the n at which a method has values; the key is (method,) or (run, method)."""
+        return sorted(key[-1] for key in self.columns if key[:-1] == method_key)
 
     def mean(self, key: Key) -> dict[str, JSON]:
         """Return the fields of a mean and its interval, clipped to [0, 1]."""
@@ -89,22 +92,24 @@ class Values:
         """Return the difference between a and these values, shape (questions,)."""
         pair = self._pair(a, other)
         if level != LEVEL:
-            return _resample(pair, level=level)
-        name = _name(pair)
-        if name not in self.known:
-            self.known[name] = _resample(pair)
-        return self.known[name]
+            return _paired_difference(pair, level=level)
+        digest = _digest(pair)
+        if digest not in self.known:
+            self.known[digest] = _paired_difference(pair)
+        return self.known[digest]
 
     def resample(self, pairs: Iterable[tuple[Key, FloatArray]], executor: Executor | None) -> None:
-        """Compute a set of differences in other processes; `against` finds them."""
+        """Compute differences in parallel, for `against`; without an executor, do nothing."""
         if executor is None:
             return
-        wanted = {_name(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
-        left = {name: pair for name, pair in wanted.items() if name not in self.known}
-        self.known.update(zip(left, executor.map(_resample, list(left.values())), strict=True))
+        wanted = {_digest(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
+        left = {digest: pair for digest, pair in wanted.items() if digest not in self.known}
+        self.known.update(
+            zip(left, executor.map(_paired_difference, list(left.values())), strict=True)
+        )
 
     def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
-        """Return the share of the way from floor to ceiling, over the common questions."""
+        """Return (of - floor) / (ceiling - floor), over the questions that all three scored."""
         value, low, high = (self.columns[key] for key in (of, floor, ceiling))
         common = ~np.isnan(value + low + high)
         return quotient(
@@ -131,7 +136,7 @@ class Values:
         return [self.clusters[index] for index in np.flatnonzero(selected)]
 
 
-def _resample(pair: _Pair, *, level: float = LEVEL) -> Difference:
+def _paired_difference(pair: _Pair, *, level: float = LEVEL) -> Difference:
     """Return the paired difference; its interval is clipped to [-1, 1] for values in [0, 1]."""
     left, right, clusters = pair
     difference = paired_difference(left, right, clusters=clusters, level=level)
@@ -140,19 +145,19 @@ def _resample(pair: _Pair, *, level: float = LEVEL) -> Difference:
     return replace(difference, low=max(difference.low, -1.0), high=min(difference.high, 1.0))
 
 
-def _name(pair: _Pair) -> bytes:
+def _digest(pair: _Pair) -> bytes:
     left, right, clusters = pair
-    whole = blake2b(left.tobytes(), digest_size=16)
-    whole.update(right.tobytes())
-    whole.update(repr(clusters).encode())
-    return whole.digest()
+    hasher = blake2b(left.tobytes(), digest_size=16)
+    hasher.update(right.tobytes())
+    hasher.update(repr(clusters).encode())
+    return hasher.digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The columns of `per_question`, added up over questions: tables of (method, n) × columns.
 
-    `counts` are the values that are not missing; `sizes` are the questions.
+    `counts` has the number of values that are not missing, `sizes` the number of questions.
     """
 
     sums: pd.DataFrame
@@ -224,13 +229,13 @@ class PerQuestion(Reading):
 
 
 def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
-    """Return a test whether a (method, n) is among the budgets of the run or of the method.
+    """Return a function that tells whether the run was asked for a method at n.
 
-    Other n were evaluated because they are free.
+    Larger n were evaluated because they cost nothing; tables leave them out.
     """
     shared = list_budgets(record)
-    alone = {entry["name"] for entry in record["methods"] if entry.get("budgets")}
-    return lambda method, n: not shared or method in alone or n in shared
+    with_own = {entry["name"] for entry in record["methods"] if entry.get("budgets")}
+    return lambda method, n: not shared or method in with_own or n in shared
 
 
 def list_budgets(record: Mapping[str, JSON]) -> list[int]:
@@ -251,10 +256,11 @@ def read_values(run: RunTables | Path, *, beyond: bool = False) -> tuple[Values,
 def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over draws, per method, n and question: values, shares and costs.
 
-    `rollout_var` is the variance of the value over fresh rollouts: of an exact value as recorded,
-    of drawn ones between the draws that share no rollout. `draw_var` is the variance of a drawn
-    value over other draws from the same pool, or over other orders. `exact` is 1 where the value is
-    an expectation without such an error. Tokens are NaN if a role's calls have no token counts.
+    `rollout_var` tells how much the value would vary with new rollouts: exact values have it
+    recorded; for drawn values it is estimated from draws that share no rollout. `draw_var` is the
+    variance of a drawn value over other draws from the same pool, or over other orders. `exact` is
+    1 if the value is an expectation or all subsets were drawn, else 0. Tokens are NaN if a role's
+    calls have no token counts.
     """
     rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
     scored = rows["score"].notna()
@@ -265,20 +271,22 @@ def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     data = rows[[*KEY, "question", *numbers]].assign(
         weight=weight,
         mass=mass,
-        strict=mass.where(~fell, 0.0),
-        read=(weight - rows["exhausted"]).clip(lower=0.0),
+        without_fallbacks=mass.where(~fell, 0.0),
+        not_exhausted=(weight - rows["exhausted"]).clip(lower=0.0),
         lost=(1 - weight).where(rows["unlabelled"] == 0, 0.0),
         fallback=fell.astype(float),
         failed=rows["failed"].notna().astype(float),
         draws=rows["draw"].notna().astype(float),
-        apart=rows["score"].where(np.array(_disjoint(rows), dtype=bool)),
+        disjoint_scores=rows["score"].where(np.array(_disjoint(rows), dtype=bool)),
     )
     groups = data.groupby([*KEY, "question"], sort=False)
     means = groups.mean()
     means["value"] = means["mass"] / means["weight"]
-    means["score_fallback_0"] = means["strict"] / means["weight"]
-    means["score_exhausted_out"] = means["mass"] / means["read"].where(means["read"] > _SOME)
-    between = groups["apart"].var() / groups["apart"].count()
+    means["score_fallback_0"] = means["without_fallbacks"] / means["weight"]
+    means["score_exhausted_out"] = means["mass"] / means["not_exhausted"].where(
+        means["not_exhausted"] > _ROUNDING
+    )
+    between = groups["disjoint_scores"].var() / groups["disjoint_scores"].count()
     means["rollout_var"] = means["rollout_var"].fillna(between)
     drawn = rows.groupby([*KEY, "question"], sort=False)
     spread, count = drawn["score"].std(), drawn["score"].count()

@@ -1,6 +1,6 @@
-"""Imitation: only a reference for supervised fine-tuning, and no reward.
+"""Imitation: gives a reference for supervised fine-tuning, but no rewards.
 
-Compute as Teacher (arXiv 2509.14234) trains on the reference as the weaker alternative.
+Compute as Teacher (arXiv 2509.14234) found this weaker than rewards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cat_bench.types.traits import Need
 
 @dataclass(frozen=True)
 class Imitation:
-    """Ask only the `estimator`; every rollout is unscored."""
+    """Return the reference of the `estimator`; no rollout gets a reward."""
 
     estimator: str = "cat"
 
@@ -32,5 +32,5 @@ class Imitation:
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return the reference, with every rollout unscored."""
-        teacher = await reference(self.estimator, question, rollouts, ctx)
-        return Marks([None] * len(rollouts), teacher.text, teacher.notes)
+        found = await reference(self.estimator, question, rollouts, ctx)
+        return Marks([None] * len(rollouts), found.text, found.notes)

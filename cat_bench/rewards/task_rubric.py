@@ -1,7 +1,7 @@
 """Task rubric: the dataset's rubric, checked by the judge; the supervised control for `rubric`.
 
-On HealthBench these are the physicians' criteria: Compute as Teacher's baseline of that name (arXiv
-2509.14234, section 4).
+Physicians wrote HealthBench's rubrics. Compute as Teacher (arXiv 2509.14234, section 4) compares
+its own rewards with rewards by them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cat_bench.types.traits import Need
 
 @dataclass(frozen=True)
 class TaskRubric:
-    """The task's score, minus `length_penalty` above `length_limit` tokens.
+    """The task's score; a response over `length_limit` tokens loses `length_penalty` once.
 
     Raises NotAvailable where the target is not a rubric.
     """

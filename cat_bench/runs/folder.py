@@ -97,10 +97,10 @@ class RunWriter:
         """
         self._close()
         with _lock(self._draft.parent):
-            replaces = (self.folder / "run.json").is_file()
-            before = read_record(self.folder)["invocations"] if replaces else []
-            whole = {"format": FORMAT, **record, "invocations": [*before, dict(invocation)]}
-            text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
+            exists = (self.folder / "run.json").is_file()
+            previous = read_record(self.folder)["invocations"] if exists else []
+            content = {"format": FORMAT, **record, "invocations": [*previous, dict(invocation)]}
+            text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             (self._draft / "run.json").write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
             old = self._draft.with_name(self._draft.name + ".old")
             if self.folder.exists():
@@ -204,7 +204,7 @@ def read_record(folder: Path) -> dict[str, JSON]:
         for part in name.split("."):
             field = field.get(part) if isinstance(field, dict) else None
         if not isinstance(field, kind):
-            raise DataError(path, f"lacks the field {name!r}: move the damaged run away")
+            raise DataError(path, f"has no field {name!r}, so it is damaged: move the folder away")
     check_record(cast(dict[str, JSON], record), path)
     return cast(dict[str, JSON], record)
 
@@ -216,19 +216,21 @@ def read_scores(
 
     A column that an older run lacks holds its default.
     """
-    rows = _read(folder / "scores.parquet", ScoreRow, columns, question)
-    return available(read_record(folder), rows, folder)
+    names = None if columns is None else list(dict.fromkeys([*columns, "method"]))
+    rows = _read(folder / "scores.parquet", ScoreRow, names, question)
+    rows = available(read_record(folder), rows, folder)
+    return rows if columns is None else rows[list(columns)]
 
 
 def available(record: Mapping[str, JSON], rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Return a run's `ScoreRow`s without those of unavailable methods.
+    """Return a run's `ScoreRow`s without those of unavailable methods, if `method` is a column.
 
     Raises DataError where the record does not list a row's method.
     """
     if "method" in rows:
         check_methods(rows["method"].unique(), record, folder)
-    partial = [method["name"] for method in record["methods"] if method.get("reason")]
-    return rows[~rows["method"].isin(partial)] if partial and "method" in rows else rows
+    unavailable = [method["name"] for method in record["methods"] if method.get("reason")]
+    return rows[~rows["method"].isin(unavailable)] if unavailable and "method" in rows else rows
 
 
 def read_rollouts(

@@ -1,4 +1,4 @@
-"""Runs of a task whose examples may not be revealed: what holds its prompts stays here."""
+"""Runs of a task whose examples may not be revealed: files with its prompts are not published."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def is_private_run(record: Mapping[str, JSON]) -> bool:
 
 
 def refuse_private(record: Mapping[str, JSON], *, instead: str) -> None:
-    """Raise UsageError if the run's task is private; `instead` says what can be done."""
+    """Raise UsageError if the run's task is private; `instead` is the advice in the message."""
     if is_private_run(record):
         raise UsageError(private_message(record["config"]["task"], instead=instead))
 
 
 def private_message(task: str, *, instead: str) -> str:
-    """Say that a private task's prompts are not written, and what can be done."""
+    """Return the message that a file with a private task's prompts cannot be published."""
     return (
         f"the task {task!r} is private: its examples may not be revealed, and this file would hold "
         f"its prompts; {instead}"

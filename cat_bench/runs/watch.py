@@ -1,4 +1,4 @@
-"""What a run tells whoever follows its progress."""
+"""The interface of a progress display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Watch(Protocol):
         ...
 
     def start(self, task: str, questions: int, meters: Mapping[str, Meter]) -> None:
-        """The run is about to begin; the meters count on."""
+        """The run is about to begin; `meters` are updated while it runs."""
         ...
 
     def advance(self) -> None:

@@ -17,7 +17,7 @@ from cat_bench.loading.grader_template import CONVERSATION, ITEM
 from cat_bench.types.calls import JSON, Message, Sampling
 
 ATTEMPTS = 10
-"""Replies that are asked for until one can be read; simple-evals asks without limit."""
+"""The most replies to ask for until one can be read; simple-evals has no limit."""
 SAMPLING = Sampling(temperature=0.5, max_tokens=2048)
 """The sampling parameters of simple-evals' grader."""
 SYSTEM = "You are a helpful assistant."
@@ -44,7 +44,7 @@ def official_prompt(
 ) -> list[Message]:
     """The template with the conversation, which ends in the response, and the item filled in.
 
-    A placeholder inside a text is never replaced.
+    A placeholder that stands in the conversation or the item is left alone.
     """
     turns = [*messages, Message(role="assistant", content=response)]
     shown = {

@@ -1,10 +1,15 @@
 """Solve a convex quadratic program, with a proof of its optimum by linear programs.
 
 HiGHS's quadratic solver reports some unbounded programs as bounded, and some bounded ones as
-unbounded. So its results are proven. A convex quadratic objective is unbounded over a feasible
-polyhedron only along a direction in which it is linear and falls (Frank and Wolfe, 1956): a linear
-program finds one. And a point is optimal to within the fall of the objective's linearization there,
-which another linear program finds.
+unbounded. So its results are checked by two linear programs:
+
+- A convex quadratic objective is unbounded over a feasible polyhedron only along a direction in
+  which it is linear and falls (Frank and Wolfe, 1956). The first program looks for one.
+- At a point, the linearized objective bounds how much better any feasible point can be. The second
+  program computes this bound in a box around the point.
+
+Tolerances are absolute: an objective whose coefficients are all below 1e-8 passes both checks
+anywhere, so such a program should be stated in other units.
 """
 
 from __future__ import annotations
@@ -22,13 +27,14 @@ from cat_bench.types.calls import FloatArray
 MOST_SQUARED = 1_000
 """The most variables in quadratic terms: their matrix is decomposed to check convexity."""
 _CONVEX = 1e-9
-_FALLS, _FEASIBLE = 1e-7, 1e-7
+_SLOPE, _FEASIBLE = 1e-7, 1e-7
+"""The largest slope that counts as 0, and the largest violation of a bound that is allowed."""
 _GAP = 1e-7
-"""The proven distance from the optimum, relative to the objective or to 1."""
+"""The largest gap to the optimum within the box, relative to the objective, at least 1."""
 _REACH = 10.0
-"""The half width of the box of a proof, relative to the point or to 1."""
+"""Half the width of the box, relative to the point's largest coordinate, at least 1."""
 _PROXIMAL, _STEPS = 1e-3, 12
-"""The weight of half a squared distance, and the most steps."""
+"""The weight of the proximal term, half the squared distance from the last point; most steps."""
 
 
 def solve_quadratic(program: Formulation) -> Solution:
@@ -36,13 +42,13 @@ def solve_quadratic(program: Formulation) -> Solution:
 
     The program must be convex, with bounds that do not cross.
     """
-    feasible = run_highs(replace_costs(program, {}))
+    feasible = run_highs(replace_objective(program, {}))
     if feasible.status != "optimal":
         return feasible
     direction = run_highs(_directions(program))
     if direction.status != "optimal":
         return replace(feasible, status="no proof that the objective is bounded")
-    if abs(direction.objective) > _FALLS:
+    if abs(direction.objective) > _SLOPE:
         return replace(feasible, status="unbounded")
     for point in _candidates(program):
         if _is_feasible(program, point) and _is_optimal(program, point):
@@ -72,13 +78,16 @@ def _candidates(program: Formulation) -> Iterator[FloatArray]:
         yield point
 
 
-def replace_costs(program: Formulation, costs: dict[int, float]) -> Formulation:
-    """Return the program with these costs as its objective."""
-    return replace(program, linear=costs, constant=0.0, quadratic={})
+def replace_objective(program: Formulation, linear: dict[int, float]) -> Formulation:
+    """Return the program with this linear objective."""
+    return replace(program, linear=linear, constant=0.0, quadratic={})
 
 
 def _directions(program: Formulation) -> Formulation:
-    """Return a program of the bounded directions in which the objective is linear."""
+    """Return a linear program over directions of the feasible set, cut to a unit box.
+
+    The objective is linear along them; an optimum of another value than 0 is a fall.
+    """
     lower = [0.0 if bound > -inf else -1.0 for bound in program.lower]
     upper = [0.0 if bound < inf else 1.0 for bound in program.upper]
     rows = [
@@ -86,7 +95,7 @@ def _directions(program: Formulation) -> Formulation:
         for row in program.rows
     ]
     flat = [Row(row, 0.0, 0.0) for row in _second_derivative(program).values()]
-    aimed = replace_costs(program, dict(program.linear))
+    aimed = replace_objective(program, dict(program.linear))
     return replace(aimed, lower=lower, upper=upper, rows=[*rows, *flat])
 
 
@@ -103,10 +112,11 @@ def _is_feasible(program: Formulation, point: FloatArray) -> bool:
 
 
 def _is_optimal(program: Formulation, point: FloatArray) -> bool:
-    """Return whether the objective's linearization at a feasible point falls nowhere around it.
+    """Return whether no point of a box around a feasible point is better by more than the gap.
 
-    The neighbourhood is a box, so that rounded slopes do not add up over unbounded directions. A
-    convex function that does not fall in the box does not fall beyond it.
+    Only a box is searched, because slopes that are rounding errors would add up over unbounded
+    directions. A convex function that does not fall in the box does not fall beyond it; a fall
+    within the gap may go on beyond the box.
     """
     gradient = dict(program.linear)
     for place, row in _second_derivative(program).items():
@@ -115,7 +125,7 @@ def _is_optimal(program: Formulation, point: FloatArray) -> bool:
     reach = _REACH * max(1.0, float(abs(point).max()))
     lower = [max(float(v) - reach, low) for v, low in zip(point, program.lower, strict=True)]
     upper = [min(float(v) + reach, high) for v, high in zip(point, program.upper, strict=True)]
-    best = run_highs(replace(replace_costs(program, gradient), lower=lower, upper=upper))
+    best = run_highs(replace(replace_objective(program, gradient), lower=lower, upper=upper))
     reached = sum(slope * point[place] for place, slope in gradient.items())
     allowed = _GAP * max(1.0, abs(program.constant + _value(program, point)))
     return best.status == "optimal" and abs(best.objective - reached) <= allowed
@@ -141,7 +151,10 @@ def _second_derivative(program: Formulation) -> dict[int, dict[int, float]]:
 
 
 def check_convex(program: Formulation) -> None:
-    """Raise Unsupported for an objective that is not convex, or with integer variables."""
+    """Raise Unsupported for an objective that is not convex, or with integer variables.
+
+    Raises TooLarge for more than `MOST_SQUARED` variables in quadratic terms.
+    """
     if any(program.integer):
         raise Unsupported("integer variables with a quadratic objective are not solved")
     squared = sorted({place for pair in program.quadratic for place in pair})

@@ -16,7 +16,7 @@ from cat_bench.scorers.solver_highs import Solution, run_highs
 from cat_bench.scorers.solver_json import read_json
 from cat_bench.scorers.solver_lp import read_lp
 from cat_bench.scorers.solver_mps import read_mps
-from cat_bench.scorers.solver_quadratic import check_convex, replace_costs, solve_quadratic
+from cat_bench.scorers.solver_quadratic import check_convex, replace_objective, solve_quadratic
 from cat_bench.scorers.solver_text import Formulation, NotAProgram
 from cat_bench.types.calls import JSON
 
@@ -61,7 +61,7 @@ def solve(program: Formulation) -> JSON:
 def _solve_linear(program: Formulation) -> Solution:
     solution = run_highs(program)
     if solution.status == "unbounded":
-        feasible = run_highs(replace_costs(program, {}))
+        feasible = run_highs(replace_objective(program, {}))
         return replace(solution, status="unbounded") if feasible.status == "optimal" else feasible
     if solution.status == "optimal" and any(program.integer):
         return _rounded(program, solution)

@@ -19,15 +19,16 @@ from cat_bench.types.records import Question, Rollout
 
 
 class Preference(JudgedPairs):
-    """The share of comparisons won, 0 to 1; a draw if no reply of `attempts` names a winner.
+    """The share of comparisons won, 0 to 1.
 
-    Each pair takes two calls, which serve all subsets.
+    Each side gets half a win if none of `attempts` replies names a winner. Each pair takes two
+    calls or more, up to two times `attempts`; they are made once for all subsets.
     """
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> FloatArray:
-        """Return in entry (i, j) the share of both orders in which j was preferred to i."""
+        """Return a matrix: entry (i, j) is how often j was preferred to i in the two orders."""
         size = len(rollouts)
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)

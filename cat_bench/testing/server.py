@@ -3,7 +3,7 @@
 It answers /v1/chat/completions, /v1/completions (`echo` and vLLM's `prompt_logprobs` score a given
 text), /v1/embeddings, /pooling, /classify and /score of a reward model, /v1/files, /v1/batches,
 /v1/models, /health and /stats. Choice i of a request with seed s has seed s + i, so equal seeds
-give equal texts; at temperature 0 every seed is 0. `stats` counts its responses.
+give equal texts; at temperature 0 every seed is 0. `constant_seed` overrules both.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ NEEDED = {
     "/v1/embeddings": "input",
     **rewards.NEEDED,
 }
-"""The field that a body must hold, by path."""
-SILENT = ("server_error", "rate_limit", "hang", "drop", "die", "truncated")
+"""The field that a body must hold, by path; `a|b` is one of several."""
+BATCH_FAILURES = ("server_error", "rate_limit", "context", "hang", "drop", "die", "truncated")
 
 
 @dataclass(slots=True)
@@ -51,15 +51,15 @@ class Stats:
 
 @dataclass(kw_only=True, eq=False)
 class ChatServer:
-    """`async with ChatServer(...) as server:` listens on `server.base_url` until the block ends.
+    """A server: inside `async with ... as server:` it listens on `server.base_url`.
 
     `reply` writes each choice, `embed` gives a text's vector, `rating` answers for a reward model.
-    `delay` is in seconds per request. Beyond `capacity` requests in hand, the answer is 429 with
-    `retry_after` as its Retry-After header. `ignores` names features that the server lacks and does
-    not report (of `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`), `refuses` the body fields
-    that are answered 400, as OpenAI words it or as the mapping says. `constant_seed` overrules
-    every seed. Prompts of more than `context` tokens are answered 400. A `die` fault closes the
-    socket for `outage` seconds. Fields may change while it runs; `recent` holds the last bodies.
+    `delay` is in seconds per request. Beyond `capacity` requests at once, the answer is 429 with
+    the header Retry-After from `retry_after`. `ignores` names features that the server lacks
+    without saying so: `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`. A body with a field in
+    `refuses` gets 400, as OpenAI words it or as the mapping says; so does a prompt of more than
+    `context` tokens. A `die` fault closes the socket for `outage` seconds. `recent` holds the last
+    bodies received. Fields may be changed while the server runs.
     """
 
     reply: Callable[[ChatRequest], str] = babble
@@ -141,7 +141,7 @@ class ChatServer:
             model = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
             return web.json_response({"object": "list", "data": [model]})
         if path.startswith(("/v1/files", "/v1/batches")):
-            return await self.batches.handle(request, self._line)
+            return await self.batches.handle(request, self._answer_line)
         if path not in NEEDED:
             return _refusal(404, f"there is nothing at {path}", "not_found")
         return await self._admit(request, needed=NEEDED[path])
@@ -159,8 +159,7 @@ class ChatServer:
             if not isinstance(body, dict) or not any(name in body for name in needed.split("|")):
                 return _refusal(400, f"the body lacks {needed!r}")
             self.recent.append(body)
-            fault = self.faults.at(number)
-            if fault:
+            if fault := self.faults.at(number):
                 self.stats.faults[fault] += 1
             await asyncio.sleep(self.delay)
             if spoilt := await self._spoil(fault, request):
@@ -199,13 +198,14 @@ class ChatServer:
                 return web.Response()
         return None
 
-    def _line(self, body: JSON) -> tuple[int, JSON]:
-        """The answer to a line of a batch: a fault that gives no completion is a 500 here."""
+    def _answer_line(self, body: JSON) -> tuple[int, JSON]:
+        """Return the answer to a line of a batch: 500 for a fault without a completion."""
         number = self.stats.requests
         self.stats.requests += 1
         self.recent.append(body)
-        if (fault := self.faults.at(number)) in SILENT:
+        if fault := self.faults.at(number):
             self.stats.faults[fault] += 1
+        if fault in BATCH_FAILURES:
             return 500, error("the server had an error", kind="server_error")
         answer = self._answer(number, body, fault, chat=True)
         return answer.status, json.loads(bytes(answer.body or b""))  # type: ignore[arg-type]
@@ -308,7 +308,7 @@ class ChatServer:
 
     def _chat_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
         more: dict[str, JSON] = {"usage": usage, "system_fingerprint": self.fingerprint}
-        if self._scores(body):
+        if self._wants_prompt_logprobs(body):
             ends = bool(body.get("continue_final_message"))
             listed = protocol.template(body["messages"], open_end=ends)
             more["prompt_logprobs"] = protocol.prompt_logprobs(listed)
@@ -322,13 +322,13 @@ class ChatServer:
             protocol.text_choice(i, choice, prompt=echo, logprobs=asked)
             for i, choice in enumerate(choices)
         ]
-        if self._scores(body):
+        if self._wants_prompt_logprobs(body):
             listed = [
                 {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)} for choice in listed
             ]
         return protocol.text_body(number, self.model, listed, usage=usage)
 
-    def _scores(self, body: JSON) -> bool:
+    def _wants_prompt_logprobs(self, body: JSON) -> bool:
         return body.get("prompt_logprobs") is not None and "prompt_logprobs" not in self.ignores
 
 

@@ -24,7 +24,7 @@ FIGURES = ("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
-    """The questions of a measurement: `questions` of `data`, or else of the task's rows.
+    """What to measure on: the first `questions` rows of `data`, by default of the task's own rows.
 
     Methods read all `n` rollouts of a question, and the anchor is the initial model.
     """
@@ -36,14 +36,32 @@ class Exam:
 
 
 def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
-    """Run the exam on `model` with the session's anchor and judge; return the run's folder."""
-    config = RunConfig(
+    """Run the exam on `model` with the session's other models; return the run's folder."""
+    folder = asyncio.run(run(exam_run(model, exam, session=session, out=out), command=["train"]))
+    report.write(folder.folder)
+    return folder.folder
+
+
+def exam_run(model: str, exam: Exam, *, session: RunConfig, out: Path) -> RunConfig:
+    """Return the run of an exam: models, judging and limits are the session's.
+
+    The seed and the label are not: a measurement reads the pool that any run would read.
+    """
+    return RunConfig(
         task=session.task,
         model=model,
         anchor=session.anchor or session.model,
         judge=session.judge,
+        judge_profile=session.judge_profile,
+        judge_template=session.judge_template,
+        embedder=session.embedder,
+        reward_model=session.reward_model,
         base_url=session.base_url,
         concurrency=session.concurrency,
+        retries=session.retries,
+        deadline=session.deadline,
+        requests_per_minute=session.requests_per_minute,
+        tokens_per_minute=session.tokens_per_minute,
         sampling=session.sampling,
         data=exam.data,
         limit=exam.questions,
@@ -53,17 +71,14 @@ def measure(model: str, exam: Exam, *, session: RunConfig, out: Path) -> Path:
         draws=1,
         out=out,
     )
-    folder = asyncio.run(run(config, command=["train"])).folder
-    report.write(folder)
-    return folder
 
 
 def measure_outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
     """Return every method's score before and after, in [0, 1], and the paired differences.
 
-    Differences are to one rollout of the initial policy; `teacher` holds those between one rollout
-    of the trained policy and the initial policy's synthesis of n. `tokens` are prompt and
-    completion tokens per question in one use of the method; `single` is one generation.
+    Each difference is the score minus that of one rollout before training. `teacher` compares one
+    rollout after training with the synthesis of n rollouts before it. `tokens` are the prompt and
+    completion tokens of one use of the method on one question; `single` counts one rollout, not n.
     """
     runs = [before, after]
     table = compare(runs, reference=f"1:{SINGLE}@{n}")
@@ -75,9 +90,9 @@ def measure_outcome(before: Path, after: Path, *, n: int) -> Mapping[str, JSON]:
         for when, name in zip(("before", "after"), names, strict=True)
     }
     if TEACHER in outcome["before"]:
-        against = compare(runs, reference=f"1:{TEACHER}@{n}")
-        trained = against[(against["run"] == names[1]) & (against["method"] == SINGLE)]
-        outcome["teacher"] = _figures(trained.iloc[0])
+        to_teacher = compare(runs, reference=f"1:{TEACHER}@{n}")
+        single = to_teacher[(to_teacher["run"] == names[1]) & (to_teacher["method"] == SINGLE)]
+        outcome["teacher"] = _figures(single.iloc[0])
     return outcome
 
 

@@ -34,7 +34,7 @@ Roles = dict[RoleName, dict[str, JSON]]
 def divide_changes(changes: Sequence[str]) -> tuple[Roles, list[str]]:
     """Return the changes of the form `role.parameter=value` by role, and the others.
 
-    Raises ConfigError for a role or a parameter that there is not, and for a wrong value.
+    Raises ConfigError for an unknown role or parameter, and for a wrong value.
     """
     by_role: Roles = {}
     others = []
@@ -65,15 +65,15 @@ def resolve_sampling(
 ) -> Roles:
     """Return each role's parameters: those given, and the recipe's that the task does not state.
 
-    `model_type` is transformers' word for the policy's architecture, such as `qwen3`. An `anchor`
-    that is another model is of the family that its name says.
+    The task's own parameters are not included. `model_type` is transformers' name of the policy's
+    architecture, such as `qwen3`. If the anchor is another model, its family is read from its name.
     """
     resolved: Roles = {role: dict(parameters) for role, parameters in given.items()}
-    families: dict[RoleName, str] = {"policy": model_type, "anchor": anchor or model_type}
-    for role, word in families.items():
-        published = next((p for name, p in recipe.sampling.items() if name in word.lower()), {})
+    model_names: dict[RoleName, str] = {"policy": model_type, "anchor": anchor or model_type}
+    for role, model in model_names.items():
+        recommended = next((p for name, p in recipe.sampling.items() if name in model.lower()), {})
         stated = task[role].given() if role in task else {}
-        missing = {name: value for name, value in published.items() if name not in stated}
+        missing = {name: value for name, value in recommended.items() if name not in stated}
         if merged := {**missing, **resolved.get(role, {})}:
             resolved[role] = merged
     return resolved
@@ -87,10 +87,10 @@ def set_policy(
     given: Collection[str] = (),
     named: Collection[str] = (),
 ) -> Recipe:
-    """Return the recipe with TRL's settings for these parameters of the policy.
+    """Return the recipe with the policy's sampling parameters as TRL's settings.
 
-    `policy` is as resolved, and `task` what the task states for the policy. `given` are the
-    parameters that the user set, and `named` the settings that the user set under TRL's names.
+    `policy` has the parameters of `resolve_sampling`, `task` those that the task states. `given`
+    are the parameters that the user set, `named` the settings that the user set under TRL's names.
     Raises ConfigError for a parameter that the user set under both names, or that TRL lacks.
     """
     if recipe.trainer != "grpo":
@@ -104,16 +104,16 @@ def set_policy(
             template[TEMPLATE[name]] = value
         elif name not in TRL:
             names = ", ".join([*TRL, *TEMPLATE])
-            raise ConfigError("--set", f"policy.{name}", f"TRL samples only by {names}")
+            raise ConfigError("--set", f"policy.{name}", f"TRL can only set {names}")
         elif TRL[name] not in named:
             settings[TRL[name]] = value
         elif name in given:
-            problem = f"is also set as {TRL[name]}: give one of them"
+            problem = f"is also set as {TRL[name]}: give only one of them"
             raise ConfigError("--set", f"policy.{name}", problem)
     return replace(recipe, settings={**settings, **({KWARGS: template} if template else {})})
 
 
 def template_options(recipe: Recipe, policy: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return the options of the chat template by which the policy is prompted."""
+    """Return the options of the chat template for the policy's prompts; `policy` decides."""
     options = {TEMPLATE[name]: value for name, value in policy.items() if name in TEMPLATE}
     return {**(recipe.settings.get(KWARGS) or {}), **options}

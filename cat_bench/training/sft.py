@@ -49,7 +49,7 @@ def train(
     lora: PeftConfig | None = None,
     save: Path | None = None,
 ) -> dict[str, JSON]:
-    """Train `policy` in place on the references; return their number and accuracy.
+    """Train `policy` in place on the references; return their number and score.
 
     With `lora`, an adapter is trained. What was trained is written to `save`: the last weights, or
     with early stopping those with the least loss on the references held out. Raises UsageError if
@@ -90,7 +90,8 @@ def _hold_out(
     count = max(1, round(recipe.settings.get(HELD_OUT, HELD_OUT_SHARE) * len(pairs)))
     if count == len(pairs):
         raise UsageError(
-            f"recipe {recipe.name!r}: early stopping holds references out, and there is only one"
+            f"recipe {recipe.name!r}: early stopping holds out {count} of {len(pairs)} references, "
+            "so none is left to train on"
         )
     chosen = set(random.Random(seed).sample(range(len(pairs)), count))
     held = [pair for place, pair in enumerate(pairs) if place in chosen]
@@ -106,7 +107,7 @@ async def references(
 ) -> tuple[list[dict[str, JSON]], dict[str, JSON]]:
     """Return prompts and completions of the questions with a reference, and figures.
 
-    `template` has the options of the chat template by which TRL renders them.
+    `template` has the options of the chat template with which TRL renders the prompts.
     """
     rewarder = Rewarder(recipe.reward, config)
     try:

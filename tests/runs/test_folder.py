@@ -184,11 +184,20 @@ def test_a_column_younger_than_the_run_holds_its_default(tmp_path: Path) -> None
     assert found["answer"].isna().all()
 
 
+def test_rows_of_unavailable_methods_are_left_out_whatever_is_read(tmp_path: Path) -> None:
+    methods = [{"name": "single"}, {"name": "cat", "reason": "no anchor"}]
+    with RunWriter(tmp_path) as writer:
+        writer.add(ROWS, ROLLOUTS)
+        writer.finish({**RECORD, "methods": methods}, {"command": ["run"]})
+    found = read_scores(tmp_path, columns=["question", "n"])
+    assert found.to_dict("records") == [{"question": "q1", "n": 2}]
+
+
 @pytest.mark.parametrize("field", ["task", "methods", "invocations", "questions"])
 def test_a_damaged_record_names_its_field(field: str, tmp_path: Path) -> None:
     record = {"format": 1, **RECORD, "invocations": []}
     (tmp_path / "run.json").write_text(json.dumps(record))
     assert read_record(tmp_path) == record
     (tmp_path / "run.json").write_text(json.dumps({k: v for k, v in record.items() if k != field}))
-    with pytest.raises(DataError, match=f"run.json: lacks the field '{field}'"):
+    with pytest.raises(DataError, match=f"run.json: has no field '{field}', so it is damaged"):
         read_record(tmp_path)

@@ -281,3 +281,20 @@ async def test_lines_of_a_cancelled_batch_say_that_it_was_cancelled() -> None:
         content = await client.files.content(batch.error_file_id)
     failed = [json.loads(line) for line in content.text.splitlines()]
     assert [(f["custom_id"], f["error"]["code"]) for f in failed] == [("b", "batch_cancelled")]
+
+
+async def test_every_fault_in_a_batch_is_counted() -> None:
+    faults = Faults(schedule=["context", "refusal"])
+    async with ChatServer(faults=faults) as server, sdk(server) as client:
+        body = {"model": server.model, "messages": HELLO}
+        lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
+        data = ("batch.jsonl", "\n".join(lines).encode())
+        file = await client.files.create(file=data, purpose="batch")
+        batch = await client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        while batch.error_file_id is None:
+            batch = await client.batches.retrieve(batch.id)
+        content = await client.files.content(batch.error_file_id)
+    assert [json.loads(line)["custom_id"] for line in content.text.splitlines()] == ["a"]
+    assert server.stats.faults == {"context": 1, "refusal": 1}

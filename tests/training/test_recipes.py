@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,13 @@ import yaml
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.sft_config import SFTConfig
 
-from cat_bench.errors import ConfigError, UnknownName
+from cat_bench.errors import ConfigError, UnknownName, UsageError
 from cat_bench.loading.validation import validate
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.lora import is_lora
-from cat_bench.training.recipes import OURS, Scale, names, recipe
+from cat_bench.training.recipes import HELD_OUT, OURS, Scale, names, recipe
+from cat_bench.training.sft import _hold_out
 from tests.places import ROOT
 
 
@@ -148,3 +149,12 @@ def test_verls_example_has_the_papers_settings() -> None:
         settings["learning_rate"],
         settings["beta"],
     )
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 0.1), (3, 0.9)])
+def test_early_stopping_that_leaves_nothing_to_train_on_is_refused(
+    count: int, share: float
+) -> None:
+    found = replace(recipe("sft", scale="small"), settings={HELD_OUT: share})
+    with pytest.raises(UsageError, match=f"holds out {count} of {count} references, so none is"):
+        _hold_out([{}] * count, found, seed=0)

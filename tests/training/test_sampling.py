@@ -106,7 +106,7 @@ def test_a_parameter_is_given_once_and_must_be_trls() -> None:
     given, named = {"max_tokens"}, {"max_completion_length"}
     with pytest.raises(ConfigError, match="is also set as max_completion_length"):
         set_policy(paper, {"max_tokens": 9}, given=given, named=named)
-    with pytest.raises(ConfigError, match="TRL samples only by temperature, top_p"):
+    with pytest.raises(ConfigError, match="TRL can only set temperature, top_p"):
         set_policy(paper, {"presence_penalty": 1.0}, given={"presence_penalty"})
 
 

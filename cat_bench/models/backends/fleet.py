@@ -1,10 +1,13 @@
 """Several servers of one model used as one; the least busy healthy server gets the next request.
 
-Invariants: each server has its own concurrency (`Pace`); one that fails `STRIKES` times in a row is
-set aside for a pause that doubles each time, then tried with one request. A request that a server
-could not take, or broke off, goes to another server at once. Any other failure is returned, and so
-is the last one if all servers are set aside or after `TRIES` for each of them; then the flow's
-retries begin.
+Invariants:
+
+- Each server has its own concurrency (`Pace`).
+- A server that fails `STRIKES` times in a row is set aside for a pause, which doubles each time.
+  Then it is tried with one request.
+- A request that a server could not take, or broke off, goes to another server at once.
+- Any other failure is returned. So is the last failure after `TRIES` for each server, or if all
+  servers are set aside or ask for a long pause. `Flow` then retries, as for a single server.
 """
 
 from __future__ import annotations
@@ -20,14 +23,14 @@ from cat_bench.models.backends.endpoint import Endpoint
 from cat_bench.models.backends.pace import Pace
 from cat_bench.types.calls import JSON, Failure
 
-START, MOST = 64, 4096
-"""Requests in flight per server, at first and at most; the flow limits their sum."""
+FIRST_LEVEL, HIGHEST_LEVEL = 64, 4096
+"""Requests in flight per server, at first and at most; `Flow` limits their sum."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STRIKES, TRIES = 3, 4
 BROKEN = frozenset({"connection", "server"})
 """Failures after which another server is asked at once."""
 UNCLEAR = frozenset({"timeout", "malformed"})
-"""Failures that tell nothing of a server: the request may be too long for it."""
+"""Failures that tell nothing about a server: the request may be too long for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,15 +39,15 @@ class _Server:
     pace: Pace
     in_hand: int = 0
     answered: int = 0
-    falls: int = 0
+    failures: int = 0
     """The number of failures since its last answer."""
 
     def is_aside(self, now: float) -> bool:
         """Return whether it is in a pause after too many failures."""
-        return self.falls >= STRIKES and now < self.pace.paused_until
+        return self.failures >= STRIKES and now < self.pace.paused_until
 
     def is_out_of_reach(self, now: float) -> bool:
-        """Return whether it is set aside, or asked for a pause that the flow should wait for."""
+        """Return whether it is set aside, or asked for a pause so long that `Flow` should wait."""
         return self.is_aside(now) or self.pace.paused_until - now > LONGEST_PAUSE_S
 
     def is_free(self, now: float) -> bool:
@@ -56,7 +59,9 @@ class Fleet:
     """The servers at these endpoints, in any order; used like one `Endpoint`."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._servers = [_Server(endpoint, Pace(START, MOST)) for endpoint in endpoints]
+        self._servers = [
+            _Server(endpoint, Pace(FIRST_LEVEL, HIGHEST_LEVEL)) for endpoint in endpoints
+        ]
         self._waiting: deque[asyncio.Future[_Server]] = deque()
 
     @property
@@ -106,18 +111,21 @@ class Fleet:
             server.pace.fall(started=started, now=now, pause=answer.retry_after or 0.0)
         elif kind not in BROKEN | UNCLEAR:
             server.answered += 1
-            server.falls = 0
+            server.failures = 0
             server.pace.rise()
         elif kind in BROKEN and not server.is_aside(now):  # else it was sent before the pause
-            server.falls += 1
-            if (further := server.falls - STRIKES) >= 0:
-                pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**further)
+            server.failures += 1
+            if (doublings := server.failures - STRIKES) >= 0:
+                pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**doublings)
                 server.pace.restart(now=now, pause=pause)
         if (wait := server.pace.paused_until - now) > 0:
             asyncio.get_running_loop().call_later(wait, self._admit)
 
     async def _enter(self) -> _Server:
-        """Reserve a server for one more request; if all are set aside, the next one due."""
+        """Reserve a server for one more request.
+
+        If all servers are set aside, reserve the one whose pause ends first.
+        """
         server = None if self._waiting else self._choice()
         if server is not None:
             server.in_hand += 1

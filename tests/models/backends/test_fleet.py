@@ -105,7 +105,7 @@ async def test_one_that_dies_loses_nothing(servers: list[ChatServer], fleet: Fle
         server.delay = 0.05
     answers = await post(fleet, 100)
     assert fine(answers)
-    assert fleet._servers[0].falls >= STRIKES
+    assert fleet._servers[0].failures >= STRIKES
     assert fine(await post(fleet, 10))
     assert sum(fleet.answered.values()) == 110
 
@@ -121,7 +121,7 @@ async def test_one_that_comes_back_is_asked_again(
         assert fine(await post(fleet, 4))
         await asyncio.sleep(0.02)
     assert fine(await post(fleet, 4))
-    assert fleet._servers[0].falls == 0
+    assert fleet._servers[0].failures == 0
 
 
 async def test_a_rare_fault_sets_nobody_aside(servers: list[ChatServer], fleet: Fleet) -> None:
