@@ -4,9 +4,10 @@
                                           [--of CHECKOUT] [--out CSV]
 
 Each step starts from a new clone of the checkout (its last commit) in a new folder, with no
-variable but PATH and HOME, and with HOME empty: nothing is cached. `core` and `hf` only install, by
-uv or by pip; `bench` and `openai` are `make bench`, the latter against the test server; `uvx` and
-`pipx` run the wheel of the checkout in an empty folder. Sizes are those of `.venv` at the end.
+variable but PATH, SSL_CERT_FILE and HOME, and with HOME empty: nothing is cached. `core` and `hf`
+only install, by uv or by pip; `bench` and `openai` are `make bench`, the latter against the test
+server; `uvx` and `pipx` run the wheel of the checkout in an empty folder. Sizes are those of
+`.venv` at the end.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def measure(step: str, checkout: Path, url: str, *, wheel: Path) -> dict[str, An
             folder.mkdir()
         else:
             subprocess.run(["git", "clone", "-q", str(checkout), str(folder)], check=True)
-        place = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        kept = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
+        place = {**kept, "HOME": str(home)}
         if step == "openai":
             place |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
         before, started, load = _cpu(), time.perf_counter(), os.getloadavg()[0]
