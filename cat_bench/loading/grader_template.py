@@ -23,6 +23,8 @@ CONSTANT = "GRADER_TEMPLATE"
 CONVERSATION, ITEM = "<<conversation>>", "<<rubric_item>>"
 TIMEOUT_S = 30.0
 """The longest wait for the server's next bytes."""
+MOST = 1 << 20
+"""The most bytes that are fetched."""
 _STRIPS = {"strip": str.strip, "lstrip": str.lstrip, "rstrip": str.rstrip}
 
 
@@ -93,7 +95,7 @@ def _fetch(source: Pinned, *, fetch: bool) -> bytes:
         _refuse_missing(source, "is not here, and this run is offline")
     try:
         with urlopen(source.url, timeout=TIMEOUT_S) as response:
-            content: bytes = response.read()
+            content: bytes = response.read(MOST)
             return content
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from openai import APIStatusError
 
 from cat_bench.cache import Cache
-from cat_bench.errors import one_line
+from cat_bench.errors import DataError, one_line
+from cat_bench.loading import grader_template
 from cat_bench.models.backends import posting, wire
 from cat_bench.models.backends.endpoint import Endpoint
 from cat_bench.models.backends.openai import OpenAI
@@ -454,3 +455,29 @@ async def test_account_headers_follow_no_redirect(monkeypatch: pytest.MonkeyPatc
         async with serving(move) as url:
             await asked(url)
     assert seen == []
+
+
+async def test_a_pinned_file_is_fetched_up_to_a_limit_and_by_its_digest() -> None:
+    """Whoever answers instead of its host: with no end, cut off, or from somewhere else."""
+
+    async def endless(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        while True:
+            writer.write(b" " * 0x10000)
+            await writer.drain()
+
+    cut = always(http(b"half").replace(b"Length: 4", b"Length: 9"))
+    async with AsyncExitStack() as servers:
+        there = await servers.enter_async_context(serving(always(http(b"another file"))))
+        moved = always(http(b"", "302 Found", Location=f"{there}/file.py"))
+        for serve in (endless, cut, moved, always(b"no answer\r\n\r\n")):
+            url = await servers.enter_async_context(serving(serve))
+            pinned = grader_template.Pinned(f"{url}/file.py", "0" * 64)
+            with pytest.raises(DataError):
+                await asyncio.to_thread(_read_pinned, pinned)
+
+
+def _read_pinned(pinned: grader_template.Pinned) -> None:
+    content = grader_template._fetch(pinned, fetch=True)
+    assert len(content) <= grader_template.MOST
+    grader_template._check_content(content, pinned.url, pinned)
