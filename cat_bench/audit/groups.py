@@ -48,7 +48,7 @@ class Auditor:
     """
 
     bench: Bench
-    listed: Sequence[Candidate]
+    candidates: Sequence[Candidate]
     size: int
     neighbours: Neighbours | None = None
     labelled: bool = True
@@ -56,17 +56,17 @@ class Auditor:
     groupless: int = 0
 
     def __post_init__(self) -> None:
-        for candidate in self.listed:
+        for candidate in self.candidates:
             reason = explain_missing(candidate.needs, self.bench.task, self.bench.roles)
             if candidate.supervised and not self.labelled:
                 reason = "it reads the answers, and the task is unlabelled"
             if reason:
                 self.unavailable[candidate.name] = reason
-        if not self.labelled and len(self.unavailable) == len(self.listed):
+        if not self.labelled and len(self.unavailable) == len(self.candidates):
             name, reason = next(iter(self.unavailable.items()))
             raise UsageError(f"no reward can be audited; {name}: {reason}")
 
-    async def question(
+    async def audit_question(
         self, sample: Sample
     ) -> tuple[dict[str, list[RewardedGroup]], list[RolloutRow]]:
         """Return the question's rewarded groups, keyed by candidate, and its rollout rows."""
@@ -79,7 +79,7 @@ class Auditor:
         ]
         self.groupless += not groups
         results = await asyncio.gather(*(self._group(evaluation, group) for group in groups))
-        names = [candidate.name for candidate in self.listed]
+        names = [candidate.name for candidate in self.candidates]
         rewarded = {name: [result[name] for result in results if name in result] for name in names}
         return rewarded, self.bench.count([], evaluation)
 
@@ -87,7 +87,7 @@ class Auditor:
         self, evaluation: Evaluation, group: Sequence[Rollout]
     ) -> dict[str, RewardedGroup]:
         memory: dict[Hashable, asyncio.Future[Any]] = {}
-        able = [c for c in self.listed if c.name not in self.unavailable]
+        able = [c for c in self.candidates if c.name not in self.unavailable]
         rewards = await asyncio.gather(
             *(self._reward(candidate, evaluation, group, memory) for candidate in able)
         )

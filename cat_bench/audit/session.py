@@ -87,7 +87,7 @@ async def audit(
                 reasons[name].update(why for note in notes for why in _reasons(note))
                 groups[name] += rewarded if keep else ()
 
-        questions = bench.map(auditor.question, ready.samples())
+        questions = bench.map(auditor.audit_question, ready.samples())
         record, entry = await ready.play(questions, add, command=command, watch=watch)
     lines = [_row(c, audited[c.name], auditor.unavailable) for c in listed]
     whole = {

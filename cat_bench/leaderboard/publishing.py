@@ -41,10 +41,10 @@ async def add(
 ) -> tuple[int, int]:
     """Publish the run's pool and calls if files are named, and append its rows to the board.
 
-    `data` is the file that the run read, if it is not the one in task.yaml. Returns the
-    numbers of new and of existing rows. Raises UsageError if more than `MOST_UNSCORED` of a row has
-    no score, if the board has a row with other numbers (rows never change), if some questions
-    are unlabelled, or if the pool or the calls of a private task would be published.
+    `data` is the file that the run read, if it is not the one in task.yaml. Returns the numbers of
+    new and of existing rows. Raises UsageError if a row lacks more than `MOST_UNSCORED` of its
+    questions' scores, if the board has a row with other numbers (rows never change), if some
+    questions are unlabelled, or if the pool or the calls of a private task would be published.
     """
     record = read_record(run)
     if shard := record["config"].get("shard"):

@@ -77,8 +77,8 @@ def render(record: Mapping[str, JSON]) -> str:
     available = [row for row in record["rewards"] if row["reason"] is None]
     ranked = _rank(available, by=(record["answer"] or {}).get("by", "reward_accuracy"))
     named = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
-    asked = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
-    facts = [questions(record), f"groups of {group} rollouts", *named, *asked]
+    judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
+    facts = [questions(record), f"groups of {group} rollouts", *named, *judged]
     graded = record["task"]["graded"]
     blocks = [
         f"# Rewards on {cell(config['task'])} · {cell(config['model'])}",
@@ -98,19 +98,19 @@ def render(record: Mapping[str, JSON]) -> str:
 
 def answer(record: Mapping[str, JSON]) -> str:
     """Return which reference to train on, in one line."""
-    best, asked = record["answer"], "**Which reference should I train on?**"
+    best, title = record["answer"], "**Which reference should I train on?**"
     if is_unlabelled(record):
         return (
-            f"{asked} Unlabelled rows cannot tell: audit some rows with answers, by --data "
+            f"{title} Unlabelled rows cannot tell: audit some rows with answers, by --data "
             "LABELLED.jsonl."
         )
     if not best:
-        return f"{asked} No reward could be measured."
+        return f"{title} No reward could be measured."
     is_share = best["by"] == "reward_accuracy"
     scale, digits = (100, 1) if is_share else (1, 2)
     name, unit = ("reward accuracy", " %") if is_share else ("rank correlation", "")
     first = (
-        f"{asked} {cell(best['first'])}: {name} {format_fixed(scale * best['value'], digits)}{unit}"
+        f"{title} {cell(best['first'])}: {name} {format_fixed(scale * best['value'], digits)}{unit}"
     )
     if "second" not in best:
         return f"{first}; no other reward was measured."

@@ -65,17 +65,17 @@ def _candidates(program: Formulation) -> Iterator[FloatArray]:
     point = run_highs(program).point
     if len(point) and np.isfinite(point).all():
         yield point
-    point = np.zeros(len(program.lower))
+    last: FloatArray = np.zeros(len(program.lower))
     weight = -_PROXIMAL if program.maximise else _PROXIMAL
     for _ in range(_STEPS):
         linear, quadratic = dict(program.linear), dict(program.quadratic)
-        for place, value in enumerate(point):
-            linear[place] = linear.get(place, 0.0) - weight * float(value)
-            quadratic[place, place] = quadratic.get((place, place), 0.0) + weight / 2
-        point = run_highs(replace(program, linear=linear, quadratic=quadratic)).point
-        if not len(point) or not np.isfinite(point).all():
+        for i, value in enumerate(last):
+            linear[i] = linear.get(i, 0.0) - weight * float(value)
+            quadratic[i, i] = quadratic.get((i, i), 0.0) + weight / 2
+        last = run_highs(replace(program, linear=linear, quadratic=quadratic)).point
+        if not len(last) or not np.isfinite(last).all():
             return
-        yield point
+        yield last
 
 
 def replace_objective(program: Formulation, linear: dict[int, float]) -> Formulation:
@@ -144,9 +144,9 @@ def _second_derivative(program: Formulation) -> dict[int, dict[int, float]]:
     """Return the rows of the objective's second derivative that are not empty."""
     rows: dict[int, dict[int, float]] = {}
     for (first, second), value in program.quadratic.items():
-        for place, other in ((first, second), (second, first)):
-            row = rows.setdefault(place, {})
-            row[other] = row.get(other, 0.0) + value
+        for i, j in ((first, second), (second, first)):
+            row = rows.setdefault(i, {})
+            row[j] = row.get(j, 0.0) + value
     return rows
 
 

@@ -87,7 +87,7 @@ async def test_a_question_with_too_few_rollouts_is_left_out_and_counted(golden: 
     row = row_of(result, "majority with equivalence")
     assert (row["groups"], row["reward_accuracy"]) == (1, 1)
     assert result.record["groupless"] == 1
-    assert "1 of the questions have too few" in report.render(result.record)
+    assert "1 of the questions have no complete group" in report.render(result.record)
 
 
 async def test_an_audit_is_the_same_again_and_written_whole(golden: RunConfig) -> None:
