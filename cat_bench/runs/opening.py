@@ -196,11 +196,10 @@ async def open_run(
         roles = models.roles(task)
         if imported := roles.policy.model.imported:
             task = replace(task, exchangeable=imported.exchangeable)
+            check_pool(cache, imported.name, samples())
         settings = plan_settings(config, roles)
         check_budgets(methods, settings)
         task = replace(task, caveats=(*task.caveats, *(f"{w}." for w in survey.warnings())))
-        if imported:
-            check_pool(cache, imported.name, samples())
         named, judge = config.named, roles.judge if judged else None
         asks = judge and describe_judging(judge, task.prompts, task.scorer, fetch=fetch)
         record = plan_record(
