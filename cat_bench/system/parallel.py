@@ -15,7 +15,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from itertools import islice
 from logging import ERROR
 from typing import Any, TypeVar
 
-from cat_bench.errors import UsageError, one_line
+from cat_bench.errors import ModelError, UsageError, one_line
 from cat_bench.system.extras import install_command
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ REACH_S = 5.0
 """Seconds to wait for an address to answer."""
 PARTS = 4
 """Batches per process in a round; more of them shorten the wait for the last process."""
+_DEATHS = {"BrokenProcessPool", "KilledWorker", "RayActorError", "WorkerCrashedError"}
+"""The exceptions of joblib, Dask and Ray for a lost process; Ray and Dask are extras."""
 WATCH_S = 0.5
 """Seconds between checks of a process for its parent."""
 LOCAL = ("local", "auto")
@@ -116,18 +118,34 @@ class Executor:
         results = dict(self._done(function, items))
         return [results[place] for place in range(len(items))]
 
-    def _done(self, function: Callable[[T], S], items: Sequence[T]) -> Iterable[tuple[int, S]]:
-        """Return each item's place and result as they arrive; on Ray, once all have arrived."""
+    def _done(self, function: Callable[[T], S], items: Sequence[T]) -> Iterator[tuple[int, S]]:
+        """Yield each item's place and result as they arrive; on Ray, once all have arrived.
+
+        Raises ModelError if a process died, and what the function raised.
+        """
         from joblib import delayed
 
-        results: Iterable[tuple[int, S]] = self._parallel(
-            delayed(_call_at)(place, function, item) for place, item in enumerate(items)
-        )
-        return results
+        calls = (delayed(_call_at)(place, function, item) for place, item in enumerate(items))
+        try:
+            yield from self._parallel(calls)
+        except Exception as error:
+            if _is_death(error):
+                raise ModelError(
+                    f"--parallel {self.name}: one of its processes died ({one_line(error)}), "
+                    "perhaps killed for its memory. What was sampled and scored is kept: run the "
+                    "same command again"
+                ) from error
+            raise
 
 
 def _call_at(place: int, function: Callable[[T], S], item: T) -> tuple[int, S]:
     return place, function(item)
+
+
+def _is_death(error: BaseException) -> bool:
+    """Return whether an exception of joblib, Ray or Dask says that a process has died."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & _DEATHS) and "RayTaskError" not in kinds
 
 
 def _answer(jobs: Sequence[_Job], answers: Sequence[Any]) -> None:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PrinterCallback, Trainer
 
-from cat_bench.errors import ModelError
+from cat_bench.errors import ConfigError, ModelError, one_line
 from cat_bench.training import processes
+
+
+@contextmanager
+def explain_refusals(name: str) -> Iterator[None]:
+    """Raise ConfigError, which names the recipe, for what TRL says of its settings."""
+    try:
+        yield
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"recipe {name}", "", f"TRL refuses it: {one_line(error)}") from error
 
 
 def fit(trainer: Trainer, *, checkpoint: Path | None, save: Path | None) -> None:
     """Train from `checkpoint` on, if there is one; write the model, or its adapter, to `save`.
 
     All processes take part; the main one writes. Raises ModelError if the weights could not be
-    gathered into one file.
+    gathered into one file, or if they do not fit into memory.
     """
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"the memory of the GPU is full ({one_line(error)}): lower per_device_train_batch_size "
+            "or max_completion_length by --set, or train with --set lora_r=32"
+        ) from error
     if save is None:
         return
     if trainer.is_fsdp_enabled:

@@ -13,7 +13,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from cat_bench.runs.config import RunConfig
-from cat_bench.training.fitting import fit
+from cat_bench.training.fitting import explain_refusals, fit
 from cat_bench.training.groups import GroupReward
 from cat_bench.training.policy import Policy
 from cat_bench.training.recipes import Recipe
@@ -43,15 +43,16 @@ def train(
     was trained is written to `save`. Returns no figures.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
-    trainer = GRPOTrainer(
-        model=policy.model,
-        reward_funcs=cast("Any", reward),
-        args=arguments,
-        train_dataset=Dataset.from_list([trl_row(sample) for sample in samples]),
-        processing_class=policy.tokenizer,
-        callbacks=callbacks,
-        peft_config=lora,
-    )
+    with explain_refusals(recipe.name):
+        trainer = GRPOTrainer(
+            model=policy.model,
+            reward_funcs=cast("Any", reward),
+            args=arguments,
+            train_dataset=Dataset.from_list([trl_row(sample) for sample in samples]),
+            processing_class=policy.tokenizer,
+            callbacks=callbacks,
+            peft_config=lora,
+        )
     try:
         fit(trainer, checkpoint=checkpoint, save=save)
     finally:

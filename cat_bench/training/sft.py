@@ -24,7 +24,7 @@ from cat_bench.errors import UsageError
 from cat_bench.models.throttling import map_in_order
 from cat_bench.runs.config import RunConfig
 from cat_bench.training import processes
-from cat_bench.training.fitting import fit
+from cat_bench.training.fitting import explain_refusals, fit
 from cat_bench.training.policy import Policy
 from cat_bench.training.recipes import HELD_OUT, HELD_OUT_SHARE, PATIENCE, Recipe
 from cat_bench.training.rewarder import Rewarder
@@ -64,15 +64,16 @@ def train(
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate")
     patience = recipe.settings.get(PATIENCE)
     taught, held = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
-    trainer = SFTTrainer(
-        model=policy.model,
-        args=arguments,
-        train_dataset=Dataset.from_list(taught),
-        eval_dataset=Dataset.from_list(held) if held else None,
-        processing_class=policy.tokenizer,
-        callbacks=[*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])],
-        peft_config=lora,
-    )
+    with explain_refusals(recipe.name):
+        trainer = SFTTrainer(
+            model=policy.model,
+            args=arguments,
+            train_dataset=Dataset.from_list(taught),
+            eval_dataset=Dataset.from_list(held) if held else None,
+            processing_class=policy.tokenizer,
+            callbacks=[*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])],
+            peft_config=lora,
+        )
     fit(trainer, checkpoint=checkpoint, save=save)
     if held:
         figures |= {"held_out": len(held), "stopped_at": trainer.state.global_step}

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pandas as pd
 import pytest
 
 from cat_bench.cache import Cache
-from cat_bench.errors import CatBenchError, UsageError
+from cat_bench.errors import CatBenchError, ModelError, UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.report.values import Values
 from cat_bench.runs.folder import read_rollouts, read_scores
@@ -263,3 +264,17 @@ def test_a_run_on_a_ray_cluster(halves: Workshop) -> None:
         _, err = run.communicate(timeout=600)
     assert run.returncode == 0, err
     assert same(halves.folder / "here", halves.folder / "there")
+
+
+def _perish(number: int) -> int:
+    """End the process as the kernel would when memory is short."""
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_process_that_is_killed_ends_the_work_in_one_line() -> None:
+    with open_executor("2") as executor:
+        assert executor is not None
+        with pytest.raises(ModelError, match=r"one of its processes died .* run the same command"):
+            executor.map(_perish, [0, 1, 2, 3])
