@@ -13,7 +13,7 @@ import click
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from tabulate import tabulate
 
 from cat_bench.report.canvas import WIDTH, render_figure
@@ -22,8 +22,9 @@ from cat_bench.report.palette import series
 from cat_bench.report.rounding import format_fixed, format_measured
 from cat_bench.system.files import write_atomic
 from cat_bench.types.calls import JSON, FloatArray
-from tools.forecast.predict import CONTROLS, SETTINGS
+from tools.forecast.predict import SETTINGS
 from tools.forecast.train import STEPS
+from tools.tally.study_lines import CONTROLS
 
 FOLDER = Path("results/forecast")
 PUBLISHED = {
@@ -34,7 +35,7 @@ PUBLISHED = {
 WINDOW = 10
 """The last steps that an outcome is the mean of."""
 SEEDS = 3
-RESAMPLES = 10_000
+RESAMPLES = 2000
 PAGE = (Path(__file__).parent / "page.md").read_text(encoding="utf-8")
 
 
@@ -95,16 +96,19 @@ def rank_correlation(pairs: pd.DataFrame, by: str) -> tuple[float, float, float]
         return np.nan, np.nan, np.nan
     values = pairs[[by, "gain"]].to_numpy(float)
     rng = np.random.default_rng(0)
-    drawn = (values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES))
-    spread = [_spearman(sample) for sample in drawn]
-    low, high = np.nanquantile(spread, (0.025, 0.975))
-    return _spearman(values), float(low), float(high)
+    drawn = values[rng.integers(len(values), size=(RESAMPLES, len(values)))]
+    low, high = np.nanquantile(_spearman(drawn), (0.025, 0.975))
+    return float(_spearman(values[None])[0]), float(low), float(high)
 
 
-def _spearman(values: FloatArray) -> float:
-    if (np.ptp(values, axis=0) == 0).any():
-        return np.nan
-    return float(spearmanr(values[:, 0], values[:, 1]).statistic)
+def _spearman(samples: FloatArray) -> FloatArray:
+    """Return Spearman's correlation in samples (..., pairs, 2); NaN where a side is constant."""
+    ranks = rankdata(samples, axis=-2)
+    apart = ranks - ranks.mean(axis=-2, keepdims=True)
+    spread = (apart**2).sum(axis=-2)
+    with np.errstate(invalid="ignore"):
+        found: FloatArray = apart.prod(axis=-1).sum(axis=-1) / np.sqrt(spread.prod(axis=-1))
+    return found
 
 
 def page(pairs: pd.DataFrame, missing: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 Each recipe is trained with several seeds, one `cat-bench train` after another (or side by side),
 and measured before and after on fresh problems. Their seed is the digest of the initial weights. A
 finished training is not repeated, and an interrupted one resumes. The summary is written after each
-training.
+training; a recipe of which no training is there keeps its published row.
 """
 
 import subprocess
@@ -20,7 +20,10 @@ from cat_bench.training.fresh import write_rows
 from tools.tally.study_lines import Training
 from tools.tally.study_summary import summary
 
-RECIPES = {"tally": "cat-rl,ttrl,scrl,gold,sft", "counsel": "cat-rl-rubric,judge,gold"}
+RECIPES = {
+    "tally": "cat-rl,ttrl,scrl,gold,sft,random,negative-entropy",
+    "counsel": "cat-rl-rubric,judge,gold,random",
+}
 SEEDS = "1,2,3"
 STEPS = 60
 QUESTIONS = 500
@@ -67,7 +70,7 @@ def main(
         ]
         for done in as_completed(under_way):
             click.echo(done.result(), err=True)
-            for name, data in summary(trainings, level=level).items():
+            for name, data in summary(trainings, level=level, before=out or folder).items():
                 write_atomic((out or folder) / name, data)
     failed = [training.folder for training in trainings if not training.done]
     click.echo((out or folder) / "README.md")

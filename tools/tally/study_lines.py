@@ -6,12 +6,14 @@ these policies; the spread of the seeds is given separately.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from math import hypot, nan
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import pandas as pd
 
 from cat_bench.report.values import read_values
 from cat_bench.stats.intervals import Difference, paired_difference
@@ -24,6 +26,10 @@ EDGE = 10
 """The number of steps that "at first" and "at last" stand for."""
 GOOD = 0.8
 SHARES = ("referenced", "reference_accuracy", "reward_accuracy")
+CONTROLS = ("random", "negative-entropy", "format", "length", "shuffled", "shuffled-rubric")
+"""Recipes whose rewards know nothing of the answer; `negative-entropy` rewards being sure."""
+NORMAL = 1.96
+UNKNOWN = Difference(nan, nan, nan, nan, nan, 0)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ class Line:
     are the smallest and largest gain of a seed. `behind` is one rollout minus the initial policy's
     synthesis of 8, and `apart` is one rollout minus one of the first recipe. `until` is the mean
     step at which `GOOD` of the rollouts in training are right; None if a seed never reaches it.
-    `first` and `last` hold shares at both ends of the training.
+    `first` and `last` hold shares at both ends of the training. `note` says how a row was made that
+    was not made by this program as it is.
     """
 
     recipe: str
@@ -98,9 +105,23 @@ class Line:
     until: float | None
     first: Mapping[str, float | None]
     last: Mapping[str, float | None]
+    note: str = ""
+
+    @property
+    def control(self) -> bool:
+        """Whether the recipe is a control."""
+        return self.recipe in CONTROLS
+
+    def beyond(self, other: "Line") -> Difference:
+        """Return the gain minus another recipe's.
+
+        The two are taken for independent. They share problems, so the interval is rather wide.
+        """
+        mean, se = self.gain.mean - other.gain.mean, hypot(self.gain.se, other.gain.se)
+        return Difference(mean, se, mean - NORMAL * se, mean + NORMAL * se, nan, self.gain.n)
 
     @classmethod
-    def of(cls, group: Sequence[Training], *, base: FloatArray) -> "Line":
+    def of(cls, group: Sequence[Training], *, base: FloatArray | None) -> "Line":
         """Return a recipe's figures over its seeds; `base` holds the first recipe's scores."""
         before, teacher = (group[0].values("before", method) for method in ("single", "cat"))
         seeds = [training.values("after", "single") for training in group]
@@ -120,7 +141,7 @@ class Line:
             least=min(gains),
             most=max(gains),
             behind=paired_difference(mean, teacher),
-            apart=paired_difference(mean, base),
+            apart=UNKNOWN if base is None else paired_difference(mean, base),
             greedy=over_seeds("greedy"),
             majority=over_seeds("majority") if voted else None,
             cat=over_seeds("cat"),
@@ -131,6 +152,30 @@ class Line:
             first=_shares(group, slice(EDGE)),
             last=_shares(group, slice(-EDGE, None)),
         )
+
+
+def published(path: Path) -> list[Line]:
+    """Return the lines of a table that was published before; none if there is no such file."""
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path).astype(object)
+    rows = table.where(table.notna(), None).to_dict("records")
+    return [_line({str(name): value for name, value in row.items()}) for row in rows]
+
+
+def _line(row: Mapping[str, JSON]) -> Line:
+    """Return a line from its flat row."""
+    parts: dict[str, JSON] = {name: row.get(name) for name in ("until", "majority")}
+    for name in ("gain", "behind", "apart"):
+        given: dict[str, JSON] = {
+            field.name: row.get(f"{name}_{field.name}") for field in fields(Difference)
+        }
+        missing = {key for key, value in given.items() if value is None and key != "flag"}
+        parts[name] = Difference(**{**given, **dict.fromkeys(missing, nan)})
+    for name in ("first", "last"):
+        parts[name] = {share: row.get(f"{name}_{share}") for share in SHARES}
+    plain = ("recipe", "seeds", "after", "least", "most", "greedy", "cat", "tokens")
+    return Line(**{name: row[name] for name in plain}, **parts, note=row.get("note") or "")
 
 
 def average(group: Sequence[Training]) -> FloatArray:

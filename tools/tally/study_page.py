@@ -22,13 +22,16 @@ tokens a problem, synthesis at 8 + 1 takes {nine}.
 
 ![mean@1 after training, and shares over steps](training.svg)
 
-After training:
+After {steps} steps of training:
 
 {after}
 
-Intervals are over problems (95 %, paired), for the mean of these seeds' policies. `cat@8` is the
-initial model's synthesis of the trained policy's rollouts; `tokens` are those of one generation.
-
+**mean@1 is the evidence.** Intervals are over problems (95 %, paired), for the mean of these
+seeds' policies; *single seeds* are the smallest and the largest gain. *Greedy* and *majority@8* do
+not show that a reward is right: a policy that becomes surer raises them, whatever it is surer of.
+`cat@8` is the initial model's synthesis of the trained policy's rollouts; `tokens` are those of one
+generation.
+{controls}{notes}
 In training:
 
 {during}
@@ -45,6 +48,16 @@ ANY = "of every level"
 LEVEL = "of level {level} alone (`--level {level}`; the level is the number of piles in boxes)"
 
 
+CONTROLLED = """
+Recipes in italics are controls, trained for as many steps with {seeds} seeds each. {told}.
+{added}
+"""
+BEYOND = """\
+What a label-free reward adds is its gain *beyond the best control*, `{best}`. The two gains are
+taken for independent, which makes that interval rather wide."""
+NOTHING = "No control gains anything, so what a label-free reward adds is its gain."
+
+
 def page(
     lines: Sequence[Line],
     before: Mapping[str, JSON],
@@ -58,9 +71,14 @@ def page(
     majority = (
         f", majority@8 {percent(before['majority']['score'])}" if "majority" in before else ""
     )
+    controls = [line for line in lines if line.control]
+    best = max(controls, key=lambda line: line.gain.mean, default=None)
     return PAGE.format(
         task=record["session"]["task"],
-        after=_table(_describe_after(line, lines[0].recipe) for line in lines),
+        after=_table(_describe_after(line, lines[0].recipe, best) for line in lines),
+        steps=record["recipe"]["settings"]["max_steps"],
+        controls=_describe_controls(lines, before, best) if best else "",
+        notes="".join(f"\n{note}\n" for note in _notes(lines)),
         during=_table(_describe_during(line) for line in lines),
         trained=ANY if level is None else LEVEL.format(level=level),
         questions=record["exam"]["questions"],
@@ -75,14 +93,38 @@ def page(
     )
 
 
-def _describe_after(line: Line, base: str) -> dict[str, str]:
+def _describe_controls(lines: Sequence[Line], before: Mapping[str, JSON], best: Line) -> str:
+    """Return how the controls changed mean@1 and greedy decoding."""
+    controls = [line for line in lines if line.control]
+    told = "; ".join(
+        f"`{line.recipe}` moves mean@1 from {percent(before['single']['score'])} to "
+        f"{percent(line.after)} % and greedy from {percent(before['greedy']['score'])} to "
+        f"{percent(line.greedy)}"
+        for line in controls
+    )
+    seeds = " or ".join(sorted({str(line.seeds) for line in controls}))
+    added = BEYOND.format(best=best.recipe) if best.gain.mean > 0 else NOTHING
+    return CONTROLLED.format(told=told, added=added, seeds=seeds)
+
+
+def _notes(lines: Sequence[Line]) -> Iterable[str]:
+    """Yield each note with the recipes that it is about."""
+    for note in dict.fromkeys(line.note for line in lines if line.note):
+        named = ", ".join(f"`{line.recipe}`" for line in lines if line.note == note)
+        yield f"The rows of {named} {note}."
+
+
+def _describe_after(line: Line, base: str, best: Line | None) -> dict[str, str]:
+    raised = best is not None and best.gain.mean > 0 and not line.control
+    beyond = _points(line.beyond(best)) if best and raised else ""
     return {
-        "recipe": line.recipe,
+        "recipe": _name(line),
         "mean@1, %": percent(line.after),
         "gain, points": _points(line.gain),
         "single seeds": " to ".join(_describe_gains(line)) + f" ({line.seeds})",
         "less the teacher": _points(line.behind),
         f"less {base}": "" if line.recipe == base else _points(line.apart),
+        "beyond the best control": beyond,
         "greedy": percent(line.greedy),
         "majority@8": percent(line.majority),
         "cat@8": percent(line.cat),
@@ -92,7 +134,7 @@ def _describe_after(line: Line, base: str) -> dict[str, str]:
 
 def _describe_during(line: Line) -> dict[str, str]:
     return {
-        "recipe": line.recipe,
+        "recipe": _name(line),
         "with a reference at first, %": percent(line.first["referenced"]),
         "references right at first": percent(line.first["reference_accuracy"]),
         "at last": percent(line.last["reference_accuracy"]),
@@ -100,6 +142,10 @@ def _describe_during(line: Line) -> dict[str, str]:
         "at last ": percent(line.last["reward_accuracy"]),
         f"steps to {format_count(100 * GOOD)} %": format_count(line.until),
     }
+
+
+def _name(line: Line) -> str:
+    return f"*{line.recipe}*" if line.control else line.recipe
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from tools.tally.study import main
-from tools.tally.study_lines import Training
+from tools.tally.study_lines import Training, published
 from tools.tally.study_summary import summary
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_nothing_done_is_nothing_to_show(tmp_path: Path) -> None:
@@ -21,6 +24,36 @@ def test_levels_are_tallys() -> None:
     refused = CliRunner().invoke(main, ["--task", "counsel", "--level", "4"])
     assert refused.exit_code == 2
     assert "--level is about tally's problems" in refused.output
+
+
+def test_a_published_table_is_read_as_it_was_written() -> None:
+    path = ROOT / "results" / "training" / "summary.csv"
+    rows = pd.read_csv(path).to_dict("records")
+    for line, row in zip(published(path), rows, strict=True):
+        flat = {
+            f"{part}{inner}" if inner else part: value
+            for part, whole in asdict(line).items()
+            for inner, value in (
+                {f"_{name}": each for name, each in whole.items()}.items()
+                if isinstance(whole, dict)
+                else {"": whole}.items()
+            )
+        }
+        assert flat.keys() >= row.keys()
+        for name, value in row.items():
+            missing = flat[name] is None or flat[name] == "" or flat[name] != flat[name]
+            assert missing if pd.isna(value) else flat[name] == value, name
+    assert published(path.with_name("nothing.csv")) == []
+
+
+def test_the_gain_beyond_a_control_is_the_difference_of_two_gains() -> None:
+    lines = {line.recipe: line for line in published(ROOT / "results/training/summary.csv")}
+    beyond = lines["ttrl"].beyond(lines["random"])
+    assert lines["random"].control
+    assert not lines["ttrl"].control
+    assert beyond.mean == pytest.approx(lines["ttrl"].after - lines["random"].after, abs=2e-4)
+    assert beyond.low < beyond.mean < beyond.high
+    assert beyond.se >= lines["ttrl"].gain.se
 
 
 @pytest.fixture(autouse=True)
