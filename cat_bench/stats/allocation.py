@@ -77,19 +77,18 @@ def allocate_by_disagreement(
         if not first * len(pools) <= total <= sum(len(pool.labels) for pool in pools):
             raise ValueError(f"{total} samples do not fit {len(pools)} pools with {first} each")
     paths = [VotePaths.of(pool, rng=rng, count=replays) for pool in pools]
-    certainties = [_certainty(path) for path in paths]
+    tables = [_certainty(path) for path in paths]
+    places = np.cumsum([0, *(table.shape[1] for table in tables[:-1])])
+    certainty = np.concatenate(tables, axis=1)
     used = np.full((replays, len(pools)), first)
-    certainty = np.stack([path[:, first] for path in certainties], axis=1)
-    keys = certainty + rng.random(certainty.shape)
+    keys = certainty[:, places + first] + rng.random(used.shape)
     rows, allocated, spent = np.arange(replays), {}, first * len(pools)
     for total in sorted(set(totals)):
         for _ in range(total - spent):
             chosen = keys.argmin(axis=1)
             used[rows, chosen] += 1
-            for k in np.unique(chosen):
-                orders = np.flatnonzero(chosen == k)
-                keys[orders, k] = certainties[k][orders, used[orders, k]]
-            keys[rows, chosen] += rng.random(replays)
+            now = certainty[rows, places[chosen] + used[rows, chosen]]
+            keys[rows, chosen] = now + rng.random(replays)
         spent = total
         allocated[total] = _allocated(paths, used)
     return [allocated[total] for total in totals]
