@@ -40,7 +40,7 @@ def test_a_published_table_is_read_as_it_was_written() -> None:
             )
         }
         assert flat.keys() >= row.keys()
-        for name, value in row.items():
+        for name, value in zip(map(str, row), row.values(), strict=True):
             missing = flat[name] is None or flat[name] == "" or flat[name] != flat[name]
             assert missing if pd.isna(value) else flat[name] == value, name
     assert published(path.with_name("nothing.csv")) == []
