@@ -214,7 +214,7 @@ def _other_files() -> str:
 
 def _audit() -> str:
     """The columns of an audit: its candidates' fields, and the figures with their intervals."""
-    names = ["name", "estimator", "reward", "supervised", "reason"]
+    names = ["name", "estimator", "reward", "supervised", "control", "reason"]
     rows = [(_code(name), meaning("audit.csv", name)) for name in names]
     for field, kind in get_type_hints(Figures).items():
         if kind is not Interval:

@@ -159,8 +159,6 @@ OF_FILE: Mapping[str, Mapping[str, str]] = {
         "reward": "the reward, with its parameters",
         "supervised": "whether it sees the right answer",
         "control": "whether it is a control: it sees the right answer, or needs no reference",
-        "best_of_n": "score of the best-rewarded rollout of a group minus the group's mean",
-        "forecast": "predicted gain of training on the reward, in mean@1",
         "reason": "why the reward is not available",
         "groups": "groups that were rewarded, one for each question",
         "unlabelled": "groups without a target: only `rewarded` and `silent` count them",
