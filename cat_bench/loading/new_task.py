@@ -216,7 +216,7 @@ def _readme(task: NewTask, file: str) -> str:
 
 
 def describe(task: NewTask) -> dict[str, str]:
-    """What was guessed, in words, by what it is about."""
+    """How the data are read, in words, by what is read."""
     columns = task.columns
     options = columns.options if isinstance(columns.options, str) else columns.options or []
     shown = {
