@@ -178,7 +178,7 @@ def test_whatever_a_model_writes_is_shown_as_text(opened: Chrome) -> None:
 
 
 def test_signals_are_shown_where_a_run_has_some(opened: Chrome, workshop: Workshop) -> None:
-    assert not opened.find_element(By.ID, "signals").is_displayed()
+    assert not _all(opened, "#signals")
     config = RunConfig(
         task="toy/task.yaml",
         model="scripted:./model.py:reply",

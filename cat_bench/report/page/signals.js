@@ -5,8 +5,9 @@
 class Signals {
   constructor(signals, notes) {
     this.signals = signals;
-    document.getElementById("signals").hidden = !signals.length;
-    if (!signals.length) return;
+    const section = document.getElementById("signals");
+    section.hidden = false;
+    if (!signals.length) { section.remove(); return; }
     this.place = document.getElementById("signal-plots");
     document.getElementById("signal-notes").append(...notes.map((note) => make("li", {}, note)));
     this.table();
