@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -110,7 +110,7 @@ class GradedPool:
         parts = expected_parts(weights, [score.parts for score in scores])
         overran = np.array([bool(score.details.get(EXHAUSTED)) for score in scores], dtype=float)
         shares["exhausted"] = (np.asarray(weights, dtype=float) @ overran).tolist()
-        reason = next((score.reason for score in scores if score.value is None), None)
+        reason = why_unscored(scores)
         return [
             {
                 **{name: share[k] for name, share in shares.items()},
@@ -135,6 +135,11 @@ def _value(score: Score) -> float:
 def part_fields(parts: Mapping[str, float]) -> dict[str, JSON]:
     """Return the fields of a row for the parts of a score."""
     return {"parts": tuple(parts), "part_scores": tuple(parts.values())}
+
+
+def why_unscored(scores: Iterable[Score]) -> str | None:
+    """Return the reason of the first score that is missing."""
+    return next((score.reason for score in scores if score.value is None), None)
 
 
 def score_fields(value: float | None, reason: str | None = None) -> dict[str, JSON]:

@@ -20,7 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cat_bench.errors import PLUGIN_BUGS, reason_of
-from cat_bench.evaluation.graded_pool import GradedPool, part_fields, score_fields, variances
+from cat_bench.evaluation.graded_pool import (
+    GradedPool,
+    part_fields,
+    score_fields,
+    variances,
+    why_unscored,
+)
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.evaluation.stopping_rows import stopping_rows
@@ -157,8 +163,9 @@ class Evaluation:
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)
         spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
+        reason = why_unscored(self.graded.verdicts)
         return [
-            self.row(name, n, rollout_var=spread.get(n), **score_fields(value))
+            self.row(name, n, rollout_var=spread.get(n), **score_fields(value, reason))
             for n, value in zip(budgets, values, strict=True)
         ]
 

@@ -96,6 +96,15 @@ async def test_the_oracle_is_the_best_possible_pick(cache: Cache) -> None:
     assert [(row.n, row.score) for row in whole.oracle()] == [(1, pytest.approx(2.5 / 6)), (6, 1)]
 
 
+async def test_frames_say_why_no_pick_could_be_graded(cache: Cache) -> None:
+    whole = await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(1,))
+    scores = dict.fromkeys(whole.graded.scores, Score(None, "the judge gave no verdict"))
+    unscored = replace(whole, graded=replace(whole.graded, scores=scores))
+    assert [row.failed for row in (*unscored.oracle(), *unscored.worst())] == [
+        "unscored: the judge gave no verdict"
+    ] * 2
+
+
 async def test_costs_are_those_of_one_use(cache: Cache) -> None:
     whole = await toy.evaluation(POOL, toy.roles(cache), cache, budgets=(2,), draws=1)
     words = [len(r.text.split()) for r in POOL.rollouts]
