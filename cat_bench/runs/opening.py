@@ -194,11 +194,11 @@ async def open_run(
         models = OpenModels(config, cache, environment=environment, gate=gate, planning=planning)
         held.push_async_callback(models.close)
         roles = models.roles(task)
+        settings = plan_settings(config, roles)
+        check_budgets(methods, settings)
         if imported := roles.policy.model.imported:
             task = replace(task, exchangeable=imported.exchangeable)
             check_pool(cache, imported.name, samples())
-        settings = plan_settings(config, roles)
-        check_budgets(methods, settings)
         task = replace(task, caveats=(*task.caveats, *(f"{w}." for w in survey.warnings())))
         named, judge = config.named, roles.judge if judged else None
         asks = judge and describe_judging(judge, task.prompts, task.scorer, fetch=fetch)

@@ -61,7 +61,7 @@ async def test_a_mean_over_orders_has_its_error(cache: Cache) -> None:
 async def test_a_number_that_takes_calls_is_refused(cache: Cache) -> None:
     judge = toy.roles(cache, judge=toy.saying(*["\\boxed{3}"] * 5))
     whole = await toy.evaluation(POOL, judge, cache, budgets=(2,))
-    with pytest.raises(NotAvailable, match="a model for each rollout"):
+    with pytest.raises(NotAvailable, match="a signal that calls a model"):
         await whole.rows(toy.method(Pandora("judge"), "stops"))
 
 

@@ -115,7 +115,7 @@ async def test_units_and_tolerances() -> None:
 
 @pytest.mark.parametrize("params", [{"relative": -1.0}, {"absolute": float("nan")}])
 def test_a_tolerance_is_a_number_from_0(params: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="is not 0 or more"):
+    with pytest.raises(ConfigError, match="is not a finite number of 0 or more"):
         Number(**params)  # type: ignore[arg-type]
 
 
