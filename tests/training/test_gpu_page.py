@@ -114,7 +114,7 @@ def test_trl_takes_each_training_and_the_paper_is_followed(
 
 
 def test_the_memory_that_is_worked_out_adds_up() -> None:
-    rows = re.findall(r"^\| ([\w ,.()']+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE.text, re.M)
+    rows = re.findall(r"(?m)^\| ([\w ,.()']+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE.text)
     *parts, (name, *totals) = rows
     assert name == "sum"
     assert len(parts) == 6
