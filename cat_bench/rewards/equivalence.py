@@ -8,42 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from cat_bench.rewards.reference import Reference, estimator_named, reference
+from cat_bench.rewards.reference import Reference, ReferenceReward
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Marks, Question, Rollout
 from cat_bench.types.traits import Need
 
 
 @dataclass(frozen=True)
-class Equivalence:
+class Equivalence(ReferenceReward):
     """Compare each answer with that of the `estimator`'s reference.
 
     A reference without an answer rewards no rollout, like an abstention; a synthesised one is
     placed in the group's own partition, or matches no rollout.
     """
 
-    estimator: str = "cat"
-
-    def __post_init__(self) -> None:
-        estimator_named(self.estimator)
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Answers, and the estimator's needs."""
-        return estimator_named(self.estimator).needs | {"answers"}
-
-    async def rewards(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
-    ) -> Marks:
-        """Return 1 where the answers are the same, else 0."""
-        found = await reference(self.estimator, question, rollouts, ctx)
-        return await self.compare(found, question, rollouts, ctx)
+    compares_with: ClassVar[frozenset[Need]] = frozenset({"answers"})
 
     async def compare(
         self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
-        """Return the rewards for this reference."""
+        """Return 1 where the answers are the same, else 0."""
         labels = await ctx.clusters(rollouts)
         notes = dict(found.notes)
         cluster = None

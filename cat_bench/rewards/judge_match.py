@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cat_bench.models.throttling import gather_all
-from cat_bench.rewards.reference import Reference, estimator_named, reference
+from cat_bench.rewards.reference import Reference, ReferenceReward
 from cat_bench.scorers.rubric import ask_verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
@@ -20,30 +21,15 @@ PROMPT = "match"
 
 
 @dataclass(frozen=True)
-class JudgeMatch:
+class JudgeMatch(ReferenceReward):
     """1 where the judge finds a match, else 0; a rollout without a verdict is unscored."""
 
-    estimator: str = "cat"
-
-    def __post_init__(self) -> None:
-        estimator_named(self.estimator)
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The judge, and what the estimator needs."""
-        return estimator_named(self.estimator).needs | {"judge"}
-
-    async def rewards(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
-    ) -> Marks:
-        """Return one verdict per rollout; an empty rollout gets 0 without a call."""
-        found = await reference(self.estimator, question, rollouts, ctx)
-        return await self.compare(found, question, rollouts, ctx)
+    compares_with: ClassVar[frozenset[Need]] = frozenset({"judge"})
 
     async def compare(
         self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
-        """Return the rewards for this reference."""
+        """Return one verdict per rollout; an empty rollout gets 0 without a call."""
         if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)

@@ -7,17 +7,20 @@ depends neither on the group's order nor on earlier draws. `single` draws one ro
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from math import isclose, log
+from typing import ClassVar
 
 from cat_bench.loading.catalog import method
 from cat_bench.stats.subsets import shuffle_slots
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Estimate, Marks, Question, Rollout
+from cat_bench.types.traits import Need
 
 estimator_named = lru_cache(method)
 """The method of that name; raises UnknownName."""
@@ -33,6 +36,37 @@ class Reference:
     def rewards_nobody(self, size: int) -> Marks:
         """Return the marks for a group without a reference text: 0 for each rollout."""
         return Marks([0.0] * size, None, self.notes)
+
+
+@dataclass(frozen=True)
+class ReferenceReward(ABC):
+    """A reward that compares every rollout with the reference of the `estimator`."""
+
+    estimator: str = "cat"
+
+    compares_with: ClassVar[frozenset[Need]] = frozenset()
+    """What the comparison needs beside the estimator's own needs."""
+
+    def __post_init__(self) -> None:
+        estimator_named(self.estimator)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the estimator and the comparison need."""
+        return estimator_named(self.estimator).needs | self.compares_with
+
+    async def rewards(
+        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return `compare` with the estimator's reference for the group."""
+        found = await reference(self.estimator, question, rollouts, ctx)
+        return await self.compare(found, question, rollouts, ctx)
+
+    @abstractmethod
+    async def compare(
+        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+    ) -> Marks:
+        """Return one reward per rollout for this reference."""
 
 
 async def reference(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.length import penalise_length
-from cat_bench.rewards.reference import Reference, estimator_named, reference
+from cat_bench.rewards.reference import Reference, ReferenceReward
 from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
@@ -49,7 +50,7 @@ class Checklist:
 
 
 @dataclass(frozen=True)
-class SelfProposed:
+class SelfProposed(ReferenceReward):
     """The share of at least `criteria` self-proposed criteria that a rollout meets.
 
     A reply that is not such a list, or has fewer or more than `most` different criteria, is
@@ -58,34 +59,23 @@ class SelfProposed:
     `length_limit` tokens, `length_penalty` is subtracted (the paper: 750 and 1 on HealthBench).
     """
 
-    estimator: str = "cat"
     criteria: int = 5
     most: int = 20
     attempts: int = ATTEMPTS
     length_limit: int | None = None
     length_penalty: float = 1.0
 
+    compares_with: ClassVar[frozenset[Need]] = frozenset({"anchor", "judge"})
+
     def __post_init__(self) -> None:
-        estimator_named(self.estimator)
+        super().__post_init__()
         if not 1 <= self.criteria <= self.most or self.attempts < 1:
             raise ValueError("criteria should be from 1 to most, and attempts at least 1")
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The anchor, the judge, and the estimator's needs."""
-        return estimator_named(self.estimator).needs | {"anchor", "judge"}
-
-    async def rewards(
-        self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
-    ) -> Marks:
-        """Return the shares of yes, with the notes `rubric`, `proposed`, and `met` by rollout."""
-        found = await reference(self.estimator, question, rollouts, ctx)
-        return await self.compare(found, question, rollouts, ctx)
 
     async def compare(
         self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
-        """Return the rewards for this reference."""
+        """Return the shares of yes, with the notes `rubric`, `proposed`, and `met` by rollout."""
         if found.text is None:
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)

@@ -7,20 +7,19 @@ right reference. Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) train on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal
 
 from cat_bench.rewards.equivalence import Equivalence
 from cat_bench.rewards.judge_match import JudgeMatch
-from cat_bench.rewards.reference import reference
+from cat_bench.rewards.reference import ReferenceReward, reference
 from cat_bench.rewards.rubric import SelfProposed
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Marks, Question, Rollout
 from cat_bench.types.traits import Need
 
-Comparing: TypeAlias = Equivalence | JudgeMatch | SelfProposed
-COMPARING: Mapping[str, Callable[[str], Comparing]] = {
+COMPARING: Mapping[str, type[ReferenceReward]] = {
     "equivalence": Equivalence,
     "judge_match": JudgeMatch,
     "rubric": SelfProposed,
@@ -49,7 +48,7 @@ class Shuffled:
         return self._reward.needs | {"others"}
 
     @property
-    def _reward(self) -> Comparing:
+    def _reward(self) -> ReferenceReward:
         return COMPARING[self.by](self.estimator)
 
     async def rewards(

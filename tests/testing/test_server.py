@@ -261,6 +261,21 @@ async def test_sdk_reads_embeddings(server: ChatServer) -> None:
     assert made.usage.prompt_tokens == 5
 
 
+async def failures_of_a_batch(client: openai.AsyncOpenAI, model: str) -> list[dict[str, Any]]:
+    """The error file of a batch of two requests, `a` and `b`."""
+    body = {"model": model, "messages": HELLO}
+    lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
+    data = ("batch.jsonl", "\n".join(lines).encode())
+    file = await client.files.create(file=data, purpose="batch")
+    batch = await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    while batch.error_file_id is None:
+        batch = await client.batches.retrieve(batch.id)
+    content = await client.files.content(batch.error_file_id)
+    return [json.loads(line) for line in content.text.splitlines()]
+
+
 async def test_lines_of_a_cancelled_batch_say_that_it_was_cancelled() -> None:
     def cancel(request: ChatRequest) -> str:
         for batch in chat.batches.batches.values():
@@ -269,32 +284,13 @@ async def test_lines_of_a_cancelled_batch_say_that_it_was_cancelled() -> None:
 
     chat = ChatServer(reply=cancel)
     async with chat, sdk(chat) as client:
-        body = {"model": chat.model, "messages": HELLO}
-        lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
-        data = ("batch.jsonl", "\n".join(lines).encode())
-        file = await client.files.create(file=data, purpose="batch")
-        batch = await client.batches.create(
-            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-        )
-        while batch.error_file_id is None:
-            batch = await client.batches.retrieve(batch.id)
-        content = await client.files.content(batch.error_file_id)
-    failed = [json.loads(line) for line in content.text.splitlines()]
+        failed = await failures_of_a_batch(client, chat.model)
     assert [(f["custom_id"], f["error"]["code"]) for f in failed] == [("b", "batch_cancelled")]
 
 
 async def test_every_fault_in_a_batch_is_counted() -> None:
     faults = Faults(schedule=["context", "refusal"])
     async with ChatServer(faults=faults) as server, sdk(server) as client:
-        body = {"model": server.model, "messages": HELLO}
-        lines = [json.dumps({"custom_id": name, "body": body}) for name in "ab"]
-        data = ("batch.jsonl", "\n".join(lines).encode())
-        file = await client.files.create(file=data, purpose="batch")
-        batch = await client.batches.create(
-            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-        )
-        while batch.error_file_id is None:
-            batch = await client.batches.retrieve(batch.id)
-        content = await client.files.content(batch.error_file_id)
-    assert [json.loads(line)["custom_id"] for line in content.text.splitlines()] == ["a"]
+        failed = await failures_of_a_batch(client, server.model)
+    assert [f["custom_id"] for f in failed] == ["a"]
     assert server.stats.faults == {"context": 1, "refusal": 1}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3ForSequenceClassification,
 )
 
+from cat_bench.models.backends.conversations import STEP
 from cat_bench.models.backends.hf import HuggingFace
 from cat_bench.models.backends.small import Small
 
@@ -65,23 +68,48 @@ def save(
     return folder
 
 
-def random_qwen(vocabulary: int) -> Qwen3ForCausalLM:
+def tiny_config(vocabulary: int, **changes: Any) -> Qwen3Config:
     """Two layers of grouped attention."""
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.4,
+    }
+    return Qwen3Config(vocab_size=vocabulary, **sizes | changes)
+
+
+def random_qwen(vocabulary: int) -> Qwen3ForCausalLM:
+    """A causal model with tied embeddings."""
     torch.manual_seed(0)
-    return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=vocabulary,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=16,
-            max_position_embeddings=CONTEXT,
-            tie_word_embeddings=True,
-            initializer_range=0.4,
-        )
-    )
+    return Qwen3ForCausalLM(tiny_config(vocabulary, tie_word_embeddings=True))
+
+
+def tokenizer_with_steps(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """The tokenizer with a token that ends a step."""
+    tokenizer = make_tokenizer(template)
+    tokenizer.add_special_tokens({"additional_special_tokens": [STEP]})
+    return tokenizer
+
+
+def save_classifier(
+    folder: Path,
+    kind: type[PreTrainedModel] = Qwen3ForSequenceClassification,
+    *,
+    labels: int = 1,
+    template: str | None = TEMPLATE,
+    **config: Any,
+) -> Path:
+    """Save a tiny random classifier with the tokenizer that has a step token."""
+    tokenizer = tokenizer_with_steps(template)
+    torch.manual_seed(0)
+    kind(tiny_config(len(tokenizer), num_labels=labels, **config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

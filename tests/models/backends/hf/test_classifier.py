@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +13,6 @@ import pytest
 import torch
 from transformers import (
     PreTrainedModel,
-    Qwen3Config,
     Qwen3ForSequenceClassification,
     Qwen3ForTokenClassification,
 )
@@ -21,7 +21,12 @@ from cat_bench.errors import ConfigError, ModelError, NotAvailable
 from cat_bench.models.backends.conversations import STEP
 from cat_bench.models.backends.hf.classifier import Classifier
 from cat_bench.types.calls import Failure, FloatArray, Message, Reply
-from tests.models.backends.hf.conftest import CONTEXT, TEMPLATE, make_tokenizer
+from tests.models.backends.hf.conftest import (
+    CONTEXT,
+    make_tokenizer,
+    save_classifier,
+    tokenizer_with_steps,
+)
 
 ASKED: list[Message] = [{"role": "user", "content": "how many foxes"}]
 RESPONSES = ("the fox", "a lazy dog, then", "", "the quick brown fox jumps over 3 dogs" * 5)
@@ -32,35 +37,7 @@ Make: TypeAlias = Callable[..., Path]
 def make(tmp_path: Path) -> Make:
     """Saves a tiny random classifier with the tokenizer of the tests."""
 
-    def made(
-        kind: type[PreTrainedModel] = Qwen3ForSequenceClassification,
-        *,
-        labels: int = 1,
-        template: str | None = TEMPLATE,
-        **config: object,
-    ) -> Path:
-        tokenizer = make_tokenizer(template)
-        tokenizer.add_special_tokens({"additional_special_tokens": [STEP]})
-        torch.manual_seed(0)
-        whole = Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=16,
-            max_position_embeddings=CONTEXT,
-            initializer_range=0.4,
-        )
-        whole.num_labels = labels
-        for name, value in config.items():
-            setattr(whole, name, value)
-        kind(whole).save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        return tmp_path
-
-    return made
+    return partial(save_classifier, tmp_path)
 
 
 def by_hand(folder: Path, ids: list[int], kind: type[PreTrainedModel]) -> FloatArray:
@@ -73,8 +50,7 @@ def by_hand(folder: Path, ids: list[int], kind: type[PreTrainedModel]) -> FloatA
 
 
 def ids_of(response: str) -> list[int]:
-    tokenizer = make_tokenizer()
-    tokenizer.add_special_tokens({"additional_special_tokens": [STEP]})
+    tokenizer = tokenizer_with_steps()
     last: Message = {"role": "assistant", "content": response}
     turns = [{"role": m["role"], "content": m["content"]} for m in (*ASKED, last)]
     text = tokenizer.apply_chat_template(turns, tokenize=False)

@@ -15,8 +15,6 @@ import pytest
 import torch
 from transformers import (
     PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
     Qwen3ForSequenceClassification,
     Qwen3ForTokenClassification,
 )
@@ -26,7 +24,12 @@ from cat_bench.models.backends.hf.classifier import Classifier
 from cat_bench.models.backends.numbers import Activation, activate
 from cat_bench.models.backends.reward_server import API, RewardServer
 from cat_bench.types.calls import Failure, FloatArray, Message, Reply
-from tests.models.backends.hf.conftest import CONTEXT, make_tokenizer
+from tests.models.backends.hf.conftest import (
+    CONTEXT,
+    make_tokenizer,
+    save_classifier,
+    tokenizer_with_steps,
+)
 from tests.models.backends.vllm.conftest import CLOSE, Measured, serving
 
 QUESTION: list[Message] = [{"role": "user", "content": "how many foxes jump"}]
@@ -57,32 +60,10 @@ class Gaps:
         )
 
 
-def tokenizer_with_steps() -> PreTrainedTokenizerFast:
-    tokenizer = make_tokenizer()
-    tokenizer.add_special_tokens({"additional_special_tokens": [STEP]})
-    return tokenizer
-
-
 def saved(folder: Path, kind: type[PreTrainedModel], labels: int) -> str:
-    """A tiny random classifier with a tokenizer that has a step token."""
-    tokenizer = tokenizer_with_steps()
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=CONTEXT,
-        initializer_range=0.4,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    config.num_labels = labels
-    kind(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    """A classifier of a size that vLLM's kernels take, whose padding has a token."""
+    padding = tokenizer_with_steps().pad_token_id
+    return str(save_classifier(folder, kind, labels=labels, head_dim=32, pad_token_id=padding))
 
 
 @pytest.fixture(scope="module")
