@@ -22,7 +22,7 @@ from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.evaluation.questions import Bench
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.models.costs import Charge, Use, costs, longest
-from cat_bench.runs.opening import explain_missing
+from cat_bench.runs.availability import explain_missing
 from cat_bench.stats.subsets import blocks
 from cat_bench.types.records import Rollout, Sample
 

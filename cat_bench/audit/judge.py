@@ -26,7 +26,7 @@ from cat_bench.models.cached import Model
 from cat_bench.models.lending import QuestionContext, Role, Roles
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.judge_profile import apply_profile
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.runs.record import digest
 from cat_bench.scorers.rubric import Profile, Rubric, Verdict, describe_judging
 from cat_bench.system.files import write_atomic

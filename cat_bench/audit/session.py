@@ -21,7 +21,8 @@ from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading.catalog import Task
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import folder_of, open_run
+from cat_bench.runs.opening import open_run
+from cat_bench.runs.places import folder_of
 from cat_bench.runs.watch import Watch
 from cat_bench.stats.intervals import Interval
 from cat_bench.types.calls import JSON

@@ -20,12 +20,12 @@ import sqlalchemy as sa
 
 from cat_bench.cache import schema
 from cat_bench.cache.opening import display_url
+from cat_bench.cache.paging import pages
 from cat_bench.cache.private import copy_marks
 from cat_bench.cache.store import Cache
 from cat_bench.cache.upkeep import flaw
 from cat_bench.errors import CacheError, UsageError
 
-PAGE = 500
 """Rows in one transaction: a few megabytes."""
 _ORDER = (schema.results, schema.calls, schema.derived, schema.pool_questions, schema.pools)
 Key: TypeAlias = tuple[Any, ...]
@@ -80,19 +80,12 @@ def copy(source: Cache, target: Cache, *, derived: bool = True) -> Iterator[Copi
 def _pages(source: Cache, table: sa.Table) -> Iterator[dict[Key, object]]:
     """Yield pages of the table's primary keys in order, each key with its row's mark."""
     columns = list(table.primary_key)
-    pages = sa.select(*columns, _mark(table)).order_by(*columns).limit(PAGE)
-    last: Key | None = None
-    while True:
-        after = pages if last is None else pages.where(sa.tuple_(*columns) > sa.tuple_(*last))
-        with source.begin_reading() as connection:
-            page = {tuple(row[:-1]): row[-1] for row in connection.execute(after)}
-        if not page:
-            return
+    for rows in pages(source, sa.select(*columns, _mark(table)), columns):
+        page = {tuple(row[:-1]): row[-1] for row in rows}
         if any(isinstance(part, bytes) for key in page for part in key):
             problem = f"{table.name} has a key that is no text; run `cat-bench cache verify`"
             raise CacheError(f"{display_url(source.url)}: {problem}")
         yield page
-        last = next(reversed(page))
 
 
 def _mark(table: sa.Table) -> sa.ColumnElement[Any]:

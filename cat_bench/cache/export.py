@@ -15,6 +15,7 @@ from cat_bench.cache import schema
 from cat_bench.cache.call import canonical
 from cat_bench.cache.codec import unpack
 from cat_bench.cache.files import ABOUT, POOL_FORMAT
+from cat_bench.cache.paging import pages
 from cat_bench.cache.pools import pool_metadata, stored_rows
 from cat_bench.cache.responses import columns_of
 from cat_bench.cache.rows import results_of_call
@@ -113,7 +114,7 @@ def _read_generated(cache: Cache, model: str, samples: Iterable[Sample] | None) 
 
 
 def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
-    """Yield the calls to a model, by key; a page at a time, for the reason in `stored_rows`."""
+    """Yield the calls to a model, by key."""
     calls = schema.calls.c
     with cache.begin_reading() as connection:
         chosen = groups(connection, "generate", model)
@@ -121,15 +122,9 @@ def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
         of_model = sa.select(calls.key, calls.document).where(
             calls.kind == kind, calls.model == column
         )
-        last = ""
-        while True:
-            select = of_model.where(calls.key > last).order_by(calls.key).limit(_PART)
-            with cache.begin_reading() as connection:
-                page = connection.execute(select).all()
-            if not page:
-                break
-            for last, document in page:
-                yield last, unpack(document)
+        for page in pages(cache, of_model, [calls.key]):
+            for key, document in page:
+                yield key, unpack(document)
 
 
 def _prompt_text(messages: JSON) -> str:

@@ -24,6 +24,7 @@ from cat_bench.cache.call import Call
 from cat_bench.cache.codec import pack, unpack
 from cat_bench.cache.files import POOL_FORMAT, read_description
 from cat_bench.cache.formats import Conversion
+from cat_bench.cache.paging import pages
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
@@ -33,7 +34,6 @@ from cat_bench.types.calls import JSON, Result
 
 _OWN = {"id", "problem", "answer", "order", "responses", *PER_RESPONSE}
 _SHOWN = 3
-_PAGE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +148,11 @@ def pool_rows(cache: Cache, name: str) -> Iterator[PoolRow]:
 
 
 def stored_rows(cache: Cache, name: str) -> Iterator[tuple[dict[str, JSON], str]]:
-    """Yield a pool's stored questions, each with the key of its rollouts.
-
-    They are read a page at a time, because a transaction as long as a run would keep SQLite from
-    checkpointing its log.
-    """
+    """Yield a pool's stored questions, each with the key of its rollouts."""
     rows = schema.pool_questions.c
-    pool = sa.select(rows.position, rows.row, rows.key).where(rows.pool == name)
-    last = -1
-    while True:
-        select = pool.where(rows.position > last).order_by(rows.position).limit(_PAGE)
-        with cache.begin_reading() as connection:
-            page = connection.execute(select).all()
-        if not page:
-            return
-        for last, row, key in page:  # noqa: B007 - where the next page begins
+    of_pool = sa.select(rows.position, rows.row, rows.key).where(rows.pool == name)
+    for page in pages(cache, of_pool, [rows.position]):
+        for _, row, key in page:
             yield unpack(row), key
 
 

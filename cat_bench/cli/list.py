@@ -82,7 +82,7 @@ def _pools() -> list[Mapping[str, JSON]]:
 
 def _runs() -> list[Mapping[str, JSON]]:
     from cat_bench.runs.folder import read_record
-    from cat_bench.runs.opening import results_root
+    from cat_bench.runs.places import results_root
 
     rows: list[Mapping[str, JSON]] = []
     for path in sorted(results_root().glob("*/run.json")):

@@ -16,7 +16,7 @@ from cat_bench.loading.catalog import model_of
 from cat_bench.loading.registry import list_plugins
 from cat_bench.report.rounding import format_count, percent
 from cat_bench.runs.config import BUNDLED, RunConfig
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.training import processes
 from cat_bench.training.fresh import fresh_seed, write_fresh_rows
 from cat_bench.training.measure import Exam

@@ -6,59 +6,51 @@ the whole data file, what each method needs.
 
 from __future__ import annotations
 
-import gc
-import os
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.orders import on_order
 from cat_bench.cache.private import mark_private
-from cat_bench.errors import UnknownName, UsageError
+from cat_bench.errors import UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.evaluation.questions import Bench, Census
 from cat_bench.evaluation.rows import RolloutRow
 from cat_bench.loading import catalog
 from cat_bench.loading.catalog import Method, Task
-from cat_bench.loading.registry import list_plugins
 from cat_bench.loading.trust import note_loaded
 from cat_bench.models.cached import Meter
-from cat_bench.models.lending import Roles, explain_unusable_role
 from cat_bench.models.throttling import Gate
+from cat_bench.runs.availability import find_unavailable
 from cat_bench.runs.budgets import check_budgets, plan_settings
 from cat_bench.runs.checks import check_labels, check_permission, check_questions, warnings_of
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import RunWriter
 from cat_bench.runs.judge_profile import apply_profile
 from cat_bench.runs.open_models import Environment, OpenModels, check_pool
-from cat_bench.runs.record import PoolDigest, Survey, add_findings, digest, invocation, plan_record
+from cat_bench.runs.places import folder_of
+from cat_bench.runs.record import PoolDigest, Survey, add_findings, invocation, plan_record
 from cat_bench.runs.watch import Watch
 from cat_bench.scorers.rubric import describe_judging
+from cat_bench.system.garbage import rare_garbage_collection
 from cat_bench.system.parallel import open_executor
-from cat_bench.types.calls import JSON, Capability
-from cat_bench.types.plugins import AnswerScorer
+from cat_bench.types.calls import JSON
 from cat_bench.types.records import Question, Sample
-from cat_bench.types.traits import TEXT_READERS, Need, ScorerTraits, traits
+from cat_bench.types.traits import ScorerTraits, traits
 
 T = TypeVar("T")
 
-SHORT = 40
-"""Characters of a model's name in the name of a run's folder."""
-ALLOCATIONS = 50_000
-"""Allocations between two garbage collections of a run; a waiting call makes dozens of them."""
 WINDOW, PER_PROCESS = 64, 8
 """Questions in memory: the larger of `WINDOW` and `PER_PROCESS` for each scoring process."""
-NEEDS = ("answers", *TEXT_READERS, "policy", "score", "scores", "others", *get_args(Capability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +206,7 @@ async def open_run(
             recalls=not (judged and environment.served),
             executor=executor,
         )
-        census = Census(unavailable=_find_unavailable(methods, task, roles))
+        census = Census(unavailable=find_unavailable(methods, task, roles))
         window = max(WINDOW, PER_PROCESS * executor.size) if executor else WINDOW
         bench = Bench(task, methods, roles, grader, settings, window, census=census)
         ready = Opened(bench, survey, record, models, samples, cache, started, config.label, files)
@@ -247,27 +239,6 @@ async def run(
     return Outcome(folder, bench.census, ready.meters, entry["seconds"], len(ready.cache.damaged))
 
 
-@contextmanager
-def rare_garbage_collection() -> Iterator[None]:
-    """Collect garbage rarely, and skip all that exists already.
-
-    Collecting as often as Python does took a third of a call's CPU time.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(ALLOCATIONS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-def results_root() -> Path:
-    """Return the folder of all runs: CAT_BENCH_RESULTS, else `results/runs` in this folder."""
-    return Path(os.environ.get("CAT_BENCH_RESULTS") or Path("results") / "runs")
-
-
 def _choose(task: Task, config: RunConfig) -> Iterator[Sample]:
     return islice(islice(task.samples(), config.limit), config.stride[0], None, config.stride[1])
 
@@ -293,56 +264,3 @@ def _is_judged(config: RunConfig, task: Task) -> bool:
             "(the policy judges itself only if it is named)"
         )
     return judged
-
-
-def _find_unavailable(methods: Sequence[Method], task: Task, roles: Roles) -> dict[str, str]:
-    """Return why methods cannot run here: name → reason, without the methods that can."""
-    reasons = {method.name: explain_missing(method.needs, task, roles) for method in methods}
-    return {name: reason for name, reason in reasons.items() if reason}
-
-
-def explain_missing(needs: Iterable[Need], task: Task, roles: Roles) -> str | None:
-    """Return why a plug-in with these needs cannot run here, or None. Raises UnknownName."""
-    model = roles.policy.model
-    scores = model.imported.scores if model.imported else ()
-    for need in sorted(needs):
-        kind, _, name = need.partition(":")
-        if kind not in NEEDS:
-            raise UnknownName("need", need, NEEDS)
-        if kind == "reward" and roles.reward is None and name in scores:
-            continue
-        if kind == "score" and name not in scores:
-            raise UnknownName("signal or imported score", name, [*list_plugins("signal"), *scores])
-        if kind == "scores" and not scores:
-            return f"no scores came with the rollouts of {model.name}"
-        if kind == "answers" and not isinstance(task.scorer, AnswerScorer):
-            return "the task has no final answers to compare"
-        if kind in get_args(Capability) and kind not in model.capabilities:
-            return f"{model.name} gives no {kind}"
-        if kind == "policy" and model.imported:
-            return "a replayed pool has no model to ask"
-        if kind in TEXT_READERS and (reason := explain_unusable_role(kind, roles)):
-            return reason
-    return None
-
-
-def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path:
-    """Return the folder of a run: the same configuration always gives the same folder.
-
-    A model's specification is shortened to the last part of its path. The folder of an earlier
-    version, named after the whole specification, is used if it exists.
-    """
-    suffix = digest(record)[:6]
-    whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
-    earlier = results_root() / f"{task.name}-{whole}-{suffix}"
-    return earlier if earlier.exists() else results_root() / f"{task.name}-{short}-{suffix}"
-
-
-def _short_name(model: str) -> str:
-    """Return the last part of a model's path, without its options."""
-    name = model.partition("{")[0].rstrip("/").rpartition("/")[2] or model
-    return name[:SHORT]
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")

@@ -25,9 +25,9 @@ from cat_bench.loading.validation import split_inline
 from cat_bench.models.backends.opening import open_backend
 from cat_bench.models.backends.recorded import Recorded
 from cat_bench.models.throttling import Gate
+from cat_bench.runs.availability import explain_missing
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.open_models import Environment, OpenModels
-from cat_bench.runs.opening import explain_missing
 from cat_bench.training.rewarder import Rewarder, Session
 from cat_bench.types.calls import JSON, Message, RoleName
 from cat_bench.types.records import Question, Sample

@@ -29,8 +29,9 @@ from cat_bench.loading.registry import files_in
 from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.loading import libraries, silence
 from cat_bench.rewards import reward
+from cat_bench.runs.availability import explain_missing
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import explain_missing, open_run
+from cat_bench.runs.opening import open_run
 from cat_bench.system.extras import install_command
 from cat_bench.system.files import write_atomic
 from cat_bench.system.rows import file_digest

@@ -61,7 +61,7 @@ async def cat_bench(url: str, asked: Sequence[str], *, in_flight: int, choices: 
     from cat_bench.models.backends.openai import OpenAI
     from cat_bench.models.cached import Model
     from cat_bench.models.throttling import Limits
-    from cat_bench.runs.opening import rare_garbage_collection
+    from cat_bench.system.garbage import rare_garbage_collection
     from cat_bench.types.calls import Reply, Sampling
 
     limits = Limits(concurrency=in_flight, start=in_flight)

@@ -16,11 +16,11 @@ from cat_bench.cache import (
     copy,
     import_pool,
     info,
+    paging,
     pool_rows,
     prune,
     verify,
 )
-from cat_bench.cache import copying as module
 from cat_bench.errors import CacheError, UsageError
 from cat_bench.types.calls import Failure, Reply
 
@@ -43,7 +43,7 @@ async def source(tmp_path: Path) -> AsyncIterator[Cache]:
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 4)
+    monkeypatch.setattr(paging, "PAGE", 4)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import click
 
 from cat_bench.bundled.counsel import MODEL
 from cat_bench.bundled.counsel.journeys import journeys
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.training.fresh import fresh_seed, write_fresh_rows
 from tools.counsel.assess import figures
 from tools.tally.check import measure

@@ -22,7 +22,7 @@ from cat_bench.bundled.counsel.journeys import journey_rows
 from cat_bench.bundled.tally.problems import problem_rows
 from cat_bench.rewards import reward
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.system.files import write_atomic
 from cat_bench.training.fresh import write_rows
 from cat_bench.training.recipes import recipe

@@ -12,7 +12,7 @@ import click
 import pandas as pd
 
 from cat_bench.bundled.tally.problems import problem_rows
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.system.files import write_atomic
 from cat_bench.training.fresh import write_rows
 from cat_bench.training.journal import read

@@ -12,7 +12,8 @@ import click
 from cat_bench import report
 from cat_bench.bundled.tally import MODEL
 from cat_bench.runs.config import RunConfig
-from cat_bench.runs.opening import results_root, run
+from cat_bench.runs.opening import run
+from cat_bench.runs.places import results_root
 from cat_bench.training.fresh import fresh_seed, write_fresh_rows
 
 QUESTIONS = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from cat_bench.bundled.tally.problems import problem_rows
-from cat_bench.runs.opening import results_root
+from cat_bench.runs.places import results_root
 from cat_bench.system.files import write_atomic
 from cat_bench.training.fresh import write_rows
 from tools.tally.study_lines import Training
