@@ -12,7 +12,10 @@ from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.runs.folder import RunWriter
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
+from tests.conftest import Workshop
 
+RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "4", "--n", "1,2")
+METHODS = ("--method", "single,majority,cat")
 WARNINGS_FAIL = pytest.mark.filterwarnings(
     "error", "default::pytest.PytestUnraisableExceptionWarning"
 )
@@ -84,3 +87,12 @@ class Runs:
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path)
+
+
+@pytest.fixture
+def folder(workshop: Workshop) -> Path:
+    """The folder of a run."""
+    status, _, err = workshop.run(*RUN, *METHODS)
+    assert status == 0, err
+    (record,) = (workshop.folder / "results").glob("*/run.json")
+    return record.parent

@@ -15,18 +15,6 @@ import pytest
 
 from tests.conftest import Workshop
 
-RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "4", "--n", "1,2")
-METHODS = ("--method", "single,majority,cat")
-
-
-@pytest.fixture
-def folder(workshop: Workshop) -> Path:
-    """The folder of a run."""
-    status, _, err = workshop.run(*RUN, *METHODS)
-    assert status == 0, err
-    (record,) = (workshop.folder / "results").glob("*/run.json")
-    return record.parent
-
 
 def _export(workshop: Workshop, folder: Path, kind: str) -> list[Path]:
     status, _, err = workshop.run("report", str(folder), "--export", kind)

@@ -17,18 +17,6 @@ from cat_bench.types.calls import JSON
 from tests.conftest import Workshop
 from tests.places import SHARED
 
-RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "4", "--n", "1,2")
-METHODS = ("--method", "single,majority,cat")
-
-
-@pytest.fixture
-def folder(workshop: Workshop) -> Path:
-    """The folder of a run."""
-    status, _, err = workshop.run(*RUN, *METHODS)
-    assert status == 0, err
-    (record,) = (workshop.folder / "results").glob("*/run.json")
-    return record.parent
-
 
 def export(workshop: Workshop, folder: Path) -> tuple[Path, Mapping[str, JSON], list[JSON]]:
     status, _, err = workshop.run("report", str(folder), "--export", "eee")

@@ -100,12 +100,17 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pool=24,
         out=folder / "run",
     )
+    return page_of(config, folder)
+
+
+def page_of(config: RunConfig, folder: Path, *, data: Path | None = None) -> Path:
+    """Run in the folder and write the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CAT_BENCH_CACHE", str(folder / "cache.sqlite"))
         patch.setenv("CAT_BENCH_TRUST", "1")  # the task has a scorer of its own
         asyncio.run(run(config))
-        return write_page(folder / "run")
+        return write_page(folder / "run", data=data)
 
 
 @pytest.fixture(scope="module")
@@ -510,12 +515,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pool=4,
         out=folder / "run",
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("CAT_BENCH_CACHE", str(folder / "cache.sqlite"))
-        patch.setenv("CAT_BENCH_TRUST", "1")  # the task has a scorer of its own
-        asyncio.run(run(config))
-        return write_page(folder / "run", data=rows)
+    return page_of(config, folder, data=rows)
 
 
 def test_a_verdict_is_green_where_it_earns_points(judged: Path, browser: Chrome) -> None:

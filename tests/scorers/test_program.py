@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from cat_bench.errors import UsageError
 from cat_bench.scorers.program import Program
-from cat_bench.system.sandbox import permit
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Question, Sample, Score
@@ -21,14 +19,7 @@ CALLS = ["assert double(2) == 4", "assert double([0]) == [0, 0]", "assert double
 LINES = [{"input": "2\n", "output": "4\n"}, {"input": "5", "output": "10"}]
 
 
-@pytest.fixture(autouse=True)
-def allowed() -> Iterator[None]:
-    try:
-        permit("bubblewrap")
-    except UsageError as error:
-        pytest.skip(str(error))
-    yield
-    os.environ.pop("CAT_BENCH_ALLOW_CODE", None)
+pytestmark = pytest.mark.usefixtures("bubblewrap")
 
 
 async def score(tests: JSON, program: str, scorer: Program = SCORER) -> Score:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +14,6 @@ from hypothesis import strategies as st
 from cat_bench.errors import ConfigError, UsageError
 from cat_bench.scorers.solver import Solver, Verdict, _verdict, close
 from cat_bench.scorers.workers import Workers
-from cat_bench.system.sandbox import permit
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import AnswerScorer, Context
 from cat_bench.types.records import Question, Sample, Score
@@ -193,17 +190,7 @@ print("\\n".join(rows))
 """
 
 
-@pytest.fixture
-def allowed() -> Iterator[None]:
-    try:
-        permit("bubblewrap")
-    except UsageError as error:
-        pytest.skip(str(error))
-    yield
-    os.environ.pop("CAT_BENCH_ALLOW_CODE", None)
-
-
-@pytest.mark.usefixtures("allowed")
+@pytest.mark.usefixtures("bubblewrap")
 async def test_a_program_prints_its_formulation() -> None:
     scorer = Solver(dialect="python", timeout=5, packages=("numpy",))
     texts = [
