@@ -60,7 +60,7 @@ class Run:
     def compared_with(self, reference: str | None) -> pd.DataFrame:
         """The table with the differences from another reference: METHOD or METHOD@N.
 
-        Raises UnknownName where the run has no such method.
+        Raises UnknownName if the run has no such method.
         """
         return summarise(self.tables, reference=reference)
 
@@ -128,7 +128,7 @@ class Run:
     def compare(self, *others: Run, reference: str | None = None) -> pd.DataFrame:
         """This run and others on the same questions, paired: the columns of `cat-bench compare`.
 
-        Raises UsageError where they did not ask the same questions.
+        Raises UsageError if they did not ask the same questions.
         """
         return compare([self.tables, *(o.tables for o in others)], reference=reference)
 
@@ -207,7 +207,7 @@ def aggregate(
 
     `scorer` names how final answers are read and compared. `question` and `model` are for methods
     that call one, such as `cat`; the calls are cached as a run's are. The same texts give the same
-    result. Raises UnknownName, and UsageError where the method needs more than was given.
+    result. Raises UnknownName, and UsageError if the method needs more than was given.
     """
     return wait(aggregate_texts(texts, method, question=question, scorer=scorer, model=model))
 

@@ -64,7 +64,7 @@ def write_card(
 
 
 def read_card(file: Path) -> Mapping[str, JSON] | None:
-    """Return the card beside a pool, or None. Raises DataError where it is not this file's card."""
+    """Return the card beside a pool, or None. Raises DataError if it is not this file's card."""
     place = card_of(file)
     if not place.is_file():
         return None

@@ -125,7 +125,7 @@ def unpack_text(data: bytes) -> str:
 
 
 def _inflated(packed: bytes) -> bytes:
-    """Return what a zlib stream holds. Raises ValueError where it is broken or too large."""
+    """Return what a zlib stream holds. Raises ValueError if it is broken or too large."""
     stream = zlib.decompressobj()
     try:
         raw = stream.decompress(packed, UNPACKED)

@@ -49,7 +49,7 @@ def export_rollouts(
 
     With a task's `samples`, only the calls that ask one of them are written, under its id and text,
     so that the file can be imported for that task. Without, a call's id is its key. Raises as
-    `export_pool` does, and UsageError where a question was asked under several sampling parameters.
+    `export_pool` does, and UsageError if a question was asked under several sampling parameters.
     """
     return _write(file, _read_generated(cache, model, samples))
 

@@ -90,7 +90,7 @@ class GradedPool:
         """Return the budgets for which the pool holds enough rollouts."""
         return [n for n in budgets if n <= len(self.rollouts)]
 
-    def worth(
+    def score_picks(
         self, weights: ArrayLike, picked: Sequence[Rollout] | None = None
     ) -> list[dict[str, JSON]]:
         """Return the fields of a row for each row of `weights`, shape (rows, rollouts).

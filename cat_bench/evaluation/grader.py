@@ -101,7 +101,7 @@ class Grader:
     ) -> dict[str, Score]:
         """Return the scorer's verdicts; if the scorer raises, all these texts are unscored."""
         try:
-            with count_path():  # scoring is no part of what a method writes
+            with count_path():  # the tokens of scoring are not the method's
                 given = await self._active.score(sample, texts, ctx)
             return dict(zip(texts, map(_check_score, given), strict=True))
         except CatBenchError:

@@ -52,7 +52,7 @@ class Grades:
     def restore(
         cls, rollouts: Sequence[Rollout], digests: Sequence[str], kept: JSON
     ) -> Self | None:
-        """Return the grades that `dump` kept of these rollouts; None if they are not such."""
+        """Return the grades that `dump` kept of these rollouts; None if they do not fit."""
         try:
             verdicts = [Score(**each) for each in kept["scores"]]
             texts = dict.fromkeys(rollout.text for rollout in rollouts)

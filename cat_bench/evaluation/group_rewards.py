@@ -1,7 +1,7 @@
 """Compute one group's rewards: partition the group, call the reward, record a failure.
 
 The group is the pool here: its answers are clustered among themselves, by the task's equality.
-`reward_group` raises `NotAvailable` only: then the reward cannot work in this run at all.
+`reward_group` raises only `NotAvailable`: the reward cannot work in this run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RewardContext(QuestionContext):
     known: Mapping[str, int] = field(default_factory=dict)
     """The cluster of each of the group's answers."""
     neighbours: Neighbours | None = None
-    """The other questions of the run; None where no reward needs them."""
+    """The other questions of the run; None if no reward needs them."""
 
     @classmethod
     async def of(

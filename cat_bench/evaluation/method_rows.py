@@ -46,7 +46,7 @@ CALLING = frozenset({"anchor", "embedder", "judge", "policy", "reward", "scoring
 _SLACK = 1e-9
 """The rounding error that a share may have."""
 FREE_DRAWS = 70
-"""As many draws as a pool of 8 has subsets of any one size."""
+"""The number of subsets of 4 in a pool of 8: its most subsets of one size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,8 @@ class Settings:
     """The sizes of a run: `budgets` and `pool` in rollouts, draws in subsets per budget.
 
     `draws` is for methods that call a model for each subset; `free_draws` is for other methods
-    without a closed form. Methods that cost no call also get rows at the budgets `free`, and those
-    that need no draws either at `beyond`.
+    without a closed form. Methods without calls also get rows at the budgets `free`; those that
+    need no draws get rows at `beyond`, too.
     """
 
     budgets: tuple[int, ...]
@@ -66,8 +66,8 @@ class Settings:
     beyond: tuple[int, ...] = ()
 
     @property
-    def further(self) -> tuple[int, ...]:
-        """The budgets of an exact value that costs no call, besides `budgets`."""
+    def extra_budgets(self) -> tuple[int, ...]:
+        """The budgets that only exact values without calls have."""
         return (*self.free, *self.beyond)
 
 
@@ -111,19 +111,19 @@ class Evaluation:
         """
         budgets = self.graded.servable_budgets(method.budgets or self.settings.budgets)
         free = not (self.calls(method) or method.budgets)
-        further = self.graded.servable_budgets(self.settings.further) if free else []
+        extra = self.graded.servable_budgets(self.settings.extra_budgets) if free else []
         ctx = self.context([r.slot for r in self.rollouts])
         if method.stopping:
-            return await stopping_rows(self, method.name, method.stopping, [*budgets, *further])
+            return await stopping_rows(self, method.name, method.stopping, [*budgets, *extra])
         try:
-            exact = await self._probabilities(method, [*budgets, *further], ctx, self.rollouts)
-            spread = await self._spread(method, [*budgets, *further]) if free else {}
+            exact = await self._probabilities(method, [*budgets, *extra], ctx, self.rollouts)
+            spread = await self._spread(method, [*budgets, *extra]) if free else {}
         except PLUGIN_BUGS as error:  # becomes the reason of these rows
             reason = reason_of(error)
             rows = [self.row(method.name, n, failed=reason) for n in budgets]
             return self._with_calls(rows, ctx.bill)
         if exact is not None:
-            rows = await self._exact(method, [*budgets, *further], exact, ctx.bill, spread=spread)
+            rows = await self._exact(method, [*budgets, *extra], exact, ctx.bill, spread=spread)
             return self._with_calls(rows, ctx.bill)
         costly = self._calls_for_each_subset(method)
         groups = await asyncio.gather(*(self._draw_rows(method, n, costly=costly) for n in budgets))
@@ -159,7 +159,9 @@ class Evaluation:
     ) -> list[ScoreRow]:
         if not self.graded.labelled:
             return []
-        wanted = self.graded.servable_budgets((*self.settings.budgets, *self.settings.further))
+        wanted = self.graded.servable_budgets(
+            (*self.settings.budgets, *self.settings.extra_budgets)
+        )
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)
         spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
@@ -175,7 +177,7 @@ class Evaluation:
         return any(getattr(self.roles, kind, True) is not None for kind in kinds)
 
     def _calls_for_each_subset(self, method: Method) -> bool:
-        """Return whether each further subset costs calls, unlike one call per rollout or pair."""
+        """Return whether each subset costs calls of its own, not only each rollout or pair."""
         return self.calls(method) and method.traits.reads == "subset"
 
     async def _probabilities(
@@ -185,7 +187,7 @@ class Evaluation:
         ctx: QuestionContext,
         rollouts: Sequence[Rollout],
     ) -> FloatArray | None:
-        """Pick probabilities where the method has a closed form, shape (budgets, rollouts)."""
+        """Return pick probabilities, shape (budgets, rollouts); None if there is no closed form."""
         if not budgets or method.exact is None:
             return None
         found = await method.exact.pick_probabilities(self.question, rollouts, budgets, ctx)
@@ -227,18 +229,18 @@ class Evaluation:
         slots = tuple(r.slot for r in self.rollouts)
         calls = self.calls(method) or bill
         rows = []
-        for n, weights, worth in zip(
-            budgets, probabilities, self.graded.worth(probabilities), strict=True
+        for n, weights, scored in zip(
+            budgets, probabilities, self.graded.score_picks(probabilities), strict=True
         ):
             drawn = await self._draw_rows(method, n, costly=True) if calls else []
             picked: dict[str, JSON] = {"picks": slots, "weights": tuple(weights.tolist())}
-            row = self.row(method.name, n, **picked, rollout_var=spread.get(n), **worth)
+            row = self.row(method.name, n, **picked, rollout_var=spread.get(n), **scored)
             rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in sum_spent(bill).items()}
         return [replace(rows[0], **now), *rows[1:]] if bill and rows else rows
 
     async def _draw_rows(self, method: Method, n: int, *, costly: bool) -> list[ScoreRow]:
-        """Return one row per subset of the plan; a method that calls after all gets fewer draws."""
+        """Return one row per subset of the plan; if the method turns out to call a model, fewer."""
         order = self.graded.order
         if costly:
             plan = blocks(len(order), n, draws=self.settings.draws)
@@ -301,8 +303,8 @@ class Evaluation:
         if min(weights) < 0 or not math.isclose(sum(weights), 1):
             raise ValueError(f"weights {weights} are not shares that sum to 1")
         by_slot = {r.slot: r for r in self.rollouts}
-        (worth,) = self.graded.worth([weights], [by_slot[slot] for slot in picks])
-        return {"picks": picks, "weights": weights, "fallback": estimate.fallback, **worth}
+        (scored,) = self.graded.score_picks([weights], [by_slot[slot] for slot in picks])
+        return {"picks": picks, "weights": weights, "fallback": estimate.fallback, **scored}
 
     async def _read_answer(self, text: str) -> dict[str, JSON]:
         """Return a synthesised text's answer and its cluster in the pool's partition."""
@@ -316,7 +318,7 @@ class Evaluation:
         return {"answer": answer, "answer_cluster": cluster}
 
     def _with_calls(self, rows: list[ScoreRow], bill: Sequence[Charge]) -> list[ScoreRow]:
-        """Return rows that share the calls on this bill, which are kept if bills are."""
+        """Return the rows unchanged; if bills are kept, record this one for each of them."""
         if self.bills is not None:
             self.bills.update({(row.method, row.n, row.draw): bill for row in rows})
         return rows

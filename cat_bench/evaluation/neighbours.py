@@ -1,4 +1,4 @@
-"""Another question for each question of a run, always the same one."""
+"""Assigns to each question of a run another question, always the same one."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Neighbours:
         }
 
     def after(self, question: str) -> Question | None:
-        """Return the question after that id in the ring; None if there is no other one."""
+        """Return the question after this id in the ring; None if there is no other question."""
         return self._next.get(question)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from cat_bench.types.records import Pool
 
 ENOUGH = 8
-"""Rollouts beyond the first of each question, before identical texts are suspicious."""
+"""With fewer copies, there is no warning."""
 LONG, COPIED = 200, 0.05
-"""Texts of at least `LONG` characters are not equal by chance; a larger share of copies among them
-is a warning."""
+"""Texts of `LONG` characters are not equal by chance: a larger share of copies is a warning."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """The loop over questions: sample the rollouts, run every method, score its estimates.
 
 A question is aggregated as soon as its rollouts are complete. At most `window` questions are worked
-on at once, and a bounded number more that only wait for another process. Rows come out in the order
-of the dataset. A failure is a row with the reason, and the loop goes on.
+on at once; a bounded number more may wait for another process. Rows come out in the order of the
+dataset. A failure is a row with the reason, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cat_bench.types.traits import is_labelled
 T = TypeVar("T")
 
 UNREADABLE = 0.2
-"""A method's score means little if a larger share of its texts has no readable answer."""
+"""If a larger share of a method's texts has no readable answer, its score means little."""
 REASONS = 1_000
 """The largest number of distinct reasons that are counted; further ones are not."""
 
@@ -126,15 +126,15 @@ class Bench:
             key=question.id,
             meta=question.meta,
         )
-        found = await self.grader.grade(sample, pool.rollouts, ctx)
+        grades = await self.grader.grade(sample, pool.rollouts, ctx)
         return Evaluation(
             sample=sample,
             graded=GradedPool(
                 pool,
-                found.scores,
-                found.labels,
-                found.answers,
-                found.digests,
+                grades.scores,
+                grades.labels,
+                grades.answers,
+                grades.digests,
                 labelled=is_labelled(sample.target, self.grader.scorer),
             ),
             roles=self.roles,

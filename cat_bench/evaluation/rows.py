@@ -1,7 +1,7 @@
 """The rows of a run's tables: a score, a rollout, a question.
 
-A run makes dozens of rows for each question. Rows of scores and rollouts are not frozen, because a
-frozen record of 50 fields takes three times as long to make; nothing changes them.
+A run makes dozens of rows for each question. Score and rollout rows are not frozen only because a
+frozen record of 50 fields takes three times as long to make: nothing changes them.
 """
 
 from __future__ import annotations

@@ -53,10 +53,10 @@ async def stopping_rows(
     """Return one row per cap; a rule that raises gets rows with the reason."""
     graded = evaluation.graded
     try:
-        found = await _stops(evaluation, graded, rule, caps)
-        spread = await _spread(evaluation, rule, caps) if found.exact else {}
-        uses = [_use(found, k, graded) for k in range(len(caps))]
-        errors = _draw_errors(found, graded.values)
+        stopped = await _stops(evaluation, graded, rule, caps)
+        spread = await _spread(evaluation, rule, caps) if stopped.exact else {}
+        uses = [_use(stopped, k, graded) for k in range(len(caps))]
+        errors = _draw_errors(stopped, graded.values)
     except PLUGIN_BUGS as error:  # becomes the reason of these rows
         reason = reason_of(error)
         return [evaluation.row(name, n, failed=reason) for n in caps]
@@ -67,11 +67,11 @@ async def stopping_rows(
             n,
             uses[k],
             picks=slots,
-            weights=tuple(found.picks[k].tolist()),
+            weights=tuple(stopped.picks[k].tolist()),
             draw_se=errors.get(k),
             **fields,
         )
-        for k, (n, fields) in enumerate(zip(caps, graded.worth(found.picks), strict=True))
+        for k, (n, fields) in enumerate(zip(caps, graded.score_picks(stopped.picks), strict=True))
     ]
     return [replace(row, rollout_var=spread.get(row.n)) for row in rows]
 
@@ -81,22 +81,28 @@ async def _stops(
 ) -> Stopped:
     """Return the rule's result; raise ValueError for a wrong shape or a wrong probability."""
     ctx = evaluation.context([r.slot for r in graded.rollouts])
-    found = await rule.expected_stops(evaluation.question, graded.rollouts, caps, ctx)
+    stopped = await rule.expected_stops(evaluation.question, graded.rollouts, caps, ctx)
     if ctx.bill:
         raise NotAvailable("a stopping rule cannot be replayed with a signal that calls a model")
     shape = (len(caps), len(graded.rollouts))
-    for table in (found.picks, found.drawn, *([] if found.written is None else [found.written])):
+    for table in (
+        stopped.picks,
+        stopped.drawn,
+        *([] if stopped.written is None else [stopped.written]),
+    ):
         if table.shape != shape:
             raise ValueError(f"expected_stops has shape {table.shape}, not {shape}")
         if not ((table > -_SLACK) & (table < 1 + _SLACK)).all():
             raise ValueError("expected_stops has entries that are not probabilities")
-    if found.sequential.shape != (len(caps),):
-        raise ValueError(f"expected_stops.sequential has shape {found.sequential.shape}")
-    if found.means and (found.each is None or found.each.shape[1:] != (len(found.means), shape[1])):
+    if stopped.sequential.shape != (len(caps),):
+        raise ValueError(f"expected_stops.sequential has shape {stopped.sequential.shape}")
+    if stopped.means and (
+        stopped.each is None or stopped.each.shape[1:] != (len(stopped.means), shape[1])
+    ):
         raise ValueError("expected_stops.each lacks the picks behind a mean over orders")
-    if (found.picks.sum(axis=1) > 1 + _SLACK).any():
+    if (stopped.picks.sum(axis=1) > 1 + _SLACK).any():
         raise ValueError("expected_stops picks more than one rollout")
-    return found
+    return stopped
 
 
 async def _spread(evaluation: Evaluated, rule: Stopping, caps: Sequence[int]) -> dict[int, float]:
@@ -115,26 +121,26 @@ async def _spread(evaluation: Evaluated, rule: Stopping, caps: Sequence[int]) ->
     return variances(values, served)
 
 
-def _use(found: Stopped, index: int, graded: GradedPool) -> Use:
+def _use(stopped: Stopped, index: int, graded: GradedPool) -> Use:
     """Return the costs at caps[index]; failed slots are assumed to be sampled like the others."""
-    drawn = found.drawn[index]
-    written = drawn if found.written is None else found.written[index]
+    drawn = stopped.drawn[index]
+    written = drawn if stopped.written is None else stopped.written[index]
     return Use(
         calls=float(drawn.sum()),
         slots=float(drawn.sum()) / max(len(graded.charges), 1),
         drawn=drawn,
         written=written,
-        sequential=float(found.sequential[index]),
+        sequential=float(stopped.sequential[index]),
     )
 
 
-def _draw_errors(found: Stopped, values: Sequence[float]) -> dict[int, float]:
+def _draw_errors(stopped: Stopped, values: Sequence[float]) -> dict[int, float]:
     """Return the Monte-Carlo standard error of the score at each cap that is not exact."""
-    if found.each is None:
+    if stopped.each is None:
         return {}
     import pandas as pd  # it takes half a second of CPU time, and few methods need it here
 
-    orders, averaged, pool = found.each.shape
-    each = expected_score(found.each.reshape(orders * averaged, pool), values).value
+    orders, averaged, pool = stopped.each.shape
+    each = expected_score(stopped.each.reshape(orders * averaged, pool), values).value
     errors = pd.DataFrame(each.reshape(orders, averaged)).sem()
-    return dict(zip(found.means, errors.tolist(), strict=True))
+    return dict(zip(stopped.means, errors.tolist(), strict=True))

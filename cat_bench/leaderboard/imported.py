@@ -59,7 +59,7 @@ def is_imported(record: Mapping[str, JSON]) -> bool:
 def publish_import(record: Mapping[str, JSON], file: Path, *, cache: str | Path | None) -> None:
     """Write `FILE.run.json` beside the file that was imported.
 
-    Raises UsageError where the file is not the one that the run's pool was imported from.
+    Raises UsageError if the file is not the one that the run's pool was imported from.
     """
     data = record["task"]["data"]
     if not file.is_file() or file_digest(file) != data["sha256"]:

@@ -91,7 +91,7 @@ async def publish_pool(
     """Write the run's rollouts as Parquet; return the number of questions.
 
     A pool that defines its own task is published as the file that it was imported from: see
-    `imported`. Raises UsageError, also where the task is private.
+    `imported`. Raises UsageError, also if the task is private.
     """
     refuse_private(record, instead=_ONLY_SCORES)
     if is_imported(record):

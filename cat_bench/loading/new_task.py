@@ -136,7 +136,7 @@ def _example(scorer: str | None) -> list[Row]:
 
 
 def _check(columns: Columns, rows: Sequence[Row], source: Path, *, unlabelled: bool) -> None:
-    """Raise DataError where no column holds the questions, or none the answers."""
+    """Raise DataError if no column holds the questions, or none the answers."""
     if not (columns.problem or columns.messages):
         problem = "has no column that looks like the question: name it by --problem COLUMN."
         raise DataError(source, f"{problem} {_list_columns(rows)}")

@@ -37,16 +37,16 @@ _LEGEND = (
     "*Advantage error* is the share of all absolute group-normalised advantages with the wrong "
     "sign. The right sign is that of the gold reward's advantage; if gold gives none, it is up for "
     "right rollouts and down for wrong ones. *Best of n* is the score of the best-rewarded rollout "
-    "of a group minus the group's mean. *Forecast* is "
-    "the predicted gain of training in mean@1: the covariance of advantages and scores, as a share "
-    "of gold's, times what the best of a group gains over its mean (below 0: times the mean). "
-    "Intervals are 95 %, over questions; calls and tokens are per group and include its rollouts."
+    "of a group minus the group's mean. *Forecast* is the predicted gain of training in mean@1: "
+    "the covariance of advantages and scores, as a share of gold's, times the gain of a group's "
+    "best rollout over its mean (below 0: times the mean). Intervals are 95 %, over questions; "
+    "calls and tokens are per group and include its rollouts."
 )
 _LEGEND_UNLABELLED = (
     "The task is unlabelled, so nothing here says which reward is right. *Rewarded* is the share "
-    "of rollouts that get at least 0.5 (`scrl`: 0.1875); for `majority` with `equivalence`, that "
-    "is how far the rollouts agree. A group without an advantage teaches nothing. Intervals are "
-    "95 %, over questions; calls and tokens are a group's, its rollouts included."
+    "of rollouts that get at least 0.5 (`scrl`: 0.1875); for `majority` with `equivalence`, it is "
+    "the agreement of the rollouts. A group without an advantage teaches nothing. Intervals are 95 "
+    "%, over questions; calls and tokens are per group and include its rollouts."
 )
 FEWEST = 30
 """With fewer questions, the two best rewards are not compared."""

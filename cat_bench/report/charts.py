@@ -1,4 +1,4 @@
-"""Score against compute, paired differences as a forest, and scores by level or subject."""
+"""Charts of score against compute, of paired differences, and of scores by level or subject."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AXES: Mapping[Axis, str] = {
 }
 _FRONTS: Mapping[Axis, str] = {"tokens": "front", "sequential_tokens": "sequential_front"}
 _DOTS = 5
-_MARKER = 3.2  # half of a marker's or a small figure's height, points
+_MARKER = 3.2  # half the height of a marker or a number, points
 
 
 def compute_chart(
@@ -44,7 +44,7 @@ def compute_chart(
 
 
 def forest(summary: pd.DataFrame, record: Mapping[str, JSON]) -> dict[str, bytes]:
-    """Return each method's paired difference from the reference, with its 95 % interval."""
+    """Draw each method's paired difference from the reference, with its 95 % interval."""
     return render_figure(lambda: _forest(summary, record))
 
 
@@ -96,7 +96,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Fig
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel(f"{_AXES[axis]}\n(small figures: n)")
+    axes.set_xlabel(f"{_AXES[axis]}\n(small numbers: n)")
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)
     axes.set_title(title(record), loc="left", parse_math=False)

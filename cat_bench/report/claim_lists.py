@@ -30,10 +30,10 @@ Test: TypeAlias = Literal[
 class Claim(BaseModel):
     """One claim: how it is tested, `against` which methods, and what was `published`.
 
-    `least` is the share to be above (disagreement), `margin` how far apart counts as equal; both in
-    [0, 1]. `axis` is the cost that is equal (equal_tokens). `n` is the n at which the method is
-    looked at, by default its largest. `cost` is what is saved, at least the share `least` of it
-    (saves); `since` is the n from which gains are compared (outgrows).
+    `n` is the method's n, by default its largest. `margin` in [0, 1] is the difference that counts
+    as equal, `least` the threshold of a share (disagreement, saves), `axis` the cost that is held
+    equal (equal_tokens), `cost` the cost that is saved (saves), and `since` the n from which gains
+    are compared (outgrows).
     """
 
     model_config = STRICT
@@ -53,7 +53,7 @@ class Claim(BaseModel):
 class Claims(BaseModel):
     """The fields of a `claims/*.yaml`: a paper's claims about one `method`.
 
-    Lists that are not `in_runs` are checked on request alone, by `cat-bench claims`.
+    Lists that are not `in_runs` are checked only on request, by `cat-bench claims`.
     """
 
     model_config = STRICT
@@ -65,12 +65,12 @@ class Claims(BaseModel):
 
 
 def names() -> list[str]:
-    """The catalogue's lists of claims."""
+    """Return the names of the catalogue's lists of claims."""
     return sorted(path.stem for path in (catalog.root() / "claims").glob("*.yaml"))
 
 
 def read(name: str) -> Claims:
-    """The claims that `name` names, in the catalogue or as a path to a YAML.
+    """Return the claims of a list in the catalogue, or of a YAML by its path.
 
     Raises UnknownName, ConfigError.
     """

@@ -24,11 +24,11 @@ class Part:
     p: float = 0.0
     flag: str | None = None
     decided: Verdict | None = None
-    """By another rule."""
+    """The verdict of another rule, if one decides."""
 
     @property
     def verdict(self) -> Verdict:
-        """Supported or contradicted where the interval lies on one side, else undecided."""
+        """Supported or contradicted if the interval lies on one side, else undecided."""
         if self.decided:
             return self.decided
         if self.flag or isnan(self.low) or 0 < self.questions < FEWEST or self.p >= ALPHA:

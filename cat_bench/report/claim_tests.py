@@ -29,7 +29,7 @@ _COLUMNS = ["question", "method", "n", "calls", "prompt_tokens", "completion_tok
 
 
 def find_named(methods: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Return the methods of the wanted names; of one without an exact match, any parameters."""
+    """Return the methods with the wanted names; without an exact match, with any parameters."""
     return [
         method
         for name in wanted
@@ -88,7 +88,7 @@ def correlate_costs(run: RunTables, keys: Sequence[Key]) -> Iterator[Part | str]
 
 
 def measure_power_law(values: Values, method: str, *, margin: float) -> Iterator[Part | str]:
-    """Yield how far the coverage is from exp(a n^b), the best such curve, at its farthest n."""
+    """Yield the largest distance of the coverage from the best-fitting curve exp(a n^b)."""
     budgets = values.budgets(method)
     if len(budgets) < 4:
         yield f"{method} was run at fewer than four n"

@@ -117,7 +117,7 @@ def write(run: RunTables | Path, claims: Claims) -> list[Finding]:
 
 
 class _Run:
-    """One run, asked about one method."""
+    """One run, for tests of claims about one method."""
 
     def __init__(self, tables: RunTables, method: str) -> None:
         self.tables, self.method = tables, method
@@ -194,8 +194,8 @@ class _Run:
         other, part = (f"{percent(figures[name].mean)} %" for name in names)
         needed = questions_needed(right.mean - claim.least, right.se, rate.n)
         yield Part(
-            f"another answer on {_share(rate)}; of these right {_share(right)}, majority {other}; "
-            f"ties counted in part: {percent(in_part.mean)} %, right on {part}",
+            f"another answer on {_share(rate)}: right on {_share(right)} of these, majority on "
+            f"{other}; ties counted in part: {percent(in_part.mean)} %, right on {part}",
             *(right.mean, right.low, right.high, claim.least),
             needed=needed,
             questions=rate.n,
@@ -212,7 +212,7 @@ class _Run:
         yield Part(words, right.mean, right.low, right.high, questions=right.n)
 
     def _equal(self, claim: Claim) -> Iterator[Part | str]:
-        """Make two one-sided tests: the 90 % interval lies within the margin."""
+        """Test twice, one-sided: scores are equal if the 90 % interval lies within the margin."""
         for other in self._find_present(claim.against):
             keys = (self.method, self.n), (other, self.n)
             if keys[1] not in self.values.columns:
@@ -319,7 +319,7 @@ def _difference(words: str, measured: Difference) -> Part:
 
 def _share(rate: Interval) -> str:
     if isnan(rate.low):
-        return "untold" if isnan(rate.mean) else f"{percent(rate.mean)} %, without an interval,"
+        return "unknown" if isnan(rate.mean) else f"{percent(rate.mean)} %, without an interval,"
     return f"{percent(rate.mean)} % [{percent(rate.low)}, {percent(rate.high)}]"
 
 

@@ -1,7 +1,7 @@
 """Several runs in one paired table: models and methods over the same questions of one task.
 
-Questions are paired by id, so all runs must have asked the same questions of the same task, which
-their digests show. Every row is compared with one reference.
+Questions are paired by id. All runs must have asked the same questions of the same task; their
+digests are compared. Every row is compared with one reference.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
 
 
 def _list_differing(runs: Sequence[RunTables], words: str) -> str:
-    """What the tasks of the runs differ in, put into `words`; empty where that is nothing."""
+    """Return what the tasks of the runs differ in, formatted by `words`; empty if nothing."""
     held = [run.record["task"].get("digests") for run in runs]
     if not all(held):
         return ""

@@ -67,7 +67,7 @@ def compute(
     - `tokens`: prompt and completion per question of one use, a prompt counted once per rollout;
       `shared_tokens`: the rollouts' common prompt counted once. `flops` and `money` follow from
       `rates` and are empty without them.
-    - `front`: no other row has a score as high for as few tokens (the oracle takes no part).
+    - `front`: whether no other row scores as high for as few tokens (the oracle is left out).
     - `gap_closed`, `gap_low`, `gap_high`: (score - single) / (oracle - single) at the same n, over
       common questions, with its interval; empty where the gap may be 0.
     - `matched_n` and `matched_score`: the reference at the same `tokens`; `diff` is the score minus
@@ -75,7 +75,7 @@ def compute(
       curve does not reach. `shared_...`: the same at equal `shared_tokens`; `sequential_...`: at
       equal `sequential_tokens`, which are written one after another, with a front of their own.
 
-    `executor` does the resampling. Raises DataError, UnknownName, and UsageError where a model has
+    `executor` does the resampling. Raises DataError, UnknownName, and UsageError if a model has
     no price.
     """
     run = RunTables.of(run)
@@ -197,7 +197,7 @@ def _match(values: Values, key: Key, curve: Curve, cost: float, *, prefix: str) 
 
 
 def _close_gap(method: str, n: int, values: Values) -> Interval:
-    """Return how much of the way from a random to the best possible pick the method goes."""
+    """Return how much of the gap from a random to the best possible pick the method closes."""
     keys = ((method, n), (SINGLE, n), (ORACLE, n))
     if not all(key in values.columns for key in keys) or method in {SINGLE, ORACLE}:
         return quotient([], [])
@@ -253,16 +253,16 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         for name in ("front", "sequential_front")
     )
     notes = [
-        f"{base} at the same tokens: a vote of the fewest rollouts that cost at least as much, "
-        "exactly; another reference's curve over n, question by question, interpolated linearly in "
-        "the logarithm of tokens; *not reached* where its largest n is cheaper, *below* where "
-        "its smallest costs more.",
+        f"{base} at the same tokens: for majority, the exact vote of the fewest rollouts that cost "
+        "at least as much; for another reference, its curve over n, interpolated per question, "
+        "linearly in the logarithm of tokens. *Not reached*: its largest n is cheaper; *below*: "
+        "its smallest n costs more.",
         "Tokens: prompt and completion of one use per question. Prefix shared: the rollouts' "
-        "common prompt is counted once, as a server with a prefix cache would. Sequential: the "
-        "completion tokens that are written one after another, the longest of parallel rollouts "
-        "and successive rounds added up: a measure of latency.",
-        "Gap closed: (score - single) / (oracle - single), at the same n, with the bootstrap's "
-        "interval over questions; empty where the gap itself may be 0.",
+        "common prompt is counted once, as a server with a prefix cache would. Sequential, a "
+        "measure of latency: the completion tokens that are written one after another (the longest "
+        "of parallel rollouts, plus successive rounds).",
+        "Gap closed: (score - single) / (oracle - single), at the same n, with a bootstrap "
+        "interval over questions; empty if the gap may be 0.",
         "Pareto front (no other scores as high for less, or higher for as much): "
         f"{', '.join(front) or 'unknown'}. By sequential tokens: {', '.join(quick) or 'unknown'}.",
     ]

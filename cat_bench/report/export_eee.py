@@ -1,7 +1,7 @@
 """A run as Every Eval Ever's files (schema 0.3.0): results in JSON, and a line for each instance.
 
-Every method and n is a result. The schema has no place for an aggregation yet, so method, n and
-pool stand in `metric_parameters`, costs and the paired difference in `details`.
+Every method and n is a result. The schema has no field for an aggregation yet: `metric_parameters`
+holds method, n and pool, `details` the costs and the paired difference.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _DETAILS = (
 def export_eee(run: RunTables | Path, *, data: Path | None = None) -> list[Path]:
     """Write `eee/data/<task>/<developer>/<model>/<uuid>.json` and its `_samples.jsonl`.
 
-    A question that has no score is in no line. `data` is where the task's rows are, if not in
-    their own place. Raises DataError where the folder is not a run, UsageError where the task is
-    private or rows are unlabelled.
+    A question without a score has no line. `data` is the run's data file, if it is not the task's.
+    Raises DataError if the folder is not a run, UsageError if the task is private or rows are
+    unlabelled.
     """
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_private(run.record, instead="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     developer, model = _name_model(run.record["config"]["model"])
     collection = _part(run.record["config"]["task"])

@@ -1,7 +1,7 @@
 """A run as the Hub's evaluation results: `.eval_results/TASK.yaml` and a benchmark's `eval.yaml`.
 
 Format: the Hub's documentation of evaluation results. A row has no field for an aggregation, so
-`notes` says the method, n, the pool and the interval; a task of the benchmark is a method.
+`notes` says the method, n, the pool and the interval; each method is a task of the benchmark.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _SPLITS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""The words in a path by which the Hub tells a split."""
+"""The words in a path by which the Hub recognises a split."""
 
 
 def export_hub(run: RunTables | Path) -> list[Path]:
     """Write `hf/.eval_results/TASK.yaml` for the model, and `hf/eval.yaml` for the dataset.
 
-    Each method has a row at its largest n. Raises DataError where the folder is not a run,
+    Each method has a row at its largest n. Raises DataError if the folder is not a run,
     UsageError where the task is private, or its rows are unlabelled or not a dataset of the Hub.
     """
     run = RunTables.of(run)
     record = run.record
-    refuse_private(record, instead="`report --html` writes a page for you alone")
+    refuse_private(record, instead="`report --html` writes a page for your own use")
     refuse_unlabelled(record, what="an export")
     data = record["task"].get("data") or {}
     if not data.get("hub"):
         raise UsageError(
-            f"the rows of {record['config']['task']!r} are not a dataset of the Hub, and a result "
-            "there names one: give the task's `data` a `hub`, a `revision` and a `path`"
+            f"the rows of {record['config']['task']!r} are not a dataset of the Hub, but a result "
+            "there must name one: give the task's `data` a `hub`, a `revision` and a `path`"
         )
     summary = summarise(run)
     scored = summary[summary["score"].notna() & ~summary["method"].isin((ORACLE, WORST))]
@@ -93,7 +93,7 @@ def _benchmark(record: Mapping[str, JSON], rows: list[dict[str, JSON]]) -> dict[
 def _guess_split(path: str) -> str:
     """Return the split that the Hub gives to a file without a configuration, by its path's words.
 
-    A word of the file's name counts before one of its folders; without any, all is `train`.
+    The file's name decides before its folders; without such a word, the split is `train`.
     """
     words = [word for part in path.split("/")[::-1] for word in re.findall(r"[a-z]+", part.lower())]
     known = {word: split for split, words in _SPLITS.items() for word in words}

@@ -1,7 +1,7 @@
 """A run as a log that `inspect view` shows: one sample per question, one score per method.
 
 A sample's messages are the question and then each rollout; its scores hold each method's answer at
-its largest n. The log names `cat_bench` as its solver: Inspect generated no text of it.
+its largest n. The log names `cat_bench` as its solver, because Inspect generated no text.
 """
 
 from __future__ import annotations
@@ -41,16 +41,15 @@ _STOPS: Mapping[str, Literal["stop", "max_tokens", "content_filter"]] = {
 def export_inspect(run: RunTables | Path, *, data: Path | None = None) -> Path:
     """Write `inspect/<time>_<task>_<id>.eval` into the run's folder.
 
-    `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is not a run, UsageError where Inspect is not installed, the task is private or rows
-    are unlabelled.
+    `data` is the run's data file, if it is not the task's. Raises DataError if the folder is not a
+    run, UsageError if Inspect is not installed, the task is private or rows are unlabelled.
     """
     try:
         from inspect_ai.log import write_eval_log
     except ImportError as error:
         raise UsageError(f"Inspect is not installed: {install_command('inspect')}") from error
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_private(run.record, instead="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     log = wait(_log(run, data))
     stamp = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.created)

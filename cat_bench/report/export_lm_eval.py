@@ -31,16 +31,15 @@ METRIC = "score"
 def export_lm_eval(run: RunTables | Path, *, data: Path | None = None) -> list[Path]:
     """Write lm-eval's two files into `lm-eval/<model>/` of the run's folder.
 
-    `data` is where the task's rows are, if not in their own place. Raises DataError where the
-    folder is not a run, UsageError where lm-eval is not installed, the task is private or rows are
-    unlabelled.
+    `data` is the run's data file, if it is not the task's. Raises DataError if the folder is not a
+    run, UsageError if lm-eval is not installed, the task is private or rows are unlabelled.
     """
     try:
         from lm_eval.loggers import EvaluationTracker
     except ImportError as error:
         raise UsageError(f"lm-eval is not installed: {install_command('lm-eval')}") from error
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for you alone")
+    refuse_private(run.record, instead="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     record, folder = run.record, run.folder
     task = re.sub(r"[^\w.-]+", "-", record["config"]["task"])

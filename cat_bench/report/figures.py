@@ -1,7 +1,7 @@
 """The scaling curve: score against the number of rollouts that a method may read.
 
-Between the floor and the ceiling; where there are many methods, only the reference and the best two
-have their 95 % bands.
+The floor and the ceiling are drawn, too. If there are many methods, only majority and the best two
+have 95 % bands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cat_bench.report.summary import FRAME, MAJORITY
 from cat_bench.types.calls import JSON, FloatArray
 
 _FEW = 4
-"""Methods, beyond which not every one has a band."""
+"""If there are more methods, only some have a band."""
 _OVER: JSON = (0, (3, 3))
 """The dash of a line that lies on another one, so that both are seen."""
 

@@ -10,7 +10,7 @@ Tables:
 - `signals`, `signals-curve.csv`, `signals-bins.csv`: how well the signals rank rollouts, if the run
   has signals.
 
-A run without labels has `table` and `forensics.md` alone.
+A run without labels has only `table` and `forensics.md`.
 
 Figures, as PNG and SVG: `curve`, `compute`, `latency` (score by sequential tokens), `forest`,
 `signals` and `by-FIELD` (a level, a subject, a rubric's theme or axis).
@@ -93,7 +93,7 @@ def make_report(
 ) -> Report:
     """Make all files of a run's report; `executor` does the resampling.
 
-    Raises DataError where the folder is not a run, UsageError where a model has no price,
+    Raises DataError if the folder is not a run, UsageError if a model has no price,
     UnknownName for a `reference` that the run lacks.
     """
     run = RunTables.of(run)

@@ -107,7 +107,7 @@ class Draw:
         return fmean(draft.score for draft in self.drafts if draft.cluster == cluster)
 
     def follows(self, place: int) -> bool:
-        """Return whether it gives the answer of the draft at this place."""
+        """Return whether the synthesis gives the answer of the draft at this place."""
         return self.cluster is not None and self.drafts[place].cluster == self.cluster
 
 
@@ -119,7 +119,7 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
     - for each of `CASES`, its share (`CASE`), and the share with a right synthesis (`CASE, right`);
     - `disagrees` with the majority, and there: `right`, and `majority right`; a synthesis that
       gives one of several tied answers does not disagree;
-    - `disagrees in part`: the same where each of k tied answers is the majority's to a k-th;
+    - `disagrees in part`: the same, but each of k tied answers counts 1/k as the majority's;
     - `recovers`: right although no draft is;
     - `copies a text`, `copies an answer`, `new answer` (one that no draft gives), `no answer`;
     - `follows the first`, `follows the last` and `follows any` draft, where drafts differ; and how
@@ -231,7 +231,7 @@ class Clusters(Reading):
 
 
 def diversity(run: RunTables | Path) -> dict[str, Interval]:
-    """Per question of the pool: `distinct answers`, and `entropy` of their shares in bits."""
+    """Return the means of a question's `distinct answers` and their `entropy` in bits."""
     pool = pd.concat(RunTables.of(run).reading(Clusters).spread).sort_index()
     return {
         "distinct answers": mean_interval(pool["distinct"].to_numpy(float), bounds=None),
@@ -240,7 +240,7 @@ def diversity(run: RunTables | Path) -> dict[str, Interval]:
 
 
 def copies(run: RunTables | Path) -> tuple[float, float]:
-    """Return the share of texts that repeat another text of their question, and texts a question.
+    """Return the share of texts that repeat another of their question, and the texts per question.
 
     NaN if the pool has no text; failed rollouts have none.
     """

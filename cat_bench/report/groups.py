@@ -1,7 +1,7 @@
 """Scores by the questions' meta fields: a level, a subject, a theme.
 
-A field is used if it has few values that most questions share; every method is scored on the
-questions of each value as on all questions.
+A field is used if it has few values and most questions share them. A method's score on a group is
+computed as on all questions.
 """
 
 from __future__ import annotations

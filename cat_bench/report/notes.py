@@ -120,7 +120,7 @@ def _budgets(summary: pd.DataFrame, record: Mapping[str, JSON]) -> Iterator[str]
 
 
 def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
-    """Name the methods that ask the same model in the same way, as one role and as another."""
+    """Name methods that differ only in the role that they ask, if one model plays both roles."""
     config = record["config"]
     sampling = config.get("sampling", {})
 
@@ -139,7 +139,7 @@ def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
         if len(names) > 1:
             yield (
                 f"{' and '.join(names)} are the same here: one model plays their roles, with the "
-                "same sampling. Name another by --judge or --anchor."
+                "same sampling. Name another model by --judge or --anchor."
             )
 
 
@@ -154,7 +154,7 @@ def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:
     if counts:
         yield f"Rollouts, of {rollouts['asked']:,}: {counts}."
     if no_answer_at_all(rollouts):
-        zeros = "" if is_unlabelled(record) else ": scores of 0 tell nothing of the model"
+        zeros = "" if is_unlabelled(record) else ": scores of 0 say nothing about the model"
         yield (
             f"**No rollout has a readable answer**{zeros}. Compare a response "
             " (`show --question`) with the task's `pattern`; `cache import "

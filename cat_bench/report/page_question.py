@@ -23,7 +23,7 @@ PICKS = 8
 CALLS = 100
 """The number of calls of one row that the page keeps."""
 QUOTED = 40
-"""Characters from which a text within a message is kept as a reference."""
+"""The fewest characters of a quoted text that is kept as a reference."""
 QUESTION = -1
 """The reference to the question's text; a rollout's is its slot."""
 _ROLLOUT = ("slot", "answer", "cluster", "score", "met", "finish", "failed", "completion_tokens")
@@ -73,13 +73,13 @@ class _Calls:
         self.sent: list[JSON] = []
 
     def listed(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
-        """Return the first calls as a field: for each the place of its request, slot and reply."""
+        """Return the first calls as a field: each one's place of the request, slot and reply."""
         shown = [[self.place(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
         more = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
         return {name: shown, **more} if shown else {}
 
     def place(self, sent: Sent) -> int:
-        """Return where a request stands in `sent`."""
+        """Return the index of a request in `sent`; add it if it is new."""
         shown = {
             "role": sent.role,
             "model": sent.model,

@@ -25,8 +25,8 @@ def notes(record: Mapping[str, JSON]) -> Iterator[str]:
     if names := dict.fromkeys(method for method, _ in unreadable_shares(record)):
         yield (
             f"More than {percent(UNREADABLE)} % of what {', '.join(names)} wrote has no answer "
-            "that the task reads, though its rollouts have one: this says how the prompt fits "
-            "the task, not how good the method is. Compare the prompt text with the task's closing."
+            "that the task reads, though its rollouts have one. This says how the prompt fits the "
+            "task, not how good the method is: compare the prompt text with the task's closing."
         )
 
 

@@ -95,8 +95,8 @@ def blocks(
 
 
 _NOTES = (
-    "A score is the points of the criteria met, negative ones included, over the positive points, "
-    "not clipped; the mean is brought into [0, 1]. An answer with a verdict that could not be had "
+    "A score is the points of the met criteria, negative ones included, divided by all positive "
+    "points. It is not clipped, but the mean is clipped to [0, 1]. An answer that lacks a verdict "
     "is unscored.",
     "A tag of criteria is scored on its own criteria, over the examples where one of them is "
     "positive.",
@@ -128,7 +128,7 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
             else ""
         )
         others = "".join(
-            f"; agrees with its profile {other} by kappa {_figure(part['kappa'])}"
+            f"; agreement with its profile {other}: kappa {_figure(part['kappa'])}"
             for other, part in audit.get("profiles", {}).items()
         )
         yield (

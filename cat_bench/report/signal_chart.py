@@ -1,4 +1,4 @@
-"""How good a run's signals are, as a figure: best-of-n by each, and the score by its number."""
+"""The figure of a run's signals: best-of-n by each signal, and the score by the signal's number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cat_bench.report.palette import series
 from cat_bench.types.calls import JSON
 
 _FEW = 3
-"""Signals, beyond which no band is drawn."""
+"""If there are more signals, no band is drawn."""
 
 
 def signal_chart(
@@ -40,7 +40,7 @@ def _figure(curves: pd.DataFrame, bins: pd.DataFrame, record: Mapping[str, JSON]
         if own["number"].between(0, 1).all():
             dotted: JSON = {"color": look.colour, "linestyle": ":", "linewidth": 1}
             (drawn,) = right.plot(own["bin"], 100 * own["number"], **dotted)
-            handles.setdefault("its number, 0 to 1", drawn)
+            handles.setdefault("the signal's number, 0 to 1", drawn)
     _label(left, right, sorted(set(curves["n"])))
     legend(figure, handles)
     figure.suptitle(title(record), x=0.01, ha="left", fontsize=9, parse_math=False)

@@ -1,7 +1,7 @@
 """Measure the signals that rank rollouts: their order, calibration and best-of-n.
 
-The signals are those of single rollouts (a reward model's, a judge's, a log-probability) that a
-method of the run used. All figures come from scored rollouts; no model is called.
+A signal gives each rollout a number (from a reward model, a judge, log-probabilities), and a method
+of the run used it. All figures come from scored rollouts; no model is called.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def calibration(record: Record) -> pd.DataFrame:
 
 
 def best_of_curves(records: Mapping[str, Record]) -> pd.DataFrame:
-    """One row per signal × n: best-of-n over the questions with the largest pool."""
+    """Return a row per signal × n: best-of-n over the questions with the largest pool."""
     rows = []
     for name, record in records.items():
         curve = score_best_of(record)
@@ -196,7 +196,7 @@ def best_of_curves(records: Mapping[str, Record]) -> pd.DataFrame:
 
 
 def calibration_bins(records: Mapping[str, Record]) -> pd.DataFrame:
-    """One row per signal × tenth of its rollouts, the lowest first: mean number and score."""
+    """Return a row per signal × tenth of its rollouts, the lowest first: mean number and score."""
     tables = [
         calibration(record).assign(signal=name, bin=lambda bins: range(1, len(bins) + 1))
         for name, record in records.items()

@@ -74,7 +74,7 @@ def summarise(
     """Return one row per method × n of the run, with `COLUMNS`.
 
     `reference` names the method to compare with, as METHOD or METHOD@N. `executor` does the
-    resampling. Raises DataError, UnknownName where the run has no such method.
+    resampling. Raises DataError, UnknownName if the run has no such method.
 
     - `score`, `se`, `ci_low`, `ci_high`: the mean over `questions`, its standard error and 95 %
       interval, in [0, 1] (a mean of graded scores below 0 shows as 0). `score_fallback_0` is the
@@ -82,19 +82,19 @@ def summarise(
       exhausted the grader, which count 0 in `score`.
     - `se_rollouts`: the standard error of the score over new rollouts of the same questions, from
       values that share no rollout; empty if it is unknown.
-    - `diff`: score minus `reference`, over the questions that both have: `majority` at the
-      same n, or `single` where the run has no majority; `majority@8`, the largest n, for a method
-      that reads a fixed number of rollouts (greedy). Empty on the row of the reference.
-      `diff_single` likewise against `single`. `p` is two-sided; `p_holm` corrects it over the
-      methods, each at its largest n. Frame rows, the floor and the ceiling, have no p.
-      `questions_needed`: the total that would settle `diff` (5 % two-sided, power 80 %).
+    - `diff`: score minus `reference`, over the questions that both have: `majority` at the same n,
+      or `single` where the run has no majority; majority at its largest n for a method that reads a
+      fixed number of rollouts (greedy). Empty on the row of the reference. `diff_single` likewise
+      against `single`. `p` is two-sided; `p_holm` corrects it over the methods, each at its largest
+      n. Frame rows, the floor and the ceiling, have no p. `questions_needed`: the total that would
+      settle `diff` (5 % two-sided, power 80 %).
     - `unlabelled` and `unscored` count questions, and `failed` draws; `abstained`, `exhausted`,
-      `fallback` and `lost` are shares of the draws' mass in [0, 1]. Calls and tokens are means per
-      question of one stand-alone use; `sequential_tokens` must be written one after another.
+      `fallback` and `lost` are shares of the draws' weights in [0, 1]. Calls and tokens are means
+      per question of one stand-alone use; `sequential_tokens` are written one after another.
     - `draws` is the mean number of draws per question; empty where the value is an exact
-      expectation. `se_draws` is the Monte-Carlo standard error of the score: compared
-      with the mean over all subsets; 0 if all of them were drawn, empty if it is unknown.
-      `exact` is the share of questions whose value is an expectation without that error.
+      expectation. `se_draws` is the Monte-Carlo standard error of the score against the mean over
+      all subsets: 0 if all were drawn, empty if it is unknown. `exact` is the share of questions
+      whose value is an expectation without that error.
     - A method that is not available is one row without n, with its `reason`.
     - Where a rubric scored, two more columns: see `extend`.
     """

@@ -33,7 +33,7 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What a tracker is given of a run: metrics by n, parameters, and the file of the table."""
+    """What a tracker gets of a run: metrics by n, parameters, and the file of the table."""
 
     project: str
     name: str
@@ -46,7 +46,7 @@ def log_run(run: RunTables | Path, target: str, *, reference: str | None = None)
     """Log a run to `trackio:PROJECT`, `wandb:PROJECT` or `mlflow:URI`; return where it is.
 
     The run's folder must hold `table.csv`, as `report.write` leaves it. Every call adds a run to
-    the tracker. `reference` is `summarise`'s. Raises UnknownName, and UsageError where the tracker
+    the tracker. `reference` is as in `summarise`. Raises UnknownName, and UsageError if the tracker
     is not installed or refuses.
     """
     run = RunTables.of(run)
@@ -139,8 +139,8 @@ def _log_to_wandb(wandb: JSON, logged: Logged) -> str:
 def _log_to_mlflow(mlflow: JSON, logged: Logged) -> str:
     """Log to the experiment `cat_bench` of a tracking server, or of a database.
 
-    MLflow allows few marks in a metric's name: the others become hyphens. The parameters
-    `metric.NAME` say which method such a name belongs to.
+    MLflow allows few special characters in a metric's name; the others become hyphens. A parameter
+    `metric.NAME` holds the method's own name.
     """
     names = _rename([name for metrics in logged.metrics.values() for name in metrics])
     methods = {
@@ -173,7 +173,7 @@ def _log_to_mlflow(mlflow: JSON, logged: Logged) -> str:
 
 
 def _rename(names: Sequence[str]) -> dict[str, str]:
-    """Return a name for each metric with the marks that MLflow allows; no two are the same."""
+    """Return a name for each metric with characters that MLflow allows; no two are the same."""
     renamed: dict[str, str] = {}
     for name in dict.fromkeys(names):
         method, _, column = name.rpartition("/")

@@ -34,8 +34,8 @@ NO_TEXT = "The text is not in the cache from which this page was made."
 class Transcript:
     """One question: its `ScoreRow`s, and its `RolloutRow`s beside the replies that the cache has.
 
-    `target` is what the task says is right, None where it is not here. `exchanges` are the calls of
-    the methods and the judge; None where no cache could be asked, for the reason `problem`.
+    `target` is the task's target, None if it is not here. `exchanges` are the calls of the methods
+    and the judge; None if no cache could be read, and `problem` says why.
     """
 
     question: str
@@ -115,8 +115,8 @@ async def transcripts(
 ) -> AsyncIterator[Transcript]:
     """Yield the run's questions in its order, or only one of them. Raises DataError.
 
-    `data` is where the task's rows are, if the run was given them from elsewhere. With `calls`, the
-    methods that called a model are played again from the cache for what they sent.
+    `data` is the run's data file, if it is not the task's. With `calls`, the methods that called a
+    model are replayed from the cache to find what they sent.
     """
     run = RunTables.of(run)
     record, asked = run.record, run.questions
@@ -160,7 +160,7 @@ def _targets(record: Mapping[str, JSON], data: Path | None) -> dict[str, JSON]:
 
 
 def _find_calling(run: RunTables) -> set[str]:
-    """The methods of which some row has more calls than rollouts."""
+    """Return the methods that have more calls than rollouts in some row."""
     names: set[str] = set()
     for rows in run.score_parts(["question", "method", "n", "calls"]):
         names.update(rows["method"][rows["calls"] > rows["n"]].unique())
@@ -197,7 +197,7 @@ class _Texts:
         self.problem = ""
 
     async def of(self, question: str) -> Exchanges | None:
-        """The question's; questions are asked for in the run's order."""
+        """Return the question's exchanges; ask for questions in the run's order."""
         while not self._ended and (
             self._current is None or self._current.pool.question.id != question
         ):

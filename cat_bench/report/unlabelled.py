@@ -1,4 +1,4 @@
-"""What a run tells without labels: which answers can be read, and how far they agree.
+"""What a run shows without labels: which answers can be read, and how far they agree.
 
 An answer that most rollouts give need not be right, so nothing here is a score.
 """

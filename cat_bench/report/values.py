@@ -184,7 +184,7 @@ class Totals:
 
     @property
     def mean(self) -> pd.DataFrame:
-        """The mean over the questions that have a value; NaN where none has."""
+        """Return the means over the questions that have a value; NaN where none has one."""
         return self.sums / self.counts
 
 

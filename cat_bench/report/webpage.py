@@ -72,8 +72,8 @@ def write_page(
 ) -> Path:
     """Write `page.html` into the run's folder; rollouts' texts come from the cache, if it has them.
 
-    `place` is another file to write to; `data` is the file of the task's rows, if the run had one.
-    Raises DataError where the folder is not a run, UsageError where it cannot be written.
+    `place` is another file to write to; `data` is the run's data file, if it is not the task's.
+    Raises DataError if the folder is not a run, UsageError if it cannot be written.
     """
     run = RunTables.of(run)
     place = place or run.folder / "page.html"

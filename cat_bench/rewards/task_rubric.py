@@ -25,7 +25,7 @@ from cat_bench.types.traits import Need
 class TaskRubric:
     """The task's score; a response over `length_limit` tokens loses `length_penalty` once.
 
-    Raises NotAvailable where the target is not a rubric.
+    Raises NotAvailable if the target is not a rubric.
     """
 
     length_limit: int | None = None

@@ -1,8 +1,7 @@
-"""Repeats a recorded run from stored calls alone, to check it or to find the calls that it read.
+"""Repeats a recorded run from stored calls only, to check the run or to find its calls.
 
-The run's record is enough. No model is opened: a stand-in replaces each model. It has the identity
-that keys the model's calls, and it answers no new call. The Python files that the record names are
-loaded only if they are unchanged or trusted: see `loading.trust`.
+No model is opened. A stand-in with the recorded identity finds a model's stored calls. The Python
+files that the record names are loaded only if they are unchanged or trusted: see `loading.trust`.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def configuration(
     values |= {"n": config["budgets"], "free_n": config.get("free_budgets", ())}
     values |= {"offline": True, "methods": [*list_methods(record).values()], "data": data}
     if not values["methods"]:
-        raise UsageError("none of the run's methods is installed here: install its plug-ins")
+        raise UsageError("none of the run's methods is installed here: install their plug-ins")
     template = config.get("judge_template")
     pinned = (record["task"].get("judging") or {}).get("template") == "pinned"
     if template and pinned and not Path(template).is_file():
@@ -95,9 +94,9 @@ async def trace_places(
     cache: str | Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Add every place in the cache that the run reads to `places`: rollouts, syntheses, verdicts.
+    """Add to `places` each place in the cache that the run reads: rollouts, syntheses, verdicts.
 
-    Raises UsageError if this cache lacks what the run read.
+    Raises UsageError if this cache lacks rollouts of the run.
     """
     with TemporaryDirectory() as folder:
         out = Path(folder, "run")
@@ -125,7 +124,7 @@ class StandIns:
 
 
 def list_methods(record: Mapping[str, JSON]) -> dict[str, str]:
-    """The run's methods that were available: by name, as they can be named here."""
+    """Return the run's methods that can run here: recorded name → the name to use here."""
     installed = {*method_names(), *list_plugins("aggregator")}
     named = {}
     for entry in record["methods"]:

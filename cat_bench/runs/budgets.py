@@ -1,7 +1,7 @@
 """The sizes of a run: the pool, the budgets of its methods, and where they end.
 
-Unless budgets are named, methods that call a model get `BUDGETS`, since each of them costs calls at
-every n. Methods that cost no call go on to the pool's size.
+If no budgets are named, methods that call a model get `BUDGETS`, because every n costs calls. Other
+methods also get larger n, up to the pool's size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ POOL, EXACT_POOL, BUDGETS = 16, 1024, (1, 2, 4, 8)
 
 
 def plan_settings(config: RunConfig, roles: Roles) -> Settings:
-    """Return a run's sizes; raises UsageError for a number that does not fit."""
+    """Return a run's sizes; raise UsageError for a number that does not fit."""
     imported = roles.policy.model.imported
     largest = imported.size if imported else None
     pool = config.pool or largest or POOL
@@ -31,23 +31,23 @@ def plan_settings(config: RunConfig, roles: Roles) -> Settings:
             raise UsageError(
                 f"--n {n} does not fit a pool of {pool} rollouts: give {more}an n from 1 to {pool}"
             )
-    further = _extend_budgets(max(budgets), pool)
+    larger = _extend_budgets(max(budgets), pool)
     free = config.free_n
     if free is None:
-        free = () if config.n else further
+        free = () if config.n else larger
     elif odd := [n for n in free if not 1 <= n <= pool]:
-        raise UsageError(f"free_n {odd[0]} does not fit a pool of {pool} rollouts")
+        raise UsageError(f"free_n {odd[0]} does not fit: give an n from 1 to {pool}, the pool")
     return Settings(
         budgets=tuple(sorted(set(budgets))),
         pool=pool,
         draws=config.draws,
         free=tuple(sorted({*free} - {*budgets})),
-        beyond=tuple(n for n in further if n not in free),
+        beyond=tuple(n for n in larger if n not in free),
     )
 
 
 def _extend_budgets(n: int, pool: int) -> tuple[int, ...]:
-    """Doublings of the largest budget up to the pool's size, where closed forms reach that far."""
+    """Return doublings of n below the pool's size, and that size; nothing above `EXACT_POOL`."""
     doubled = (n << k for k in range(1, pool.bit_length()))
     sizes = {size for size in doubled if size < pool} | {pool}
     return tuple(sorted(sizes - {n})) if pool <= EXACT_POOL else ()

@@ -1,4 +1,4 @@
-"""Check a task before the first call: permission, questions, prompts that ask for another form.
+"""Checks of a task before the first call: permission, labels, questions and prompt texts.
 
 A task's prompt texts may replace the closing instruction of its scorer, so they are compared with
 the forms that the scorer reads.
@@ -18,7 +18,7 @@ from cat_bench.types.plugins import AnswerScorer, QuestionScorer
 from cat_bench.types.records import Question, Sample
 
 WRITING = ("synthesis", "synthesis_aware", "synthesis_free", "synthesis_free_aware")
-"""Texts that ask for an answer; all others ask for a choice, a number or a verdict."""
+"""Prompt texts that ask for an answer; all others ask for a choice, a number or a verdict."""
 _QUOTED = re.compile(r'"([^"…]+)["…]')
 
 
@@ -31,7 +31,7 @@ def warnings_of(task: Task, samples: Iterable[Sample]) -> Iterator[str]:
 
 
 def _mismatches(task: Task, scorer: AnswerScorer, question: Question) -> Iterator[str]:
-    """Compare the form that the prompt texts ask for with the one that the scorer reads."""
+    """Yield a sentence for each prompt text that asks for a form that the scorer does not read."""
     reader = scorer.for_question(question) if isinstance(scorer, QuestionScorer) else scorer
     closing, folder = task.prompts.closing, task.prompts.folder
     texts = {"the question's prompt": "\n".join(m["content"] for m in question.messages)}
@@ -43,7 +43,7 @@ def _mismatches(task: Task, scorer: AnswerScorer, question: Question) -> Iterato
     fits = {name: _fits(text, closing, reader, boxed=boxed) for name, text in texts.items()}
     for name, text in texts.items():
         if asks_for_a_box(text) and not boxed:
-            yield f"{name} asks for a box, and the task reads {closing}"
+            yield f"{name} asks for a box, but the task reads {closing}"
         elif not fits[name] and any(fits.values()):
             yield f'{name} never asks for what the task reads: write "End with {{{{ closing }}}}."'
 
@@ -82,19 +82,19 @@ def _parses(reader: AnswerScorer, text: str) -> bool:
 
 
 def check_permission(task: Task, *, planning: bool) -> None:
-    """Raise UsageError where a scorer runs models' programs and nobody has allowed it."""
+    """Raise UsageError if the scorer runs models' programs and the user has not allowed it."""
     if getattr(task.scorer, "runs_code", False) and not planning:
         require_runner()
 
 
 def check_labels(task: Task, methods: Iterable[str], *, labelled: bool) -> None:
-    """Raise UsageError where a best or worst pick is asked for, and no row has a target."""
+    """Raise UsageError if the oracle or the worst pick is asked for, but no row has a target."""
     if labelled:
         return
     for name in methods:
         if name in FRAMES:
             raise UsageError(
-                f"{name} is {FRAMES[name]}, and task {task.name!r} is unlabelled: leave it out, or "
+                f"{name} is {FRAMES[name]}, but task {task.name!r} is unlabelled: leave it out, or "
                 "give rows with answers by --data"
             )
 

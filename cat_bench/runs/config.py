@@ -28,7 +28,7 @@ def _is_part(shard: str) -> str:
 BUNDLED = "tally"
 """The model of a run that names no model."""
 MOST = 100_000
-"""The most rollouts of a question, and draws of a method: more would not fit in memory."""
+"""The most rollouts of a question and the most draws of a method: more would not fit in memory."""
 Shard: TypeAlias = Annotated[str, AfterValidator(_is_part)]
 """I/K: every K-th question from the I-th on, counted from 1."""
 
@@ -41,7 +41,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_secrets(cls, values: JSON) -> JSON:
-        """Raise ConfigError for a key: the run's record and the cache would contain it."""
+        """Raise ConfigError for an API key: the run's record and the cache would contain it."""
         if secret := find_secret(values):
             raise ConfigError("the run", secret, WRITTEN)
         return values
@@ -66,11 +66,11 @@ class RunConfig(BaseModel):
     n: tuple[int, ...] = Field(default=(), description="the budgets, in rollouts")
     free_n: tuple[int, ...] | None = Field(
         default=None,
-        description="further budgets of methods without calls; if `n` is not named, up to the pool",
+        description="more budgets for methods without calls; default without `n`: up to the pool",
     )
     pool: int | None = Field(default=None, ge=1, le=MOST, description="rollouts per question")
     draws: int = Field(
-        default=4, ge=1, le=MOST, description="subsets per n where a method calls a model"
+        default=4, ge=1, le=MOST, description="subsets per n for a method that calls a model"
     )
     limit: int | None = Field(
         default=None, ge=1, le=sys.maxsize, description="only the first questions"
@@ -135,9 +135,9 @@ class RunConfig(BaseModel):
 
 
 def configure(task: str, values: Mapping[str, JSON], *, source: str | Path) -> RunConfig:
-    """Return the configuration of a run of `task`; its default model if `values` name none.
+    """Return the configuration of a run of `task`; the task's default model if `values` name none.
 
-    Raises ConfigError, which names `source`, for a field that is unknown or cannot be read.
+    Raises ConfigError, naming `source`, for a field that is unknown or cannot be read.
     """
     return validate(RunConfig, {"model": _model(task), **values, "task": task}, source=source)
 

@@ -1,8 +1,8 @@
-"""Read several runs of one task as an ensemble: what their models say together.
+"""Reads several runs of one task as an ensemble: the votes of their models together.
 
 Answers, scores and tokens of the rollouts come from the runs. The task's scorer puts the answers of
-all models into one partition; no model is called. Weights and the member to compare with are chosen
-on other questions than those that they are used for.
+all models into one partition; no model is called. The weights and the best member of a question are
+chosen on the other questions.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Ensemble:
     def limits(self, weights: FloatArray | None = None) -> FloatArray:
         """Return each question's score in the limit, shape (questions,); equal weights by default.
 
-        `weights` have shape (models,), or (questions, models) for weights of their own.
+        `weights` have shape (models,), or (questions, models) for weights by question.
         """
         given = equal_weights(len(self.models)) if weights is None else weights
         rows = np.broadcast_to(given, (len(self.ballots), len(self.models)))
@@ -68,10 +68,10 @@ class Ensemble:
         return cross_fit([ballots.polled for ballots in self.ballots], folds=folds)[1]
 
     def votes(self, n: int, weights: FloatArray) -> pd.DataFrame:
-        """Return each question's row for n samples in all: score, error, tokens, sequential_tokens.
+        """Return each question's score, error, tokens and sequential_tokens for n samples in all.
 
-        `error` is NaN where the score is exact. `weights` are as in `limits`. Raises ValueError
-        where a pool has too few rollouts.
+        `error` is NaN where the score is exact. `weights` are as in `limits`. Raises ValueError if
+        a pool has too few rollouts.
         """
         each = np.broadcast_to(weights, (len(self.ballots), len(self.models)))
         rows = [
@@ -87,10 +87,9 @@ class Ensemble:
 async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> Ensemble:
     """Return the models' pools of several runs, named by their models.
 
-    `cache` holds an imported pool's task and the partitions that are known. Questions with an
-    unscored rollout, such as unlabelled ones, are left out. Raises DataError, and UsageError where
-    the runs did not ask the same questions or have no labels, or where the task has no final
-    answers.
+    `cache` provides an imported pool's task and known partitions. Questions with an unscored
+    rollout, such as unlabelled ones, are left out. Raises DataError, and UsageError if the runs did
+    not ask the same questions, or if the task has no labels or no final answers.
     """
     tables = [RunTables.of(run) for run in runs]
     for run in tables:
@@ -108,25 +107,25 @@ async def read_ensemble(runs: Sequence[RunTables | Path], *, cache: Cache) -> En
             questions.append(str(question))
             ballots.append(await _ballots(pools, grader))
     if not any(ballot.worth.size for ballot in ballots):
-        raise UsageError("the runs hold no final answers: an ensemble votes over answers")
+        raise UsageError("the runs hold no final answers: give runs of a task with answers")
     return Ensemble(_names(tables), tuple(questions), tuple(ballots))
 
 
 def make_method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame:
     """Return a row per question, method and n: score, error, tokens, sequential_tokens.
 
-    The methods are each member's vote, that of the member that is best on the other questions, and
-    the votes of all with equal and with learnt weights. n counts the samples of all models. Raises
-    UsageError for an n that some pool does not have, and for fewer questions than folds.
+    The methods are each member's vote, the vote of the member that is best on the other questions,
+    and all members' vote with equal and with learnt weights. n counts the samples of all models.
+    Raises UsageError for an n that some pool does not have, and for fewer questions than folds.
     """
     count = len(ensemble.models)
     most = min((int(ballots.sizes.min()) for ballots in ensemble.ballots), default=0)
     if wrong := [n for n in budgets if not 1 <= n <= most]:
-        raise UsageError(f"n = {wrong[0]} is not in 1 to {most}, the size of the smallest pool")
+        raise UsageError(f"n = {wrong[0]} exceeds a pool: give an n from 1 to {most}")
     if len(ensemble.questions) < FOLDS:
         raise UsageError(
-            f"the runs share {len(ensemble.questions)} scored questions, and weights are learnt on "
-            f"other questions: at least {FOLDS} are needed"
+            f"the runs share {len(ensemble.questions)} scored questions, but learning weights "
+            f"needs at least {FOLDS}: run more questions"
         )
     learnt = ensemble.learnt_weights()
     parts = []
@@ -144,7 +143,7 @@ def make_method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame
 
 
 def _names(runs: Sequence[RunTables]) -> tuple[str, ...]:
-    """Return each run's model, or its folder's name where two runs have the same model."""
+    """Return each run's model, or its folder's name if two runs have the same model."""
     models = [str(run.record["config"]["model"]) for run in runs]
     names = [
         model if models.count(model) == 1 else run.folder.resolve().name
@@ -197,5 +196,5 @@ def _check_same_questions(runs: Sequence[RunTables]) -> None:
 
 
 def _rng(question: str, n: int) -> np.random.Generator:
-    """Return a generator that depends on the question and n alone."""
+    """Return a generator that depends only on the question and n."""
     return np.random.default_rng(int.from_bytes(sha256(f"{question} {n}".encode()).digest()[:8]))

@@ -1,8 +1,8 @@
 """Read from the cache exactly what a run sent to its models, and what they replied.
 
-A run's folder holds scores, not calls. The run is played again from the cache, one question at a
-time: its methods ask for the same calls, and each row keeps the places of its own. No model is
-called. A call that the cache lacks is an exchange without anything sent.
+A run's folder holds scores, not calls. The run is replayed from the cache, one question at a time:
+its methods ask for the same calls, and each row keeps its own. No model is called. If the cache
+lacks a call, nothing is known of what was sent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from cat_bench.types.records import Pool, Question, Sample
 from cat_bench.types.traits import ScorerTraits, traits
 
 BUILT_IN = ("majority",)
-"""What is played where no method is: a run needs one."""
+"""The method that is replayed if none is asked for, because a run needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """What was sent to a model: messages with their roles, and the sampling parameters.
 
-    `kind` is that of the call (see `cat_bench.cache.call.Kind`), `text` what was scored, embedded
-    or rewarded. `model` is the model as the run names it.
+    `kind` is the call's kind (see `cat_bench.cache.call.Kind`), `text` the text that was scored,
+    embedded or rewarded, and `model` the run's name for the model.
     """
 
     role: str
@@ -49,7 +49,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One draw of a call: what was sent, the draw's slot, and the result; None: not in the cache.
+    """One draw of a call: what was sent, the draw's slot, and the result if the cache has it.
 
     If the cache lacks the call, `sent` has its role and model only.
     """
@@ -63,8 +63,8 @@ class Exchange:
 class Exchanges:
     """One question's pool, and the calls of a run about it.
 
-    `rollouts` is what every rollout answers; None for an imported pool, whose prompts are unknown.
-    `methods` holds the calls of a method's row, `verdicts` those of a judge about a text.
+    `rollouts` is the request for every rollout; None for an imported pool, whose prompts are
+    unknown. `methods` has the calls of each row, `verdicts` the judge's calls about each text.
     """
 
     pool: Pool
@@ -81,11 +81,11 @@ async def read_exchanges(
     data: Path | None = None,
     only: str | None = None,
 ) -> AsyncGenerator[Exchanges, None]:
-    """Yield the questions of a run, or one of them, in its order.
+    """Yield the questions of a run in its order, or only one of them.
 
-    With `methods`, the calls of these methods and the judge's verdicts come with them; a method
-    that cannot be loaded here has none. `data` is the file of the task's rows, if the run had one.
-    Raises UsageError or DataError if the task or its data are not here.
+    `methods` adds the calls of these methods and of the judge; a method that cannot be loaded here
+    has none. `data` is the run's data file, if it is not the task's. Raises UsageError or DataError
+    if the task or its data are not here.
     """
     stands = StandIns(record).backend
     environment = Environment(cache=cache, backend=stands, served=_ignore, fetches=True)
@@ -105,7 +105,7 @@ async def read_exchanges(
 
 
 def _ignore(key: str, slots: Collection[int]) -> None:
-    """Ignore what is served: that somebody listens makes a grader ask its judge again."""
+    """Do nothing; with any such listener, a grader asks its judge again."""
 
 
 def _loads(spec: str) -> bool:
@@ -117,7 +117,7 @@ def _loads(spec: str) -> bool:
 
 
 async def _pool(ready: Opened, question: Question, record: Mapping[str, JSON]) -> Exchanges:
-    """Return the question's pool alone."""
+    """Return the question's pool without other calls."""
     policy, size = ready.bench.roles.policy, ready.bench.settings.pool
     pool = await policy.model.rollouts(question, size, policy.sampling)
     return Exchanges(pool=pool, rollouts=_first(question, ready.bench.roles, record))
@@ -153,7 +153,7 @@ async def _replay(
 
 
 def _first(question: Question, roles: Roles, record: Mapping[str, JSON]) -> Sent | None:
-    """Return what every rollout answers."""
+    """Return the request for every rollout, or None if it is unknown."""
     policy = roles.policy
     if policy.model.imported is not None:
         return None

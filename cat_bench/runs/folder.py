@@ -1,7 +1,7 @@
 """A run on disk: `run.json`, and `questions`, `rollouts` and `scores` as Parquet tables.
 
-A run is written beside its final place and renamed at the end, so a folder is either a whole run or
-no run. Rows go to disk as questions finish: memory does not grow with their number.
+A run is written beside its final place and renamed at the end, so its folder is complete or absent.
+Rows go to disk as questions finish, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def read_scores(
 def available(record: Mapping[str, JSON], rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Return a run's `ScoreRow`s without those of unavailable methods, if `method` is a column.
 
-    Raises DataError where the record does not list a row's method.
+    Raises DataError if the record does not list a row's method.
     """
     if "method" in rows:
         check_methods(rows["method"].unique(), record, folder)

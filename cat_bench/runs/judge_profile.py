@@ -1,4 +1,4 @@
-"""The profile by which a rubric's judge is asked, in a run's configuration and in its record."""
+"""The profile of a rubric's judge, in a run's configuration and in its record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cat_bench.types.calls import JSON, Sampling
 
 
 def apply_profile(task: Task, config: RunConfig) -> Task:
-    """The task as its judge is asked by `config.judge_profile` and `config.judge_template`.
+    """Return the task with the judge's profile and template that `config` names.
 
-    Another profile than the task's own brings its own sampling of the judge. Raises ConfigError
-    where no rubric scores the task, or the template is not of the profile.
+    A profile other than the task's brings its own sampling of the judge. Raises ConfigError if no
+    rubric scores the task, or if the template belongs to another profile.
     """
     if config.judge_profile is None and config.judge_template is None:
         return task
@@ -36,9 +36,9 @@ def apply_profile(task: Task, config: RunConfig) -> Task:
 
 
 def judge_profile(record: Mapping[str, JSON]) -> str | None:
-    """The profile by which the judge was asked, and if its template was not the pinned one.
+    """Return the judge's profile, with a remark if its template was not the pinned one.
 
-    None where no rubric was judged.
+    None if no rubric was judged.
     """
     asks = record["task"].get("judging") or {}
     suffix = " (a template of the user's own)" if asks.get("template") == "own" else ""

@@ -1,4 +1,4 @@
-"""Which questions of a run have a target, and what is refused where some have none."""
+"""Whether the questions of a run have targets, and the refusal of what needs them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def refuse_unlabelled(record: Mapping[str, JSON], *, what: str, some: bool = Tru
         count = "all" if unlabelled == questions else f"{unlabelled:,} of {questions:,}"
         raise UsageError(
             f"{record['config']['task']} is unlabelled in {count} questions, and {what} would "
-            "state scores that nobody has measured: run rows with answers alone, such as --data "
+            "state scores that nobody has measured: run only rows with answers, such as --data "
             "LABELLED.jsonl"
         )

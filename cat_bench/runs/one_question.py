@@ -29,10 +29,10 @@ NO_MODEL = "none"
 class Aggregated:
     """The result of a method on a question's texts.
 
-    `text` is the text that the method wrote, or its most probable pick, and `answer` the final
-    answer read from it; both are None after an abstention, for `reason`. `picks` holds the
-    probability of each pick by its place in the list, `answers` that of each answer. `fallback`
-    says why the method returned a substitute.
+    `text` is what the method wrote, or its most probable pick, and `answer` the final answer in it;
+    both are None if the method abstained, and `reason` says why. `picks` maps the place of a text
+    in the list to its probability, `answers` an answer to its probability. `fallback` says why the
+    method returned a substitute.
     """
 
     text: str | None
@@ -60,7 +60,7 @@ async def aggregate_texts(
 ) -> Aggregated:
     """Combine the texts by the method; see `cat_bench.aggregate`."""
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise UsageError("the texts should be a list of strings, one for each sample")
+        raise UsageError("the texts are not a list of strings: pass one string for each sample")
     chosen = catalog.method(method)
     _check(chosen, texts, question=question, model=model)
     task = Task(
@@ -99,7 +99,7 @@ def _check(method: Method, texts: Sequence[str], *, question: str, model: str | 
     if not texts and method.budgets != (0,):
         raise UsageError("there are no texts to aggregate")
     if method.budgets == (0,) and not question:
-        raise UsageError(f"{method.name} asks the question itself: pass question=...")
+        raise UsageError(f"{method.name} needs the question: pass question=...")
 
 
 def _result(

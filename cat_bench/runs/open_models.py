@@ -82,12 +82,12 @@ class OpenModels:
         return {spec: model.meter for spec, model in self._models.items()}
 
     def cautions(self) -> list[str]:
-        """Return a sentence for each thing to know of a model, as far as it is known."""
+        """Return the warnings about the models that are known so far."""
         models = self._models.items()
         return [f"{spec} {caution}" for spec, model in models for caution in model.cautions]
 
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
-        """Return the model `spec` in a role; unset sampling parameters are the task's."""
+        """Return the model `spec` in a role; the task gives unset sampling parameters."""
         parameters = self._config.sampling.get(name, {})
         given = validate(Sampling, parameters, source=f"sampling.{name}")
         return Role(self._open(spec), given.over(task.sampling.get(name, Sampling())))

@@ -1,7 +1,7 @@
 """Reads a table of a run in parts, so that memory does not grow with its questions.
 
-Invariants: no question is split between parts, and the parts make up the table in its order. A
-short file, or one in which a question's rows are not adjacent, is one part.
+Invariants: no question is split between parts, and the parts follow the table's order. A short file
+is one part, and so is a file in which a question's rows are not adjacent.
 """
 
 from __future__ import annotations

@@ -196,10 +196,10 @@ def add_findings(
     cautions: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> dict[str, JSON]:
-    """Return the record with the run's results; one without labels has no frame.
+    """Return the record with the run's results; an unlabelled run's record has no frame.
 
-    `cautions` are the warnings about its models, which its table repeats; `files` are the loaded
-    Python files.
+    `cautions` are the warnings about the run's models, which its table repeats; `files` are the
+    loaded Python files.
     """
     methods = [{**m, "reason": census.unavailable.get(m["name"])} for m in record["methods"]]
     blank: JSON = {"kind": "frame", "params": {}, "budgets": None, "reason": None}

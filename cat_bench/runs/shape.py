@@ -25,7 +25,7 @@ _Count = Annotated[int, Ge(0), Le(10**9)]
 
 
 class _Part(BaseModel):
-    """A part of a record; an unknown field, of a later version, is left alone."""
+    """A part of a record; an unknown field, written by a later version, is ignored."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -104,12 +104,12 @@ _WHOLE = {
     "models": ("policy",),
     "task": ("version", "scorer", "digest", "exchangeable", "judging"),
 }
-"""The fields, by the part that holds them, without which a run cannot be played again."""
+"""The fields that repeating a run needs, by the part of the record that holds them."""
 _OF_METHOD = ("kind", "spec", "params", "reason")
 
 
 def check_record(record: Mapping[str, JSON], source: Path) -> None:
-    """Raise DataError where a field that reports read is missing or of another type."""
+    """Raise DataError if a field that reports read is missing or of another type."""
     try:
         _Record.model_validate(record)
     except ValidationError as error:
@@ -119,7 +119,7 @@ def check_record(record: Mapping[str, JSON], source: Path) -> None:
 
 
 def check_whole(record: Mapping[str, JSON], source: Path) -> None:
-    """Raise DataError where the record cannot be read, or lacks what playing it again needs."""
+    """Raise DataError if the record cannot be read, or lacks what repeating the run needs."""
     if not isinstance(record, dict):
         raise DataError(source, f"its run is a JSON {type(record).__name__}; fetch it again")
     check_record(record, source)
@@ -133,7 +133,7 @@ def check_whole(record: Mapping[str, JSON], source: Path) -> None:
 
 
 def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema) -> None:
-    """Raise DataError where a column of a table is missing or of another type than its record's."""
+    """Raise DataError if a column of a table is missing or of another type than in the records."""
     required = {field.name for field in fields(kind) if field.default is MISSING}
     for column in schema:
         place = table.get_field_index(column.name)
@@ -145,10 +145,10 @@ def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema
 
 
 def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Path) -> None:
-    """Raise DataError where scores are of a method that the record does not list."""
+    """Raise DataError if the record does not list the method of some scores."""
     listed = {*FRAMES, *(method["name"] for method in record["methods"])}
     if unknown := sorted(str(name) for name in set(names) - listed):
-        problem = f"has scores of {unknown[0]!r}, which is none of the methods in its run.json"
+        problem = f"has scores of {unknown[0]!r}, which is not among the methods in its run.json"
         raise DataError(folder, f"{problem}; make the run again")
 
 

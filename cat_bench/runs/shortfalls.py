@@ -1,4 +1,4 @@
-"""Sentences about the gaps of a run and the doubts about its pool."""
+"""Sentences about the gaps of a run and the warnings about its pool."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def shortfalls(census: Census, gate: Gate) -> Iterator[str]:
     yield from (f"Warning: {warning}." for warning in census.pool_checks.warnings())
     if (refused := census.rollouts["refused"]) or census.refused_rows:
         yield (
-            f"Refused, kept and not asked again: {refused:,} rollouts;"
-            f" {census.refused_rows:,} estimates are missing for a refusal."
+            f"Refused and not requested again: {refused:,} rollouts; refusals prevented "
+            f"{census.refused_rows:,} estimates."
         )
     if census.complete:
         return

@@ -52,12 +52,12 @@ class RunTables:
         self.folder = folder
         self.record = read_record(folder)
         self.no_texts = ""
-        """Why no text was found by the last pass over transcripts; empty where that is not why."""
+        """Why the last pass over transcripts had no texts; empty if it had some."""
         self._readings: dict[type[Reading], Reading] = {}
 
     @classmethod
     def of(cls, run: RunTables | Path) -> RunTables:
-        """Return the tables of a run, which may be given by its folder."""
+        """Return the tables of a run, from the tables themselves or from its folder."""
         return run if isinstance(run, RunTables) else cls(run)
 
     @cached_property
@@ -87,7 +87,7 @@ class RunTables:
         return parts(self.folder / "rollouts.parquet", RolloutRow, columns)
 
     def reading(self, kind: type[R]) -> R:
-        """Return the reading of this kind; unless `read` has made it, this takes a pass."""
+        """Return the reading of this kind; takes a pass over the run unless `read` has made it."""
         self.read(kind)
         return cast(R, self._readings[kind])
 
@@ -100,7 +100,7 @@ class RunTables:
             for part in self.score_parts(_columns(reading.scores for reading in readings)):
                 for reading in readings:
                     reading.add_scores(part, pools)
-        for _ in rollouts:  # the rollouts that no score row asked for
+        for _ in rollouts:  # rollouts that no score row asked for
             pass
         self._readings |= fresh
 

@@ -83,7 +83,7 @@ class Program:
         return None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:
-        """Return one score per text. Raises UsageError where running code was not allowed."""
+        """Return one score per text. Raises UsageError if running code was not allowed."""
         tests = _parse_tests(sample.target)
         return await asyncio.gather(*(self._grade(tests, text) for text in texts))
 

@@ -41,7 +41,7 @@ class Allocated:
 def allocate_evenly(pools: Sequence[Pooled], total: int) -> Allocated:
     """Return the exact expectation if each question gets `total` / questions samples or one more.
 
-    The questions with one more are random. Raises ValueError where a pool has too few rollouts.
+    The questions with one more are random. Raises ValueError if a pool has too few rollouts.
     """
     base, over = divmod(total, len(pools)) if pools else (0, 0)
     more = over / max(len(pools), 1)
@@ -69,7 +69,7 @@ def allocate_by_disagreement(
     Every question gets `first` samples. Then the next one goes to the question with the smallest
     chance that its top answer beats the second, as Adaptive-Consistency computes it (arXiv
     2305.11860); ties are broken at random. A pool that is used up gets no more. All totals share
-    the `replays` random orders. Raises ValueError where pools have fewer than `first` rollouts or
+    the `replays` random orders. Raises ValueError if pools have fewer than `first` rollouts or
     fewer than a total in all.
     """
     _check(pools, first, 1)

@@ -120,7 +120,7 @@ def vote_ensemble(
 ) -> Voted:
     """Return the expected result of n samples in all, with these `weights` of the models.
 
-    Raises ValueError where a model may have to give more rollouts than its pool has.
+    Raises ValueError if a model may have to give more rollouts than its pool has.
     """
     division = _Division.of(weights, n)
     if (division.most > question.sizes).any():

@@ -29,7 +29,7 @@ class Units:
     def of(cls, values: FloatArray, clusters: Clusters | None = None) -> Units:
         """Return one unit per cluster, in order of first appearance; None is a cluster of its own.
 
-        Raises ValueError where the number of clusters is not that of the values.
+        Raises ValueError if the number of clusters is not that of the values.
         """
         if clusters is None:
             return cls(values, np.ones_like(values))

@@ -28,7 +28,7 @@ STALE_S = 24 * 3600
 def atomic(path: Path) -> Iterator[Path]:
     """Yield the draft to write; it is renamed to `path` at the end, or removed on an error.
 
-    Raises UsageError where the file cannot be written.
+    Raises UsageError if the file cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -44,7 +44,7 @@ def atomic(path: Path) -> Iterator[Path]:
 def write_atomic(path: Path, data: bytes) -> Path:
     """Write a whole file, create its folder if it is missing, and return its path.
 
-    Raises UsageError where it cannot be written.
+    Raises UsageError if it cannot be written.
     """
     with atomic(path) as draft:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -173,7 +173,7 @@ def _done(work: Sequence[tuple[Batch[Any, Any], Any]]) -> list[Any]:
 def open_executor(spec: str | int | None) -> Iterator[Executor | None]:
     """Open the processes that `spec` names: N, dask:ADDRESS, ray:ADDRESS, or None for none.
 
-    `ray:local` starts Ray here and stops it at the end. Raises UsageError where the spec is
+    `ray:local` starts Ray here and stops it at the end. Raises UsageError if the spec is
     malformed, a package is missing or the address does not answer within `REACH_S` seconds.
     """
     if spec is None:

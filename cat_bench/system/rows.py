@@ -27,7 +27,7 @@ UNPACKED, RATIO = 1 << 28, 200
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal. Raises DataError where it cannot be read."""
+    """Return the SHA-256 of a file, in hexadecimal. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

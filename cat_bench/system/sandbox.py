@@ -155,7 +155,7 @@ class Unprotected(Runner):
 def permit(name: str) -> Runner:
     """Allow this process and its children to run models' programs by that runner.
 
-    Raises UsageError where there is no such runner, or it does not work here.
+    Raises UsageError if there is no such runner, or it does not work here.
     """
     runner = open_runner(name)
     os.environ[_PERMISSION] = name
@@ -163,7 +163,7 @@ def permit(name: str) -> Runner:
 
 
 def require_runner() -> Runner:
-    """Return the runner that was allowed. Raises UsageError where none was."""
+    """Return the runner that was allowed. Raises UsageError if none was."""
     name = os.environ.get(_PERMISSION)
     if not name:
         raise UsageError(
@@ -182,7 +182,7 @@ async def run_program(
 ) -> Outcome:
     """Run `main.py` of these files by the permitted runner; at most one per core at a time.
 
-    Raises UsageError where running code was not allowed.
+    Raises UsageError if running code was not allowed.
     """
     run = partial(require_runner().run, files, stdin=stdin, packages=packages, limits=limits)
     return await asyncio.get_running_loop().run_in_executor(_threads(), run)
@@ -199,7 +199,7 @@ def _open(name: str) -> Runner:
 
 
 def open_runner(name: str) -> Runner:
-    """Return the runner of that name after a trial run. Raises UsageError where that fails."""
+    """Return the runner of that name after a trial run. Raises UsageError if that fails."""
     runners: dict[str, Runner] = {
         "bubblewrap": Bubblewrap(),
         "docker": Docker(os.environ.get("CAT_BENCH_SANDBOX_IMAGE", IMAGE)),

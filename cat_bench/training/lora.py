@@ -35,7 +35,7 @@ def is_lora(setting: str) -> bool:
 def read_lora(settings: Mapping[str, JSON], *, source: str | Path) -> PeftConfig | None:
     """Return peft's configuration; None without `lora_r`, or where it is 0.
 
-    Raises ConfigError for a setting that TRL does not take, UsageError where peft is missing.
+    Raises ConfigError for a setting that TRL does not take, UsageError if peft is missing.
     """
     given = {name: value for name, value in settings.items() if is_lora(name)}
     if not given.get(RANK):

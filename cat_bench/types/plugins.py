@@ -29,7 +29,7 @@ class Lent(Protocol):
 
         `sampling` holds fields of `Sampling`; None leaves the role's own setting.
 
-        Raises CallFailed after bounded retries, ContextTooLong where the input does not fit.
+        Raises CallFailed after bounded retries, ContextTooLong if the input does not fit.
         """
         ...
 
@@ -231,7 +231,7 @@ class GroupContext(Context, Protocol):
         """Return another question, `size` rollouts of it by the policy, and its context.
 
         The policy is the frozen one of the run; its calls are billed. A reward that uses this has
-        the need `others`. Raises NotAvailable where there is no other question.
+        the need `others`. Raises NotAvailable if there is no other question.
         """
 
     async def score(self, sample: Sample, texts: Sequence[str]) -> list[Score]:

@@ -29,19 +29,19 @@ GRADED = GradedPool(POOL, SCORES, dict.fromkeys(range(5)))
 @given(st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any))
 def test_worth_is_the_mean_over_the_scored_mass(shares: list[int]) -> None:
     weights = np.array(shares) / sum(shares)
-    (worth,) = GRADED.worth([weights])
+    (fields,) = GRADED.score_picks([weights])
     there = [i for i, text in enumerate("abcde") if SCORES[text].value is not None]
     mass = weights[there].sum()
-    assert worth["lost"] == pytest.approx(1 - mass)
+    assert fields["lost"] == pytest.approx(1 - mass)
     if math.isclose(mass, 0):
-        assert (worth["score"], worth["failed"]) == (None, "unscored: the judge is out")
+        assert (fields["score"], fields["failed"]) == (None, "unscored: the judge is out")
     else:
         known = [SCORES["abcde"[i]].value or 0.0 for i in there]
-        assert worth["score"] == pytest.approx(float(weights[there] @ known) / mass)
+        assert fields["score"] == pytest.approx(float(weights[there] @ known) / mass)
 
 
 def test_what_is_missing_of_a_row_of_weights_is_an_abstention() -> None:
-    half, none = GRADED.worth([[0.5, 0, 0, 0, 0], [0.0] * 5])
+    half, none = GRADED.score_picks([[0.5, 0, 0, 0, 0], [0.0] * 5])
     assert (half["score"], half["abstained"]) == (0.5, 0.5)
     assert (none["score"], none["abstained"]) == (0.0, 1.0)
     assert GRADED.abstention() == {
@@ -53,8 +53,8 @@ def test_what_is_missing_of_a_row_of_weights_is_an_abstention() -> None:
 
 
 def test_picks_may_be_a_few_of_the_rollouts() -> None:
-    (worth,) = GRADED.worth([[0.25, 0.75]], [POOL.rollouts[0], POOL.rollouts[3]])
-    assert (worth["score"], worth["lost"]) == (0.25, 0.0)
+    (fields,) = GRADED.score_picks([[0.25, 0.75]], [POOL.rollouts[0], POOL.rollouts[3]])
+    assert (fields["score"], fields["lost"]) == (0.25, 0.0)
 
 
 def test_a_failure_for_good_has_no_place_in_the_plan() -> None:
@@ -86,6 +86,6 @@ def test_an_answer_that_exhausted_the_grader_counts_0_and_its_share_is_told() ->
         "c": Score(None, "no reply"),
         "d": Score(0.0, "grading took more than 5 s", {"exhausted": True}),
     }
-    (worth,) = GradedPool(pool, scores, {}).worth([[0.25] * 4])
-    assert worth["score"] == pytest.approx(1 / 3)
-    assert (worth["lost"], worth["exhausted"]) == (0.25, 0.25)
+    (fields,) = GradedPool(pool, scores, {}).score_picks([[0.25] * 4])
+    assert fields["score"] == pytest.approx(1 / 3)
+    assert (fields["lost"], fields["exhausted"]) == (0.25, 0.25)

@@ -120,7 +120,7 @@ def number(value: JSON) -> float | None:
 def gather(samples: Iterable[Sampled], findings: Findings, source: str) -> list[Row]:
     """Return a row per question, with its responses in the order of the files.
 
-    Sets the findings' verdicts. Raises DataError where one id has two texts or answers.
+    Sets the findings' verdicts. Raises DataError if one id has two texts or answers.
     """
     questions: dict[str, list[Sampled]] = {}
     for sample in samples:

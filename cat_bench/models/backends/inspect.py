@@ -42,7 +42,7 @@ class Inspect:
     which falls if the provider returns fewer; `logprobs` requests each token's log-probability,
     until the provider omits or refuses them.
 
-    Raises ModelError where Inspect is not installed or cannot open the model.
+    Raises ModelError if Inspect is not installed or cannot open the model.
     """
 
     def __init__(

@@ -150,7 +150,7 @@ class Scripted:
 def open_file(name: str, **options: JSON) -> Scripted:
     """Open `./file.py:function` as a model; its identity is the file's text.
 
-    Raises ConfigError where there is no such file or function.
+    Raises ConfigError if there is no such file or function.
     """
     if not is_file(name):
         raise ConfigError(f"model 'scripted:{name}'", "", "write scripted:./file.py:function")

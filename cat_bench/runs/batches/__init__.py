@@ -1,9 +1,8 @@
-"""A pool's rollouts by OpenAI's batch API: cheaper, within a day, into the same slots.
+"""Samples rollouts with OpenAI's batch API: cheaper, within a day, into the same slots.
 
-An order is one file of requests. It is recorded beside the cache before anything is sent, and the
-server's own name for it afterwards: a process that died between the two finds its batch again by
-its tag. While an order is open, no other order and no run pays for its slots too. The records do
-not hold the key.
+An order is one file of requests. It is recorded beside the cache before it is sent; the server's id
+is added afterwards. If the process dies in between, the order's tag finds the batch. While an order
+is open, no run and no other order requests its slots. The record never holds the API key.
 """
 
 from cat_bench.runs.batches.collection import Collected, State, cancel, collect, forget, states

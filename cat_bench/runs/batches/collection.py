@@ -1,4 +1,4 @@
-"""The state of orders, and their results: stored in the cache's slots as if sampled live."""
+"""Reads the state of orders, and stores their results in the cache as if they were sampled live."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ CHANGED = "the task or its sampling has changed since"
 TOGETHER = 256
 """Lines whose completions are stored together."""
 LOST_S = 3600.0
-"""Seconds during which a batch may still appear after its order was recorded."""
+"""Seconds after which a recorded order without a batch is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An order's state on the server; `lost`: it never arrived there."""
+    """An order's state on the server; `lost` if it never arrived there."""
 
     order: Order
     status: str
@@ -49,7 +49,7 @@ class State:
 
 @dataclass(slots=True)
 class Collected:
-    """An order's results: completions stored, their tokens, and why others are missing, by kind."""
+    """The results of an order: completions stored, their tokens, and those missing by reason."""
 
     order: Order
     status: str
@@ -71,7 +71,7 @@ async def cancel(cache: Cache, name: str) -> State:
 
 
 async def collect(cache: Cache, name: str | None = None) -> AsyncIterator[Collected | State]:
-    """Store the results of finished orders; return what was stored, or the state of open orders.
+    """Store the results of finished orders; yield what was stored, or the state of an open order.
 
     Missing rollouts can be ordered or sampled again. An interrupted collection can be repeated.
     Raises as `states`.
@@ -157,7 +157,7 @@ async def _store(cache: Cache, order: Order, collected: Collected) -> None:
 
 
 async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[str]]:
-    """Yield the file's lines in chunks: it may be larger than memory."""
+    """Yield the file's lines in chunks: the file may be larger than memory."""
     lines: list[str] = []
     async with client.files.with_streaming_response.content(file) as response:
         async for line in response.iter_lines():
@@ -170,7 +170,7 @@ async def _lines(client: AsyncOpenAI, file: str) -> AsyncIterator[list[str]]:
 
 
 class _Sheet:
-    """What is still `missing` of an order and why, as its lines come in, in whatever order."""
+    """The slots of an order that are still `missing`, each with the reason."""
 
     def __init__(self, ready: Opened, order: Order, collected: Collected, seed: int) -> None:
         self._cache, self._collected, self._seed = ready.cache, collected, seed
@@ -207,7 +207,7 @@ class _Sheet:
 
 
 def _results(line: JSON, slots: Sequence[int], seed: int) -> dict[int, Result]:
-    """A line's result for each of its slots; with fewer completions, the last slots have none."""
+    """Return a line's result by slot; if completions are missing, the last slots have none."""
     response = line.get("response") or {}
     if fault := line.get("error"):
         failure = Failure(fault.get("code") or "server", str(fault.get("message")))

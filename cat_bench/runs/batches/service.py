@@ -1,4 +1,4 @@
-"""The batch endpoint of a run's policy, by the official client."""
+"""The batch endpoint of a run's policy, through OpenAI's client."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LONGEST = 64
 def openai_only(backend: Backend) -> OpenAI:
     """Return the backend, if it has a batch API; raises UsageError otherwise."""
     if not isinstance(backend, OpenAI):
-        raise UsageError("batches are OpenAI's: give --model openai:NAME")
+        raise UsageError("only OpenAI models have a batch API: give --model openai:NAME")
     return backend
 
 
 @asynccontextmanager
 async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
-    """The client; what it raises becomes a ModelError of one line that does not quote the key."""
+    """Yield the client; its errors become ModelErrors of one line that do not quote the key."""
     from openai import OpenAIError
 
     endpoint = backend.endpoint
@@ -42,20 +42,20 @@ async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
 
 
 def line_name(key: str, slots: Sequence[int]) -> str:
-    """The `custom_id` of a request: which call, and which of the slots that are on order of it."""
+    """Return the `custom_id` of a request: the prefix of its call and the slots that it fills."""
     whole = f"{prefix(key)}/{'.'.join(map(str, slots))}"
     return whole if len(whole) <= LONGEST else f"{prefix(key)}/{slots[0]}+{len(slots)}"
 
 
 def prefix(key: str) -> str:
-    """Return the part of a call's key that names it in a line."""
+    """Return the part of a call's key that names the call in a line."""
     return key[:24]
 
 
 def parse_id(line: str, ordered: Mapping[str, Sequence[int]]) -> tuple[str, Sequence[int]]:
-    """Return the call's prefix and the slots of a `custom_id`; `ordered` are all slots by prefix.
+    """Return the prefix and the slots in a `custom_id`; `ordered` has the ordered slots by prefix.
 
-    Raises ValueError or KeyError where it names nothing of them.
+    Raises ValueError or KeyError if the `custom_id` names none of them.
     """
     call, _, slots = line.partition("/")
     first, several, count = slots.partition("+")

@@ -1,4 +1,4 @@
-"""Order what the cache lacks of a run's pool."""
+"""Order the rollouts of a run that the cache lacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import Failure
 
 REQUESTS, BYTES = 50_000, 200_000_000
-"""What one file may hold."""
+"""The most requests and bytes of one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,10 @@ async def submit(
     requests: int = REQUESTS,
     size: int = BYTES,
 ) -> list[Order]:
-    """Order what is missing and not on order; one order per file of so many `requests` and bytes.
+    """Order missing rollouts; one order per file of at most `requests` lines and `size` bytes.
 
-    One request is sent live first, at the full price, so that a refusal shows at once and not
-    tomorrow. Raises UsageError where the model has no batch API, ModelError where it cannot be
-    reached or refuses.
+    The first request is sent live, at the full price, so that a refusal shows at once and not
+    tomorrow. Raises UsageError if the model has no batch API, ModelError if it fails or refuses.
     """
     async with open_run(config, ordering=True, environment=environment) as ready:
         backend = openai_only(ready.bench.roles.policy.model.backend)
@@ -76,7 +75,7 @@ async def submit(
 
 
 async def _try_first(ready: Opened, ordered: Collection[tuple[str, int]]) -> None:
-    """Sample the first missing request live; raises ModelError where that fails."""
+    """Sample the first missing request live; raise ModelError if that fails."""
     policy, slots = ready.bench.roles.policy, range(ready.bench.settings.pool)
     for sample in ready.samples():
         call = ready.call(sample.question)
@@ -89,7 +88,7 @@ async def _try_first(ready: Opened, ordered: Collection[tuple[str, int]]) -> Non
                 if isinstance(result, Failure) and (
                     result.retryable or result.kind in OUT_OF_REACH
                 ):
-                    raise ModelError(f"no batch is sent, a first request failed: {result.message}")
+                    raise ModelError(f"no batch was sent, as a request failed: {result.message}")
             return
 
 
@@ -111,7 +110,7 @@ def _lines(
 
 
 def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) -> Iterator[_File]:
-    """Files within the limits, each whole when it is given."""
+    """Yield files within the limits, each when it is complete."""
     waiting = next(lines, None)
     for number in range(10**9):
         if waiting is None:
@@ -124,13 +123,13 @@ def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) ->
                 file.write(waiting.text)
                 count, waiting = count + 1, next(lines, None)
         if not count:
-            raise UsageError(f"one request alone is larger than the {size:,} bytes of a file")
+            raise UsageError(f"one request exceeds the {size:,} bytes of a file: run without batch")
         yield _File(path, count, slots)
         path.unlink()
 
 
 async def _send(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) -> Order:
-    """Note the order, send it, note what the server calls it."""
+    """Record the order, send it, and record the server's id."""
     from openai import APIStatusError
 
     settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"out", "parallel"})

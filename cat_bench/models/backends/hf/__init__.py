@@ -56,7 +56,7 @@ class HuggingFace(InProcess):
     batch that does not fit is halved), raise it if there is plenty. `threads` limits the CPU
     threads.
 
-    Raises ModelError where the model cannot be loaded.
+    Raises ModelError if the model cannot be loaded.
     """
 
     def __init__(

@@ -181,7 +181,7 @@ def silence(logging: Any) -> Iterator[None]:
 def locate(path: str, folder: Path, adapter: Adapter | None = None) -> str:
     """Return the folder, or the possible Hub name, that transformers should open.
 
-    With the `adapter` in that folder, this is the adapter's base model. Raises ModelError where an
+    With the `adapter` in that folder, this is the adapter's base model. Raises ModelError if an
     adapter stands in place of a whole model.
     """
     if adapter:
@@ -253,7 +253,7 @@ def folder_identity(folder: Path, *, base: str | None = None) -> dict[str, JSON]
 def read_generation(folder: Path) -> dict[str, JSON]:
     """Return the folder's generation configuration, which may be empty.
 
-    Raises ModelError where it is not JSON.
+    Raises ModelError if it is not JSON.
     """
     path = folder / "generation_config.json"
     try:
