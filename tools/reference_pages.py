@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tabulate import tabulate
 
 from cat_bench.report.canvas import EDGE, WIDTH, Chart, legend, render_figure
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE
 from cat_bench.system.files import write_atomic
@@ -171,7 +171,7 @@ def _rules(rows: pd.DataFrame) -> str:
             "sequential": f"{row['sequential_tokens']:,.0f}",
             "exact": f"{100 * row['exact']:.0f} %",
         }
-        for row in records(rows)
+        for row in rows_of(rows)
     ]
     return _pipe(table)
 
@@ -180,7 +180,7 @@ def _tabulate_models(rows: pd.DataFrame, names: Sequence[str]) -> str:
     table = []
     for name in names:
         line = {"model": name}
-        for row in records(rows[rows["model"] == name]):
+        for row in rows_of(rows[rows["model"] == name]):
             if (row["method"] == SINGLE) == (row["n"] == 1) and row["method"] != ORACLE:
                 points = _points(row, "diff_low", "diff_high") if row["n"] > 1 else ""
                 line[f"`{row['method']}`"] = f"{100 * row['score']:.1f} {points}".strip()
@@ -236,7 +236,7 @@ def _describe_gains(rows: pd.DataFrame, task: str) -> str:
     steps = [
         f"{row['against'].partition('@')[2]} to {row['n']} samples "
         f"{_points(row, 'diff_low', 'diff_high')}"
-        for row in records(votes)
+        for row in rows_of(votes)
     ]
     helps = votes["n"][votes["diff_low"] > 0]
     last = f"the one to n = {helps.max()}" if len(helps) else "none"
@@ -297,7 +297,7 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 
 def _row(rows: pd.DataFrame, method: str) -> dict[str, JSON]:
-    return next(iter(records(rows[(rows["method"] == method) & (rows["n"] == AT)])))
+    return next(iter(rows_of(rows[(rows["method"] == method) & (rows["n"] == AT)])))
 
 
 def _points(row: JSON, low: str, high: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from cat_bench.report.canvas import EDGE, WIDTH, Chart, legend
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.claims import read
 from cat_bench.report.palette import COLOURS, MARKERS
 from cat_bench.report.rounding import format_measured
@@ -33,7 +33,7 @@ def describe_ensembles(
 ) -> str:
     """Return how often several models together beat the best of them."""
     rows = []
-    for row in records(beaten[(beaten["sets"] > 1) | (beaten["n"] == LIMIT)]):
+    for row in rows_of(beaten[(beaten["sets"] > 1) | (beaten["n"] == LIMIT)]):
         of = ensembles[
             (ensembles["task"] == row["task"])
             & (ensembles["size"] == row["size"])
@@ -77,13 +77,13 @@ def _describe_whole(ensembles: pd.DataFrame, task: str, name: str) -> str:
     rows = ensembles[ensembles["task"] == task]
     rows = rows[(rows["size"] == rows["size"].max()) & (rows["n"] == AT)]
     parts = []
-    for row in records(rows):
+    for row in rows_of(rows):
         ends = (row[f"diff_chosen{end}"] for end in ("", "_low", "_high"))
         parts.append(
             f"{100 * row['score']:.1f} % with {KINDS[row['weights']]} "
             f"({format_measured(*ends, sign='+')} points)"
         )
-    first = next(iter(records(rows)))
+    first = next(iter(rows_of(rows)))
     return (
         f"**{name}**, all {first['size']} models, {AT} samples in all: {', '.join(parts)}; the "
         f"member that is best on the other questions scores {100 * first['chosen']:.1f} %, the "

@@ -88,7 +88,7 @@ async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
 
 def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
     """Every row of the question with its calls, for programs; those of the frame included."""
-    from cat_bench.report.cells import records
+    from cat_bench.report.cells import rows_of
     from cat_bench.runs.folder import read_scores
 
     rollouts = [
@@ -106,7 +106,7 @@ def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
             "calls": _listed(transcript.calls(row)),
             "verdicts": _listed(transcript.verdicts(row["text"])),
         }
-        for row in records(read_scores(folder, question=transcript.question))
+        for row in rows_of(read_scores(folder, question=transcript.question))
     ]
     sent = transcript.exchanges.rollouts if transcript.exchanges else None
     return {"sent": sent and _record(sent), "rollouts": rollouts, "methods": methods}

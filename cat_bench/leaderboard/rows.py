@@ -24,7 +24,7 @@ from cat_bench.errors import DataError
 from cat_bench.leaderboard.identity import identity
 from cat_bench.loading.catalog import root
 from cat_bench.report import summarise
-from cat_bench.report.cells import cell as markdown
+from cat_bench.report.cells import as_cell as markdown
 from cat_bench.report.rounding import format_fixed, format_measured, percent
 from cat_bench.runs.shape import check_whole
 from cat_bench.runs.tables import RunTables

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cat_bench.report.cells import cell, group_warnings, pipe, questions
+from cat_bench.report.cells import as_cell, as_table, count_questions, group_warnings
 from cat_bench.report.rounding import format_fixed, format_measured, p_value, percent
 from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.runs.labels import is_unlabelled
@@ -76,12 +76,12 @@ def render(record: Mapping[str, JSON]) -> str:
     config, group = record["config"], record["audit"]["group"]
     available = [row for row in record["rewards"] if row["reason"] is None]
     ranked = _rank(available, by=(record["answer"] or {}).get("by", "reward_accuracy"))
-    named = [f"{role} {cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
+    named = [f"{role} {as_cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
     judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
-    facts = [questions(record), f"groups of {group} rollouts", *named, *judged]
+    facts = [count_questions(record), f"groups of {group} rollouts", *named, *judged]
     graded = record["task"]["graded"]
     blocks = [
-        f"# Rewards on {cell(config['task'])} · {cell(config['model'])}",
+        f"# Rewards on {as_cell(config['task'])} · {as_cell(config['model'])}",
         " · ".join(facts),
         *([_main(ranked, record, graded=graded)] if ranked else []),
         *(
@@ -109,12 +109,11 @@ def answer(record: Mapping[str, JSON]) -> str:
     is_share = best["by"] == "reward_accuracy"
     scale, digits = (100, 1) if is_share else (1, 2)
     name, unit = ("reward accuracy", " %") if is_share else ("rank correlation", "")
-    first = (
-        f"{title} {cell(best['first'])}: {name} {format_fixed(scale * best['value'], digits)}{unit}"
-    )
+    value = format_fixed(scale * best["value"], digits)
+    first = f"{title} {as_cell(best['first'])}: {name} {value}{unit}"
     if "second" not in best:
         return f"{first}; no other reward was measured."
-    second, n = cell(best["second"]), best["n"]
+    second, n = as_cell(best["second"]), best["n"]
     if n < FEWEST:
         return f"{first}; {n} questions are too few to compare it with {second}."
     ends = (best[name] for name in ("mean", "low", "high"))
@@ -128,7 +127,7 @@ def answer(record: Mapping[str, JSON]) -> str:
 def _main(rows: Sequence[Mapping[str, JSON]], record: Mapping[str, JSON], *, graded: bool) -> str:
     shares = _UNLABELLED if is_unlabelled(record) else _SHARE_TITLES
     columns = {
-        "estimator": [cell(row["estimator"] or "") for row in rows],
+        "estimator": [as_cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
         **{title: [_share(row, name) for row in rows] for name, title in shares.items()},
     }
@@ -141,30 +140,32 @@ def _main(rows: Sequence[Mapping[str, JSON]], record: Mapping[str, JSON], *, gra
         "calls": [format_fixed(row["calls"]) for row in rows],
         "tokens": [format_fixed(row["tokens"], 0) for row in rows],
     }
-    return pipe(columns, left=("estimator", "reward"))
+    return as_table(columns, left=("estimator", "reward"))
 
 
 def _rubrics(rows: Sequence[Mapping[str, JSON]]) -> str:
     columns = {
-        "estimator": [cell(row["estimator"] or "") for row in rows],
+        "estimator": [as_cell(row["estimator"] or "") for row in rows],
         "reward": [_reward(row) for row in rows],
         "rank correlation": [_correlation(row) for row in rows],
         "criteria": [format_fixed(row["criteria"]) for row in rows],
         **{title: [percent(row[name]) for row in rows] for name, title in _RUBRIC_TITLES.items()},
     }
-    return pipe(columns, left=("estimator", "reward"))
+    return as_table(columns, left=("estimator", "reward"))
 
 
 def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> Iterator[str]:
-    yield from map(cell, record["task"].get("caveats", ()))
+    yield from map(as_cell, record["task"].get("caveats", ()))
     if record.get("answers"):
         yield _describe_coverage(record["rollouts"])
     for row in record["rewards"]:
         if row["reason"] is not None:
-            yield f"**{cell(row['name'])}** is not available: {cell(row['reason'])}"
+            yield f"**{as_cell(row['name'])}** is not available: {as_cell(row['reason'])}"
     for name, reasons in record["reasons"].items():
-        common = "; ".join(f"{cell(why)} ({count:,})" for why, count in list(reasons.items())[:3])
-        yield f"**{cell(name)}**: {common}"
+        common = "; ".join(
+            f"{as_cell(why)} ({count:,})" for why, count in list(reasons.items())[:3]
+        )
+        yield f"**{as_cell(name)}**: {common}"
     if groupless := record["groupless"]:
         yield f"{groupless:,} of the questions have no complete group and are left out."
     rated = [row for row in rows if row["reward_accuracy"] is not None]
@@ -174,14 +175,14 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
 
 def _describe_coverage(rollouts: Mapping[str, int]) -> str:
     """Return how many rollouts have an answer that the task reads."""
-    there = rollouts["asked"] - rollouts["failed"] - rollouts["refused"]
-    read = there - rollouts["no_answer"]
-    share = f" ({percent(read / there)} %)" if there else ""
-    return f"Rollouts with a readable answer: {read:,} of {there:,}{share}."
+    arrived = rollouts["asked"] - rollouts["failed"] - rollouts["refused"]
+    read = arrived - rollouts["no_answer"]
+    share = f" ({percent(read / arrived)} %)" if arrived else ""
+    return f"Rollouts with a readable answer: {read:,} of {arrived:,}{share}."
 
 
 def _names(rows: Sequence[Mapping[str, JSON]]) -> str:
-    return ", ".join(cell(row["name"]) for row in rows)
+    return ", ".join(as_cell(row["name"]) for row in rows)
 
 
 def _rank(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, JSON]]:
@@ -190,7 +191,7 @@ def _rank(rows: Sequence[Mapping[str, JSON]], *, by: str) -> list[Mapping[str, J
 
 
 def _reward(row: Mapping[str, JSON]) -> str:
-    return f"*{cell(row['reward'])}* (control)" if row["control"] else cell(row["reward"])
+    return f"*{as_cell(row['reward'])}* (control)" if row["control"] else as_cell(row["reward"])
 
 
 def _share(row: Mapping[str, JSON], name: str) -> str:

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.cells import FRAMES, make_plain, questions
+from cat_bench.report.cells import FRAMES, count_questions, make_plain
 from cat_bench.types.calls import JSON
 
 _STYLE: JSON = {
@@ -74,7 +74,7 @@ def title(record: Mapping[str, JSON]) -> str:
     A long model name keeps its end, which tells models apart.
     """
     task, model = (make_plain(record["config"][name]) for name in ("task", "model"))
-    task, count = cut(task), questions(record)
+    task, count = cut(task), count_questions(record)
     if len(line := f"{task} · {model} · {count}") <= _TITLE:
         return line
     model = model if len(model) <= _TITLE else "…" + model[1 - _TITLE :]

@@ -25,7 +25,7 @@ def make_plain(text: JSON) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
-def cell(text: JSON) -> str:
+def as_cell(text: JSON) -> str:
     """Return text on one line for a table of Markdown.
 
     Bars, links, HTML, code and asterisks are escaped; `_`, `~` and `&` are not.
@@ -35,7 +35,7 @@ def cell(text: JSON) -> str:
 
 def label(row: Mapping[str, JSON]) -> str:
     """Return a row's method; floor, ceiling and worst pick are in italics with their meaning."""
-    name = cell(row["method"])
+    name = as_cell(row["method"])
     return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
 
 
@@ -45,37 +45,37 @@ def describe_run(record: Mapping[str, JSON]) -> list[str]:
     named = ("anchor", "judge", "embedder", "reward_model")
     roles = [f"{role.replace('_', ' ')} {config[role]}" for role in named if config.get(role)]
     judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
-    return [questions(record), _rollouts(record), *roles, *judged]
+    return [count_questions(record), _rollouts(record), *roles, *judged]
 
 
-def questions(record: Mapping[str, JSON]) -> str:
+def count_questions(record: Mapping[str, JSON]) -> str:
     """Return the number of the run's questions in words."""
     count, unlabelled = record["questions"], record.get("unlabelled", 0)
-    asked = f"{count:,} question{'s' * (count != 1)}"
+    words = f"{count:,} question{'s' * (count != 1)}"
     share = "" if unlabelled == count else f"{unlabelled:,} "
-    return f"{asked}, {share}unlabelled" if unlabelled else asked
+    return f"{words}, {share}unlabelled" if unlabelled else words
 
 
 def _rollouts(record: Mapping[str, JSON]) -> str:
     """Return the number of rollouts per question in words."""
     pool, counts = record["config"]["pool"], record.get("rollouts") or {}
     lost = sum(counts.get(name, 0) for name in ("failed", "refused"))
-    whole = counts.get("asked", pool * record["questions"]) - lost >= pool * record["questions"]
-    return ("" if whole else "up to ") + f"{pool} rollout{'s' * (pool != 1)} each"
+    full = counts.get("asked", pool * record["questions"]) - lost >= pool * record["questions"]
+    return ("" if full else "up to ") + f"{pool} rollout{'s' * (pool != 1)} each"
 
 
-def interval(row: Mapping[str, JSON], name: str = "ci") -> str:
+def format_interval(row: Mapping[str, JSON], name: str = "ci") -> str:
     """Return the interval in the fields NAME_low and NAME_high, in percent."""
     low, high = percent(row[f"{name}_low"]), percent(row[f"{name}_high"])
     return low and f"[{low}, {high}]"
 
 
-def points(row: Mapping[str, JSON], name: str) -> str:
+def format_points(row: Mapping[str, JSON], name: str) -> str:
     """Return the difference in the field NAME with its interval, in points."""
     return format_measured(*(row[name + end] for end in ("", "_low", "_high")), sign="+")
 
 
-def records(table: pd.DataFrame) -> list[dict[str, JSON]]:
+def rows_of(table: pd.DataFrame) -> list[dict[str, JSON]]:
     """Return a table's rows as mappings."""
     rows: JSON = table.to_dict("records")
     return list(rows)
@@ -93,12 +93,12 @@ def group_warnings(
         yield warning if len(warned) == len(rows) else f"{warning} ({name(warned)})"
 
 
-def sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Return text with a capital and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def pipe(columns: Mapping[str, Sequence[str]], *, left: Sequence[str]) -> str:
+def as_table(columns: Mapping[str, Sequence[str]], *, left: Sequence[str]) -> str:
     """Return a Markdown table of these columns, those in `left` aligned to the left."""
     from tabulate import tabulate
 

@@ -20,7 +20,7 @@ from cat_bench.report.canvas import (
     render_figure,
     title,
 )
-from cat_bench.report.cells import make_plain, records
+from cat_bench.report.cells import make_plain, rows_of
 from cat_bench.report.compute import Axis
 from cat_bench.report.palette import looks
 from cat_bench.report.summary import MAJORITY, ORACLE, SINGLE, WORST, is_settled
@@ -115,7 +115,7 @@ def _number(axes: Axes, points: pd.DataFrame, names: Sequence[JSON]) -> None:
     boxes = [(x, y, _MARKER) for x, y in places]
     numbered = set()
     ground: JSON = {"boxstyle": "square,pad=0.05", "facecolor": "white", "alpha": 0.7, "lw": 0}
-    for row, data, (x, y) in zip(records(points), where.tolist(), places, strict=True):
+    for row, data, (x, y) in zip(rows_of(points), where.tolist(), places, strict=True):
         same = (row["n"], round(x / _MARKER), round(y / _MARKER))
         if row["method"] not in names or same in numbered:
             continue

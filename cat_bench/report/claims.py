@@ -20,7 +20,7 @@ from math import isnan
 from pathlib import Path
 
 from cat_bench.report import claim_tests
-from cat_bench.report.cells import cell, pipe, records
+from cat_bench.report.cells import as_cell, as_table, rows_of
 from cat_bench.report.claim_lists import Claim, Claims, names, read
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
 from cat_bench.report.compute import equal_tokens
@@ -83,18 +83,18 @@ def check(run: RunTables | Path, claims: Claims) -> list[Finding]:
 def render(claims: Claims, findings: Sequence[Finding]) -> str:
     """Return the checklist as Markdown."""
     columns: dict[str, list[str]] = {
-        "claim": [cell(finding.says) for finding in findings],
+        "claim": [as_cell(finding.says) for finding in findings],
         "verdict": [f"**{finding.verdict}**" for finding in findings],
-        "measured": [cell(_describe_more(finding)) for finding in findings],
-        "published": [cell(finding.published or "") for finding in findings],
+        "measured": [as_cell(_describe_more(finding)) for finding in findings],
+        "published": [as_cell(finding.published or "") for finding in findings],
     }
-    head = f"# Claims: {cell(claims.title)} ({cell(claims.source)})"
+    head = f"# Claims: {as_cell(claims.title)} ({as_cell(claims.source)})"
     note = (
         "Figures have 95 % intervals over questions. The verdict follows from the interval, but it "
         "is undecided if p of a difference is 0.05 or more. *More questions*: the number that "
         "would decide if the observed figure is the true one (power 80 %)."
     )
-    return f"{head}\n\n{pipe(columns, left=tuple(columns))}\n\n{note}\n"
+    return f"{head}\n\n{as_table(columns, left=tuple(columns))}\n\n{note}\n"
 
 
 def checklist(claims: Claims, findings: Sequence[Finding]) -> str:
@@ -271,7 +271,7 @@ class _Run:
         table = forensics(self.tables)
         rows = table[(table["method"] == self.method) & (table["n"] == self.n)]
         numbers = ("value", "se", "ci_low", "ci_high", "questions")
-        return {row["figure"]: Interval(*(row[x] for x in numbers)) for row in records(rows)}
+        return {row["figure"]: Interval(*(row[x] for x in numbers)) for row in rows_of(rows)}
 
     def _find_present(self, wanted: Sequence[str]) -> list[str]:
         methods = dict.fromkeys(str(key[0]) for key in self.values.columns)

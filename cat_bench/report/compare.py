@@ -13,14 +13,14 @@ import pandas as pd
 
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.report.cells import (
-    cell,
+    as_cell,
+    as_sentence,
+    as_table,
+    format_interval,
+    format_points,
     group_warnings,
-    interval,
     label,
-    pipe,
-    points,
-    records,
-    sentence,
+    rows_of,
 )
 from cat_bench.report.rounding import format_count, p_value, percent
 from cat_bench.report.summary import (
@@ -103,15 +103,15 @@ def render_compare(table: pd.DataFrame) -> str:
     last = last.assign(frame=last["kind"] == FRAME).sort_values(
         ["frame", "score"], ascending=[True, False], kind="stable", na_position="last"
     )
-    rows = records(last)
+    rows = rows_of(last)
     columns: dict[str, list[str]] = {
-        "run": [cell(row["run"]) for row in rows],
+        "run": [as_cell(row["run"]) for row in rows],
         "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
         "score, %": [percent(row["score"]) for row in rows],
-        "95 % interval": [interval(row) for row in rows],
+        "95 % interval": [format_interval(row) for row in rows],
         "difference, points": [
-            "reference" if pd.isna(row["reference"]) else points(row, "diff") for row in rows
+            "reference" if pd.isna(row["reference"]) else format_points(row, "diff") for row in rows
         ],
         "p (Holm)": [p_value(row["p_holm"]) for row in rows],
         "pairs": [format_count(row["pairs"]) for row in rows],
@@ -122,23 +122,25 @@ def render_compare(table: pd.DataFrame) -> str:
         "Student's t and p by sign flips, or exact if few questions differ; p is Holm-corrected "
         "over all methods.",
         *filter(None, [table.attrs.get("differing")]),
-        *map(sentence, group_warnings(rows, [row["flag"] for row in rows], _names)),
+        *map(as_sentence, group_warnings(rows, [row["flag"] for row in rows], _names)),
     )
     runs = table["run"].nunique()
-    head = f"# {cell(table['task'].iloc[0])}: {runs} run{'s' * (runs != 1)}"
+    head = f"# {as_cell(table['task'].iloc[0])}: {runs} run{'s' * (runs != 1)}"
     notes_text = "\n".join(f"- {note}" for note in notes)
-    return f"{head}\n\n{pipe(columns, left=('run', 'method'))}\n\n{notes_text}\n"
+    return f"{head}\n\n{as_table(columns, left=('run', 'method'))}\n\n{notes_text}\n"
 
 
 def _names(rows: Sequence[Mapping[str, JSON]]) -> str:
-    return ", ".join(cell(f"{row['run']} {row['method']}") for row in rows)
+    return ", ".join(as_cell(f"{row['run']} {row['method']}") for row in rows)
 
 
 def _bases(table: pd.DataFrame) -> str:
     bases = [str(name) for name in table["reference"].dropna().unique()]
-    names = {cell(base.rpartition("@")[0]) for base in bases}
+    names = {as_cell(base.rpartition("@")[0]) for base in bases}
     return (
-        cell(bases[0]) if len(bases) == 1 else f"{', '.join(names)}, at the same n or its largest"
+        as_cell(bases[0])
+        if len(bases) == 1
+        else f"{', '.join(names)}, at the same n or its largest"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 import pandas as pd
 
 from cat_bench.models.costs import ROLES, Price, flops, price_of
-from cat_bench.report.cells import cell, interval, label, pipe, points, records
+from cat_bench.report.cells import as_cell, as_table, format_interval, format_points, label, rows_of
 from cat_bench.report.reference_curve import Curve
 from cat_bench.report.rounding import format_count, format_fixed, p_value, percent
 from cat_bench.report.summary import FRAME, MAJORITY, ORACLE, SINGLE, reference_of
@@ -80,7 +80,7 @@ def compute(
     """
     run = RunTables.of(run)
     record = run.record
-    values, totals = read_values(run, beyond=True)
+    values, totals = read_values(run, all_n=True)
     base, _ = reference_of(reference, values)
     costs = totals.mean
     table = _price(costs, record, rates or Rates())
@@ -136,7 +136,7 @@ def equal_tokens(
 ) -> dict[int, Difference | None]:
     """Return, by n, the method minus the reference at equal cost; None beyond its curve."""
     run = RunTables.of(run)
-    values, totals = read_values(run, beyond=True)
+    values, totals = read_values(run, all_n=True)
     costs = totals.mean
     spent = costs[SEQUENTIAL] if axis == SEQUENTIAL else _tokens(costs, "prompt_tokens")
     tokens = spent.to_dict()
@@ -228,8 +228,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     last = last.drop_duplicates("method", keep="last").sort_values(
         "score", ascending=False, kind="stable"
     )
-    rows = records(last)
-    base = cell(rows[0]["reference"]) if rows else "The reference"
+    rows = rows_of(last)
+    base = as_cell(rows[0]["reference"]) if rows else "The reference"
     asked = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
     costs = {name: title for name, title in _COSTS.items() if name in asked}
     curve = table[(table["method"] == table["reference"]) & (table["n"] > 0)]
@@ -240,7 +240,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "score, %": [percent(row["score"]) for row in rows],
         **{title: [_amount(row[name]) for row in rows] for name, title in costs.items()},
         f"{base} at the same tokens": [_opponent(row, least) for row in rows],
-        "difference, points": [points(row, "diff") for row in rows],
+        "difference, points": [format_points(row, "diff") for row in rows],
         "p": [p_value(row["p"]) for row in rows],
         "difference, prefix shared": [_format_equal(row, least, SHARED) for row in rows],
         "difference, equal sequential tokens": [
@@ -249,7 +249,7 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "gap closed, %": [_format_gap(row) for row in rows],
     }
     front, quick = (
-        [f"{cell(row['method'])}@{row['n']}" for row in records(table[table[name]])]
+        [f"{as_cell(row['method'])}@{row['n']}" for row in rows_of(table[table[name]])]
         for name in ("front", "sequential_front")
     )
     notes = [
@@ -266,8 +266,10 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
         "Pareto front (no other scores as high for less, or higher for as much): "
         f"{', '.join(front) or 'unknown'}. By sequential tokens: {', '.join(quick) or 'unknown'}.",
     ]
-    text = [f"# {cell(record['config']['task'])} · {cell(record['config']['model'])}: compute"]
-    text += [pipe(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]
+    text = [
+        f"# {as_cell(record['config']['task'])} · {as_cell(record['config']['model'])}: compute"
+    ]
+    text += [as_table(columns, left=("method",)), "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join(text) + "\n"
 
 
@@ -282,7 +284,9 @@ _COSTS = {
 
 
 def _format_gap(row: Mapping[str, JSON]) -> str:
-    return " ".join(text for text in (percent(row["gap_closed"]), interval(row, "gap")) if text)
+    return " ".join(
+        text for text in (percent(row["gap_closed"]), format_interval(row, "gap")) if text
+    )
 
 
 def _amount(value: float) -> str:
@@ -303,7 +307,7 @@ def _format_equal(row: Mapping[str, JSON], least: Mapping[str, float], cost: str
     """Return the difference from the reference at equal cost, or why it has none."""
     if row["method"] in {row["reference"], SINGLE}:
         return ""
-    return points(row, f"{_PREFIXES[cost]}diff") or _locate(row[cost], least[cost])
+    return format_points(row, f"{_PREFIXES[cost]}diff") or _locate(row[cost], least[cost])
 
 
 def _locate(cost: float, least: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cat_bench.report.cells import cell, interval, pipe, points, records
+from cat_bench.report.cells import as_cell, as_table, format_interval, format_points, rows_of
 from cat_bench.report.rounding import format_count, percent
 from cat_bench.runs.ensemble import MEMBER
 from cat_bench.stats.intervals import mean_interval, paired_difference
@@ -52,12 +52,12 @@ def ensemble_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def render_ensemble(table: pd.DataFrame) -> str:
     """Return the Markdown: for each n, the methods in order of their scores."""
-    rows = records(table.sort_values(["n", "score"], ascending=[True, False], kind="stable"))
+    rows = rows_of(table.sort_values(["n", "score"], ascending=[True, False], kind="stable"))
     columns = {
-        "method": [cell(row["method"]) for row in rows],
+        "method": [as_cell(row["method"]) for row in rows],
         "n": [f"{row['n']}" for row in rows],
         "score, %": [percent(row["score"]) for row in rows],
-        "95 % interval": [interval(row) for row in rows],
+        "95 % interval": [format_interval(row) for row in rows],
         "difference, points": [_difference(row) for row in rows],
         "tokens": [format_count(row["tokens"]) for row in rows],
         "sequential": [format_count(row["sequential_tokens"]) for row in rows],
@@ -69,7 +69,7 @@ def render_ensemble(table: pd.DataFrame) -> str:
         "questions, at the same n. Learnt weights are learnt on the other questions, too.",
         *_inexact(table),
     )
-    return pipe(columns, left=("method",)) + "\n\n" + "\n".join(f"- {note}" for note in notes)
+    return as_table(columns, left=("method",)) + "\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
 def _against_best(scores: pd.DataFrame, method: str) -> dict[str, JSON]:
@@ -81,7 +81,7 @@ def _against_best(scores: pd.DataFrame, method: str) -> dict[str, JSON]:
 
 
 def _difference(row: Mapping[str, JSON]) -> str:
-    return "reference" if row["method"] == MEMBER else points(row, "diff")
+    return "reference" if row["method"] == MEMBER else format_points(row, "diff")
 
 
 def _inexact(table: pd.DataFrame) -> list[str]:

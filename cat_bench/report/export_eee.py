@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pandas as pd
 
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.summary import ORACLE, WORST, summarise
 from cat_bench.report.transcripts import Answer, Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
@@ -95,7 +95,7 @@ def _results(run: RunTables) -> dict[str, JSON]:
             },
         },
         "eval_library": {"name": "cat_bench", "version": _version(record)},
-        "evaluation_results": [_result(record, row) for row in records(scored)],
+        "evaluation_results": [_result(record, row) for row in rows_of(scored)],
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from cat_bench.errors import UsageError
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.summary import ORACLE, WORST, summarise
 from cat_bench.runs.labels import refuse_unlabelled
 from cat_bench.runs.private import refuse_private
@@ -47,7 +47,7 @@ def export_hub(run: RunTables | Path) -> list[Path]:
         )
     summary = summarise(run)
     scored = summary[summary["score"].notna() & ~summary["method"].isin((ORACLE, WORST))]
-    rows = list(records(scored.drop_duplicates("method", keep="last")))
+    rows = list(rows_of(scored.drop_duplicates("method", keep="last")))
     place = run.folder / "hf"
     results = place / ".eval_results" / f"{record['task']['name']}.yaml"
     benchmark = place / "eval.yaml"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from cat_bench.errors import UsageError
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import NO_TEXT, Answer, Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
@@ -114,7 +114,7 @@ def _scores(run: RunTables) -> list[EvalScore]:
                 if pd.notna(row[column])
             },
         )
-        for row in records(scored.drop_duplicates("method", keep="last"))
+        for row in rows_of(scored.drop_duplicates("method", keep="last"))
     ]
 
 

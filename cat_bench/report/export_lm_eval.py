@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.errors import UsageError
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.summary import summarise
 from cat_bench.report.transcripts import Transcript, transcripts
 from cat_bench.runs.folder import as_utf8
@@ -63,7 +63,7 @@ def _results(run: RunTables, task: str) -> dict[str, JSON]:
     record, summary = run.record, summarise(run)
     scored = summary[summary["score"].notna() & (summary["method"] != "oracle")]
     figures: dict[str, JSON] = {"alias": task}
-    for row in records(scored.drop_duplicates("method", keep="last")):
+    for row in rows_of(scored.drop_duplicates("method", keep="last")):
         figures[f"{METRIC},{row['method']}"] = float(row["score"])
         error = row["se"]
         figures[f"{METRIC}_stderr,{row['method']}"] = "N/A" if pd.isna(error) else float(error)

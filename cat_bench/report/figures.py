@@ -26,7 +26,7 @@ from cat_bench.report.canvas import (
     render_figure,
     title,
 )
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.palette import Look, looks
 from cat_bench.report.summary import FRAME, MAJORITY
 from cat_bench.types.calls import JSON, FloatArray
@@ -104,7 +104,7 @@ def _headline(scored: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     last = rows.drop_duplicates("method", keep="last")
-    (top,) = records(last.nlargest(1, "score"))
+    (top,) = rows_of(last.nlargest(1, "score"))
     best, n = str(top["method"]), top["n"]
     at = rows[rows["n"] == n].set_index("method")["score"]
     text = f"{legend_name(best)} reaches {100 * at[best]:.1f} % at n = {n}"

@@ -21,7 +21,7 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables
 from cat_bench.stats.exact import tie_rate
@@ -150,7 +150,7 @@ class Draws(Reading):
         """Take in score rows of whole questions."""
         for question, group in _select_written(rows).groupby("question", sort=False):
             drafts = _drafts(pools.of(str(question)))
-            for row in records(group.sort_values(["method", "n", "draw"], kind="stable")):
+            for row in rows_of(group.sort_values(["method", "n", "draw"], kind="stable")):
                 if draw := _draw(row, drafts):
                     self._draws.setdefault((row["method"], int(row["n"])), []).append(draw)
 
@@ -176,7 +176,7 @@ def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
         return {}
     return {
         row["slot"]: Draft(row["digest"], _label(row["cluster"]), row["score"], row["characters"])
-        for row in records(rollouts)
+        for row in rows_of(rollouts)
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cat_bench.report.cells import cell, label, pipe, records
+from cat_bench.report.cells import as_cell, as_table, label, rows_of
 from cat_bench.report.forensics import CASES, TIED_OVER, copies, tie_shares
 from cat_bench.report.rounding import format_fixed, format_measured, percent
 from cat_bench.runs.parts import RowsByQuestion
@@ -67,7 +67,7 @@ def _synthesis(table: pd.DataFrame) -> Iterator[str]:
         return
     largest = table.groupby("method", sort=False)["n"].transform("max")
     last = {
-        f"{cell(method)}@{n}": rows.set_index("figure")
+        f"{as_cell(method)}@{n}": rows.set_index("figure")
         for (method, n), rows in table[table["n"] == largest].groupby(["method", "n"], sort=False)
     }
     yield "## Whose draft was right, and was the synthesis? % of draws"
@@ -75,11 +75,11 @@ def _synthesis(table: pd.DataFrame) -> Iterator[str]:
     cases: dict[str, list[str]] = {"method": list(last)}
     for case, head in zip((c for c in CASES for _ in range(2)), heads, strict=True):
         cases[head] = [_case(rows, case, right=head.endswith("right")) for rows in last.values()]
-    yield pipe(cases, left=("method",))
+    yield as_table(cases, left=("method",))
     yield "## What it does with its drafts"
     figures: dict[str, list[str]] = {"": list(_SHOWN.values())}
     figures |= {name: [_figure(rows, key) for key in _SHOWN] for name, rows in last.items()}
-    yield pipe(figures, left=("",))
+    yield as_table(figures, left=("",))
     yield "\n".join(f"- {note}" for note in _NOTES)
 
 
@@ -129,7 +129,7 @@ def _explain_lack(row: Mapping[str, JSON]) -> str:
 def _accounts(summary: pd.DataFrame) -> str:
     """Return each method's failures at its largest n, and its score if fallbacks counted 0."""
     last = summary[summary["n"].notna()].drop_duplicates("method", keep="last")
-    rows = records(last[last["kind"] == "method"])
+    rows = rows_of(last[last["kind"] == "method"])
     columns = {
         "method": [label(row) for row in rows],
         "n": [f"{row['n']}" for row in rows],
@@ -142,7 +142,7 @@ def _accounts(summary: pd.DataFrame) -> str:
         "replies cut off per use": [format_fixed(row["truncated"], 2) for row in rows],
         "replies empty per use": [format_fixed(row["empty"], 2) for row in rows],
     }
-    return pipe(columns, left=("method",))
+    return as_table(columns, left=("method",))
 
 
 class Reasons(Reading):
@@ -168,4 +168,4 @@ def _reasons(run: RunTables) -> Iterator[str]:
     for kind in Reasons.kinds:
         counted = sorted((-count, key) for key, count in counts.items() if key[0] == kind)
         for count, (_, method, n, reason) in counted[:10]:
-            yield f"{kind}: {cell(method)}@{n}, {-count:,} times: {cell(reason)}"
+            yield f"{kind}: {as_cell(method)}@{n}, {-count:,} times: {as_cell(reason)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from cat_bench.report.cells import cell, group_warnings, records, sentence
+from cat_bench.report.cells import as_cell, as_sentence, group_warnings, rows_of
 from cat_bench.report.readability import no_answer_at_all, notes
 from cat_bench.report.summary import FRAME, ORACLE, SINGLE, is_settled
 from cat_bench.runs.labels import is_unlabelled
@@ -66,7 +66,7 @@ _ORDERS = (
     "Exact on a share of the questions: the values of the other questions are means over random "
     "orders, with a Monte-Carlo error."
 )
-_SOME = 1e-9
+_ROUNDING = 1e-9
 """Smaller shares are rounding errors."""
 _ROLLOUTS = {
     "failed": "failed",
@@ -81,15 +81,15 @@ def list_notes(
     summary: pd.DataFrame, record: Mapping[str, JSON], *, remarks: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield the notes under a summary's table as Markdown, `remarks` first."""
-    yield from map(cell, remarks)
+    yield from map(as_cell, remarks)
     for reason, rows in summary[summary["n"].isna()].groupby("reason", sort=False):
-        names = ", ".join(f"**{cell(name)}**" for name in rows["method"])
-        yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {cell(str(reason))}"
+        names = ", ".join(f"**{as_cell(name)}**" for name in rows["method"])
+        yield f"{names} {'is' if len(rows) == 1 else 'are'} not available: {as_cell(str(reason))}"
     yield from _budgets(summary, record)
     yield from _describe_missing(record)
     yield from _describe_twins(record)
-    yield from map(cell, notes(record))
-    yield from map(cell, (*record["task"].get("caveats", ()), *record.get("cautions", ())))
+    yield from map(as_cell, notes(record))
+    yield from map(as_cell, (*record["task"].get("caveats", ()), *record.get("cautions", ())))
     if not record["task"].get("exchangeable", True):
         yield _NOT_EXCHANGEABLE
     yield from _flags(summary)
@@ -97,7 +97,7 @@ def list_notes(
     yield from _power(summary)
     labelled = not is_unlabelled(record)
     counted = _COUNTED.items() if labelled else ()
-    yield from (text for name, text in counted if (summary[name] > _SOME).any())
+    yield from (text for name, text in counted if (summary[name] > _ROUNDING).any())
     if ((summary["score"] == 0) & (summary["se"] > 0)).any():
         yield _BELOW
     if summary.loc[summary["n"].notna(), "prompt_tokens"].isna().any():
@@ -134,7 +134,7 @@ def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
             asked = {name: played(value) for name, value in entry.get("params", {}).items()}
             spec = entry.get("spec", entry["name"])
             how = json.dumps([spec, asked, entry.get("budgets")], sort_keys=True)
-            twins.setdefault(how, []).append(f"**{cell(entry['name'])}**")
+            twins.setdefault(how, []).append(f"**{as_cell(entry['name'])}**")
     for names in twins.values():
         if len(names) > 1:
             yield (
@@ -164,15 +164,15 @@ def _describe_missing(record: Mapping[str, JSON]) -> Iterator[str]:
 
 def _flags(summary: pd.DataFrame) -> list[str]:
     """Return each warning once, with its rows unless it concerns all of them."""
-    rows = records(summary[summary["n"].notna()])
-    return sorted(map(sentence, group_warnings(rows, [row["flag"] for row in rows], _list_at_n)))
+    rows = rows_of(summary[summary["n"].notna()])
+    return sorted(map(as_sentence, group_warnings(rows, [row["flag"] for row in rows], _list_at_n)))
 
 
 def _list_at_n(rows: Sequence[Mapping[str, JSON]]) -> str:
     """Return rows by method, each with its n."""
     budgets: dict[str, list[str]] = {}
     for row in rows:
-        budgets.setdefault(cell(row["method"]), []).append(str(row["n"]))
+        budgets.setdefault(as_cell(row["method"]), []).append(str(row["n"]))
     return "; ".join(f"{method} at n = {', '.join(ns)}" for method, ns in budgets.items())
 
 
@@ -183,7 +183,7 @@ def _draws(summary: pd.DataFrame) -> Iterator[str]:
         return
     low, high = drawn["draws"].min(), drawn["draws"].max()
     count = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    names = ", ".join(cell(name) for name in drawn["method"].unique())
+    names = ", ".join(as_cell(name) for name in drawn["method"].unique())
     yield f"Means over drawn subsets ({count} per question): {names}." + (
         " Other scores are exact expectations over all subsets."
         if len(drawn) < len(sampled)
@@ -197,7 +197,7 @@ def _power(summary: pd.DataFrame) -> Iterator[str]:
     unsettled = last[~is_settled(last) & last["questions_needed"].notna()]
     if len(unsettled):
         needed = ", ".join(
-            f"{cell(row['method'])} {row['questions_needed']:,}" for row in records(unsettled)
+            f"{as_cell(row['method'])} {row['questions_needed']:,}" for row in rows_of(unsettled)
         )
         yield (
             "Not settled against the reference; questions that would settle it if the observed "

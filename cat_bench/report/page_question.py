@@ -39,20 +39,20 @@ def encode_question(transcript: Transcript, *, sent: bool = True) -> JSON:
         "meta": transcript.meta,
         "criteria": _criteria(transcript.target),
         **({"right": transcript.right[:LONGEST]} if transcript.right else {}),
-        **({"asked": calls.place(first)} if first else {}),
+        **({"asked": calls.index(first)} if first else {}),
         "rollouts": [
             {
                 **select_fields(row, _ROLLOUT),
                 **(_written(reply) if reply else {}),
-                **calls.listed("verdicts", transcript.verdicts(reply.text) if reply else ()),
+                **calls.encode_calls("verdicts", transcript.verdicts(reply.text) if reply else ()),
             }
             for row, reply in transcript.rollouts
         ],
         "rows": [
             {
                 **_estimate(row),
-                **calls.listed("calls", transcript.calls(row)),
-                **calls.listed("verdicts", transcript.verdicts(row["text"])),
+                **calls.encode_calls("calls", transcript.calls(row)),
+                **calls.encode_calls("verdicts", transcript.verdicts(row["text"])),
             }
             for row in transcript.rows
         ],
@@ -72,13 +72,13 @@ class _Calls:
         self._places: dict[str, int] = {}
         self.sent: list[JSON] = []
 
-    def listed(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
+    def encode_calls(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
         """Return the first calls as a field: each one's place of the request, slot and reply."""
-        shown = [[self.place(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
+        shown = [[self.index(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
         more = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
         return {name: shown, **more} if shown else {}
 
-    def place(self, sent: Sent) -> int:
+    def index(self, sent: Sent) -> int:
         """Return the index of a request in `sent`; add it if it is new."""
         shown = {
             "role": sent.role,

@@ -13,8 +13,8 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from cat_bench.report.cells import cell, interval, pipe
-from cat_bench.report.cells import records as rows_of
+from cat_bench.report.cells import as_cell, as_table, format_interval
+from cat_bench.report.cells import rows_of as rows_of
 from cat_bench.report.rounding import format_fixed, percent
 from cat_bench.runs.tables import Reading
 from cat_bench.stats.exact import best_of_probabilities, expected_score
@@ -216,28 +216,28 @@ def render_signals(records: Mapping[str, Record]) -> str:
         points = {
             "n": [str(n) for n in curve["n"]],
             "best-of-n": [percent(score) for score in curve["score"]],
-            "95 %": [interval(row) for row in rows_of(curve)],
+            "95 %": [format_interval(row) for row in rows_of(curve)],
         }
         tenths = {
             "number": [format_fixed(number, 2) for number in own["number"]],
             "score": [percent(score) for score in own["score"]],
             "rollouts": [str(count) for count in own["rollouts"]],
         }
-        blocks += [f"## {cell(name)}", pipe(points, left=()), pipe(tenths, left=())]
+        blocks += [f"## {as_cell(name)}", as_table(points, left=()), as_table(tenths, left=())]
     return "\n\n".join([*blocks, "\n".join(f"- {note}" for note in NOTES)]) + "\n"
 
 
 def _ranks(table: pd.DataFrame) -> str:
     rows = rows_of(table)
     columns = {
-        "signal": [cell(row["signal"]) for row in rows],
+        "signal": [as_cell(row["signal"]) for row in rows],
         "AUROC": [percent(row["auroc"]) for row in rows],
-        "95 %": [interval(row, "auroc") for row in rows],
+        "95 %": [format_interval(row, "auroc") for row in rows],
         "best-of-n, highest": [
             f"{percent(row['score_highest'])} at {row['n_highest']}" for row in rows
         ],
         "whole pool": [f"{percent(row['score_last'])} at {row['n_last']}" for row in rows],
-        "fall": [f"{percent(row['fall'])} {interval(row, 'fall')}".rstrip() for row in rows],
+        "fall": [f"{percent(row['fall'])} {format_interval(row, 'fall')}".rstrip() for row in rows],
         "calibration error": [percent(row["calibration_error"]) for row in rows],
     }
-    return pipe(columns, left=("signal",))
+    return as_table(columns, left=("signal",))

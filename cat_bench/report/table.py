@@ -8,14 +8,14 @@ from html import escape
 import pandas as pd
 
 from cat_bench.report.cells import (
-    cell,
+    as_cell,
+    as_table,
     describe_run,
-    interval,
+    format_interval,
+    format_points,
     label,
     make_plain,
-    pipe,
-    points,
-    records,
+    rows_of,
 )
 from cat_bench.report.notes import list_notes
 from cat_bench.report.readability import unreadable_shares
@@ -30,7 +30,7 @@ _AGAIN = (
     "that share no rollout; empty if too few of them exist. The SE beside a score is for new "
     "questions and includes this one."
 )
-_SOME = 1e-9
+_ROUNDING = 1e-9
 """Smaller shares are rounding errors."""
 
 
@@ -52,7 +52,7 @@ def render(
     if len(scored):
         blocks += [
             "## Every method at its largest n",
-            pipe(_main(rank_last(scored), record, reference), left=("method", "notes")),
+            as_table(_main(rank_last(scored), record, reference), left=("method", "notes")),
         ]
     if scored["n"].nunique() > 1 and scored["score"].notna().any():
         blocks += ["## Score by n, %", _render_by_n(scored, "score")]
@@ -60,7 +60,7 @@ def render(
     if scored["se_rollouts"].notna().any():
         by_n = _render_by_n(scored, "se_rollouts")
         details += ["### Same questions, new rollouts: ± points by n", _AGAIN, by_n]
-    if len(drawn := scored[scored["se_draws"] > _SOME]):
+    if len(drawn := scored[scored["se_draws"] > _ROUNDING]):
         details += ["### Subsets drawn: Monte-Carlo ± points by n", _render_by_n(drawn, "se_draws")]
     listed = "\n".join(f"- {note}" for note in list_notes(summary, record, remarks=remarks))
     blocks += [*more, "## Notes", listed, *([DETAILS, *details] if details else [])]
@@ -69,8 +69,8 @@ def render(
 
 def _title(record: Mapping[str, JSON]) -> str:
     config = record["config"]
-    described = " · ".join(map(cell, describe_run(record)))
-    return f"# {cell(config['task'])} · {cell(config['model'])}\n\n{described}"
+    described = " · ".join(map(as_cell, describe_run(record)))
+    return f"# {as_cell(config['task'])} · {as_cell(config['model'])}\n\n{described}"
 
 
 def rank_last(scored: pd.DataFrame) -> pd.DataFrame:
@@ -99,12 +99,12 @@ def _main(
     name: Callable[[Mapping[str, JSON]], str] = label,
 ) -> dict[str, list[str]]:
     """Return the columns of the main table; `name` gives the name of a row's method."""
-    rows = records(ranked)
+    rows = rows_of(ranked)
     present = {row["method"] for row in rows}
     compared: dict[str, list[str]] = {}
     labelled = not is_unlabelled(record)
     if labelled:
-        compared["95 % interval"] = [interval(row) for row in rows]
+        compared["95 % interval"] = [format_interval(row) for row in rows]
     for base, field in ((reference or MAJORITY, "diff"), (SINGLE, "diff_single")):
         known = labelled and (base in present or base == reference)
         if known and f"vs {base}, points" not in compared:
@@ -127,9 +127,9 @@ def _render_by_n(scored: pd.DataFrame, column: str) -> str:
     wide = scored.pivot(index="method", columns="n", values=column).sort_index(axis=1)
     ranked = rank_last(scored)
     wide = wide.loc[list(ranked["method"])]
-    columns = {"method": [label(row) for row in records(ranked)]}
+    columns = {"method": [label(row) for row in rows_of(ranked)]}
     columns |= {f"n = {n}": [percent(share) for share in wide[n]] for n in wide.columns}
-    return pipe(columns, left=("method",))
+    return as_table(columns, left=("method",))
 
 
 def _remarks(row: Mapping[str, JSON], record: Mapping[str, JSON]) -> str:
@@ -143,10 +143,10 @@ def _remarks(row: Mapping[str, JSON], record: Mapping[str, JSON]) -> str:
     remarks = (
         (row["questions"] < questions, f"{row['questions']:,} of {questions:,} questions"),
         (row["unscored"] > 0, f"{row['unscored']:,} unscored"),
-        (row["abstained"] > _SOME, f"abstained {percent(row['abstained'])} %"),
-        (row["exhausted"] > _SOME, f"exhausted {percent(row['exhausted'])} %{without}"),
-        (row["fallback"] > _SOME, f"fallback {percent(row['fallback'])} %{strict}"),
-        (row["lost"] > _SOME, f"lost {percent(row['lost'])} %"),
+        (row["abstained"] > _ROUNDING, f"abstained {percent(row['abstained'])} %"),
+        (row["exhausted"] > _ROUNDING, f"exhausted {percent(row['exhausted'])} %{without}"),
+        (row["fallback"] > _ROUNDING, f"fallback {percent(row['fallback'])} %{strict}"),
+        (row["lost"] > _ROUNDING, f"lost {percent(row['lost'])} %"),
         (_is_partly_exact(row), f"exact on {percent(row['exact'])} %"),
         (unread > 0, f"no readable answer in {percent(unread)} % of what it wrote"),
     )
@@ -168,4 +168,4 @@ def _score(row: Mapping[str, JSON]) -> str:
 def _difference(row: Mapping[str, JSON], name: str, *, base: str) -> str:
     if row["method"] == base or f"{row['method']}@{row['n']}" == base:
         return "reference"
-    return points(row, name)
+    return format_points(row, name)

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from cat_bench.errors import UnknownName, UsageError
 from cat_bench.models.costs import COSTS
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.summary import summarise
 from cat_bench.runs.tables import RunTables
 from cat_bench.system.extras import install_command
@@ -61,7 +61,7 @@ def log_run(run: RunTables | Path, target: str, *, reference: str | None = None)
         project=place,
         name=f"{record['config']['task']} {record['id']}",
         parameters=dict(_flatten(record["config"])),
-        metrics=_collect_metrics(records(summarise(run, reference=reference))),
+        metrics=_collect_metrics(rows_of(summarise(run, reference=reference))),
         table=run.folder / "table.csv",
     )
     if not logged.table.is_file():

@@ -18,7 +18,7 @@ from cat_bench.errors import CatBenchError
 from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.loading import catalog
 from cat_bench.loading.trust import load_only
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.values import budget_test
 from cat_bench.runs.exchanges import Exchange, Exchanges, read_exchanges
 from cat_bench.runs.parts import RowsByQuestion
@@ -129,7 +129,7 @@ async def transcripts(
     texts = _Texts(read_exchanges(record, methods=methods, data=data, only=only))
     targets = _targets(record, data)
     try:
-        for question in records(asked if only is None else asked[asked["question"] == only]):
+        for question in rows_of(asked if only is None else asked[asked["question"] == only]):
             name = question["question"]
             exchanges = await texts.of(name)
             replies = {r.slot: r.reply for r in exchanges.pool.rollouts} if exchanges else {}
@@ -168,7 +168,7 @@ def _find_calling(run: RunTables) -> set[str]:
 
 
 def _records(table: pd.DataFrame | None) -> list[dict[str, JSON]]:
-    return [] if table is None else records(table)
+    return [] if table is None else rows_of(table)
 
 
 def frames(record: Mapping[str, JSON]) -> set[str]:

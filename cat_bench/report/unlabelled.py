@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cat_bench.evaluation.method_rows import FRAMES
-from cat_bench.report.cells import cell, pipe, records
+from cat_bench.report.cells import as_cell, as_table, rows_of
 from cat_bench.report.rounding import format_measured
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables
@@ -58,7 +58,7 @@ class Agreement(Reading):
                 continue
             leaders = {label for label, count in votes.items() if count == max(votes.values())}
             values: dict[tuple[str, int], list[float]] = {}
-            for row in records(own):
+            for row in rows_of(own):
                 key = (row["method"], int(row["n"]))
                 values.setdefault(key, []).append(_agreement(row, clusters, leaders))
             for key, shares in values.items():
@@ -102,14 +102,14 @@ def agreement_blocks(run: RunTables | Path) -> Iterator[str]:
         return
     shares = {name: [pool[name] for pool in found.pools] for name in found.pools[0]}
     yield _TITLE
-    yield pipe(
+    yield as_table(
         {"of the pools": list(shares), "mean": [_share(each) for each in shares.values()]},
         left=("of the pools",),
     )
     if last := dict(sorted(found.agreed)):
-        yield pipe(
+        yield as_table(
             {
-                "method": [cell(method) for method in last],
+                "method": [as_cell(method) for method in last],
                 "n": [str(n) for n in last.values()],
                 "agreement with the pool's majority, %": [
                     _share(found.agreed[key]) for key in last.items()

@@ -108,9 +108,9 @@ class Values:
             zip(left, executor.map(_paired_difference, list(left.values())), strict=True)
         )
 
-    def share(self, of: Key, floor: Key, ceiling: Key) -> Interval:
-        """Return (of - floor) / (ceiling - floor), over the questions that all three scored."""
-        value, low, high = (self.columns[key] for key in (of, floor, ceiling))
+    def share(self, key: Key, floor: Key, ceiling: Key) -> Interval:
+        """Return (key - floor) / (ceiling - floor), over the questions that all three scored."""
+        value, low, high = (self.columns[k] for k in (key, floor, ceiling))
         common = ~np.isnan(value + low + high)
         return quotient(
             (value - low)[common], (high - low)[common], clusters=self._select_clusters(common)
@@ -207,11 +207,11 @@ class PerQuestion(Reading):
         table = per_question(rows)
         self._wide.append(table["value"].unstack(KEY))
         self._totals.append(Totals.of(table))
-        named = rows.drop_duplicates("question").set_index("question")["cluster"].dropna()
-        self._clusters |= {str(name): value for name, value in named.items()}
+        clusters = rows.drop_duplicates("question").set_index("question")["cluster"].dropna()
+        self._clusters |= {str(name): value for name, value in clusters.items()}
 
     @cached_property
-    def whole(self) -> tuple[Values, Totals]:
+    def at_all_n(self) -> tuple[Values, Totals]:
         """All values and totals."""
         wide = pd.concat(self._wide)
         keys = [(str(key[0]), int(key[1])) for key in wide.columns.to_flat_index()]
@@ -220,9 +220,9 @@ class PerQuestion(Reading):
         return Values.of(wide, self._clusters), sum(self._totals[1:], self._totals[0])
 
     @cached_property
-    def shown(self) -> tuple[Values, Totals]:
+    def at_budgets(self) -> tuple[Values, Totals]:
         """The values and totals at the run's budgets."""
-        values, totals = self.whole
+        values, totals = self.at_all_n
         shown = budget_test(self.record)
         columns = {key: column for key, column in values.columns.items() if shown(*key)}
         return replace(values, columns=columns), totals.where(shown)
@@ -233,9 +233,9 @@ def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
 
     Larger n were evaluated because they cost nothing; tables leave them out.
     """
-    shared = list_budgets(record)
+    budgets = list_budgets(record)
     with_own = {entry["name"] for entry in record["methods"] if entry.get("budgets")}
-    return lambda method, n: not shared or method in with_own or n in shared
+    return lambda method, n: not budgets or method in with_own or n in budgets
 
 
 def list_budgets(record: Mapping[str, JSON]) -> list[int]:
@@ -244,13 +244,13 @@ def list_budgets(record: Mapping[str, JSON]) -> list[int]:
     return sorted({*config.get("budgets", ()), *config.get("free_budgets", ())})
 
 
-def read_values(run: RunTables | Path, *, beyond: bool = False) -> tuple[Values, Totals]:
+def read_values(run: RunTables | Path, *, all_n: bool = False) -> tuple[Values, Totals]:
     """Return a run's values, and the totals of all other columns over its questions.
 
-    `beyond` keeps the values at larger n than the run's budgets. Raises DataError.
+    `all_n` keeps the values at larger n than the run's budgets. Raises DataError.
     """
     reading = RunTables.of(run).reading(PerQuestion)
-    return reading.whole if beyond else reading.shown
+    return reading.at_all_n if all_n else reading.at_budgets
 
 
 def per_question(rows: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from typing import TextIO
 
 import pandas as pd
 
-from cat_bench.report.cells import FRAMES, describe_run, records
+from cat_bench.report.cells import FRAMES, describe_run, rows_of
 from cat_bench.report.errata import errata_note
 from cat_bench.report.groups import find_groups, sort_groups
 from cat_bench.report.notes import list_notes
@@ -158,7 +158,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
             name: [look.colour, look.dash, look.outline]
             for name, look in looks(record, summary["method"]).items()
         },
-        "table": [select_fields(row, _TABLE) for row in records(summary)],
+        "table": [select_fields(row, _TABLE) for row in rows_of(summary)],
         "signals": [] if is_unlabelled(record) else list(_signals(run)),
         "signal_notes": list(NOTES),
         "keys": [list(key) for key in keys],
@@ -174,17 +174,17 @@ def _signals(run: RunTables) -> Iterator[JSON]:
     """Yield each signal's row, with its look, its best-of-n and its bins."""
     rated = run.reading(Ratings).records
     curves, bins = best_of_curves(rated), calibration_bins(rated)
-    for place, row in enumerate(records(quality(rated))):
+    for place, row in enumerate(rows_of(quality(rated))):
         look = series(place)
         curve, own = (table[table["signal"] == row["signal"]] for table in (curves, bins))
         yield {
             **select_fields(row, COLUMNS),
             "look": [look.colour, look.dash],
             "curve": [
-                select_fields(each, ("n", "score", "ci_low", "ci_high")) for each in records(curve)
+                select_fields(each, ("n", "score", "ci_low", "ci_high")) for each in rows_of(curve)
             ],
             "bins": [
-                select_fields(each, ("bin", "number", "score", "rollouts")) for each in records(own)
+                select_fields(each, ("bin", "number", "score", "rollouts")) for each in rows_of(own)
             ],
         }
 

@@ -10,7 +10,7 @@ import pytest
 from cat_bench.leaderboard import COLUMNS, render
 from cat_bench.leaderboard.rows import NUMBERS
 from cat_bench.report import markdown, summarise
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.rounding import format_count, format_fixed, format_measured, p_value, percent
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_a_tie_is_the_same_text_in_table_and_leaderboard(runs: Runs) -> None:
         *runs.scores("cat", 8, [0.0, 0.44, 0.43, 0.5], draw=0),
     ]
     folder = runs.build(rows)
-    (cat,) = (row for row in records(summarise(folder)) if row["method"] == "cat")
+    (cat,) = (row for row in rows_of(summarise(folder)) if row["method"] == "cat")
     numbers = {name: f"{cat[name]:.6f}" for name in NUMBERS if name in cat}
     texts = {"method": "cat", "n": "8", "pool_size": "8", "reference": "majority"}
     row = dict.fromkeys(COLUMNS, "") | numbers | texts

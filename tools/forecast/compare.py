@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from tabulate import tabulate
 
 from cat_bench.report.canvas import WIDTH, render_figure
-from cat_bench.report.cells import records
+from cat_bench.report.cells import rows_of
 from cat_bench.report.palette import series
 from cat_bench.report.rounding import format_fixed, format_measured
 from cat_bench.system.files import write_atomic
@@ -69,7 +69,7 @@ def compare(folder: Path) -> pd.DataFrame:
     own = pd.read_csv(folder / "steps.csv")
     published = [pd.read_csv(path).assign(setting=name) for name, path in PUBLISHED.items()]
     rows = []
-    for forecast in records(forecasts):
+    for forecast in rows_of(forecasts):
         steps = pd.concat(published) if forecast["known"] else own
         same = (steps["setting"] == forecast["setting"]) & (steps["recipe"] == forecast["recipe"])
         gains = _gains(steps[same]) - initial[forecast["setting"]]
@@ -119,7 +119,7 @@ def page(pairs: pd.DataFrame, missing: Sequence[str]) -> str:
         "known before": pairs[pairs["known"]],
     }
     return PAGE.format(
-        pairs=_table([_describe(row) for row in records(pairs)]),
+        pairs=_table([_describe(row) for row in rows_of(pairs)]),
         correlations=_table([_summarise(name, group) for name, group in groups.items()]),
         missing=f"\nNot trained with every seed: {'; '.join(missing)}.\n" if missing else "",
         steps=STEPS,
