@@ -118,4 +118,4 @@ def test_a_method_that_the_record_does_not_list_is_refused(rename: str, workshop
     for command in (("leaderboard", "add", "run"), ("report", "run"), ("compare", "run")):
         status, _, err = workshop.run(*command)
         assert status == 2
-        assert "which is none of the methods in its run.json" in err
+        assert "which is not among the methods in its run.json" in err

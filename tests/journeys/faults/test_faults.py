@@ -116,6 +116,6 @@ def test_a_refusal_is_kept_and_counted_and_not_asked_for_again(fault: Fault, sta
         refused = len(stand.missing)
         assert (status, stand.stored) == (0, SLOTS)
         assert refused == stand.server.stats.faults[fault] > 0
-        assert f"Refused, kept and not asked again: {refused} rollouts" in err
+        assert f"Refused and not requested again: {refused} rollouts" in err
         assert "Incomplete" not in err
         assert stand.server.stats.requests == SLOTS

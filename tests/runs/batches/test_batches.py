@@ -226,7 +226,7 @@ def test_a_task_that_changed_keeps_nothing(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("submit", "toy/task.yaml", "--model", "tally"), "batches are OpenAI's: give --model"),
+        (("submit", "toy/task.yaml", "--model", "tally"), "only OpenAI models have a batch API: give --model"),
         (("submit", "toy/task.yaml", "--model", "openai:m{api_key=x}"), "written to disk"),
         (("cancel", "nothing"), "there is no open order 'nothing'"),
     ],
@@ -243,7 +243,7 @@ def test_a_wrong_key_shows_at_once_and_nowhere(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong0123456789")
     command = ("batch", "submit", *stand.arguments(choices=2)[1:])
     status, _, err = stand.workshop.run(*command)
-    assert (status, "no batch is sent, a first request failed: HTTP 401" in err) == (1, True)
+    assert (status, "no batch was sent, as a request failed: HTTP 401" in err) == (1, True)
     assert "sk-wrong" not in err
     assert not stand.server.batches.files
 
