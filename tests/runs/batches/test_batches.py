@@ -226,7 +226,10 @@ def test_a_task_that_changed_keeps_nothing(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("submit", "toy/task.yaml", "--model", "tally"), "only OpenAI models have a batch API: give --model"),
+        (
+            ("submit", "toy/task.yaml", "--model", "tally"),
+            "only OpenAI models have a batch API: give --model",
+        ),
         (("submit", "toy/task.yaml", "--model", "openai:m{api_key=x}"), "written to disk"),
         (("cancel", "nothing"), "there is no open order 'nothing'"),
     ],
