@@ -58,7 +58,7 @@ class Run:
         return self.compared_with(None)
 
     def compared_with(self, reference: str | None) -> pd.DataFrame:
-        """The table with the differences from another reference: METHOD or METHOD@N.
+        """Return the table with differences from another reference: METHOD or METHOD@N.
 
         Raises UnknownName if the run has no such method.
         """
@@ -87,10 +87,10 @@ class Run:
         return pd.DataFrame({"value": pd.Series(list(fields.values()), index, dtype=object)})
 
     def texts(self, question: str | None = None, *, data: Place | None = None) -> pd.DataFrame:
-        """`rollouts` of all questions, or of one, with the columns `text` and `reasoning`.
+        """Return `rollouts`, of one question if named, with the columns `text` and `reasoning`.
 
-        Texts come from the cache; None where it lacks them. `data` is the task's data file, if the
-        run was given one.
+        Texts come from the cache, and are None if it lacks them. `data` is the run's data file, if
+        it is not the task's.
         """
         rows = wait(_texts(self.tables, question, Path(data) if data else None))
         names = [*self.tables.rollouts(question="").columns, "text", "reasoning"]
@@ -103,7 +103,7 @@ class Run:
         parameters: float | None = None,
         prices: Place | Mapping[str, Price] | None = None,
     ) -> pd.DataFrame:
-        """Every method against its costs: the columns of `compute.csv`.
+        """Return every method with its costs: the columns of `compute.csv`.
 
         `parameters` of the models give FLOPs; `prices`, as a file or by model, give money.
         """
@@ -112,7 +112,7 @@ class Run:
         return compute(self.tables, reference=reference, rates=Rates(parameters, prices))
 
     def curve(self) -> Figure:
-        """The scaling curves: score against n, with 95 % bands."""
+        """Draw the scaling curves: score against n, with 95 % bands."""
         return curve_figure(self.table, self.tables.record)
 
     def page(self, path: Place | None = None, *, data: Place | None = None) -> Path:
@@ -122,11 +122,11 @@ class Run:
         )
 
     def report(self) -> list[Path]:
-        """Write the files of `cat-bench report` into the run's folder; their paths."""
+        """Write the files of `cat-bench report` into the run's folder; return their paths."""
         return make_report(self.tables).write()
 
     def compare(self, *others: Run, reference: str | None = None) -> pd.DataFrame:
-        """This run and others on the same questions, paired: the columns of `cat-bench compare`.
+        """Compare this run with others on the same questions: the columns of `cat-bench compare`.
 
         Raises UsageError if they did not ask the same questions.
         """
@@ -158,7 +158,7 @@ def run(
     nothing, and a `Watch` is told instead. `allow_code` names the sandbox in which models' programs
     may run. Works where an event loop runs, as in a notebook.
 
-    What is missing from the run, or doubtful, is a warning. Raises UsageError, ConfigError and
+    Warns about what is missing from the run or doubtful. Raises UsageError, ConfigError and
     DataError before anything is paid for.
     """
     config = _config(task, model, methods, n, allow_code, settings)
@@ -227,7 +227,7 @@ def _config(
     allow_code: str | None,
     settings: Mapping[str, JSON],
 ) -> RunConfig:
-    """The configuration that `cat-bench run` makes of the same options."""
+    """Return the configuration that `cat-bench run` makes of the same options."""
     if allow_code:
         permit(allow_code)
     named = {
@@ -240,7 +240,7 @@ def _config(
 
 
 async def _run(config: RunConfig, progress: bool | Watch, gate: Gate) -> tuple[Run, list[str]]:
-    """The finished run, and what is missing from it or doubtful."""
+    """Return the finished run, and warnings about what is missing or doubtful."""
     prices = read_prices(config.prices) if config.prices else None
     with _Bar(shown=progress is True, prices=prices) as bar:
         watch = bar if isinstance(progress, bool) else progress

@@ -56,7 +56,7 @@ LISTED = 60
 
 
 class UnknownName(UsageError):
-    """No `kind` is called `name`; says which ones exist and which is nearest."""
+    """No `kind` is called `name`; the message lists those that exist, and the nearest one."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))

@@ -1,4 +1,4 @@
-"""Best-of-infinity: sample until a Bayes factor names the winner in the limit (arXiv 2509.21091).
+"""Best-of-infinity: sample until a Bayes factor decides the vote (arXiv 2509.21091).
 
 Komiyama et al. 2025 compare the odds that the leading answer has the largest probability with a
 threshold. Here the odds are computed by quadrature, not from 1,000 samples.

@@ -52,7 +52,7 @@ class BestOfN:
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
     ) -> FloatArray | None:
-        """Return the closed form if a rollout's number depends on itself alone, else None."""
+        """Return the closed form if a rollout's number depends only on itself, else None."""
         if self.reads != "self":
             return None
         return best_of_probabilities(await rate(self.by, question, pool, ctx), budgets)

@@ -24,8 +24,8 @@ class Pandora(StoppedPick):
     """The highest number by the signal `by` among the rollouts sampled before the rule stopped.
 
     `cost` is the cost of one rollout in units of the numbers' spread: a larger one stops sooner.
-    `doubt` is the error probability of the confidence bound. The signal must depend on a rollout
-    alone. A rollout without a number is paid for and never picked.
+    `doubt` is the error probability of the confidence bound. The signal must rate each rollout on
+    its own. A rollout without a number is paid for and never picked.
     """
 
     by: str

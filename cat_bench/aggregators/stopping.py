@@ -1,7 +1,7 @@
 """Shared by all stopping rules: expectations over random orders, as votes and as an estimate.
 
 If the exact expectation needs too many states, a mean over random orders replaces it. The orders
-depend on the question and its rollouts alone, so that all rules see the same ones.
+depend only on the question and its rollouts, so that all rules see the same ones.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Synthesis:
 
     `question` says whether the anchor sees the question (the paper hides it). `style` is the
     prompt: `math` asks for reconciled reasoning and a boxed answer, `free` for one combined
-    response. `inputs` says which part of each rollout is shown: all of it, its final answer alone
+    response. `inputs` says which part of each rollout is shown: all of it, only its final answer
     (rollouts without one are left out; if none has one, the method abstains), or a summary that the
     anchor writes first.
 

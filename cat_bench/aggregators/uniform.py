@@ -24,5 +24,5 @@ class Uniform:
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
     ) -> FloatArray:
-        """1 / N everywhere, at every budget; shape (budgets, pool)."""
+        """Return 1 / N for every rollout and budget; shape (budgets, pool)."""
         return uniform_probabilities(len(pool), budgets)

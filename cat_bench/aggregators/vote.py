@@ -38,9 +38,9 @@ class Vote:
     the number itself, or 0 if it is negative.
 
     Tied clusters share evenly, and a cluster's mass spreads evenly over its members. A rollout
-    without an answer casts no vote; without any vote, the method abstains. With
-    `unanswered=vote`, such rollouts are one cluster that may win the plain vote, as where a harness
-    counts empty strings: this shows what that costs.
+    without an answer casts no vote; without any vote, the method abstains. With `unanswered=vote`,
+    such rollouts are one cluster that may win the plain vote. This shows the cost of a harness that
+    counts empty strings as an answer.
     """
 
     by: str | None = None
@@ -88,7 +88,7 @@ class Vote:
     async def pick_probabilities(
         self, question: Question, pool: Sequence[Rollout], budgets: Sequence[int], ctx: Context
     ) -> FloatArray | None:
-        """Exact probabilities of the plain vote, shape (budgets, pool); None for weighted votes.
+        """Return the plain vote's probabilities, shape (budgets, pool); None for weighted votes.
 
         Sums of weights have no closed form.
         """

@@ -33,7 +33,7 @@ class Candidate:
 
     @property
     def control(self) -> bool:
-        """Whether it is a control: it sees the target, or shows what no reference is needed for."""
+        """Whether it is a control: it sees the target, or shows what needs no reference."""
         return self.supervised or traits(RewardTraits, self.reward).control
 
     @property

@@ -1,4 +1,4 @@
-"""Pseudo-labels for a trainer: one row per question, of its first group, as JSONL or Parquet.
+"""Writes pseudo-labels for a trainer: a row per question, from its first group.
 
 `trl` is a prompt-only dataset of TRL in the conversational format (a column `prompt` of messages).
 TRL's trainers pass further columns to reward functions as keywords, so no column may be named

@@ -12,7 +12,8 @@ worst) of the group, as far as the reward's advantages point there:
 - Forecast = alignment x (mean best score of a group - mean score); with a negative alignment,
   alignment x mean score.
 
-Nothing in it is fitted to outcomes. It is in points of mean@1 and knows neither steps nor rates.
+Nothing in it is fitted to outcomes. It is in points of mean@1; steps and learning rate play no
+part.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def rate(pairs: Pairs) -> float:
 def forecast(groups: Sequence[Scored]) -> Interval:
     """Return the predicted gain in the mean score, with a percentile bootstrap over units.
 
-    NaN where no group has different scores: then no reward could be told from another.
+    NaN if no group has different scores, because no reward can then be told from another.
     """
     sums = _sum_by_unit(groups)
     rng = np.random.default_rng(0)

@@ -37,7 +37,7 @@ class Blindness:
     expected: int
     """Pairs that the scorer's own clusters predict to be right."""
     surplus: int
-    """Pairs that scored as right against that prediction."""
+    """Pairs that scored as right contrary to that prediction."""
     changed: int
     """Pairs for which the scorer read another answer than with the row's own gold."""
     unscored: int
@@ -77,7 +77,7 @@ async def gold_blindness(
     """
     rows = {sample.question.id: sample for sample, _ in texts}
     if len(rows) < 2:
-        raise ValueError("golds are permuted over rows: there must be at least two")
+        raise ValueError("golds are permuted over rows: give at least two rows")
     scores = [(await scorer.score(sample, [text], ctx))[0] for sample, text in texts]
     answers = [_reader(scorer, sample).answer(text) for sample, text in texts]
     passed: dict[str, list[str]] = {}

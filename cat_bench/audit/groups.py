@@ -43,8 +43,8 @@ class Auditor:
 
     Controls need a task that is `labelled`.
 
-    `unavailable` maps each candidate that cannot work here to the reason. `groupless` counts the
-    questions without a complete group.
+    `unavailable` maps each candidate that this run cannot compute to the reason. `groupless` counts
+    the questions without a complete group.
     """
 
     bench: Bench

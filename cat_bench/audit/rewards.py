@@ -72,7 +72,7 @@ class Figures:
     """The figures of one reward over all groups.
 
     `abstained`, `fallbacks`, `failed` and `unlabelled` count groups; `unscored` counts rollouts
-    without a reward. What compares with true scores is measured on labelled groups alone.
+    without a reward. Figures that need true scores are measured on labelled groups only.
     """
 
     groups: int
@@ -94,7 +94,7 @@ class Figures:
     silent: Interval
     """The share of groups in which no rollout has an advantage."""
     advantage_error: Interval
-    """The share of the advantages' absolute mass that pushes a rollout the wrong way."""
+    """The share of the absolute advantages that push a rollout the wrong way."""
     rank_correlation: Interval
     """Spearman's correlation of rewards and truth within groups where neither is constant."""
     best_of_n: Interval
@@ -162,7 +162,7 @@ def accuracy(group: Audited, positive: float | None = POSITIVE) -> float | None:
 
 
 def misdirected_mass(group: Audited) -> tuple[float, float]:
-    """Return the absolute mass of a group's advantages that has the wrong sign, and all of it.
+    """Return the sum of a group's absolute advantages with the wrong sign, and of all of them.
 
     An advantage is (R - mean) / sd within the group. Its right sign is the sign of the true score
     minus the group's mean; for 0/1 scores, right rollouts go up and wrong ones down. If all true

@@ -1,7 +1,7 @@
 """Run an audit of rewards: open the run, reward every group, return a record with the answer.
 
-The answer compares the two best candidates that are no controls: by reward accuracy, or by rank
-correlation with the task's scores if they are graded.
+The answer compares the two best candidates that are not controls: by reward accuracy, or by rank
+correlation with the task's scores if these are graded.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _answer(
     *,
     graded: bool,
 ) -> dict[str, JSON] | None:
-    """Compare the two best candidates that are no controls."""
+    """Compare the two best candidates that are not controls."""
     by = "rank_correlation" if graded else "reward_accuracy"
     worth = {row["name"]: row[by] for row in rows if row[by] is not None}
     ranked = [c for c in listed if not c.control and c.name in worth]

@@ -55,7 +55,7 @@ def aggregate(task: str = "tally", method: str = "majority", n: int = 8) -> Insp
     if bare := sum(not is_labelled(each.target, found.scorer) for each in samples):
         raise UsageError(
             f"{bare:,} of {len(samples):,} questions of task {task!r} are unlabelled, and Inspect "
-            "would average scores that there are not: `cat-bench run` works without labels"
+            "would average missing scores: `cat-bench run` works without labels"
         )
     dataset = MemoryDataset([_translate(each) for each in samples], name=task)
     return InspectTask(dataset=dataset, solver=aggregated(task, method, n), scorer=expected())
@@ -128,7 +128,7 @@ async def _answer(
         failed = next(
             (rollout.failed for rollout in rollouts if rollout.failed), "no reason is known"
         )
-        raise ModelError(f"{n} rollouts of {sample.question.id} cannot be had: {failed}")
+        raise ModelError(f"{n} rollouts of {sample.question.id} could not be sampled: {failed}")
     if row.text is not None:
         return row, row.text
     policy = roles.policy

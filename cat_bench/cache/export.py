@@ -153,7 +153,7 @@ def _write_jsonl(file: Path, rows: Iterator[Row], *, packed: bool) -> int:
 def _write_parquet(
     file: Path, draft: Path, rows: Iterator[Row], description: Mapping[str, JSON] | None
 ) -> int:
-    """Parquet needs every column's type beforehand: rows are written in parts, then joined."""
+    """Write rows in parts, then join them: Parquet needs each column's type beforehand."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -30,5 +30,5 @@ def read_description(file: Path) -> Mapping[str, JSON]:
         reason = str(error).splitlines()[0]
         raise DataError(file, f"cannot be read as Parquet ({reason}); fetch it again") from error
     if not isinstance(description, dict):
-        raise DataError(file, "says what it is in another form; fetch it again")
+        raise DataError(file, "has a description in another form; fetch it again")
     return description

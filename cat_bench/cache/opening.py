@@ -102,7 +102,7 @@ def connect(url: sa.URL) -> sa.Engine:
 
 
 def is_read_only(url: sa.URL) -> bool:
-    """Return whether this process may read the cache's file, and not write it or beside it."""
+    """Return whether this process may read the cache's file, but not write it or its folder."""
     if url.get_backend_name() != "sqlite":
         return False
     file = Path(url.database or "")
@@ -164,7 +164,7 @@ def _url(named: str) -> sa.URL:
     kind, _, driver = url.drivername.lower().partition("+")
     if kind not in {"sqlite", "postgresql", "postgres"}:
         hint = suggest(kind, ["sqlite", "postgresql"])
-        problem = f"no cache is kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
+        problem = f"a cache cannot be kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
         raise CacheError(f"cache {display_url(url)}: {problem}")
     if kind == "sqlite":
         if url.database in {None, "", ":memory:"}:
@@ -199,8 +199,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 def _read_only(url: sa.URL) -> sa.Engine:
     """Return an engine that only reads.
 
-    Where SQLite cannot make the index of a log beside the file, and there is no log, the file is
-    read as it stands.
+    If SQLite cannot make the index of a log beside the file, and there is no log, the file is read
+    as it stands.
     """
     file = Path(url.database or "")
     log = file.with_name(f"{file.name}-wal")

@@ -61,7 +61,7 @@ class PoolMetadata:
     format: str | None = None
     """The format, or the map of columns, by which another tool's files were read."""
     texts: bool = True
-    """Whether responses are a model's texts, and not extracted answers alone."""
+    """Whether responses are a model's texts, not only extracted answers."""
 
 
 class PoolRow(NamedTuple):

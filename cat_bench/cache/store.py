@@ -47,7 +47,7 @@ class Cache:
 
     `location` is a path or a URL (`sqlite:///…`, `postgresql://…`); None: the environment's
     CAT_BENCH_CACHE, else `./.cat_bench/cache.sqlite`. Opening creates a missing database and its
-    folder. One that this process may only read serves what it holds. Every method raises
+    folder. A cache that this process may only read returns what it holds. Every method raises
     CacheError. Close it, or use it in a `with` statement.
     """
 
@@ -67,7 +67,7 @@ class Cache:
         )
 
     async def lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
-        """What is stored for these slots; a damaged result is the failure `DAMAGED`."""
+        """Return the stored results of these slots; a damaged one is the failure `DAMAGED`."""
         job = _Lookup([(call.key, slot) for slot in slots])
         await self._reader.post(job)
         return {slot: result for (_, slot), result in job.found.items()}

@@ -162,8 +162,8 @@ def prune(
 def prune_damaged(cache: Cache, *, dry_run: bool = True) -> Pruned:
     """Delete what `verify` cannot trust, to be asked again; a dry run only counts.
 
-    A call whose document is damaged goes with its results. What no model can give again stays: a
-    row of an imported pool.
+    A call whose document is damaged goes with its results. A row of an imported pool stays, because
+    no model can give it again.
     """
     imported = sa.select(_calls.key).where(_calls.kind == "imported")
     orphan = _results.key.not_in(sa.select(_calls.key))

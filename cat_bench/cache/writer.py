@@ -2,7 +2,7 @@
 
 `held` mirrors this process's leases: it changes only once a batch is committed. When a batch fails,
 the places that it should have freed count as free here; their leases in the database, which this
-process keeps renewing, can then be claimed by this process alone. Once a place is stored its lease
+process keeps renewing, can then be claimed only by this process. Once a place is stored its lease
 is idle, because every claim looks for results first. Idle leases are freed together, a little
 later.
 """
@@ -178,7 +178,7 @@ class Writer:
     def _read_sound(
         self, connection: sa.Connection, places: Iterable[Place]
     ) -> dict[Place, Result]:
-        """The results at these places without the damaged ones, which are to be made again."""
+        """Return the results at these places; damaged ones are left out, to be made again."""
         results = results_at(connection, places)
         bad = {place for place, result in results.items() if result is DAMAGED}
         self._damaged |= bad

@@ -106,13 +106,13 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (Exception, KeyboardInterrupt) as error:
-        if (ending := _told(error)) is None:
+        if (ending := _explain(error)) is None:
             raise
         problem, status = ending
         _fail(problem, status=status)
 
 
-def _told(error: BaseException) -> tuple[str, int] | None:
+def _explain(error: BaseException) -> tuple[str, int] | None:
     """Return an error in words with its exit status; None for a bug."""
     if few := _few_files(error):
         return f"the system refused: {few.strerror}{_NO_ROOM[errno.EMFILE]}", 1
@@ -135,7 +135,7 @@ def _told(error: BaseException) -> tuple[str, int] | None:
 
 
 def _few_files(error: BaseException | None) -> OSError | None:
-    """Return the refusal to open one more file behind an error, which may name another cause."""
+    """Return the refusal to open one more file that caused an error; None if none did."""
     while error:
         if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
             return error

@@ -246,7 +246,7 @@ def _refuse_marked(cache: Cache, model: str) -> None:
     from cat_bench.runs.private import private_message
 
     for task in find_private(cache, model):
-        raise UsageError(private_message(task, instead="--task TASK exports another task's alone"))
+        raise UsageError(private_message(task, instead="--task TASK exports only another task's"))
 
 
 def _shorten(model: JSON) -> str:

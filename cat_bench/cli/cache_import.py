@@ -196,7 +196,7 @@ def _read_source(
 
 
 def _describe_findings(findings: Findings) -> dict[str, JSON]:
-    """Return what was taken, left and guessed, and the methods that the pool cannot serve."""
+    """Return what was taken, left and guessed, and the methods that need texts that are missing."""
     left = sorted(findings.left)
     more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
     report: dict[str, JSON] = {
@@ -209,7 +209,7 @@ def _describe_findings(findings: Findings) -> dict[str, JSON]:
         figures = (f"{name} {mean:.4f}" for name, mean in findings.verdicts.items())
         report["its own scores"] = ", ".join(figures)
     if not findings.texts:
-        report["no texts"] = f"cannot serve {', '.join(_list_unserved())}: they read texts"
+        report["no texts"] = f"these methods need texts: {', '.join(_list_unserved())}"
     return report
 
 

@@ -38,7 +38,7 @@ def _plugins() -> list[Mapping[str, JSON]]:
 
 
 def _rewards() -> list[Mapping[str, JSON]]:
-    """Every reward, and every signal that is one under its own name."""
+    """Return every reward, and every signal that is a reward under its own name."""
     from cat_bench.audit.candidates import Candidate
     from cat_bench.loading.registry import list_plugins
     from cat_bench.rewards import reward

@@ -32,8 +32,8 @@ OPTIONS = {
     "budgets": click.option(
         "--n",
         "budgets",
-        help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8; for methods that make no "
-        "call, also its doubles up to the pool]",
+        help="Budgets in rollouts, comma-separated.  [default: 1,2,4,8; for methods "
+        "without calls, also 16, 32, ... up to the pool]",
     ),
     "pool": click.option("--pool", type=int, help="Rollouts per question.  [default: 16]"),
     "draws": click.option("--draws", type=int, hidden=True),

@@ -31,7 +31,7 @@ _COLUMNS = ("method", "n", "draw", "score", "picks", "text", "fallback", "failed
 
 def show_question(folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool) -> None:
     """Print all that is known of one question; raises UnknownName if the run did not ask it."""
-    transcript = asyncio.run(_found(folder, name, data))
+    transcript = asyncio.run(_find_transcript(folder, name, data))
     head = {
         "question": name,
         "text": transcript.text,
@@ -73,7 +73,7 @@ def _no_texts() -> str:
     )
 
 
-async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
+async def _find_transcript(folder: Path, name: str, data: Path | None) -> Transcript:
     """Return the question's transcript. Raises UnknownName if the run did not ask the question."""
     from cat_bench.report.transcripts import transcripts
     from cat_bench.runs.folder import read_questions
@@ -87,7 +87,7 @@ async def _found(folder: Path, name: str, data: Path | None) -> Transcript:
 
 
 def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
-    """Every row of the question with its calls, for programs; those of the frame included."""
+    """Return every row of the question with its calls, for programs; the frame's included."""
     from cat_bench.report.cells import rows_of
     from cat_bench.runs.folder import read_scores
 
@@ -96,15 +96,15 @@ def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
             **row,
             "text": reply and reply.text,
             "reasoning": reply and reply.reasoning,
-            "verdicts": _listed(transcript.verdicts(reply.text)) if reply else [],
+            "verdicts": _encode_exchanges(transcript.verdicts(reply.text)) if reply else [],
         }
         for row, reply in transcript.rollouts
     ]
     methods = [
         {
             **{name: row[name] for name in _COLUMNS},
-            "calls": _listed(transcript.calls(row)),
-            "verdicts": _listed(transcript.verdicts(row["text"])),
+            "calls": _encode_exchanges(transcript.calls(row)),
+            "verdicts": _encode_exchanges(transcript.verdicts(row["text"])),
         }
         for row in rows_of(read_scores(folder, question=transcript.question))
     ]
@@ -112,7 +112,7 @@ def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
     return {"sent": sent and _record(sent), "rollouts": rollouts, "methods": methods}
 
 
-def _listed(calls: Sequence[Exchange]) -> list[JSON]:
+def _encode_exchanges(calls: Sequence[Exchange]) -> list[JSON]:
     return [{**_record(call.sent), "slot": call.slot, **_reply(call.result)} for call in calls]
 
 
@@ -140,18 +140,18 @@ def _failed(result: Failure | None) -> str:
 
 
 def _rollouts(transcript: Transcript, *, full: bool) -> Iterator[dict[str, JSON]]:
-    """A row per slot."""
+    """Yield a row per slot."""
     for row, reply in transcript.rollouts:
         yield {
             "slot": row["slot"],
             "score": _known(row["score"]),
             "answer": _known(row["answer"]),
             "finish": _known(row["finish"]),
-            "text": _said(reply, full=full) if reply else _known(row["failed"]),
+            "text": _text_of(reply, full=full) if reply else _known(row["failed"]),
         }
 
 
-def _said(reply: Reply, *, full: bool) -> str:
+def _text_of(reply: Reply, *, full: bool) -> str:
     """Return the reply's text; with `full`, its reasoning precedes it."""
     if not (full and reply.reasoning):
         return reply.text
@@ -159,7 +159,7 @@ def _said(reply: Reply, *, full: bool) -> str:
 
 
 def _estimates(transcript: Transcript) -> Iterator[dict[str, JSON]]:
-    """A row per method, n and draw: what was picked or written, and what it scored."""
+    """Yield a row per method, n and draw: what was picked or written, and its score."""
     for row in transcript.rows:
         wrote = isinstance(row["text"], str)
         picks = sorted(zip(row["weights"], row["picks"], strict=True), reverse=True)
@@ -197,14 +197,14 @@ def _show_sent(transcript: Transcript, sent: Sent | None, *, full: bool) -> None
 
 
 def _calls(transcript: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
-    """Each call of a method, with the row that it is for."""
+    """Yield each call of a method, with the row that it is for."""
     for row in transcript.rows:
         for call in transcript.calls(row):
             yield {"of": _row(row)}, call
 
 
 def _verdicts(transcript: Transcript) -> Iterator[tuple[dict[str, JSON], Exchange]]:
-    """Each call of the judge, with the text that it is about."""
+    """Yield each call of the judge, with the text that it is about."""
     for row, reply in transcript.rollouts:
         for call in transcript.verdicts(reply.text) if reply else ():
             yield {"of": f"rollout {row['slot']}"}, call
@@ -219,9 +219,9 @@ def _row(row: Mapping[str, JSON]) -> str:
 
 
 def _call(whose: Mapping[str, JSON], call: Exchange) -> dict[str, JSON]:
-    """One call: whose it is, what was sent, and the reply."""
+    """Return one call as a row: its owner, what was sent, and the reply."""
     reply = call.result
-    text = _said(reply, full=True) if isinstance(reply, Reply) else _failed(reply)
+    text = _text_of(reply, full=True) if isinstance(reply, Reply) else _failed(reply)
     whole = f"{_messages(call.sent)}\n[reply]\n{text}"
     return {**whose, "how": _how(call.sent), "slot": f"slot {call.slot}", "text": whole}
 

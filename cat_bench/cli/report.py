@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     type=PATH,
-    help="The task's data file, for --html and --export, if the run had one.",
+    help="The run's data file, for --html and --export, if not the task's.",
 )
 @click.option("--html", is_flag=True, help="Also write page.html: one file that needs no network.")
 @click.option(

@@ -90,7 +90,7 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
 
 
 async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:
-    """Run; the first Ctrl-C closes the gate and the second cancels."""
+    """Run it; the first Ctrl-C closes the gate, and the second cancels."""
     task = asyncio.current_task()
 
     def interrupt() -> None:
@@ -104,7 +104,7 @@ async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> O
     before = {ending: signal.getsignal(ending) for ending in ENDINGS}
     endings = [ending for ending in ENDINGS if before[ending] is not signal.SIG_IGN]
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    if task:  # who sends one of these will not wait for long
+    if task:  # a sender of these signals will not wait long
         for ending in endings:
             loop.add_signal_handler(ending, task.cancel)
     try:

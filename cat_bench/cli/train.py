@@ -166,8 +166,8 @@ def _is_unlabelled(session: RunConfig) -> bool:
         return False
     if processes.is_main():
         click.echo(
-            f"{session.task} is unlabelled: it is trained on, and not measured. --exam "
-            "LABELLED.jsonl names rows with answers to measure on",
+            f"{session.task} is unlabelled: the policy is trained but not measured. Name rows with "
+            "answers by --exam LABELLED.jsonl to measure it",
             err=True,
         )
     return True
@@ -186,7 +186,7 @@ def _rows(outcome: JSON) -> list[dict[str, JSON]]:
             "score, %": shares(row, "score"),
             "95 %": shares(row, "ci_low", "ci_high"),
             "minus one rollout before, points": shares(row, "diff"),
-            "95 % of that": shares(row, "diff_low", "diff_high"),
+            "95 % interval": shares(row, "diff_low", "diff_high"),
             "tokens": format_count(row["tokens"]),
         }
         for when in ("before", "after")

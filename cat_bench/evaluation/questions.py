@@ -68,7 +68,7 @@ class Census:
         return not (self.failed_rows or self.rollouts["failed"])
 
     def unreadable(self) -> list[dict[str, JSON]]:
-        """The methods that wrote texts without an answer: method, n, share and number of texts."""
+        """Return method, n, share and number of texts that were written without an answer."""
         return [
             {"method": method, "n": n, "share": count / self.written[method, n]}
             | {"written": self.written[method, n]}

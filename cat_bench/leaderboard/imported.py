@@ -52,7 +52,7 @@ class Imported:
 
 
 def is_imported(record: Mapping[str, JSON]) -> bool:
-    """Whether the run's task is an imported pool."""
+    """Return whether the run's task is an imported pool."""
     return str(record["config"]["task"]).startswith(TASK)
 
 

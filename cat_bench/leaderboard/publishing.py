@@ -48,7 +48,7 @@ async def add(
     """
     record = read_record(run)
     if shard := record["config"].get("shard"):
-        raise UsageError(f"{run} is shard {shard} of a run: run it without --shard, and add that")
+        raise UsageError(f"{run} is shard {shard} of a run: run without --shard, and add that run")
     refuse_unlabelled(record, what="a leaderboard's row")
     if pool or calls:
         refuse_private(record, instead=_ONLY_SCORES)
@@ -60,7 +60,7 @@ async def add(
         first = incomplete[0]
         raise UsageError(
             f"{run}: {first['method']} at n = {first['n']} has a share of {first['unscored']} "
-            f"unscored, and at most {MOST_UNSCORED} is allowed: run it again to score the rest, or "
+            f"unscored, but at most {MOST_UNSCORED} is allowed: run it again to score the rest, or "
             "leave out the method"
         )
     new = [row for row in rows if tuple(row[name] for name in OWN) not in existing]
@@ -150,7 +150,7 @@ def upload(file: Path, repository: str) -> str:
 
 
 def _drop_invocations(record: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The record without its invocations."""
+    """Return the record without its invocations."""
     return {name: value for name, value in record.items() if name != "invocations"}
 
 

@@ -127,12 +127,14 @@ def _parse_template(content: bytes, path: Path, source: Pinned) -> GraderTemplat
         raise ConfigError(path, "", "is not UTF-8 text") from error
     template = _parse_constant(text, path) if path.suffix == ".py" else text.strip()
     if missing := [name for name in (CONVERSATION, ITEM) if name not in template]:
-        raise ConfigError(path, "", f"does not contain {' and '.join(missing)}: it is no template")
+        raise ConfigError(
+            path, "", f"does not contain {' and '.join(missing)}: add both to make a template"
+        )
     return GraderTemplate(template, sha256(content).hexdigest() == source.sha256)
 
 
 def _parse_constant(code: str, path: Path) -> str:
-    """The string that Python code assigns to `CONSTANT`, read from its syntax."""
+    """Return the string that Python code assigns to `CONSTANT`, read from its syntax."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -157,7 +159,7 @@ def _assigns(node: ast.Assign | ast.AnnAssign) -> bool:
 
 
 def _parse_string(node: ast.expr) -> str:
-    """The value of a string literal, stripped where the code strips it; else raises ValueError."""
+    """Return a string literal's value, stripped if the code strips it; else raise ValueError."""
     match node:
         case ast.Constant(value=str(text)):
             return text

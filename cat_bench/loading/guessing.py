@@ -121,7 +121,9 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
     if options:
         return Scoring("choice", {}, "each row has options")
     if not targets:
-        return Scoring("math_equal", {}, "no answer says which; --scorer names another")
+        return Scoring(
+            "math_equal", {}, "there are no answers to guess from; --scorer names another"
+        )
     if all(isinstance(t, list) and t and isinstance(t[0], dict) for t in targets):
         return Scoring("rubric", {}, "the answers are rubrics")
     texts = [target for target in targets if isinstance(target, str)]
@@ -143,7 +145,7 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
 
 
 def tolerance(answers: Collection[str]) -> dict[str, JSON]:
-    """Return {"absolute": tolerance} for decimal answers, and {} if all are column numbers.
+    """Return {"absolute": tolerance} for decimal answers, and {} if all are whole numbers.
 
     The tolerance is half a unit in the last place of the answer with the most decimal places. If a
     number is written with a power, no single tolerance fits, and the result is {}.
@@ -154,7 +156,7 @@ def tolerance(answers: Collection[str]) -> dict[str, JSON]:
 
 
 def _places(number: str) -> int:
-    """The decimal places of a number as it is written."""
+    """Return the decimal places of a number as it is written."""
     match = _NUMERAL.search(number)
     if match is None:
         return 0
@@ -252,7 +254,7 @@ def _is_number(target: JSON) -> bool:
 
 
 def _is_mathematics(texts: Sequence[str]) -> bool:
-    """Whether some texts are LaTeX and none is in plain words."""
+    """Return whether some texts are LaTeX and none is in plain words."""
     formulas = [text for text in texts if _LATEX.search(text)]
     plain = [text for text in texts if text not in formulas and _PLAIN_WORD.search(text)]
     return bool(formulas) and not plain

@@ -1,7 +1,7 @@
 """Writes a new task's folder from a data file, or from a small example of its own.
 
-The folder appears whole or not at all: it is written under a hidden name, read as a run would read
-it, every row, and renamed.
+The folder is complete or absent: it is written under a hidden name, every row is read as a run
+would read it, and then it is renamed.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ EXAMPLES: Mapping[str, Sequence[Row]] = {
         {"id": "3", "problem": "Which number is both even and prime?", "answer": "2"},
     ),
 }
-"""Rows of a task that is begun without data."""
+"""Example rows, for a task without data."""
 _ANSWER = str(Fields.model_fields["answer"].default)
-"""The column of answers of a task.yaml that names none."""
+"""The default column of answers."""
 _TOKENS = 2048
-"""What a response may have, until the user says otherwise."""
+"""The token limit of a response, which the user can change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class NewTask:
     columns: Columns
     scoring: Scoring
     closing: str
-    """What a response has to end with; "" for free text."""
+    """The required ending of a response; "" for free text."""
 
 
 def write_task(
@@ -78,10 +78,10 @@ def write_task(
 ) -> NewTask:
     """Write a task of the rows of `data`, or of an example, and return what was guessed.
 
-    `scorer`, and the columns `problem` and `answer`, are guessed where they are not given. The rows
-    of an `unlabelled` task have no answers, or they are not read. Raises UsageError for a folder
-    that is not empty, DataError for a file that cannot be read or has no answers, ConfigError for a
-    scorer that does not fit.
+    `scorer`, and the columns `problem` and `answer`, are guessed if they are not given. The rows of
+    an `unlabelled` task have no answers, or their answers are not read. Raises UsageError for a
+    folder that is not empty, DataError for a file that cannot be read or has no answers,
+    ConfigError for a scorer that does not fit.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: name another folder, or remove it first")
@@ -159,7 +159,7 @@ def _list_columns(rows: Sequence[Row]) -> str:
 
 
 def _settle(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]:
-    """The scorer as the YAML names it, its file copied beside it, and what it asks for."""
+    """Return the scorer as the YAML names it, its file copied beside it, and its closing."""
     name = scoring.scorer
     if is_file(name):
         path, _, kind = name.rpartition(":")
@@ -203,7 +203,7 @@ def _write(folder: Path, new: NewTask, file: str, rows: Sequence[Row]) -> None:
 
 
 def _readme(task: NewTask, file: str) -> str:
-    """What the folder holds and how it runs, with what was guessed."""
+    """Return the README: what the folder holds, how it runs, and what was guessed."""
     rows = "".join(f"| {name} | {value} |\n" for name, value in describe(task).items())
     name = task.folder.absolute().name
     return (
@@ -216,7 +216,7 @@ def _readme(task: NewTask, file: str) -> str:
 
 
 def describe(task: NewTask) -> dict[str, str]:
-    """How the data are read, in words, by what is read."""
+    """Return how the data are read, in words: part of the data → description."""
     columns = task.columns
     options = columns.options if isinstance(columns.options, str) else columns.options or []
     shown = {

@@ -1,8 +1,8 @@
 """The options of a multiple-choice row: read from its columns, labelled, and shuffled if asked.
 
 A row holds them as a list, as a mapping of labels to texts, as JSON text or labelled lines, or in a
-column each. A shuffle depends on its seed and the row's id alone, and is recorded: place k shows
-the row's option `permutation[k]`.
+column each. A shuffle depends only on its seed and the row's id, and is recorded: place k shows the
+row's option `permutation[k]`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Find keys and passwords in what a user names, before any of it is written to disk.
 
 Runs, the names of their folders and the cache contain the names of models, their options and the
-sampling parameters. A secret is known by the name of its parameter, by the form of its value, or
-because the environment holds the same value under the name of a key.
+sampling parameters. A secret is recognised by the name of its parameter, by the form of its value,
+or because the environment holds the same value under the name of a key.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class TaskFile(BaseModel):
     errata: str | None = None
     """A file beside the YAML, of rows {id, reason}: questions that are known to be faulty."""
     private: bool = False
-    """Its examples may not be revealed: what holds its prompts is not published."""
+    """Whether its examples must stay secret: no file with its prompts is published."""
 
 
 def samples_of(
@@ -87,7 +87,8 @@ def samples_of(
         yield Sample(question, target, cluster)
     if unknown:
         raise DataError(
-            base / str(content.errata), f"names {min(unknown)!r}, which is no id of the task's rows"
+            base / str(content.errata),
+            f"names {min(unknown)!r}, which is not an id of the task's rows",
         )
 
 
@@ -119,8 +120,8 @@ def _check_prompt(content: TaskFile, prompts: Prompts) -> None:
 def target_check(scorer: Scorer) -> Callable[[Question, JSON, str], None]:
     """Return a function that raises TargetError for a target that the scorer cannot use.
 
-    An unlabelled row has none. Its arguments are a question, the target, and the file and line that
-    the error names.
+    An unlabelled row has no target to check. The function's arguments are a question, the target,
+    and the file and line that the error names.
     """
     asked = scorer if isinstance(scorer, QuestionScorer) else None
     own = traits(ScorerTraits, scorer).check

@@ -30,15 +30,15 @@ def trust() -> None:
 
 
 def is_trusted() -> bool:
-    """Whether `trust` was called, here or by whoever started this process."""
+    """Return whether `trust` was called, here or in the process that started this one."""
     return os.environ.get(_PERMISSION) == "1"
 
 
 @contextmanager
 def load_only(files: JSON) -> Iterator[None]:
-    """Within the context, load only these files (path → SHA-256), and only if the user trusts them.
+    """Allow only these files (path → SHA-256) within the context, if the user trusts them.
 
-    A record that holds something else than a mapping has no file that may be loaded.
+    If `files` is not a mapping, no file may be loaded.
     """
     known = files.values() if isinstance(files, Mapping) else ()
     token = _recorded.set(frozenset(map(str, known)))

@@ -39,7 +39,7 @@ from cat_bench.types.records import Pool, Question, Rollout
 
 Produce: TypeAlias = Callable[[Sequence[int]], Awaitable[dict[int, Result]]]
 Served: TypeAlias = Callable[[str, Collection[int]], None]
-"""A callback with a call's key and slots for each stored result of an offline model."""
+"""A callback that gets the key and the slots of each result that an offline model reads."""
 
 OFFLINE = Failure("offline", "the reply is not in the cache, and this run calls no model")
 
@@ -47,7 +47,7 @@ OFFLINE = Failure("offline", "the reply is not in the cache, and this run calls 
 POLL_S, POLL_MOST_S = 0.2, 2.0
 """Seconds between checks of slots that another process fills, at first and at most."""
 ENOUGH = 8
-"""Failed calls after which a model that never answered is given up, for `OUT_OF_REACH`."""
+"""A model that never answered is given up after so many failures of a kind in `OUT_OF_REACH`."""
 OUT_OF_REACH = frozenset({"auth", "connection", "bad_request", "malformed"})
 
 
@@ -110,7 +110,7 @@ class Model:
 
     @property
     def cautions(self) -> list[str]:
-        """What a user should know of the model, each after its name."""
+        """The warnings about the model, each to be read after its name."""
         lost = [
             f"refuses the {name} that was asked for: {count:,} replies were sampled at its own"
             for name, count in sorted(self.unsent.items())

@@ -151,7 +151,7 @@ class QuestionContext:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A fresh generator, seeded by the question and the rollouts alone."""
+        """A fresh generator, seeded only by the question and the rollouts."""
         return np.random.default_rng(int.from_bytes(sha256(self.key.encode()).digest()[:8]))
 
     def answer(self, text: str) -> str | None:
@@ -219,7 +219,7 @@ _OPTIONS = {
 
 
 def explain_unusable_role(role: str, roles: Roles) -> str | None:
-    """Why this run cannot show rollouts to a role; None where it can."""
+    """Return why this run cannot show rollouts to a role; None if it can."""
     pool = roles.policy.model.imported
     if pool and not pool.texts:
         return f"the pool {pool.name} holds answers without texts"

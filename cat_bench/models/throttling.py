@@ -112,7 +112,7 @@ class Flow:
                 asyncio.get_running_loop().call_soon(self._admit)
 
     async def store(self, storing: Awaitable[Made]) -> Made:
-        """Await `storing` while it counts as waiting; it delays new calls only on a slow disk."""
+        """Await `storing`; while many results wait, as on a slow disk, new calls are delayed."""
         self._unstored += 1
         try:
             return await storing

@@ -8,7 +8,7 @@ with it (Compute as Teacher, arXiv 2509.14234). Rules for what is missing:
   another rule);
 - an empty rollout gets 0, and so does one without an answer if answers are compared (`random`
   reads no text);
-- a rollout of which a signal has no number is unscored;
+- a rollout for which a signal has no number is unscored;
 - a call that fails for good leaves its rollout unscored: None, with the reason. Never 0, which
   would teach that the rollout was bad.
 """

@@ -1,6 +1,6 @@
 """Format: 1 for a rollout whose answer can be read, right or wrong; a control.
 
-Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) reward a box alone. What a reward adds beyond
+Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) reward only a box. What a reward adds beyond
 this control is not due to answers that became readable.
 """
 

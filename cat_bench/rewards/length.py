@@ -1,6 +1,6 @@
 """Length: tokens as the reward, a control; and a penalty for long responses.
 
-Singhal et al. 2023 (arXiv 2310.03716) train on length alone and reach much of what a reward model
+Singhal et al. 2023 (arXiv 2310.03716) train only on length and reach much of what a reward model
 reaches. Compute as Teacher (arXiv 2509.14234, section 4) subtracts 1 above 750 tokens on
 HealthBench.
 """
@@ -18,7 +18,7 @@ from cat_bench.types.records import Marks, Question, Rollout
 
 @dataclass(frozen=True)
 class Length:
-    """Tokens of the response, or minus that with `shortest`; an empty rollout is unscored there.
+    """The response's tokens; with `shortest`, minus them, and an empty rollout is unscored.
 
     Hidden reasoning is not part of a response. Raises NotAvailable if tokens were not counted.
     """

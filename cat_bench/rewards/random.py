@@ -17,7 +17,7 @@ from cat_bench.types.records import Question, Rollout
 
 @dataclass(frozen=True)
 class Random:
-    """1 with the chance `share`, else 0, whatever the rollout says, even nothing.
+    """1 with the chance `share`, else 0, for any rollout, even an empty one.
 
     The coin is a hash of the seed, the question's id, and the rollout's slot and text. It depends
     neither on the order of groups nor on the process that asks, so a resumed training and several

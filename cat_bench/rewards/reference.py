@@ -75,7 +75,7 @@ async def reference(
     """Return the reference of that estimator for a group, computed once for all rewards.
 
     The estimator gets the group in the same order as in a run, so that the two share calls; an
-    estimator with `budgets` gets as many rollouts as the largest one that fits. Raises the
+    estimator with `budgets` gets as many rollouts as its largest budget that fits. Raises the
     estimator's errors, and ValueError for an invalid estimate.
     """
     by_slot = {r.slot: r for r in rollouts}

@@ -57,10 +57,10 @@ class Scores(BaseModel):
 class Ruler:
     """The judge's score from 0 to 1, given to the whole group in one call.
 
-    Equal texts are shown once and get the same score. The judge sees the texts in an order by the
-    `seed` and the question alone. A reply that does not score every candidate is requested again,
-    up to `attempts` replies; of these, the one with the most scores counts, and who has no score in
-    it is unscored. An empty rollout gets 0 without being shown.
+    Equal texts are shown once and get the same score. The order in which the judge sees the texts
+    depends only on the `seed` and the question. A reply that does not score every candidate is
+    requested again, up to `attempts` replies; the one with the most scores counts, and a candidate
+    without a score in it is unscored. An empty rollout gets 0 without being shown.
     """
 
     seed: int = 0

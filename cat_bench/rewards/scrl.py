@@ -30,9 +30,9 @@ class Scrl:
     """Reward by the share p of a rollout's answer in the group and its mean token entropy H:
 
     p if the answer is the label, plus p - `rare` if p < `rare` and H is at least the group's mean
-    H̄, minus 0.1 (H - H̄). A rollout without an answer gets -1. The label is the top answer where
-    its share is at least `clear` and leads the second by more than `lead`; else there is no label,
-    and the estimate abstains.
+    H̄, minus 0.1 (H - H̄). A rollout without an answer gets -1. The label is the top answer if its
+    share is at least `clear` and leads the second by more than `lead`; else there is no label, and
+    the estimate abstains.
 
     Entropies, in nats, are those of the policy that wrote the rollouts. Without them the reward is
     not available, unless `entropy` is false, which leaves out every term with entropies.

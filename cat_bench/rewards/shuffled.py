@@ -1,8 +1,8 @@
 """Shuffled: compare each rollout with the reference of another question; a control.
 
-The reference is made in the same way, of as many rollouts of the frozen initial policy, but for a
-question that has nothing to do with this one. What a reward adds beyond this control is due to the
-right reference. Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) train on wrong labels.
+The reference is made in the same way, from as many rollouts of the frozen initial policy, but for
+an unrelated question. What a reward adds beyond this control is due to the right reference.
+Spurious Rewards (Shao et al. 2025, arXiv 2506.10947) train on wrong labels.
 """
 
 from __future__ import annotations

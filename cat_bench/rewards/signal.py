@@ -1,7 +1,7 @@
-"""Signal: a number that a signal gives to each rollout alone is its reward.
+"""Signal: the number that a signal gives to a rollout is its reward.
 
-By self-certainty this is Intuitor (Zhao et al. 2025, arXiv 2505.19590), by negative entropy RENT
-(arXiv 2505.22660). A reward model or a pointwise judge is a signal as well.
+With self-certainty this is Intuitor (Zhao et al. 2025, arXiv 2505.19590), with negative entropy
+RENT (arXiv 2505.22660). A reward model or a pointwise judge is a signal as well.
 """
 
 from __future__ import annotations

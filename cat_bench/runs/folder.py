@@ -115,7 +115,7 @@ class RunWriter:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """An exclusive lock on `folder`; released when the process ends, however it ends."""
+    """Hold an exclusive lock on `folder`; it is released however the process ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -244,7 +244,7 @@ def invocation(
 
 
 def digest(value: JSON) -> str:
-    """SHA-256 of a value's canonical JSON, in hexadecimal."""
+    """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
     return sha256(canonical(value).encode()).hexdigest()
 
 

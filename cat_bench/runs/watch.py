@@ -12,13 +12,13 @@ class Watch(Protocol):
     """Follows the progress of a run."""
 
     def warn(self, warning: str) -> None:
-        """Something should be looked at before the run begins."""
+        """Show a warning to look at before the run begins."""
         ...
 
     def start(self, task: str, questions: int, meters: Mapping[str, Meter]) -> None:
-        """The run is about to begin; `meters` are updated while it runs."""
+        """Begin to follow a run; `meters` are updated while it runs."""
         ...
 
     def advance(self) -> None:
-        """One more question is done."""
+        """Count one more finished question."""
         ...

@@ -77,7 +77,7 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 
 
 def last_match(pattern: re.Pattern[str], text: str) -> str | None:
-    """Return the last match of a pattern's one group, stripped; None where there is none.
+    """Return the last match of a pattern's one group, stripped; None if there is none.
 
     A search that takes more than `MATCH_S` finds nothing: a pattern with nested repeats can take
     practically for ever. Only the main thread can be interrupted.

@@ -35,7 +35,7 @@ _LIBRARIES = ("math-verify", "sympy", "latex2sympy2_extended")
 
 @cache
 def _libraries() -> tuple[str, ...]:
-    """The libraries with their versions, read once: every comparison of answers asks for them."""
+    """Return the libraries with their versions; kept, as every comparison asks for them."""
     return tuple(f"{name} {version(name)}" for name in _LIBRARIES)
 
 
@@ -78,12 +78,12 @@ class MathEqual:
         return ", ".join((grader, *pattern, *_libraries()))
 
     def answer(self, text: str) -> str | None:
-        """Return the final answer as written; None where there is none."""
+        """Return the final answer as written; None if there is none."""
         answer = last_match(self._regex, text) if self._regex else last_boxed(text)
         return self._read(answer) if answer and tidy(answer) else None
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is an answer."""
+        """Return what is wrong with a target; None if it is an answer."""
         if isinstance(target, list | dict):
             return f"has a {type(target).__name__} as its answer: write it as one text"
         return None if target is not None and str(target).strip() else "has no answer to compare"

@@ -84,7 +84,7 @@ class Number:
         return f'a line "Answer: " and the final number alone{unit}'
 
     def answer(self, text: str) -> str | None:
-        """Return the final number as written, with its unit; None where there is none."""
+        """Return the final number as written, with its unit; None if there is none."""
         if self._regex:
             quantity = first_quantity(last_match(self._regex, text) or "", self.decimal)
             return quantity.written if quantity else None
@@ -95,7 +95,7 @@ class Number:
         return quantity.written if quantity else None
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is a number."""
+        """Return what is wrong with a target; None if it is a number."""
         if isinstance(target, bool) or not isinstance(target, str | int | float):
             return "has an answer that is not a number"
         return None if self._read(str(target)) else f"has the answer {target!r}, not a number"

@@ -35,16 +35,16 @@ class OfficialVerdict(BaseModel):
 
 
 def official_item(criterion: str, points: float | None) -> str:
-    """A rubric item as the judge sees it: `[points] criterion`, or without unknown points."""
+    """Return a rubric item as the judge sees it: `[points] criterion`, or only the criterion."""
     return criterion if points is None else f"[{points}] {criterion}"
 
 
 def official_prompt(
     template: str, messages: Sequence[Message], response: str, item: str
 ) -> list[Message]:
-    """The template with the conversation, which ends in the response, and the item filled in.
+    """Return the template with the item and the conversation, which ends in the response.
 
-    A placeholder that stands in the conversation or the item is left alone.
+    A placeholder inside the conversation or the item is not replaced.
     """
     turns = [*messages, Message(role="assistant", content=response)]
     shown = {

@@ -68,7 +68,7 @@ class Program:
         return f"program {_VERSION}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is a list of tests."""
+        """Return what is wrong with a target; None if it is a list of tests."""
         tests = _parse_tests(target)
         if not isinstance(tests, list) or not tests:
             return "has an answer that is not a list of tests"

@@ -1,9 +1,9 @@
 r"""Read an answer's structure: words, numbers, lists, pairs, and parts that need algebra.
 
-`read` returns an answer's `Form`, by which alone answers are compared. Structure is read here, from
-the text; parts that need algebra (an expression, an equation, an inequality, a union of sets) go to
-`algebra`, which returns their key. `docs/same-answer.md` lists the policies with their reasons, and
-a test checks its table.
+`read` returns an answer's `Form`; answers are compared only by their forms. Structure is read here,
+from the text; parts that need algebra (an expression, an equation, an inequality, a union of sets)
+go to `algebra`, which returns their key. `docs/same-answer.md` lists the policies with their
+reasons, and a test checks its table.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ def read_reply(kind: type[Form], text: str) -> Form | None:
 def describe_judging(
     judge: Role, prompts: Prompts, scorer: Scorer | None = None, *, fetch: bool = True
 ) -> Mapping[str, JSON]:
-    """What verdicts depend on besides the text: the judge, its sampling and its prompt.
+    """Return what verdicts depend on besides the text: the judge, its sampling and its prompt.
 
     Raises ConfigError or DataError if the template of the `official` profile cannot be read.
     Without `fetch`, it is not downloaded.

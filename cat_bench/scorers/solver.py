@@ -128,7 +128,7 @@ class Solver:
         return last_program(text) if self.runs_code else last_formulation(text)
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is an optimum or a status."""
+        """Return what is wrong with a target; None if it is an optimum or a status."""
         if isinstance(target, bool) or not isinstance(target, int | float | str):
             return f"has a {type(target).__name__} as its answer: write the optimal objective"
         if _number(target) is None and str(target).strip().lower() not in _STATUSES:

@@ -43,7 +43,7 @@ _FLAT = str.maketrans(
 
 
 def pattern_of(scorer: str, pattern: str | None) -> re.Pattern[str] | None:
-    """A scorer's parameter `pattern`, compiled; raises ConfigError unless it has one group."""
+    """Return a scorer's `pattern`, compiled; raise ConfigError unless it has one group."""
     if pattern is None:
         return None
     try:

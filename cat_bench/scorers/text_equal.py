@@ -69,7 +69,7 @@ class TextEqual:
         return 'a line "Answer: " and the final answer alone'
 
     def answer(self, text: str) -> str | None:
-        """Return the final answer as written, without markup; None where there is none."""
+        """Return the final answer as written, without markup; None if there is none."""
         if self._regex:
             stated = last_match(self._regex, text)
         else:
@@ -80,7 +80,7 @@ class TextEqual:
         return strip_markup(stated or "") or None
 
     def check(self, target: JSON) -> str | None:
-        """Return what is wrong with a target; None where it is an answer or a list of them."""
+        """Return what is wrong with a target; None if it is an answer or a list of them."""
         accepted = target if isinstance(target, list) else [target]
         if not accepted or not all(isinstance(a, str | int | float) for a in accepted):
             return "has an answer that is not text: write a text, or a list of accepted texts"

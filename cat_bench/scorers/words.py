@@ -99,7 +99,7 @@ def _numeral(text: str) -> str | None:
 
 
 def numeral_and_base(key: str) -> tuple[str, str] | None:
-    """The key of the digits alone, and the base as a unit, of a numeral's key; None for others."""
+    """Return the digits' key and the base as a unit; None if `key` is not a numeral's."""
     if not key.startswith("numeral "):
         return None
     digits, _, base = key.removeprefix("numeral ").partition(" to ")

@@ -46,7 +46,7 @@ class Undecided:
 
 @lru_cache
 def workers(count: int | None = None, program: str = GRADING) -> Workers:
-    """This process's pool of `count` workers (None: one for each core, at most 8)."""
+    """Return this process's pool of `count` workers (None: one for each core, at most 8)."""
     return Workers(count or min(_MOST, os.cpu_count() or 1), program)
 
 

@@ -35,7 +35,7 @@ class Number(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """The key under which numbers that are read from these slots' replies alone are kept."""
+    """The key under which numbers that are read only from these slots' replies are kept."""
 
     by: str
     question: str

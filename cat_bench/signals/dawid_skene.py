@@ -34,7 +34,7 @@ class DawidSkene:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The named scores; any where none is named."""
+        """The named scores; any score if none is named."""
         named = frozenset(f"score:{name}" for name in self.of.split("+") if name)
         return named or frozenset({"scores"})
 

@@ -29,8 +29,8 @@ class MutualPredictability:
 
     `given="all"` shows all others at once in seeded random order, as in the paper: one call per
     rollout and subset. `given="each"` shows each other rollout in turn and averages: it reads
-    pairs, so N(N-1) calls serve every subset of N. NaN for an empty rollout, or if the prompt does
-    not fit.
+    pairs, so N(N-1) calls are enough for every subset of N. NaN for an empty rollout, or if the
+    prompt does not fit.
     """
 
     given: Literal["all", "each"] = "all"
@@ -57,7 +57,7 @@ class MutualPredictability:
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> FloatArray:
-        """Return in entry (i, j) rollout j given rollout i alone; NaN on the diagonal."""
+        """Return a matrix: entry (i, j) is rollout j given only rollout i; NaN on the diagonal."""
         size = len(rollouts)
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
         asked = (_predict(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)

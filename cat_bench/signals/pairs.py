@@ -29,7 +29,7 @@ class PairMean(ABC):
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> FloatArray:
-        """Return the numbers of all pairs, shape (n, n): how j does beside i."""
+        """Return a matrix (n, n): entry (i, j) is the number of j beside i."""
 
 
 @dataclass(frozen=True)

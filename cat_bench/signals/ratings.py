@@ -31,7 +31,7 @@ class Ratings(JudgedPairs):
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
     ) -> FloatArray:
-        """Return in entry (i, j) the rating of j minus that of i, as a share of the scale."""
+        """Return a matrix: entry (i, j) is the rating of j minus i's, as a share of the scale."""
         size = len(rollouts)
         pairs = [(i, j) for i in range(size) for j in range(i + 1, size)]
         margins = (self._margin(question, rollouts[i], rollouts[j], ctx) for i, j in pairs)

@@ -211,7 +211,7 @@ def expected_parts(
 
 
 def draw_error(spread: ArrayLike, *, draws: ArrayLike, subsets: ArrayLike) -> FloatArray:
-    """Return Monte-Carlo standard error of means of `draws` values, each from a different subset.
+    """Return the Monte-Carlo error of means of `draws` values, each from a different subset.
 
     `spread` is the values' standard deviation (divided by draws - 1) and `subsets` is C(N, n), or
     infinite if a value is random beyond its subset. The error is 0 once all subsets were drawn, NaN

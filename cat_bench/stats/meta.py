@@ -1,13 +1,13 @@
 """Combine several models: a mean over models that answered the same questions.
 
-The models are a sample, and so are the questions, which all models share. A value is the mean of
-all, plus what is the model's, plus what is the question's, plus the rest: crossed random effects.
+The models are a sample, and so are the questions, which all models share. A value is the sum of the
+overall mean, an effect of the model, an effect of the question, and a rest: crossed random effects.
 Taking all pairs of model and question as independent would make the interval far too narrow; so
 would a meta-analysis that takes the models' means as independent where a question is hard for all.
 
 Each model has the same weight (Hedges and Olkin 1985), not the inverse of its variance: a rule that
 never departs from the vote in one pool has a variance near 0 there, which is no reason to count
-that pool alone. The components of the variance are those of the analysis of variance (Searle,
+only that pool. The components of the variance are those of the analysis of variance (Searle,
 Casella and McCulloch 1992, section 4.3). Where questions have no effect in common, the interval is
 that of Hartung and Knapp (2001) for equal weights.
 """
@@ -48,10 +48,10 @@ class OverModels:
 
 
 def average_over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels:
-    """The mean of `values` (models, questions), where every model answered every question.
+    """Return the mean of `values` (models, questions); every model answered every question.
 
-    Its variance is (M + Q - E) / (models x questions), of the mean squares between models, between
-    questions and of the rest, and no less than either of the first alone would give; t has the
+    Its variance is (M + Q - E) / (models x questions), of the mean squares between models (M),
+    between questions (Q) and of the rest (E), and at least what M or Q alone would give; t has the
     degrees of freedom of the shorter side. The prediction interval adds tau² and has t with two
     degrees fewer than models (Higgins, Thompson and Spiegelhalter 2009, equation 12). Raises
     ValueError on NaN values or another shape.

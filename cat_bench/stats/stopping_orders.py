@@ -1,6 +1,6 @@
 """Estimate the result of a stopping rule by replaying it over random orders of a pool.
 
-This serves rules whose exact expectation needs too many states, and rules that see more than
+It is for rules whose exact expectation needs too many states, and for rules that see more than
 counts. The caller gives the orders, so that different rules see the same ones and are paired.
 """
 

@@ -44,7 +44,7 @@ def is_skewed(units: Units) -> bool:
 
 
 def _transform(t: float, units: Units) -> float:
-    """Hall's transformation of t / sqrt(G)."""
+    """Return Hall's transformation of t / sqrt(G)."""
     skew = _inflate_skew(units)
     return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / (6 * len(units))
 

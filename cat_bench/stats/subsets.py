@@ -5,7 +5,7 @@ Invariants:
 - Block j at budget n is slots [jn, (j+1)n): disjoint, and a larger pool only appends blocks, so a
   call that was paid for on a block is never paid for again.
 - More `draws` only append subsets; at `draws` >= C(pool, n) every subset is included.
-- An extra draw prefers slots in an order that depends on (question, n, draw, slot) alone. A larger
+- An extra draw prefers slots in an order that depends only on (question, n, draw, slot). A larger
   pool changes it only where a new slot precedes an old one or the counts for the balance have
   changed; otherwise new slots would never be read.
 - Everything comes from hash digests, not from a generator, a seed, history or a library version.

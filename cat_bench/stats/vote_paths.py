@@ -1,7 +1,7 @@
 """Follow the vote of one question sample by sample, over random orders of its pool.
 
-It serves rules that decide while they sample and need many decisions from the same orders: a
-rule at many thresholds, or a number of samples for several questions.
+It is for rules that need many decisions from the same orders: one rule at many thresholds, or
+samples that are divided among several questions.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The operating system: whole-or-nothing files, rows of data files, work in other processes.
+"""The operating system: atomic files, rows of data files, work in other processes.
 
-Paths, bytes and functions come in; whole files and results of killable processes go out. Nothing
-here knows what a rollout is.
+Input: paths, bytes and functions. Output: complete files and the results of other processes.
+Nothing here knows what a rollout is.
 """

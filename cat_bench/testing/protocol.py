@@ -40,7 +40,7 @@ class ChatRequest:
 class Choice:
     """One completion of a response.
 
-    `tokens` is None where no log-probabilities are asked; `top` is how many alternatives go with
+    `tokens` is None if no log-probabilities are asked; `top` is how many alternatives go with
     each, the token itself first.
     """
 
@@ -165,7 +165,7 @@ def _chat_token(token: str) -> dict[str, JSON]:
 def text_choice(
     index: int, choice: Choice, *, prompt: Sequence[str] | None, logprobs: int | None
 ) -> dict[str, JSON]:
-    """A choice of a text completion; `prompt` holds the prompt's tokens where they are echoed."""
+    """Return a choice of a text completion; `prompt` holds the prompt's tokens if echoed."""
     echoed = list(prompt or ())
     fields: dict[str, JSON] = {
         "index": index,
@@ -198,7 +198,7 @@ def _text_logprobs(listed: Sequence[str], *, echo: bool) -> dict[str, JSON]:
 
 
 def prompt_logprobs(listed: Sequence[str]) -> list[JSON]:
-    """vLLM's field: nothing for the first token, then one entry per token, by token id."""
+    """Return vLLM's field: nothing for the first token, then an entry per token, by token id."""
     entries = (
         {str(crc32(t.encode("utf-8", "replace")) % 50000): _prompt_entry(t)} for t in listed[1:]
     )

@@ -4,7 +4,7 @@ Input: a recipe, a policy and a run's configuration. Output: a trained policy an
 scores. This room implements no trainer: `groups` adapts a reward to TRL's GRPOTrainer and `verl` to
 verl; `recipes` reads the settings; `training` runs a recipe on one machine and measures the policy
 with the harness before and after. Rewards themselves are in `cat_bench.rewards`. TRL and torch are
-imported late.
+imported when they are used.
 """
 
 from typing import TYPE_CHECKING

@@ -19,9 +19,9 @@ def convert_settings(
     source: str | Path,
     whose: str = "of TRL's",
 ) -> dict[str, JSON]:
-    """Return the settings as their types say: YAML's 1e-4 is a string, and becomes a number.
+    """Return the settings in their types; a number may be a string, as YAML reads 1e-4.
 
-    Raises ConfigError for a name without a type, with the suggest one, and for a wrong value.
+    Raises ConfigError for an unknown name, with a suggestion, and for a wrong value.
     """
     converted = {}
     for name, value in settings.items():

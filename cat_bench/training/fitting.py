@@ -16,7 +16,7 @@ from cat_bench.training import processes
 
 @contextmanager
 def explain_refusals(name: str) -> Iterator[None]:
-    """Raise ConfigError, which names the recipe, for what TRL says of its settings."""
+    """Raise ConfigError, naming the recipe, if TRL refuses its settings."""
     try:
         yield
     except (ImportError, RuntimeError, TypeError, ValueError) as error:

@@ -48,9 +48,9 @@ class GroupReward:
     """The reward `spec` for groups of `size` completions, TRL's `num_generations`.
 
     The rows are those of a task, if `config` is a run's configuration: the dataset then has the
-    columns `prompt` (messages) and `question_id`. Else they are what the dataset holds: `prompt` is
-    a text or messages, and `config` says what else it has. `policy` is the model in training, which
-    rewards that read entropies need. Raises UnknownName, ConfigError and UsageError.
+    columns `prompt` (messages) and `question_id`. Otherwise the dataset is the user's own: `prompt`
+    is a text or messages, and `config` describes its other columns. Rewards that read entropies
+    need `policy`, the model in training. Raises UnknownName, ConfigError and UsageError.
     """
 
     __name__ = "cat_bench"
@@ -83,7 +83,7 @@ class GroupReward:
     ) -> list[float | None]:
         """Return one reward per completion, in order; None for an unscored one.
 
-        Raises UsageError for a group that is not whole, or a row that is not as the dataset says.
+        Raises UsageError for an incomplete group, or for a row without the columns described.
         """
         question_id = self._name(prompts, columns)
         asked = [_messages(prompt) for prompt in prompts]
@@ -99,7 +99,7 @@ class GroupReward:
         )
         _check(found)
         if log_metric:
-            # TRL logs the mean over processes, and calls are to be counted over all of them.
+            # TRL logs the mean over processes, but the calls of all processes count.
             log_metric("calls_made", (await self._count_made() - made) * processes.count())
             _count(found, log_metric)
             await self._judge(found, [[replies[k].text for k in g] for g in places], log_metric)
@@ -132,7 +132,7 @@ class GroupReward:
     ) -> None:
         """Log the accuracy of references and rewards, if the task needs no judge for it.
 
-        Unlabelled groups have none, and their share is logged.
+        Unlabelled groups have no accuracy; their share is logged.
         """
         if unlabelled := [not await self._rewarder.labelled(group.question) for group in found]:
             log("unlabelled", fmean(unlabelled))
@@ -166,7 +166,7 @@ def _messages(prompt: str | Sequence[Message]) -> Sequence[Message]:
 
 
 def _reply(completion: str | Sequence[Message], ids: Sequence[int]) -> Reply:
-    """Return a completion as a reply, its reasoning apart."""
+    """Return a completion as a reply with its reasoning apart."""
     text = completion if isinstance(completion, str) else completion[-1]["content"]
     reasoning, answer = split(text, thinking=False)
     return Reply(text=answer, reasoning=reasoning, usage=Usage(completion=len(ids)))

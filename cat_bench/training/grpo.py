@@ -39,8 +39,8 @@ def train(
 ) -> dict[str, JSON]:
     """Train `policy` in place on the questions of `samples`, from `checkpoint` on if there is one.
 
-    `config` is the session that provides anchor and judge. With `lora`, an adapter is trained. What
-    was trained is written to `save`. Returns no figures.
+    `config` is the session that provides anchor and judge. With `lora`, an adapter is trained. The
+    result is written to `save`. Returns no figures.
     """
     reward = GroupReward(recipe.reward, config, policy=policy, size=recipe.group)
     with explain_refusals(recipe.name):

@@ -25,7 +25,7 @@ NAMES = {
     "completions/clipped_ratio": "truncated",
     "mean_token_accuracy": "token_accuracy",
 }
-"""Names that differ from TRL's."""
+"""Our names for what TRL names differently."""
 KEPT = frozenset(
     {
         *(
@@ -107,7 +107,7 @@ def read(path: Path) -> list[dict[str, JSON]]:
 def last_checkpoint(folder: Path, *, processes: int = 1) -> Path | None:
     """Return the latest complete checkpoint; remove incomplete ones.
 
-    With several processes, each writes the state of its random numbers, in no order.
+    With several processes, each writes the state of its random numbers, in any order.
     """
     states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else []
     whole: dict[int, Path] = {}

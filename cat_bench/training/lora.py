@@ -24,7 +24,7 @@ DEFAULTS: Mapping[str, JSON] = {
     "lora_dropout": 0.0,
     "lora_target_modules": ["all-linear"],
 }
-"""Where they differ from TRL's: a dropout would also disturb the rollouts that are trained on."""
+"""Defaults that differ from TRL's: dropout would also disturb the rollouts that are trained on."""
 
 
 def is_lora(setting: str) -> bool:
@@ -33,7 +33,7 @@ def is_lora(setting: str) -> bool:
 
 
 def read_lora(settings: Mapping[str, JSON], *, source: str | Path) -> PeftConfig | None:
-    """Return peft's configuration; None without `lora_r`, or where it is 0.
+    """Return peft's configuration; None without `lora_r`, or if it is 0.
 
     Raises ConfigError for a setting that TRL does not take, UsageError if peft is missing.
     """

@@ -1,7 +1,7 @@
-"""Reward groups of a dataset that is no task: its rows are questions as they come.
+"""Reward groups of a dataset that is not a task: its rows are questions as they come.
 
-A question is known by its messages. Answers are compared by a scorer that the user names; anchor
-and judge are the models that the user names, and nobody has a default.
+A question is identified by its messages. The user names the scorer that compares answers, the
+anchor and the judge; the models have no default.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TRAINED = "the model in training"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnDataset:
-    """What the columns of a dataset mean, and who rewards its completions.
+    """What the columns of a dataset mean, and which models reward its completions.
 
     `scorer` says what an answer is, such as `text_equal` or `number{absolute=0.01}`; `answer` is
     the column of targets, which only the log and the reward `gold` read. `anchor`, `judge`,
@@ -75,7 +75,7 @@ class OwnRewarder(Rewarder):
         if self.measured:
             raise UsageError(f"{spec} reads entropies of the policy: write scrl{{entropy=false}}")
         if "others" in self.needs:
-            raise UsageError(f"{spec} reads other questions of a task, and a dataset names none")
+            raise UsageError(f"{spec} reads other questions: choose another reward for a dataset")
 
     def note(self, messages: Sequence[Message], target: JSON) -> str:
         """Remember a row and return its question's id; raises TargetError."""

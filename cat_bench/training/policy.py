@@ -47,7 +47,7 @@ class Policy:
     def load(cls, path: str, *, template: Mapping[str, JSON] | None = None) -> Policy:
         """Load in float32 whatever the checkpoint's type, on the CPU; raises ModelError.
 
-        A bfloat16 number near 0.02 has neighbours 1e-4 away, and a step of 5e-7 rounds to none. The
+        A bfloat16 number near 0.02 has neighbours 1e-4 away, so a step of 5e-7 would be lost. The
         trainer moves the model to its device, and computes in bfloat16 by autocast.
         """
         loaded = Checkpoint.load(path, revision=None, device="cpu", dtype="float32")

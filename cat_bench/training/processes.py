@@ -1,8 +1,8 @@
 """The processes of one training, as `torchrun` and `accelerate launch` start them.
 
-The main process, of rank 0, writes files, prints and measures; what it decides, the others are
-told. Each process rewards its own groups through the shared cache, whose leases see to it that no
-call is made twice. Without a launcher there is one process, and nothing here waits.
+The main process, of rank 0, writes files, prints and measures; it tells the others what it decides.
+Each process rewards its own groups through the shared cache, whose leases prevent a call from being
+made twice. Without a launcher there is one process, and nothing here waits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def wait() -> None:
 
 
 def agree(decide: Callable[[], T]) -> T:
-    """Return what `decide` gives in the main process, in all of them; where it fails, all end.
+    """Return what `decide` returns in the main process, in all processes; if it fails, all end.
 
     The main process raises the error, and the others exit with status 1.
     """
@@ -75,7 +75,7 @@ def total(number: int) -> int:
 
 
 def leave() -> None:
-    """End the group, after which this process is alone and starts others as if it always was."""
+    """End the group; from now on this process acts as if it had been started alone."""
     if count() > 1:
         import torch.distributed
 
@@ -86,7 +86,7 @@ def leave() -> None:
 
 
 def use_one_gpu() -> int:
-    """Make one GPU visible where several are and no launcher was used; return how many there were.
+    """Make only one GPU visible, unless a launcher was used; return how many there were.
 
     A trainer that saw several would divide its model's batches among them by threads, which TRL
     refuses. Call this before anything is put on a GPU.

@@ -31,8 +31,8 @@ OURS = frozenset({"num_generations", BATCH, PATIENCE, HELD_OUT})
 """Settings that are not TRL's, or not of all its trainers.
 
 `global_batch_size` is the completions (references for `sft`) of one optimiser step over all
-processes. `early_stopping_patience` ends an `sft` when the loss on the references that are
-`held_out`, a share of them, has not fallen at so many checkpoints.
+processes. `held_out` is the share of references that are kept for early stopping, and
+`early_stopping_patience` the number of checkpoints without a lower loss on them that ends an `sft`.
 """
 HELD_OUT_SHARE = 0.1
 
@@ -79,7 +79,7 @@ class Recipe:
     def accumulation(self, processes: int) -> int:
         """Return the batches of each process in an optimiser step.
 
-        Raises ConfigError if the global batch cannot be divided so.
+        Raises ConfigError if the global batch cannot be divided evenly.
         """
         given = self.settings
         if not given.get(BATCH):
@@ -143,7 +143,7 @@ def recipe(
 
 
 def _check(settings: Mapping[str, JSON], trainer: Trainer, path: Path) -> None:
-    """Raise ConfigError for one of our settings that cannot be."""
+    """Raise ConfigError for an invalid value of one of our settings."""
     wanted = [*COUNTS, *(name for name in (BATCH, PATIENCE) if settings.get(name) is not None)]
     for name in wanted:
         value = settings.get(name)

@@ -50,7 +50,7 @@ class Rewarder:
         self.supervised = isinstance(self._reward, SupervisedReward)
         """Whether the reward reads the targets."""
         self.positive = self._traits.positive
-        """The least reward of a rollout that counts as right; None: there is no such number."""
+        """The least reward of a rollout that counts as right; None if there is no such number."""
 
     @property
     def measured(self) -> bool:

@@ -19,7 +19,7 @@ def trl_row(sample: Sample) -> dict[str, JSON]:
 def verl_row(sample: Sample, *, task: str, split: str, index: int) -> dict[str, JSON]:
     """Return a row of verl's schema; its ground truth is the target, which no reward here reads.
 
-    That of an unlabelled row is empty.
+    The ground truth of an unlabelled row is empty.
     """
     truth = "" if sample.target is None else str(sample.target)
     return {

@@ -51,9 +51,9 @@ def train(
 ) -> dict[str, JSON]:
     """Train `policy` in place on the references; return their number and score.
 
-    With `lora`, an adapter is trained. What was trained is written to `save`: the last weights, or
-    with early stopping those with the least loss on the references held out. Raises UsageError if
-    the estimator gives too few references.
+    With `lora`, an adapter is trained. The result is written to `save`: the last weights, or with
+    early stopping those with the least loss on the held-out references. Raises UsageError if the
+    estimator gives too few references.
     """
     pairs, figures = asyncio.run(
         references(recipe, samples, config=config, template=policy.template)

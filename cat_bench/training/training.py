@@ -76,7 +76,7 @@ class Plan:
     processes: int = 1
 
     def record(self) -> dict[str, JSON]:
-        """The plan as JSON; a command resumes a training only with an equal plan."""
+        """Return the plan as JSON; a command resumes a training only with an equal plan."""
         session = self.session.model_dump(mode="json", exclude_defaults=True)
         files = [path for path in files_in(self.recipe.reward) if path.is_file()]
         return {
@@ -142,7 +142,7 @@ def _run_trainer(
     lora: PeftConfig | None,
     tell: Callable[[Mapping[str, JSON]], None] | None,
 ) -> Mapping[str, JSON]:
-    """Train unless that is done; return the trainer's figures."""
+    """Train, unless training is complete; return the trainer's figures."""
     from cat_bench.training import grpo, sft
     from cat_bench.training.journal import Journal, last_checkpoint
 
@@ -174,7 +174,7 @@ def _run_trainer(
 
 
 def _merge_adapter(source: str, folder: Path) -> str:
-    """Return the whole model to begin with: an adapter is merged with its base, in `folder`.
+    """Return the model to start from; an adapter is merged with its base, in `folder`.
 
     The reference model of the KL term is loaded from where the policy was.
     """
@@ -208,8 +208,7 @@ def questions(plan: Plan) -> list[Sample]:
 
 
 def count_unlabelled(config: RunConfig, samples: Iterable[Sample] | None = None) -> tuple[int, int]:
-    """Return how many of these rows, by default of all of the task's, have no target; and of how
-    many."""
+    """Return the number of unlabelled rows and of all rows; by default of the task's."""
     task = catalog.task(config.task, data=config.data)
     labelled = [is_labelled(s.target, task.scorer) for s in samples or task.samples()]
     return labelled.count(False), len(labelled)
@@ -241,8 +240,8 @@ async def _samples(config: RunConfig, spec: str) -> list[Sample]:
         )
     if reason:
         raise UsageError(
-            f"task {config.task!r} cannot be rewarded by {spec}: {reason}. Of the recipes, gold "
-            "alone needs targets, and cat-rl-rubric, judge and sft compare no final answers."
+            f"task {config.task!r} cannot be rewarded by {spec}: {reason}. Of the recipes, only "
+            "gold needs targets, and cat-rl-rubric, judge and sft compare no final answers."
         )
     return samples
 
@@ -256,7 +255,7 @@ def _start(plan: Plan) -> None:
         if odd := [n for n in {**record, **existing} if existing.get(n) != record.get(n)]:
             raise UsageError(
                 f"{plan.out} holds a training with another {odd[0]}: give another --out, or the "
-                "command that began it"
+                "command that started it"
             )
         return
     _write_json(path, record)
@@ -264,7 +263,7 @@ def _start(plan: Plan) -> None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """An exclusive lock on a folder, which the main process takes for all.
+    """Hold an exclusive lock on a folder, which the main process takes for all.
 
     It is released when that process ends, however it ends.
     """

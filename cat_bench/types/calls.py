@@ -77,7 +77,7 @@ class Reply:
     """One completion: the result of one draw of one model call.
 
     `token_logprobs` and `token_entropies` have shape (completion tokens,), in nats, under the raw
-    model at temperature 1, unfiltered; None where the backend gives none. `measures` holds more
+    model at temperature 1, unfiltered; None if the backend gives none. `measures` holds more
     arrays like them, by capability: `certainties` is KL(uniform || p) for each next-token
     distribution p, and `confidences` is minus the mean log-probability of the 20 likeliest tokens.
     For an embedded text it holds the `embedding`, shape (dimensions,); for a response that a reward

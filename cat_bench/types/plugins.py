@@ -46,7 +46,7 @@ class Lent(Protocol):
     ) -> FloatArray:
         """Return the reward model's number for the reply to `messages`, shape (1,).
 
-        Where `response` is a list of steps, a number for each, shape (steps,).
+        If `response` is a list of steps, return a number for each, shape (steps,).
         """
         ...
 
@@ -85,7 +85,7 @@ class Context(Protocol):
         ...
 
     def answer(self, text: str) -> str | None:
-        """Return the final answer that the task reads from a text; None where it finds none."""
+        """Return the final answer that the task reads from a text; None if it finds none."""
         ...
 
     def prompt(self, name: str, **values: JSON) -> list[Message]:
@@ -127,7 +127,7 @@ class Aggregator(Protocol):
 class Exact(Aggregator, Protocol):
     """An aggregator whose expectation over random subsets has a closed form.
 
-    Returns None where this configuration has none. A row sums to 1 minus the abstained mass.
+    Returns None if this configuration has none. A row sums to 1 minus the abstained mass.
     """
 
     async def pick_probabilities(
@@ -201,7 +201,7 @@ class AnswerScorer(Scorer, Protocol):
     """
 
     def answer(self, text: str) -> str | None:
-        """Return the final answer that is read from a text; None where there is none."""
+        """Return the final answer that is read from a text; None if there is none."""
         ...
 
     async def clusters(self, answers: Sequence[str | None]) -> Sequence[Hashable | None]:
@@ -247,7 +247,7 @@ class Reward(Protocol):
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks | Sequence[float | None]:
-        """Return one reward per rollout, in order; None where there is none."""
+        """Return one reward per rollout, in order; None if there is none."""
 
 
 @runtime_checkable
@@ -261,4 +261,4 @@ class SupervisedReward(Protocol):
     async def rewards(
         self, sample: Sample, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks | Sequence[float | None]:
-        """Return one reward per rollout, in order; None where there is none."""
+        """Return one reward per rollout, in order; None if there is none."""

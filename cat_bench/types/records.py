@@ -92,7 +92,7 @@ class Estimate:
 
     @classmethod
     def abstain(cls, reason: str) -> Estimate:
-        """No answer."""
+        """Return an estimate without an answer."""
         return cls(reason=reason)
 
 

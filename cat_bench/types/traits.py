@@ -61,9 +61,9 @@ class ScorerTraits:
     target, or None; it is called for every row before anything is paid for. `doubt` returns why a
     target may not suit this scorer, or None; many doubts cause a warning before the run. `closing`
     completes "End with …" and says how to state an answer. `targetless` says that it scores without
-    a target; for all others, a row whose target is None is unlabelled and gets no score. Where a
-    judge decides, `profile` names the way in which it is asked, and `judge_sampling` is how it is
-    sampled if neither the task nor the user says.
+    a target; for all others, a row whose target is None is unlabelled and gets no score. If a judge
+    decides, `profile` names the way in which it is asked, and `judge_sampling` its default sampling
+    parameters.
     """
 
     needs: frozenset[Need] = NOTHING
@@ -81,7 +81,7 @@ class RewardTraits:
     """The optional attributes of a reward.
 
     `positive` is the least reward that means "right"; None: numbers are only compared within a
-    group. A `control` is no method of learning, but shows what training does without its reference.
+    group. A `control` is no method: it shows what training does without the reference.
     """
 
     needs: frozenset[Need] = NOTHING

@@ -24,7 +24,7 @@ class Advice:
     graded: ClassVar[bool] = True
 
     def check(self, target: JSON) -> str | None:
-        """What is wrong with a target; None where it can be scored."""
+        """What is wrong with a target; None if it can be scored."""
         if problem := Rubric().check(target):
             return problem
         try:

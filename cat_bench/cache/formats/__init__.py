@@ -1,6 +1,6 @@
 """Samples that another tool wrote, read as a pool: one file for each format.
 
-In come the tool's files; out go a pool's rows and the findings: what was taken, left and guessed.
+Input: the tool's files. Output: a pool's rows, and the findings: what was taken, left and guessed.
 A verdict of the tool must never become a number that methods read: it is made from the gold answer.
 """
 
@@ -46,7 +46,7 @@ _IN_FOLDERS = {
     "verifiers": "traces.jsonl",
 }
 _BARE = 200
-"""The most characters of a response that may be an answer alone."""
+"""The most characters of a response that may be only an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def convert(
 ) -> Conversion:
     """Read samples in a tool's format, or by a map of columns (see `formats.mapping`).
 
-    `answer` reads a response as the pool's scorer does: answers without a text are put into a box
-    where that makes them readable. Raises UnknownName, UsageError, and DataError with the place.
+    `answer` reads a response as the pool's scorer does: bare answers are put into a box if that
+    makes them readable. Raises UnknownName, UsageError, and DataError with the place.
     """
     if (format is None) == (columns is None):
         raise UsageError("name either --format or --map")
@@ -125,14 +125,14 @@ def suggest_format(file: Path) -> str | None:
 def _box_answers(
     rows: Sequence[Row], findings: Findings, answer: Callable[[str], str | None]
 ) -> Sequence[Row]:
-    """Return the rows with bare answers in boxes, if only so the scorer reads them."""
+    """Return the rows with bare answers in boxes, if the scorer reads them only so."""
     texts = [text for row in rows for text in row["responses"] if text and text.strip()]
     plain = all(len(text) <= _BARE and "\n" not in text.strip() for text in texts)
     if not texts or not plain or any(answer(text) is not None for text in texts):
         return rows
     if all(answer(_box(text)) is None for text in texts):
         return rows
-    findings.guess("responses: answers alone, so each was put into \\boxed{}")
+    findings.guess("responses: only answers, so each was put into \\boxed{}")
     findings.texts = False
     return [
         {**row, "responses": [_box(text) if text else text for text in row["responses"]]}

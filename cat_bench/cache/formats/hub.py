@@ -1,6 +1,6 @@
 """A file of a dataset on the Hugging Face Hub, at a pinned commit: `hub:OWNER/NAME@COMMIT/PATH`.
 
-A branch or tag may move, and a pool is named by what it holds: only a full commit is taken.
+A branch or tag may move, so only a full commit is accepted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def is_hub(name: str) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """Return the file, from the Hub's local cache where it is there already.
+    """Return the file; download it unless the Hub's local cache has it.
 
     Raises UsageError for another form of name, DataError if the file cannot be downloaded.
     """
@@ -38,5 +38,5 @@ def fetch(name: str) -> Path:
     except (OSError, ValueError) as error:  # all errors of the Hub's client
         reason = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
         raise DataError(
-            name, f"cannot be downloaded ({reason}); download it and name it"
+            name, f"cannot be downloaded ({reason}); get it in another way and name the file"
         ) from error

@@ -41,7 +41,9 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
             log = call_without_loop(read_eval_log, str(file))
         except (OSError, ValueError, KeyError) as error:  # pydantic's errors are ValueErrors
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(file, f"is no log of Inspect ({reason})") from error
+            raise DataError(
+                file, f"is not a log of Inspect ({reason}); name an .eval or .json log"
+            ) from error
         findings.model = log.eval.model
         if log.status != "success":
             findings.guess(f"the log of an evaluation with status {log.status!r} is complete")

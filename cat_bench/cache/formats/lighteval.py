@@ -1,6 +1,6 @@
 """lighteval's `details_TASK_DATE.parquet`, written by --save-details: a row for each document.
 
-A metric is computed of all the responses to a document, so with several it belongs to the question.
+A metric is computed from all responses to a document, so with several it belongs to the question.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """lm-eval's `samples_TASK_DATE.jsonl`, written by --log_samples; with `repeats`, several responses.
 
 A file has a line for each document and filter, and every line of a document has the same responses:
-they are taken once. A metric is computed from what a filter made of all responses, so it belongs to
+they are read once. A metric is computed from what a filter made of all responses, so it belongs to
 the question, under its name in lm-eval's own results: `METRIC,FILTER`.
 """
 

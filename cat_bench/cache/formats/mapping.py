@@ -48,9 +48,9 @@ def parse_map(text: str) -> Mapping[str, JSON]:
 
 
 def read_mapped(columns: Mapping[str, JSON]) -> Reader:
-    """Return a reader of these columns. Raises UsageError unless it has one of responses."""
+    """Return a reader of these columns. Raises UsageError unless one gives the responses."""
     if ("responses" in columns) == ("answers" in columns):
-        raise UsageError("--map: name either responses=… (texts) or answers=… (answers alone)")
+        raise UsageError("--map: name either responses=… (texts) or answers=… (only answers)")
     return partial(_read, columns)
 
 
@@ -113,7 +113,7 @@ def _samples(
 
 
 def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findings) -> Row:
-    """Return the question's id, text and answer; what the file lacks is guessed and said."""
+    """Return the question's id, text and answer; what the file lacks is guessed and reported."""
     name, problem, answer = (values.get(column) for column in QUESTION)
     for column, value in (("id", name), ("problem", problem)):
         if column in values and (value is None or isinstance(value, list | dict | bool)):

@@ -28,7 +28,7 @@ class Sampled:
     problem: str
     answer: JSON
     text: str | None
-    """None where the tool records a failure in place of a response."""
+    """None if the tool records a failure in place of a response."""
     failure: str | None = None
     reasoning: str | None = None
     finish: str | None = None
@@ -53,7 +53,7 @@ class Findings:
     model: str | None = None
     """The model that the files name."""
     texts: bool = True
-    """Whether responses are the texts that a model wrote, and not extracted answers alone."""
+    """Whether responses are the texts that a model wrote, not only extracted answers."""
     placeholders: bool = False
     """Whether problems are placeholders: only ids can match a task's questions."""
     verdicts: dict[str, float] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def name_by_text(problem: str) -> str:
 
 
 def number(value: JSON) -> float | None:
-    """Return a verdict as a number; None where it is no number."""
+    """Return a verdict as a number; None if it is not a number."""
     return float(value) if isinstance(value, bool | int | float) and value == value else None
 
 

@@ -28,13 +28,13 @@ _LOOKS = str.maketrans(
 
 
 def quote_tag(text: str, tag: str) -> str:
-    """Return `text` with the sign before everything that looks like `<tag` or `</tag` escaped."""
+    """Return `text`, with the first sign of all that looks like `<tag` or `</tag` escaped."""
     name = tag.casefold()
     return _LESS.sub(lambda sign: "&lt;" if _looks_like(name, text, sign.end()) else sign[0], text)
 
 
 def _looks_like(name: str, text: str, at: int) -> bool:
-    """Whether what follows `at` looks like this name, after slashes and blanks."""
+    """Return whether the text from `at` on looks like this name, after slashes and blanks."""
     seen = 0
     while at < len(text):
         for sign in _looks(text[at]):

@@ -27,7 +27,7 @@ class ImportedPool:
     """A pool in place of a model: a fixed number (`size`) of rollouts of each question.
 
     `scores` names the imported numbers of each rollout; without `exchangeable`, the rollouts are
-    not i.i.d. samples of one model; without `texts`, they are extracted answers alone.
+    not i.i.d. samples of one model; without `texts`, they are only extracted answers.
     """
 
     name: str
@@ -40,8 +40,8 @@ class ImportedPool:
 class Backend(Protocol):
     """A way of reaching one model.
 
-    Optional attributes: `imported: ImportedPool`, of one that replays a pool; and
-    `caution: str | None`, which completes "MODEL …" and says what to know before a run.
+    Optional attributes: `imported: ImportedPool`, if it replays a pool; and `caution: str | None`,
+    a warning before a run, which completes "MODEL …".
     """
 
     @property

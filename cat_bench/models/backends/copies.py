@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cat_bench.types.calls import Failure, Reply
 
 LONG, FEWEST = 200, 4
-"""Characters of a text that is no copy by chance, and the copies that are worth a word."""
+"""The fewest characters of a text that is no copy by chance, and the fewest copies to report."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Copies:
 
     @property
     def caution(self) -> str | None:
-        """What to know of a server that copies its choices; None otherwise."""
+        """The warning about a server that copies its choices; None if there is none."""
         if self.copied < FEWEST or self.copied <= self.long / 4:
             return None
         return (

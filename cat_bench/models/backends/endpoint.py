@@ -45,7 +45,7 @@ SERVED = 20
 
 
 class Endpoint:
-    """Where requests go; `timeout` is in seconds per request. Opened by the first `post`.
+    """A server to post to, opened by the first `post`; `timeout` is in seconds per request.
 
     The URL is `base_url`, else OPENAI_BASE_URL, else OpenAI's own. The key is `api_key`, else the
     value of the environment variable `key_variable` (OPENAI_API_KEY by default), else the content

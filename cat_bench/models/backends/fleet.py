@@ -71,7 +71,7 @@ class Fleet:
 
     @property
     def answered(self) -> dict[str, int]:
-        """The number of requests that each server answered, if only to refuse them."""
+        """The number of requests that each server answered, refusals included."""
         return {server.endpoint.url: server.answered for server in self._servers}
 
     async def post(self, path: str, body: Mapping[str, JSON]) -> JSON | Failure:

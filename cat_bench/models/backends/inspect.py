@@ -134,7 +134,7 @@ class Inspect:
             self._refused.add(refused)
 
     def _translate(self, request: Request) -> dict[str, JSON] | Failure:
-        """Fields of Inspect's `GenerateConfig`."""
+        """Return the fields of Inspect's `GenerateConfig`."""
         given = request.sampling.given()
         extra = dict(given.pop("extra", {}))
         body: dict[str, JSON] = {

@@ -71,7 +71,7 @@ def _open(factory: Callable[..., Backend], options: Mapping[str, JSON], *, sourc
 
 
 def _suggest_spec(spec: str) -> ConfigError | None:
-    """What a name that others use would be here; None where that is not known."""
+    """Return the error that says how a name of other tools is written here; None if unknown."""
     kind, colon, name = spec.partition(":")
     if colon and name and kind in PROVIDERS:
         problem = f"{kind} is reached through Inspect: write inspect:{kind}/{name}"

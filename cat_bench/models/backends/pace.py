@@ -25,12 +25,12 @@ class Pace:
         self._cut_at = float("-inf")
 
     def rise(self) -> None:
-        """A reply came: raise the level."""
+        """Raise the level, because a reply came."""
         step = 1 / self.level if self._met_limit else 1.0
         self.level = min(self.level + step, self._most)
 
     def fall(self, *, started: float, now: float, pause: float = 0.0) -> None:
-        """A request sent at `started` was refused: halve the level, wait for `pause` seconds.
+        """Halve the level after a refusal of a request sent at `started`; wait for `pause` seconds.
 
         The wait is at most `PAUSE_MOST`.
         """
@@ -41,7 +41,7 @@ class Pace:
             self._cut_at = now
 
     def restart(self, *, now: float, pause: float) -> None:
-        """The server fails: after `pause` seconds, try it with one request."""
+        """Try a server that fails with one request, after `pause` seconds."""
         self.level = 1.0
         self._met_limit = False
         self.paused_until = now + pause

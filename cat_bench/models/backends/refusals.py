@@ -1,8 +1,8 @@
-"""Which field of a request a server does not take, by its error, and what becomes of it.
+"""Finds in a server's error which field of the request the server does not take.
 
-Servers word it in many ways: OpenAI's reasoning models take no temperature but 1, others know no
-`top_k`, no `seed`, no second choice. Such a field is left out or renamed, and the request is sent
-again.
+OpenAI's reasoning models take only temperature 1, others take no `top_k`, no `seed` or no second
+choice, and each server words it differently. Such a field is left out or renamed, and the request
+is sent again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULTED = {
 }
 """Body fields that a server may refuse for some values, and the parameters that they hold.
 
-Without such a field the model's own default holds, which a reply says; `stop` is applied here.
+Without such a field, the model's default applies, which a reply says; `stop` is applied here.
 """
 _REFUSES = re.compile(
     r"unsupported|unrecogni[sz]ed|unknown|unexpected|incompatible|deprecated|only the default"
@@ -42,8 +42,8 @@ _SENTENCES = re.compile(r"(?<=[.;!])\s+|\n")
 def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
     """Return the field that was sent and that the server does not take, if its error says so.
 
-    It is one of `OPTIONAL`, or one of `DEFAULTED`. Read the error before a key is taken out of it:
-    a key may be a word.
+    It is one of `OPTIONAL`, or one of `DEFAULTED`. Pass the error as it came, because hiding a key
+    may hide a word of it.
     """
     if failure.kind not in ("bad_request", "auth"):
         return None
@@ -80,6 +80,6 @@ def _refuses(name: str, sent: Mapping[str, JSON], text: str) -> bool:
 
 
 def cut_at_stop(reply: Reply, stop: Sequence[str]) -> Reply:
-    """Return the reply up to the first stop string, where the server was not told of them."""
+    """Return the reply up to the first stop string, for a server that did not get them."""
     places = [place for text in stop if (place := reply.text.find(text)) >= 0]
     return replace(reply, text=reply.text[: min(places)], finish="stop") if places else reply

@@ -153,7 +153,7 @@ class RewardServer(Silent):
                 return raw if isinstance(raw, Failure) else active  # type: ignore[return-value]
             first, second = (np.asarray(answer[0][0], dtype=float) for answer in (raw, active))
             if np.array_equal(first, second) and (first >= 0).all() and (first <= 1).all():
-                problem = "the server ignores `use_activation`: say {activation=default}"
+                problem = "the server ignores `use_activation`: give {activation=default}"
                 return Failure("bad_request", problem)
             self._obeys = True
         return None
@@ -224,7 +224,7 @@ def _rows(values: JSON, item: Item) -> FloatArray:
 
 
 def _reader_of(name: str) -> Callable[[JSON], tuple[list[JSON], int | None]]:
-    """Reads one field of each entry of `data`, and the prompt's tokens."""
+    """Return a reader of one field of each entry of `data`, and of the prompt's tokens."""
 
     def read(answer: JSON) -> tuple[list[JSON], int | None]:
         entries = sorted(answer["data"], key=lambda entry: entry["index"])

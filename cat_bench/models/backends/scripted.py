@@ -42,8 +42,8 @@ RECENT = 1000
 
 
 class Scripted:
-    """`reply(request, seed)` writes one completion and may be async; `scoring` scores a text,
-    `embedding` embeds one, `rewarding` rates a response or its steps.
+    """A model made of functions: `reply(request, seed)` writes one completion and may be async,
+    `scoring` scores a text, `embedding` embeds one, `rewarding` rates a response or its steps.
 
     A plain string becomes a finished reply, with words counted as tokens. `delay` is in seconds per
     request. `requests` keeps the last requests, `completions` counts the completions.
@@ -64,7 +64,7 @@ class Scripted:
     ) -> None:
         self._reply = reply
         self.identity = identity
-        """As given."""
+        """The identity that was given."""
         self._capabilities = frozenset[Capability](capabilities)
         self.choices = choices
         """The most completions of one request."""

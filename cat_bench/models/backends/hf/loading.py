@@ -196,8 +196,8 @@ def locate(path: str, folder: Path, adapter: Adapter | None = None) -> str:
         if (folder / ADAPTER).is_file():
             raise ModelError(
                 f"{folder} holds a LoRA adapter, and a whole model is needed here: load it as "
-                f"hf:{folder} where a model that writes is asked for, or merge it with its base "
-                "by peft (merge_and_unload) and save the result with save_pretrained"
+                f"hf:{folder} in a role that writes, or merge it with its base by peft "
+                "(merge_and_unload) and save the result with save_pretrained"
             )
         if not (folder / "config.json").is_file():
             raise ModelError(
