@@ -36,8 +36,8 @@ COLUMNS: Mapping[str, str] = {
     "failed": "draws that failed",
     "score_fallback_0": "the score if every fallback counted 0",
     "score_exhausted_out": "the score without answers that exhausted the grader",
-    "calls": "calls per question, if the method ran alone",
-    "tokens": "prompt and completion tokens per question, if the method ran alone",
+    "calls": "calls per question, if only this method ran",
+    "tokens": "prompt and completion tokens per question, if only this method ran",
     "prompt_tokens": "prompt tokens; a prompt counts once for each of its rollouts",
     "shared_prompt_tokens": "prompt tokens; the rollouts' common prompt counts once",
     "completion_tokens": "completion tokens",
@@ -146,7 +146,7 @@ OF_FILE: Mapping[str, Mapping[str, str]] = {
     },
     "compare --csv": {
         "reference": "the run, method and n that the row is compared with",
-        "calls": "calls per question, if the method ran alone",
+        "calls": "calls per question, if only this method ran",
     },
     "ensemble --csv": {
         "method": "a model, the best member, or a weighted vote of all",

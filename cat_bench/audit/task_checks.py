@@ -187,7 +187,7 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
         return Check(
             "blindness", "skipped", "no stated gold scores as right: see the check `golds`"
         )
-    fix = ": read the answer without the gold, then compare" if result.knows else ""
+    fix = ": read the answer from the text, then compare" if result.knows else ""
     return Check("blindness", "problem" if result.knows else "ok", result.sentence + fix)
 
 

@@ -186,7 +186,7 @@ def _rows(outcome: JSON) -> list[dict[str, JSON]]:
             "score, %": shares(row, "score"),
             "95 %": shares(row, "ci_low", "ci_high"),
             "minus one rollout before, points": shares(row, "diff"),
-            "95 % interval": shares(row, "diff_low", "diff_high"),
+            "95 % of the difference": shares(row, "diff_low", "diff_high"),
             "tokens": format_count(row["tokens"]),
         }
         for when in ("before", "after")

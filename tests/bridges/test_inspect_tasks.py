@@ -72,7 +72,7 @@ def test_rollouts_that_cannot_be_had_are_the_samples_error(workshop: Workshop) -
     task = aggregate(task="toy/task.yaml", n=2)
     (log,) = inspect_ai.eval(task, model=model, log_dir="logs", limit=1, display="none")
     assert log.status == "error"
-    assert "2 rollouts of q0 cannot be had" in log.error.message
+    assert "2 rollouts of q0 could not be sampled" in log.error.message
     assert "the model is down" in log.error.message
 
 

@@ -62,7 +62,7 @@ def test_what_is_unscored_is_refused_and_shown(workshop: Workshop) -> None:
     status, _, err = workshop.run(*add)
     board = workshop.folder / "results" / "leaderboard.csv"
     assert (status, board.exists()) == (2, False)
-    assert "unscored, and at most 0.05 is allowed" in err
+    assert "unscored, but at most 0.05 is allowed" in err
     workshop.monkeypatch.setattr(publishing, "MOST_UNSCORED", 1.0)
     assert workshop.run(*add)[0] == 0
     (row,) = read(board)

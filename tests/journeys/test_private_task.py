@@ -1,4 +1,4 @@
-"""A private task is run and read like any other, and what holds its prompts is not published."""
+"""A private task is run and read like any other, and no file with its prompts is published."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_models_calls_stay_where_some_are_about_a_private_task(
         monkeypatch.setenv("CAT_BENCH_CACHE", cache)
         status, _, err = workshop.run("cache", "export", "out.jsonl", "--model", "reply")
         assert (status, "'toy/task.yaml' is private" in err) == (2, True)
-        assert "--task TASK exports another task's alone" in err
+        assert "--task TASK exports only another task's" in err
         assert not Path("out.jsonl").exists()
 
 

@@ -24,7 +24,7 @@ def test_shards_fill_the_cache_for_the_whole_run(workshop: Workshop) -> None:
     assert asked == [2, 2, 2]
     made = workshop.calls
     (shard, *_) = (workshop.folder / "results").iterdir()
-    assert "of a run: run it without --shard" in workshop.run("leaderboard", "add", str(shard))[2]
+    assert "of a run: run without --shard" in workshop.run("leaderboard", "add", str(shard))[2]
     status, table, _ = workshop.run(*TOY, "--out", "merged")
     assert (status, workshop.calls) == (0, made)
     assert "cat" in table
