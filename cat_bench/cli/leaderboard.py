@@ -81,7 +81,7 @@ def check(board: Path, *, as_json: bool, parallel: str | None, data: Path | None
         print_rows(rows, as_json=False, empty="no rows yet")
         for names in filter(None, dict.fromkeys(claimed)):
             lines = [str(f.line) for f in findings if f.as_claimed == names]
-            click.echo(f"As claimed in lines {', '.join(lines)}: {names}")
+            click.echo(f"Lines {', '.join(lines)}, as claimed: {names}")
     counts = Counter(finding.verdict for finding in findings)
     summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
     if counts["refused"]:
