@@ -163,11 +163,11 @@ def run(
     """
     config = _config(task, model, methods, n, allow_code, settings)
     gate = Gate()
-    finished, lacking = wait(
+    finished, gaps = wait(
         _run(config, progress, gate),
         on_interrupt=lambda: gate.close("interrupted", "the run was interrupted"),
     )
-    for sentence in lacking:
+    for sentence in gaps:
         warnings.warn(sentence, stacklevel=2)
     return finished
 
@@ -184,8 +184,8 @@ async def arun(
 ) -> Run:
     """Do what `run` does, in the caller's event loop."""
     config = _config(task, model, methods, n, allow_code, settings)
-    finished, lacking = await _run(config, progress, Gate())
-    for sentence in lacking:
+    finished, gaps = await _run(config, progress, Gate())
+    for sentence in gaps:
         warnings.warn(sentence, stacklevel=2)
     return finished
 
@@ -230,13 +230,13 @@ def _config(
     """Return the configuration that `cat-bench run` makes of the same options."""
     if allow_code:
         permit(allow_code)
-    named = {
+    options = {
         "model": model,
         "methods": [methods] if isinstance(methods, str) else list(methods),
         "n": [n] if isinstance(n, int) else list(n),
     }
-    given = {name: value for name, value in named.items() if value}
-    return configure(fspath(task), {**settings, **given}, source="cat_bench.run")
+    values = {name: value for name, value in options.items() if value}
+    return configure(fspath(task), {**settings, **values}, source="cat_bench.run")
 
 
 async def _run(config: RunConfig, progress: bool | Watch, gate: Gate) -> tuple[Run, list[str]]:

@@ -47,8 +47,8 @@ class UsageError(CatBenchError):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the hint " Did you mean 'x'?", or nothing where no known name is close."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 LISTED = 60
@@ -60,10 +60,10 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
-        listed = ", ".join(names[:LISTED]) or "none"
+        names_text = ", ".join(names[:LISTED]) or "none"
         if len(names) > LISTED:
-            listed += f" and {len(names) - LISTED:,} more"
-        super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {listed}.")
+            names_text += f" and {len(names) - LISTED:,} more"
+        super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {names_text}.")
 
 
 class ConfigError(UsageError):

@@ -46,7 +46,7 @@ class Coordinated:
         texts = [r.text for r in sorted(rollouts, key=lambda r: r.slot)]
         for width in (*self.rounds, 1):
             orders = [rng.permutation(len(texts)) for _ in range(width)]
-            asked = (
+            replies = (
                 ctx.anchor.ask(
                     self._prompt(question, [texts[k] for k in order], ctx),
                     draw=draw + place,
@@ -54,7 +54,7 @@ class Coordinated:
                 )
                 for place, order in enumerate(orders)
             )
-            texts = [reply.text for reply in await gather_all(*asked)]
+            texts = [reply.text for reply in await gather_all(*replies)]
             draw += width
         return Estimate.synthesised(texts[0])
 

@@ -36,9 +36,9 @@ class EarlyStopping(StoppedPick):
         """Return the picks and the samples at each cap."""
         labels, tokens = await ctx.clusters(pool), lengths(pool)
 
-        def means(left: list[int]) -> Stopped:
+        def means(rest: list[int]) -> Stopped:
             orders = shared_orders(pool, ctx)
-            return replay_windows(labels, left, window=self.window, tokens=tokens, orders=orders)
+            return replay_windows(labels, rest, window=self.window, tokens=tokens, orders=orders)
 
         return fill_gaps(
             expect_windows(labels, caps, window=self.window, tokens=tokens), means, caps

@@ -48,13 +48,13 @@ class GenSelect:
         """Return the last candidate left."""
         rng, fallback = ctx.rng, None
         ordered = sorted(rollouts, key=lambda r: r.slot)
-        left = [ordered[k] for k in rng.permutation(len(ordered))]
+        candidates = [ordered[k] for k in rng.permutation(len(ordered))]
         model = ctx.anchor if self.by == "anchor" else ctx.judge
-        while len(left) > 1:
-            count = -(-len(left) // self.window)
-            windows = [left[start::count] for start in range(count)]
+        while len(candidates) > 1:
+            count = -(-len(candidates) // self.window)
+            windows = [candidates[start::count] for start in range(count)]
             stand_ins = [window[int(rng.integers(len(window)))] for window in windows]
-            named = await gather_all(
+            winners = await gather_all(
                 *(
                     select_one(
                         ctx.prompt(
@@ -68,7 +68,7 @@ class GenSelect:
                     for window in windows
                 )
             )
-            if None in named:
+            if None in winners:
                 fallback = "the selector named no candidate of a window"
-            left = [best or lot for best, lot in zip(named, stand_ins, strict=True)]
-        return Estimate.pick(*left, fallback=fallback)
+            candidates = [best or lot for best, lot in zip(winners, stand_ins, strict=True)]
+        return Estimate.pick(*candidates, fallback=fallback)

@@ -70,13 +70,13 @@ class Pairwise:
             return await self._league(question, rollouts, ctx)
         rng = ctx.rng
         ordered = sorted(rollouts, key=lambda r: r.slot)
-        left = [ordered[k] for k in rng.permutation(len(ordered))]
-        while len(left) > 1:
-            lots = rng.random(len(left) // 2)
-            pairs = zip(left[::2], left[1::2], lots, strict=False)
+        players = [ordered[k] for k in rng.permutation(len(ordered))]
+        while len(players) > 1:
+            lots = rng.random(len(players) // 2)
+            pairs = zip(players[::2], players[1::2], lots, strict=False)
             winners = await gather_all(*(self._winner(question, *pair, ctx) for pair in pairs))
-            left = [*winners, *left[2 * len(winners) :]]
-        return Estimate.pick(*left)
+            players = [*winners, *players[2 * len(winners) :]]
+        return Estimate.pick(*players)
 
     async def _league(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

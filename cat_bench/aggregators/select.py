@@ -48,15 +48,15 @@ class Select:
             return Estimate.pick(rollouts[0])
         orders = [rollouts, rollouts[::-1]] if self.check else [rollouts]
         choices = [await self._choice(question, order, ctx) for order in orders]
-        named = {r.slot: r for r in choices if r is not None}
-        if not named:
+        chosen = {r.slot: r for r in choices if r is not None}
+        if not chosen:
             ordered = sorted(rollouts, key=lambda r: r.slot)
             stand_in = ordered[int(ctx.rng.integers(len(ordered)))]
             return Estimate.pick(stand_in, fallback="the selector named no candidate")
-        if len(named) > 1 or None in choices:
+        if len(chosen) > 1 or None in choices:
             reason = "the selector named another candidate in reverse order"
-            return Estimate.pick(*named.values(), fallback=reason)
-        return Estimate.pick(*named.values())
+            return Estimate.pick(*chosen.values(), fallback=reason)
+        return Estimate.pick(*chosen.values())
 
     async def _choice(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context

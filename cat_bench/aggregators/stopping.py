@@ -25,8 +25,8 @@ async def stop_by_votes(
     """Return the effect of a rule that reads votes at each cap, exact where feasible."""
     labels, tokens = await ctx.clusters(pool), lengths(pool)
 
-    def means(left: list[int]) -> Stopped:
-        return replay_rule(labels, left, rule, tokens=tokens, orders=shared_orders(pool, ctx))
+    def means(rest: list[int]) -> Stopped:
+        return replay_rule(labels, rest, rule, tokens=tokens, orders=shared_orders(pool, ctx))
 
     return fill_gaps(expect_stop(labels, caps, rule, tokens=tokens), means, caps)
 

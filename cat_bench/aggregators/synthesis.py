@@ -83,8 +83,8 @@ class Synthesis:
     async def _unify(
         self, drafts: Sequence[str], question: Question, ctx: Context
     ) -> UnifiedResponse:
-        shown = question if self.question == "shown" else None
-        prompt = synthesis_prompt(drafts, ctx, style=self.style, question=shown)
+        visible = question if self.question == "shown" else None
+        prompt = synthesis_prompt(drafts, ctx, style=self.style, question=visible)
         try:
             return await synthesise(prompt, ctx.anchor, temperature=self.temperature)
         except ContextTooLong:
@@ -93,9 +93,9 @@ class Synthesis:
         middle = len(drafts) // 2
         halves = (drafts[:middle], drafts[middle:])
         parts = await gather_all(*(self._unify(half, question, ctx) for half in halves))
-        whole = await self._unify([part.text for part in parts], question, ctx)
-        fallback = next((part.fallback for part in (whole, *parts) if part.fallback), None)
-        return replace(whole, fallback=fallback)
+        joined = await self._unify([part.text for part in parts], question, ctx)
+        fallback = next((part.fallback for part in (joined, *parts) if part.fallback), None)
+        return replace(joined, fallback=fallback)
 
 
 def synthesis_prompt(

@@ -54,7 +54,7 @@ def agreement(pairs: Iterable[Pair]) -> Agreement:
     """Return the agreement of all pairs; intervals are percentiles over resampled examples."""
     pairs = list(pairs)
     counts = _counts(pairs)
-    whole = _figures(counts.sum(axis=0))
+    observed = _figures(counts.sum(axis=0))
     rng = np.random.default_rng(0)
     spread: dict[str, FloatArray] = {}
     if (groups := len(counts)) > 1:
@@ -63,7 +63,7 @@ def agreement(pairs: Iterable[Pair]) -> Agreement:
     return Agreement(
         len(pairs),
         groups,
-        {name: Figure(float(v), *_interval(spread.get(name))) for name, v in whole.items()},
+        {name: Figure(float(v), *_interval(spread.get(name))) for name, v in observed.items()},
     )
 
 
@@ -74,8 +74,8 @@ def between_annotators(labels: Iterable[tuple[str, Sequence[bool]]]) -> list[Pai
     """
     return [
         Pair(first, second, example)
-        for example, given in labels
-        for first, second in permutations(given, 2)
+        for example, votes in labels
+        for first, second in permutations(votes, 2)
     ]
 
 
@@ -109,8 +109,8 @@ def _figures(counts: NDArray[np.int64]) -> dict[str, FloatArray]:
 
 
 def _interval(values: FloatArray | None) -> tuple[float, float]:
-    known = np.empty(0) if values is None else values[np.isfinite(values)]
-    if not len(known):
+    finite = np.empty(0) if values is None else values[np.isfinite(values)]
+    if not len(finite):
         return np.nan, np.nan
-    low, high = np.quantile(known, (0.025, 0.975))
+    low, high = np.quantile(finite, (0.025, 0.975))
     return float(low), float(high)

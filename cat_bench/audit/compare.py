@@ -25,12 +25,12 @@ def verdicts_of(first: Path, second: Path) -> Agreement:
     left, right = (read_rollouts(run, columns=columns) for run in (first, second))
     both = left.merge(right, on=_KEY, suffixes=("", "_other"))
     return agreement(
-        Pair(bool(verdict), bool(other), str(question))
-        for question, met, others in zip(
+        Pair(bool(verdict), bool(second_verdict), str(question))
+        for question, met, rival in zip(
             both["question"], both["met"], both["met_other"], strict=True
         )
-        if len(met) == len(others)
-        for verdict, other in zip(met, others, strict=True)
+        if len(met) == len(rival)
+        for verdict, second_verdict in zip(met, rival, strict=True)
     )
 
 

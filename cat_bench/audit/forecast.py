@@ -54,11 +54,11 @@ def rate(pairs: Pairs) -> float:
     """Return the covariance of the group's advantages with its scores; 0 if empty."""
     if not pairs:
         return 0.0
-    given, scores = zip(*pairs, strict=True)
+    rewards, scores = zip(*pairs, strict=True)
     mean = fmean(scores)
     return fmean(
         (advantage or 0.0) * (score - mean)
-        for advantage, score in zip(advantages(given), scores, strict=True)
+        for advantage, score in zip(advantages(rewards), scores, strict=True)
     )
 
 
@@ -77,11 +77,11 @@ def forecast(groups: Sequence[Scored]) -> Interval:
         return Interval(value, np.nan, np.nan, np.nan, count)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     spread = _predict(drawn @ sums)
-    known = spread[np.isfinite(spread)]
-    if np.isnan(value) or not len(known):
+    finite = spread[np.isfinite(spread)]
+    if np.isnan(value) or not len(finite):
         return Interval(value, np.nan, np.nan, np.nan, count)
-    low, high = np.quantile(known, (0.025, 0.975))
-    return Interval(value, float(known.std()), float(low), float(high), count)
+    low, high = np.quantile(finite, (0.025, 0.975))
+    return Interval(value, float(finite.std()), float(low), float(high), count)
 
 
 def _sum_by_unit(groups: Sequence[Scored]) -> FloatArray:
@@ -99,9 +99,9 @@ def _sum_by_unit(groups: Sequence[Scored]) -> FloatArray:
 
 def _predict(sums: FloatArray) -> FloatArray:
     """Return the forecast for sums of shape (..., 5)."""
-    own, gold, best, mean, count = np.moveaxis(sums, -1, 0)
+    reward_rate, gold, best, mean, count = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        alignment = np.where(gold > SAME, own / gold, np.nan)
+        alignment = np.where(gold > SAME, reward_rate / gold, np.nan)
         room = np.where(alignment >= 0, best - mean, mean) / count
-    found: FloatArray = alignment * room
-    return found
+    gains: FloatArray = alignment * room
+    return gains

@@ -58,8 +58,8 @@ class Blindness:
         )
         if self.changed:
             counts += f"; {self.changed} texts were read differently"
-        known = "knows the answer" if self.knows else "does not know the answer"
-        return f"{counts}: the scorer {known}"
+        verdict = "knows the answer" if self.knows else "does not know the answer"
+        return f"{counts}: the scorer {verdict}"
 
 
 async def gold_blindness(
@@ -87,12 +87,12 @@ async def gold_blindness(
     rng = random.Random(seed)
     count = dict.fromkeys(("pairs", "accepted", "expected", "surplus", "changed", "unscored"), 0)
     for (sample, text), before, answer in zip(texts, scores, answers, strict=True):
-        others = sorted(passed.keys() - {sample.question.id})
-        for other in rng.sample(others, min(rounds, len(others))):
-            target = rows[other].target
+        rivals = sorted(passed.keys() - {sample.question.id})
+        for rival in rng.sample(rivals, min(rounds, len(rivals))):
+            target = rows[rival].target
             (after,) = await scorer.score(replace(sample, target=target), [text], ctx)
             right = (after.value or 0.0) > _RIGHT
-            predicted = _is_one_cluster(await scorer.clusters([answer, *passed[other]]))
+            predicted = _is_one_cluster(await scorer.clusters([answer, *passed[rival]]))
             count["pairs"] += 1
             count["accepted"] += right
             count["expected"] += predicted

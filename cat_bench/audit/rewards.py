@@ -149,8 +149,8 @@ def rewarded_share(group: Audited, positive: float | None = POSITIVE) -> float |
     """Return the share of a group's rollouts that are rewarded; it needs no true score."""
     if positive is None:
         return None
-    known = [value >= positive for value in group.values if value is not None]
-    return fmean(known) if known else None
+    rewarded = [value >= positive for value in group.values if value is not None]
+    return fmean(rewarded) if rewarded else None
 
 
 def accuracy(group: Audited, positive: float | None = POSITIVE) -> float | None:

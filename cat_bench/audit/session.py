@@ -43,9 +43,9 @@ class AuditResult:
     @property
     def complete(self) -> bool:
         """Whether every rollout exists and no reward failed."""
-        lacking = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
+        gaps = self.record["rollouts"].get("failed", 0) + self.record["rollouts"]["unscored"]
         notes = (group.rewarded.notes for groups in self.groups.values() for group in groups)
-        return not (lacking or any({"failed", "unscored"} & note.keys() for note in notes))
+        return not (gaps or any({"failed", "unscored"} & note.keys() for note in notes))
 
 
 async def audit(
@@ -69,12 +69,12 @@ async def audit(
                 f"--group {group} does not fit a pool of {bench.settings.pool} rollouts: "
                 f"give a size from 2 to {bench.settings.pool}"
             )
-        others = any("others" in candidate.needs for candidate in listed)
-        neighbours = Neighbours(s.question for s in ready.samples()) if others else None
+        paired = any("others" in candidate.needs for candidate in listed)
+        neighbours = Neighbours(s.question for s in ready.samples()) if paired else None
         labelled = ready.survey.questions > ready.survey.unlabelled
         auditor = Auditor(bench, listed, group, neighbours, labelled=labelled)
-        asked = {"group": group, "rewards": [candidate.name for candidate in listed]}
-        ready = replace(ready, record={**ready.record, "audit": asked})
+        options = {"group": group, "rewards": [candidate.name for candidate in listed]}
+        ready = replace(ready, record={**ready.record, "audit": options})
         folder = folder_of(bench.task, config, ready.record)
         folder = config.out or folder.with_name(f"audit-{folder.name}")
         audited: dict[str, list[Audited]] = {candidate.name: [] for candidate in listed}
@@ -136,12 +136,12 @@ def _answer(
 ) -> dict[str, JSON] | None:
     """Compare the two best candidates that are not controls."""
     by = "rank_correlation" if graded else "reward_accuracy"
-    worth = {row["name"]: row[by] for row in rows if row[by] is not None}
-    ranked = [c for c in listed if not c.control and c.name in worth]
-    ranked = sorted(ranked, key=lambda candidate: -worth[candidate.name])[:2]
+    values = {row["name"]: row[by] for row in rows if row[by] is not None}
+    ranked = [c for c in listed if not c.control and c.name in values]
+    ranked = sorted(ranked, key=lambda candidate: -values[candidate.name])[:2]
     if not ranked:
         return None
-    best: dict[str, JSON] = {"by": by, "first": ranked[0].name, "value": worth[ranked[0].name]}
+    best: dict[str, JSON] = {"by": by, "first": ranked[0].name, "value": values[ranked[0].name]}
     if len(ranked) < 2:
         return best
     first, second = (

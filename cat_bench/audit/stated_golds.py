@@ -95,9 +95,9 @@ def _formulations(gold: str, other: str) -> tuple[str, ...]:
     """Return formulations whose optimum is the gold, the second one with `other` as its bound."""
     if not _NUMBER.fullmatch(gold):
         return ()
-    alone = _FORMULATION.format(sense="Minimize", low=gold, high=gold)
+    statement = _FORMULATION.format(sense="Minimize", low=gold, high=gold)
     if not _NUMBER.fullmatch(other) or float(other) == float(gold):
-        return (alone,)
+        return (statement,)
     sense = "Minimize" if float(gold) < float(other) else "Maximize"
     low, high = sorted((gold, other), key=float)
-    return (alone, _FORMULATION.format(sense=sense, low=low, high=high))
+    return (statement, _FORMULATION.format(sense=sense, low=low, high=high))

@@ -58,8 +58,8 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
         return [Check(name, "skipped", "the task has no rows") for name in NAMES]
     labelled = [sample for sample in samples if is_labelled(sample.target, task.scorer)]
     if not labelled:
-        bare = {name: Check(name, "skipped", "the task is unlabelled") for name in NAMES}
-        return [*{**bare, "prompt": _prompt(task, samples)}.values()]
+        untold = {name: Check(name, "skipped", "the task is unlabelled") for name in NAMES}
+        return [*{**untold, "prompt": _prompt(task, samples)}.values()]
     rows = random.Random(seed).sample(labelled, min(TRIED, len(labelled)))
     return [
         _targets(task, labelled, unlabelled=len(samples) - len(labelled)),
@@ -105,16 +105,16 @@ def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
         return _make_finding("prompt", fix, hidden, len(samples))
     if flaws := [*warnings_of(task, samples)]:
         return Check("prompt", "problem", "; ".join(flaws))
-    shown = (
+    passed = (
         f"all {len(samples):,} prompts show the problem, and no prompt text contradicts the closing"
     )
-    return Check("prompt", "ok", shown)
+    return Check("prompt", "ok", passed)
 
 
 def _shows_problem(sample: Sample) -> bool:
     """Return whether all words of the problem are in the messages."""
-    asked = " ".join(str(turn["content"]) for turn in sample.question.messages)
-    return _words_of(sample.question.text) - _ROLES <= _words_of(asked)
+    prompt = " ".join(str(turn["content"]) for turn in sample.question.messages)
+    return _words_of(sample.question.text) - _ROLES <= _words_of(prompt)
 
 
 def _words_of(text: str) -> set[str]:
@@ -169,8 +169,8 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
         return Check("blindness", "skipped", "all sampled rows have the same gold")
     stated = [
         (sample, text)
-        for sample, other in zip(rows, [*rows[1:], *rows[:1]], strict=True)
-        for text in texts(task, sample.target, other.target)
+        for sample, next_row in zip(rows, [*rows[1:], *rows[:1]], strict=True)
+        for text in texts(task, sample.target, next_row.target)
         if not _accepts_several(sample)
     ]
     if len({sample.question.id for sample, _ in stated}) < 2:
@@ -213,8 +213,8 @@ def _explain_exception(name: str, error: BaseException) -> Check:
     return Check(name, "problem", f"the scorer raised {error!r}: correct the scorer")
 
 
-def _make_finding(name: str, problem: str, ids: Iterable[str], whole: int) -> Check:
+def _make_finding(name: str, problem: str, ids: Iterable[str], total: int) -> Check:
     """Return a problem with the number of its rows and the first ids."""
     rows = tuple(ids)
-    listed = ", ".join(rows[:_LISTED]) + (" and others" if len(rows) > _LISTED else "")
-    return Check(name, "problem", f"{len(rows):,} of {whole:,} {problem} (rows {listed})", rows)
+    ids_text = ", ".join(rows[:_LISTED]) + (" and others" if len(rows) > _LISTED else "")
+    return Check(name, "problem", f"{len(rows):,} of {total:,} {problem} (rows {ids_text})", rows)

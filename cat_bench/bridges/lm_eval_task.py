@@ -85,9 +85,9 @@ class LmEvalTask:
         for number, doc in enumerate(self._task.eval_docs):
             text = self._task.fewshot_context(doc, self._shots)
             message: Message = {"role": "user", "content": text}
-            plain = json.loads(json.dumps(doc, default=str))
+            document = json.loads(json.dumps(doc, default=str))
             question = Question(f"{self.name}-{number}", (message,), self._task.doc_to_text(doc))
-            yield Sample(question, plain)
+            yield Sample(question, document)
 
     @property
     def _shots(self) -> int:
@@ -145,10 +145,10 @@ class LmEvalTask:
 
     @property
     def _metric(self) -> str:
-        known = [str(name) for name in self._task.aggregation()]
-        if self.metric is not None and self.metric not in known:
-            raise UnknownName(f"metric of lm-eval:{self.name}", self.metric, known)
-        return self.metric or known[0]
+        metrics = [str(name) for name in self._task.aggregation()]
+        if self.metric is not None and self.metric not in metrics:
+            raise UnknownName(f"metric of lm-eval:{self.name}", self.metric, metrics)
+        return self.metric or metrics[0]
 
 
 @dataclass(frozen=True)

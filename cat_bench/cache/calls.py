@@ -56,16 +56,16 @@ def export_calls(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    left = iter(places)
+    remaining = iter(places)
     types = {"key": pa.string(), "slot": pa.int32(), "digest": pa.string()}
     kinds = pa.schema([(name, types.get(name, pa.binary())) for name in COLUMNS])
     hasher, count = sha256(), 0
     with atomic(file) as draft, pq.ParquetWriter(draft, kinds, compression="zstd") as writer:
-        while page := list(islice(left, _PAGE)):
+        while page := list(islice(remaining, _PAGE)):
             rows = list(_rows(cache, page))
             if len(rows) < len(page):
-                found = {(row["key"], row["slot"]) for row in rows}
-                key, slot = next(place for place in page if place not in found)
+                written = {(row["key"], row["slot"]) for row in rows}
+                key, slot = next(place for place in page if place not in written)
                 raise CacheError(f"the cache has no result {key[:12]}… slot {slot}: run it again")
             hasher.update("".join(map(_digest_line, rows)).encode())
             count += len(rows)
@@ -104,13 +104,13 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
     """Yield the result at each place; only a call's first row of the page has its document."""
     calls, results = schema.calls.c, schema.results.c
     keys = sorted({key for key, _ in places})
-    wanted = set(places)
+    missing = set(places)
     select = sa.select(schema.results).where(results.key.in_(keys))
     documents = sa.select(calls.key, calls.document).where(calls.key.in_(keys))
     with cache.begin_reading() as connection:
         documents_left = {row.key: row.document for row in connection.execute(documents)}
         for row in connection.execute(select.order_by(results.key, results.slot)).mappings():
-            if (row["key"], row["slot"]) in wanted:
+            if (row["key"], row["slot"]) in missing:
                 key, slot = row["key"], row["slot"]
                 stored = Stored(row["body"], row["logprobs"], row["entropies"])
                 if stored.digest(key, slot) != row["digest"]:

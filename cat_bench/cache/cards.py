@@ -38,8 +38,8 @@ def write_card(
     models, samplings, engines = set[str](), set[str](), set[str]()
     for _, row in read(file):
         questions, responses = questions + 1, responses + len(row["responses"])
-        asked = row.get("messages") or row.get("problem")
-        prompts.update(json.dumps([row["id"], asked], sort_keys=True).encode())
+        prompt = row.get("messages") or row.get("problem")
+        prompts.update(json.dumps([row["id"], prompt], sort_keys=True).encode())
         models.update([row["model"]] if isinstance(row.get("model"), str) else [])
         samplings.update([row["sampling"]] if isinstance(row.get("sampling"), str) else [])
         engines.update(name for name in row.get("served_by") or () if name)

@@ -76,16 +76,16 @@ def _export_row(pool: Pool) -> Row:
 def _read_imported(cache: Cache, name: str) -> Iterator[Row]:
     for stored, key in stored_rows(cache, name):
         with cache.begin_reading() as connection:
-            dealt = results_of_call(connection, key)
-        original = sorted(dealt, key=lambda slot: int(stored["order"][slot]))
+            results = results_of_call(connection, key)
+        original = sorted(results, key=lambda slot: int(stored["order"][slot]))
         row: Row = {
             column: stored[column] for column in ("id", "problem", "answer") if column in stored
         }
-        yield {**row, **columns_of([dealt[slot] for slot in original]), **stored["meta"]}
+        yield {**row, **columns_of([results[slot] for slot in original]), **stored["meta"]}
 
 
 def _read_generated(cache: Cache, model: str, samples: Iterable[Sample] | None) -> Iterator[Row]:
-    asked = (
+    questions_by_key = (
         None
         if samples is None
         else {_prompt_text(s.question.messages): s.question for s in samples}
@@ -93,24 +93,24 @@ def _read_generated(cache: Cache, model: str, samples: Iterable[Sample] | None) 
     written: dict[str, JSON] = {}
     for key, call in _calls(cache, model):
         row = {"id": key, "problem": call["messages"][-1]["content"]}
-        if asked is not None:
-            if (question := asked.get(_prompt_text(call["messages"]))) is None:
+        if questions_by_key is not None:
+            if (question := questions_by_key.get(_prompt_text(call["messages"]))) is None:
                 continue
             row = {"id": question.id, "problem": question.text}
         with cache.begin_reading() as connection:
             results = list(results_of_call(connection, key).values())
         if not results:
             continue
-        how = {
+        sampling = {
             name: canonical(call[name]) for name in ("model", "sampling", "label") if name in call
         }
         if row["id"] in written:
             raise UsageError(
-                f"question {row['id']!r} was asked as {written[row['id']]} and as {how}: "
+                f"question {row['id']!r} was asked as {written[row['id']]} and as {sampling}: "
                 f"prune one of them, or export without a task"
             )
-        written[row["id"]] = how
-        yield {**row, **columns_of(results), "messages": call["messages"], **how}
+        written[row["id"]] = sampling
+        yield {**row, **columns_of(results), "messages": call["messages"], **sampling}
 
 
 def _calls(cache: Cache, model: str) -> Iterator[tuple[str, JSON]]:
@@ -167,8 +167,8 @@ def _write_parquet(
                 parts.append(Path(folder, str(len(parts))))
                 pq.write_table(table, parts[-1])
                 kinds.append(table.schema)
-            whole = pa.unify_schemas(kinds or [pa.schema([])], promote_options="permissive")
-            kind = whole.with_metadata(about)
+            schema = pa.unify_schemas(kinds or [pa.schema([])], promote_options="permissive")
+            kind = schema.with_metadata(about)
             with pq.ParquetWriter(draft, kind, compression="zstd") as writer:
                 for part in parts:
                     writer.write_table(_fit_columns(pq.read_table(part), kind))

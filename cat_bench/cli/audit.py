@@ -64,21 +64,21 @@ def audit(
     from cat_bench.audit.session import audit as audited
     from cat_bench.report import audit as report
 
-    config, *others = configurations(methods=estimator, budgets=None, **given)
-    if others:
+    config, *further_configs = configurations(methods=estimator, budgets=None, **given)
+    if further_configs:
         raise UsageError("an audit takes one task")
-    listed = candidates(split_list(estimator), split_list(reward))
-    if not listed:
+    chosen = candidates(split_list(estimator), split_list(reward))
+    if not chosen:
         raise UsageError("give --reward, such as --reward equivalence")
     if export:
         check(export)
-        if len(listed) > 1:
+        if len(chosen) > 1:
             raise UsageError("--export takes one estimator and one reward")
     with Progress() as progress:
         result = asyncio.run(
             audited(
                 config,
-                listed,
+                chosen,
                 group=group,
                 command=sys.argv[1:],
                 watch=progress,
@@ -87,7 +87,7 @@ def audit(
         )
     report.write(result.folder, result.record)
     if export:
-        exported = list(rows(result.groups[listed[0].name], result.task, shape=shape))
+        exported = list(rows(result.groups[chosen[0].name], result.task, shape=shape))
         if not exported:
             raise NotAvailable(f"there is nothing to export, see {result.folder / 'audit.md'}.")
         write(export, exported, shape=shape)

@@ -107,7 +107,7 @@ async def _collect(cache: Cache, order: str | None) -> bool:
 def _results(collected: Collected) -> Iterator[str]:
     yield f"{collected.stored:,} rollouts stored"
     yield f"{collected.usage.prompt:,} and {collected.usage.completion:,} tokens"
-    yield from (f"{count:,} missing: {why}" for why, count in collected.missing.items())
+    yield from (f"{count:,} missing: {reason}" for reason, count in collected.missing.items())
 
 
 def _sentence(tag: str, *parts: str) -> str:

@@ -91,7 +91,7 @@ def import_(
     click.echo(f"Importing {', '.join(map(str, files))} ...", err=True)
     source = _read_source(files, tool, columns, reader)
     card = read_card(source) if isinstance(source, Path) else None
-    known = source.findings.model if isinstance(source, Conversion) else (card or {}).get("model")
+    writer = source.findings.model if isinstance(source, Conversion) else (card or {}).get("model")
     with open_cache(location) as cache:
         pool = import_pool(
             cache,
@@ -99,7 +99,7 @@ def import_(
             name=name,
             questions=None if standalone else _texts_of(task),
             task=None if standalone else task,
-            model=author or (known if isinstance(known, str) else None),
+            model=author or (writer if isinstance(writer, str) else None),
             exchangeable=not not_exchangeable,
             scorer=(scorer or "math_equal") if standalone else scorer,
             scorer_params=params,
@@ -197,12 +197,12 @@ def _read_source(
 
 def _describe_findings(findings: Findings) -> dict[str, JSON]:
     """Return what was taken, left and guessed, and the methods that need texts that are missing."""
-    left = sorted(findings.left)
-    more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+    rest = sorted(findings.left)
+    tail = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
     report: dict[str, JSON] = {
         "format": findings.format,
         "taken": "; ".join(f"{name} from {path}" for name, path in findings.taken.items()),
-        "left": ", ".join(left[:_SHOWN]) + more or "nothing",
+        "left": ", ".join(rest[:_SHOWN]) + tail or "nothing",
         "guessed": "; ".join(findings.guessed) or "nothing",
     }
     if findings.verdicts:
@@ -224,8 +224,8 @@ def _print_source(source: Path | Conversion, card: Mapping[str, JSON] | None) ->
 
 def _shorten_card(card: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return the facts of a card that an import cannot find out."""
-    shown = ("licence", "sampling", "engine", "prompt_digest")
-    return {name: "unknown" if card[name] is None else str(card[name]) for name in shown}
+    facts = ("licence", "sampling", "engine", "prompt_digest")
+    return {name: "unknown" if card[name] is None else str(card[name]) for name in facts}
 
 
 def _list_unserved() -> list[str]:

@@ -24,9 +24,9 @@ def claims(folder: Path, name: str, *, as_json: bool) -> None:
     """Check a paper's claims against the folder RUN; writes claims.md and claims.json."""
     from cat_bench.report import claims as checks
 
-    listed = checks.read(name)
-    findings = checks.write(folder, listed)
+    claim_list = checks.read(name)
+    findings = checks.write(folder, claim_list)
     if as_json:
         print_rows([asdict(finding) for finding in findings], as_json=True)
     else:
-        click.echo(checks.checklist(listed, findings))
+        click.echo(checks.checklist(claim_list, findings))

@@ -70,8 +70,8 @@ def audit(
     if profiles is None:
         records = [asyncio.run(audits.audit(read_labels(labels), config))]
     else:
-        listed = _profiles(profiles)
-        records = asyncio.run(audits.audit_profiles(read_labels(labels), config, listed))
+        profile_list = _profiles(profiles)
+        records = asyncio.run(audits.audit_profiles(read_labels(labels), config, profile_list))
     paths = [audits.keep(record) for record in records]
     if as_json:
         print_record(records[0] if profiles is None else {"audits": records}, as_json=True)
@@ -86,11 +86,11 @@ def _profiles(text: str) -> list[Profile]:
     """Return the listed profiles without repetitions. Raises UnknownName."""
     from cat_bench.scorers.rubric import Profile
 
-    known = get_args(Profile)
-    listed = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    if odd := [name for name in listed if name not in known]:
-        raise UnknownName("profile", odd[0], known)
-    return [name for name in known if name in listed]
+    profile_names = get_args(Profile)
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if unknown := [name for name in parts if name not in profile_names]:
+        raise UnknownName("profile", unknown[0], profile_names)
+    return [name for name in profile_names if name in parts]
 
 
 @commands.command()
@@ -136,8 +136,8 @@ def _show(record: Mapping[str, JSON]) -> None:
         "judge against annotators": record["judge_and_people"],
         "annotators among themselves": record["people_among_themselves"],
         **{
-            f"profile {record['judging']['profile']} against {other}": part
-            for other, part in record.get("profiles", {}).items()
+            f"profile {record['judging']['profile']} against {second}": part
+            for second, part in record.get("profiles", {}).items()
         },
         **record["categories"],
     }
@@ -156,8 +156,8 @@ def _judge(run: Path) -> str:
 
 
 def _row(name: str, part: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    shown = {figure: _figure(part[figure]) for figure in _FIGURES}
-    return {"": name, "pairs": part["pairs"], "examples": part["examples"], **shown}
+    figures = {figure: _figure(part[figure]) for figure in _FIGURES}
+    return {"": name, "pairs": part["pairs"], "examples": part["examples"], **figures}
 
 
 def _figure(figure: list[float | None]) -> str:

@@ -44,17 +44,17 @@ def _rewards() -> list[Mapping[str, JSON]]:
     from cat_bench.rewards import reward
     from cat_bench.signals import signal
 
-    alone = (name for name in list_plugins("signal") if signal(name).reads == "self")
-    names = sorted({*list_plugins("reward"), *alone})
-    listed = [(name, Candidate(None, name, reward(name))) for name in names]
+    signals = (name for name in list_plugins("signal") if signal(name).reads == "self")
+    names = sorted({*list_plugins("reward"), *signals})
+    rows = [(name, Candidate(None, name, reward(name))) for name in names]
     return [
         {
             "reward": name,
-            "control": "sees the target" if own.supervised else "yes" if own.control else "",
-            "needs": ", ".join(sorted(own.needs)),
-            "summary": _summary(name, own.reward),
+            "control": "sees the target" if item.supervised else "yes" if item.control else "",
+            "needs": ", ".join(sorted(item.needs)),
+            "summary": _summary(name, item.reward),
         }
-        for name, own in listed
+        for name, item in rows
     ]
 
 
@@ -63,8 +63,8 @@ def _summary(name: str, plugin: object) -> str:
     from cat_bench.rewards.signal import BySignal
     from cat_bench.signals import signal
 
-    own = isinstance(plugin, BySignal) and plugin.by == name
-    text = type(signal(name) if own else plugin).__doc__ or ""
+    same = isinstance(plugin, BySignal) and plugin.by == name
+    text = type(signal(name) if same else plugin).__doc__ or ""
     return text.split("\n\n")[0].replace("\n", " ").strip()
 
 

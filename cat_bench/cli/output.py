@@ -37,9 +37,9 @@ def print_rows(rows: Sequence[Mapping[str, JSON]], *, as_json: bool, empty: str 
     else:
         from tabulate import tabulate
 
-        shown = [{name: _harmless(cell) for name, cell in row.items()} for row in rows]
+        cleaned = [{name: _harmless(cell) for name, cell in row.items()} for row in rows]
         textual = [place for place, name in enumerate(rows[0]) if name in _WORDS]
-        click.echo(tabulate(shown, headers="keys", tablefmt="plain", disable_numparse=textual))
+        click.echo(tabulate(cleaned, headers="keys", tablefmt="plain", disable_numparse=textual))
 
 
 def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
@@ -52,8 +52,8 @@ def print_record(record: Mapping[str, JSON], *, as_json: bool) -> None:
         if isinstance(value, str) and "\n" in value:
             print_text(f"{name}:\n{value}")
         else:
-            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:{width}}  {_harmless(shown)}")
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(f"{name:{width}}  {_harmless(text)}")
 
 
 def flatten(value: JSON, path: str = "") -> list[tuple[str, JSON]]:
@@ -93,8 +93,8 @@ def _harmless(value: JSON) -> JSON:
 
 def print_report(text: str, *, file: str) -> None:
     """Print a report's Markdown; a terminal hides columns that do not fit and names `file`."""
-    shown = sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
-    width = shutil.get_terminal_size().columns if shown else None
+    terminal = sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
+    width = shutil.get_terminal_size().columns if terminal else None
     print_text(text if width is None else fit(text, width, file=file))
 
 

@@ -83,10 +83,10 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
             rendered = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
             rendered.write()
         print_report(rendered.in_short, file=str(_shorten(outcome.folder) / "table.md"))
-        for listed in map(claims.read, claims.applicable(tables)):
+        for claim_list in map(claims.read, claims.applicable(tables)):
             with show_busy("checking claims"):
-                results = claims.write(tables, listed)
-            click.echo(claims.checklist(listed, results) + "\n")
+                results = claims.write(tables, claim_list)
+            click.echo(claims.checklist(claim_list, results) + "\n")
 
 
 async def _interruptible(config: RunConfig, progress: Progress, gate: Gate) -> Outcome:

@@ -42,18 +42,18 @@ def _describe(name: str) -> Mapping[str, JSON]:
     from cat_bench.loading.registry import is_file, list_plugins
     from cat_bench.loading.validation import read_yaml, split_inline
 
-    bare = split_inline(name, source=name)[0]
-    path = Path(bare)
+    base_name = split_inline(name, source=name)[0]
+    path = Path(base_name)
     is_yaml = path.suffix in {".yaml", ".yml"}
-    if bare.startswith(catalog.FOREIGN):
+    if base_name.startswith(catalog.FOREIGN):
         return _task(name)
-    if bare in {*catalog.method_names(), *list_plugins("aggregator")} or is_file(bare):
+    if base_name in {*catalog.method_names(), *list_plugins("aggregator")} or is_file(base_name):
         return _method(name)
     if is_yaml and "aggregator" in read_yaml(path):
         return _method(name)
     if (
         is_yaml
-        or bare in {*catalog.task_names(), *list_plugins("task")}
+        or base_name in {*catalog.task_names(), *list_plugins("task")}
         or (path / "task.yaml").is_file()
     ):
         return _task(name)
@@ -101,8 +101,8 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_record(record, as_json=True)
         return
-    listed = ("methods", "invocations")
-    fields = flatten({name: value for name, value in record.items() if name not in listed})
+    tables = ("methods", "invocations")
+    fields = flatten({name: value for name, value in record.items() if name not in tables})
     print_record({name: _line(value) for name, value in fields}, as_json=False)
     methods = [{name: _line(entry.get(name)) for name in _METHOD} for entry in record["methods"]]
     calls = [

@@ -133,13 +133,13 @@ def _choose(
         model_type=str(config.get("model_type", "")),
         anchor=anchor,
     )
-    named = {change.partition("=")[0].strip() for change in settings}
+    direct = {change.partition("=")[0].strip() for change in settings}
     chosen = set_policy(
         chosen,
         sampling.get("policy", {}),
         task=stated.get("policy"),
         given=roles.get("policy", {}),
-        named=named,
+        named=direct,
     )
     return chosen, sampling
 
@@ -161,8 +161,8 @@ def _place() -> None:
 
 def _is_unlabelled(session: RunConfig) -> bool:
     """Return whether no row to train on has an answer; then the policy is not measured on them."""
-    unlabelled, asked = count_unlabelled(session)
-    if unlabelled < asked:
+    unlabelled, total = count_unlabelled(session)
+    if unlabelled < total:
         return False
     if processes.is_main():
         click.echo(
@@ -197,9 +197,9 @@ def _rows(outcome: JSON) -> list[dict[str, JSON]]:
 def _print_step(steps: int, row: Mapping[str, JSON]) -> None:
     """Print a step as a line on stderr."""
     names = ("loss", "reward", "reference_accuracy", "reward_accuracy", "completion_tokens")
-    known = [f"{n.replace('_', ' ')} {row[n]:.3g}" for n in names if row.get(n) is not None]
-    known += ["unlabelled"] if row.get("unlabelled") == 1 else []
-    click.echo(f"step {row['step']}/{steps}: {', '.join(known)}", err=True)
+    parts = [f"{n.replace('_', ' ')} {row[n]:.3g}" for n in names if row.get(n) is not None]
+    parts += ["unlabelled"] if row.get("unlabelled") == 1 else []
+    click.echo(f"step {row['step']}/{steps}: {', '.join(parts)}", err=True)
 
 
 def _plan(
@@ -228,8 +228,8 @@ def _plan(
         if exam_data is None:
             exam_data, questions = out / "exam.jsonl", QUESTIONS if questions is None else questions
             unseen = fresh_seed(Path(weights(model_of(task) or model)))
-            asked = partial(write_fresh_rows, exam_data, task=task, count=max(questions, 1))
-            processes.agree(partial(asked, seed=unseen))
+            write_rows = partial(write_fresh_rows, exam_data, task=task, count=max(questions, 1))
+            processes.agree(partial(write_rows, seed=unseen))
     session = RunConfig(
         task=task,
         model=model,

@@ -68,16 +68,16 @@ class Grader:
         unscored is not kept, and neither is one that a judge graded.
         """
         space, digests = f"pool {self._identity}", [digest_text(r.text) for r in rollouts]
-        question, kept = sample.question, self._recalls and not self._judged
+        question, cached = sample.question, self._recalls and not self._judged
         key = _digest([*_facts(sample), digests])
-        known = await self._cache.recall(space, [key]) if kept else {}
-        if key in known and (found := Grades.restore(rollouts, digests, known[key])):
-            return found
+        stored = await self._cache.recall(space, [key]) if cached else {}
+        if key in stored and (grades_ := Grades.restore(rollouts, digests, stored[key])):
+            return grades_
         scores, answers = await gather(
             self.scores(sample, [r.text for r in rollouts], ctx), self._answers(question, rollouts)
         )
         grades = Grades.of(rollouts, digests, scores, *answers)
-        if kept and all(score.value is not None for score in scores.values()):
+        if cached and all(score.value is not None for score in scores.values()):
             await self._remember(space, {key: grades.dump()})
         return grades
 
@@ -87,8 +87,8 @@ class Grader:
             return dict.fromkeys(texts, Score(None, UNLABELLED))
         space = f"score {self._identity}"
         keys = _digest_each(_facts(sample), texts)
-        known = await self._cache.recall(space, list(keys.values()) if self._recalls else [])
-        scores = {text: Score(**known[key]) for text, key in keys.items() if key in known}
+        stored = await self._cache.recall(space, list(keys.values()) if self._recalls else [])
+        scores = {text: Score(**stored[key]) for text, key in keys.items() if key in stored}
         if fresh := [text for text in keys if text not in scores]:
             verdicts = await self._verdicts(sample, fresh, ctx)
             graded = {t: s for t, s in verdicts.items() if s.value is not None}
@@ -102,8 +102,8 @@ class Grader:
         """Return the scorer's verdicts; if the scorer raises, all these texts are unscored."""
         try:
             with count_path():  # the tokens of scoring are not the method's
-                given = await self._active.score(sample, texts, ctx)
-            return dict(zip(texts, map(_check_score, given), strict=True))
+                scores = await self._active.score(sample, texts, ctx)
+            return dict(zip(texts, map(_check_score, scores), strict=True))
         except CatBenchError:
             raise
         except PLUGIN_BUGS as error:  # becomes the reason of these scores
@@ -117,9 +117,9 @@ class Grader:
         if not distinct:
             return [None] * len(answers)
         space, key = f"clusters {self._identity}", _digest(distinct)
-        known = await self._cache.recall(space, [key])
-        if key in known:
-            labels = known[key]
+        stored = await self._cache.recall(space, [key])
+        if key in stored:
+            labels = stored[key]
         else:
             labels = self._number_labels(distinct, await self.answers.clusters(distinct))
             await self._remember(space, {key: labels})
@@ -128,8 +128,8 @@ class Grader:
 
     def answers_to(self, question: Question) -> AnswerScorer | None:
         """Return the reader of answers to a question; None if the task has no final answers."""
-        asked = self._asked
-        return asked.for_question(question) if asked else self.answers
+        scorer = self._asked
+        return scorer.for_question(question) if scorer else self.answers
 
     @cached_property
     def _asked(self) -> QuestionScorer | None:
@@ -249,7 +249,7 @@ def _digest_each(facts: Sequence[JSON], texts: Sequence[str]) -> dict[str, str]:
     start = sha256(json.dumps(facts, sort_keys=True, default=str)[:-1].encode())
     digests = {}
     for text in dict.fromkeys(texts):
-        whole = start.copy()
-        whole.update(f", {json.dumps(text)}]".encode())
-        digests[text] = whole.hexdigest()
+        hasher = start.copy()
+        hasher.update(f", {json.dumps(text)}]".encode())
+        digests[text] = hasher.hexdigest()
     return digests

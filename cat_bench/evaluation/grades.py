@@ -50,13 +50,13 @@ class Grades:
 
     @classmethod
     def restore(
-        cls, rollouts: Sequence[Rollout], digests: Sequence[str], kept: JSON
+        cls, rollouts: Sequence[Rollout], digests: Sequence[str], stored: JSON
     ) -> Self | None:
         """Return the grades that `dump` kept of these rollouts; None if they do not fit."""
         try:
-            verdicts = [Score(**each) for each in kept["scores"]]
+            verdicts = [Score(**fields) for fields in stored["scores"]]
             texts = dict.fromkeys(rollout.text for rollout in rollouts)
-            scores = {t: verdicts[k] for t, k in zip(texts, kept["texts"], strict=True)}
-            return cls.of(rollouts, digests, scores, kept["answers"], kept["labels"])
+            scores = {t: verdicts[k] for t, k in zip(texts, stored["texts"], strict=True)}
+            return cls.of(rollouts, digests, scores, stored["answers"], stored["labels"])
         except (IndexError, KeyError, TypeError, ValueError):
             return None

@@ -102,13 +102,13 @@ class RewardContext(QuestionContext):
 
     async def elsewhere(self, size: int) -> tuple[Question, list[Rollout], RewardContext]:
         """Return another question, rollouts of it by the run's policy, and its context."""
-        other = self.neighbours.after(self.question.id) if self.neighbours else None
-        if other is None:
+        sample = self.neighbours.after(self.question.id) if self.neighbours else None
+        if sample is None:
             raise NotAvailable("the run has no other question")
-        asked = (self.policy.ask(other.messages, draw=slot) for slot in range(size))
-        drawn = [Rollout(slot, reply) for slot, reply in enumerate(await gather_all(*asked))]
+        replies = (self.policy.ask(sample.messages, draw=slot) for slot in range(size))
+        drawn = [Rollout(slot, reply) for slot, reply in enumerate(await gather_all(*replies))]
         lent = await RewardContext.of(
-            other,
+            sample,
             drawn,
             roles=self.roles,
             grader=self.grader,
@@ -117,7 +117,7 @@ class RewardContext(QuestionContext):
             memory=self.memory,
             neighbours=self.neighbours,
         )
-        return other, drawn, lent
+        return sample, drawn, lent
 
 
 async def reward_group(

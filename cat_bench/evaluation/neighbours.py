@@ -17,9 +17,9 @@ class Neighbours:
     def __init__(self, questions: Iterable[Question]) -> None:
         ring = sorted(questions, key=lambda question: sha256(question.id.encode()).digest())
         self._next = {
-            one.id: other
-            for one, other in zip(ring, [*ring[1:], *ring[:1]], strict=True)
-            if other.id != one.id
+            first.id: second
+            for first, second in zip(ring, [*ring[1:], *ring[:1]], strict=True)
+            if second.id != first.id
         }
 
     def after(self, question: str) -> Question | None:

@@ -199,8 +199,8 @@ def _shared(kind: str, record: Mapping[str, JSON], rerun_record: Mapping[str, JS
     """
     if kind == "published_calls":
         return identity(rerun_record)
-    shown = identity({**record, "task": rerun_record["task"]})
-    return {name: cell for name, cell in shown.items() if name != "anchor"}
+    columns = identity({**record, "task": rerun_record["task"]})
+    return {name: cell for name, cell in columns.items() if name != "anchor"}
 
 
 def _read_published(file: Path) -> tuple[Mapping[str, JSON], Imported | None]:
@@ -244,6 +244,6 @@ def _load(
 def _difference(row: Row, replayed: Row, names: Sequence[str]) -> str:
     """Return how the first of these columns differs; empty if all are equal."""
     if name := find_difference(row, replayed, names):
-        claimed, computed = (each[name] or "empty" for each in (row, replayed))
+        claimed, computed = (cells[name] or "empty" for cells in (row, replayed))
         return f"{name} is {claimed}, and is recomputed as {computed}"
     return ""

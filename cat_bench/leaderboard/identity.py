@@ -38,26 +38,26 @@ def find_misnamed(record: Mapping[str, JSON]) -> str:
 
     No name contradicts a digest, because the owner of a folder of weights chooses its name.
     """
-    for role, known in record["models"].items():
-        named = record["config"].get(NAMED.get(role))
-        if isinstance(named, str) and not _fits(named.partition("{")[0], known):
-            return f"its {role} {named} is recorded as {canonical(known)[:80]}"
+    for role, model in record["models"].items():
+        spec = record["config"].get(NAMED.get(role))
+        if isinstance(spec, str) and not _fits(spec.partition("{")[0], model):
+            return f"its {role} {spec} is recorded as {canonical(model)[:80]}"
     return ""
 
 
-def _fits(named: str, known: Mapping[str, JSON]) -> bool:
+def _fits(spec: str, model: Mapping[str, JSON]) -> bool:
     """Return whether `[backend:]name` can be the name of the model of this identity."""
-    backend, _, name = named.partition(":")
+    backend, _, name = spec.partition(":")
     if field := _FIELDS.get(backend):
-        return known.get(field) in (name, name.rpartition(":")[2])
+        return model.get(field) in (name, name.rpartition(":")[2])
     if backend in _MAY_HAVE_DIGESTS or not name:
-        return bool(known.get("name", name or backend) == (name or backend))
+        return bool(model.get("name", name or backend) == (name or backend))
     return True
 
 
 def _is_called(record: Mapping[str, JSON]) -> bool:
     """Return whether the anchor was called; a record without invocations does not tell."""
     name = record["config"]["anchor"]
-    runs = [made.get("models", {}) for made in record.get("invocations", ())]
+    runs = [roles.get("models", {}) for roles in record.get("invocations", ())]
     meters = [models[name] for models in runs if name in models]
     return not meters or any(meter.get("made") or meter.get("cached") for meter in meters)

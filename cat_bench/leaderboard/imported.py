@@ -69,8 +69,8 @@ def publish_import(record: Mapping[str, JSON], file: Path, *, cache: str | Path 
         )
     with Cache(cache) as opened:
         pool = pool_metadata(opened, data["pool"])
-    how = {field.name: getattr(pool, field.name) for field in fields(Imported)}
-    content = {"run": dict(record), "pool": how}
+    options = {field.name: getattr(pool, field.name) for field in fields(Imported)}
+    content = {"run": dict(record), "pool": options}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomic(place_of_run(file), text.encode())
 

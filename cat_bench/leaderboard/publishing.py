@@ -65,9 +65,9 @@ async def add(
         )
     new = [row for row in rows if tuple(row[name] for name in OWN) not in existing]
     for row in rows:
-        other = existing.get(tuple(row[name] for name in OWN), row)
-        if name := find_difference(other, row, ("reference", *NUMBERS)):
-            had, has = (each[name] or "empty" for each in (other, row))
+        old = existing.get(tuple(row[name] for name in OWN), row)
+        if name := find_difference(old, row, ("reference", *NUMBERS)):
+            had, has = (cells[name] or "empty" for cells in (old, row))
             raise UsageError(
                 f"{board} has {row['method']} at n = {row['n']} with the {name} {had}, and this "
                 f"run has {has}: rows never change, so find out which is wrong"

@@ -110,11 +110,11 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
     scored = summary[(summary["kind"] == "method") & summary["score"].notna()]
     head = _head(record, folder) | {"pool": pool, "published_calls": calls}
     params = {entry["name"]: canonical(entry["params"]) for entry in record["methods"]}
-    asked = record["questions"]
+    total = record["questions"]
     rows = [
         {name: re.sub(r"[\r\n]", " ", cell) for name, cell in cells.items()}
         for row in _records(scored)
-        if (cells := head | _cells(row, params[row["method"]], asked))
+        if (cells := head | _cells(row, params[row["method"]], total))
     ]
     return [add_digest(row | {"as_claimed": " ".join(claims(row))}) for row in rows]
 
@@ -225,8 +225,8 @@ def _head(record: Mapping[str, JSON], folder: Path) -> Row:
     }
 
 
-def _cells(row: Mapping[str, JSON], parameters: str, asked: int) -> Row:
-    covered = (row["questions"] + row["unscored"]) / asked
+def _cells(row: Mapping[str, JSON], parameters: str, total: int) -> Row:
+    covered = (row["questions"] + row["unscored"]) / total
     unscored = 1 - (1 - row["lost"]) * min(covered, 1)
     tokens = row["prompt_tokens"] + row["completion_tokens"]
     texts = {name: str(row[name]) for name in ("method", "n", "questions")}
@@ -236,9 +236,9 @@ def _cells(row: Mapping[str, JSON], parameters: str, asked: int) -> Row:
     return {**texts, **numbers, "parameters": parameters, "reference": reference}
 
 
-def _audit(asked: str, folder: Path) -> str:
+def _audit(judge: str, folder: Path) -> str:
     """Return a summary of the audits of the judge with this digest."""
-    audits = find(asked, folder)
+    audits = find(judge, folder)
     agreed = ((a["judge_and_people"]["macro_f1"][0], a["labels"]["file"]) for a in audits)
     return (
         "; ".join(f"macro-F1 {format_fixed(f1, 3)} on {on}" for f1, on in agreed) or "not audited"
@@ -301,8 +301,8 @@ def _difference(row: Mapping[str, JSON]) -> str:
 
 def _format_score(row: Mapping[str, JSON]) -> str:
     share = float(row["unscored"])
-    lacking = f" ({percent(share)} % unscored)" if share > 0 else ""
-    return _format_figure(row, "score", "ci") + lacking
+    note = f" ({percent(share)} % unscored)" if share > 0 else ""
+    return _format_figure(row, "score", "ci") + note
 
 
 def _format_tokens(row: Mapping[str, JSON]) -> str:

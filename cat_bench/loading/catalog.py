@@ -140,8 +140,8 @@ def task(
     if spec.startswith(_POOL):
         return _complete(_pool_task(spec.removeprefix(_POOL), cache or Cache()))
     if spec.startswith(_LM_EVAL):
-        name, given = split_inline(spec.removeprefix(_LM_EVAL), source=f"task {spec!r}")
-        return _complete(_load_task_class("lm-eval", name=name, **given))
+        name, params = split_inline(spec.removeprefix(_LM_EVAL), source=f"task {spec!r}")
+        return _complete(_load_task_class("lm-eval", name=name, **params))
     if is_file(spec) or (spec in list_plugins("task") and spec not in task_names()):
         return _complete(_load_task_class(spec))
     return _complete(_read_task(spec, data, fetch=fetch))
@@ -246,8 +246,8 @@ def method(spec: str) -> Method:
             return _method(name, content, inline, base=Path(), source=f"method {spec!r}")
         if not path.is_file():
             names = method_names()
-            others = (n for n in list_plugins("aggregator") if n.replace("_", "-") not in names)
-            raise UnknownName("method", name, [*names, *others])
+            plugins = (n for n in list_plugins("aggregator") if n.replace("_", "-") not in names)
+            raise UnknownName("method", name, [*names, *plugins])
     content = validate(MethodFile, read_yaml(path), source=path)
     return _method(path.stem, content, inline, base=path.parent, source=path)
 
@@ -264,21 +264,21 @@ def _method(
     written = {
         k: resolve_beside(base, v) if isinstance(v, str) else v for k, v in content.params.items()
     }
-    chosen, given = resolve_beside(base, content.aggregator), {**written, **inline}
-    aggregator = build("aggregator", chosen, given, source=source)
+    chosen, values = resolve_beside(base, content.aggregator), {**written, **inline}
+    aggregator = build("aggregator", chosen, values, source=source)
     if not callable(getattr(aggregator, "aggregate", None)):
         raise ConfigError(source, "aggregator", f"{content.aggregator} has no method `aggregate`")
     budgets = content.budgets or traits(AggregatorTraits, aggregator).budgets
-    shown = ",".join(f"{key}={value}" for key, value in inline.items())
+    text = ",".join(f"{key}={value}" for key, value in inline.items())
     return Method(
-        name=f"{name}{{{shown}}}" if shown else name,
+        name=f"{name}{{{text}}}" if text else name,
         aggregator=aggregator,
         spec=content.aggregator,
         params=params,
         budgets=None if budgets is None else tuple(budgets),
         summary=content.summary or (type(aggregator).__doc__ or "").strip().partition("\n")[0],
         citation=content.citation,
-        sha256=_digest_files([chosen, *given.values()]),
+        sha256=_digest_files([chosen, *values.values()]),
     )
 
 
@@ -346,5 +346,5 @@ def _load_task_class(spec: str, **params: JSON) -> Task:
         prompts=Prompts(closing=getattr(plugin, "closing", describe_closing(scorer))),
     )
     shared = ("summary", "sampling", "methods", "private")
-    given = {name: getattr(plugin, name) for name in shared if hasattr(plugin, name)}
-    return replace(task, **given)
+    values = {name: getattr(plugin, name) for name in shared if hasattr(plugin, name)}
+    return replace(task, **values)

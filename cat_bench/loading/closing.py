@@ -42,10 +42,10 @@ def form_of(pattern: str) -> str:
         return ALONE
     for before, after in _split_around(pattern):
         if any(_matches(pattern, before, after, sample) for sample in SAMPLES):
-            shown = before.strip("\n")
+            head = before.strip("\n")
             if not after:
-                return f'a line "{shown}" and the final answer'
-            return f'"{shown}…{after}", with the final answer in place of the dots'
+                return f'a line "{head}" and the final answer'
+            return f'"{head}…{after}", with the final answer in place of the dots'
     return f"a line that the regular expression `{pattern}` reads the final answer from"
 
 
@@ -98,14 +98,14 @@ def _example_of_part(part: str, *, optional: bool) -> str:
         token = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\(|.", re.DOTALL).match(part, at)
         assert token is not None  # any character is a token
         end = _close_group(part, at) if token[0] == "(" else token.end()
-        shown = _example_of_token(part[at:end], optional=optional)
+        text = _example_of_token(part[at:end], optional=optional)
         at = end
         if quantifier := _QUANTIFIER.match(part, at):
             at = quantifier.end()
             skip = quantifier[0][0] in "*?" or quantifier[0].startswith("{0")
-            if skip and not (optional and shown.strip()):
-                shown = ""
-        written += shown
+            if skip and not (optional and text.strip()):
+                text = ""
+        written += text
     return written
 
 

@@ -151,10 +151,10 @@ def locate(data: Data, *, base: Path, override: Path | None = None, fetch: bool 
 
 def _find(data: Data, base: Path, override: Path | None, *, fetch: bool) -> Path:
     if override is not None:
-        named = override / data.local if override.is_dir() and data.local else override
-        if not named.is_file():
-            raise DataError(named, "is not a file; name the data file, or the folder that holds it")
-        return named
+        place = override / data.local if override.is_dir() and data.local else override
+        if not place.is_file():
+            raise DataError(place, "is not a file; name the data file, or the folder that holds it")
+        return place
     folder = os.environ.get("CAT_BENCH_DATA")
     if folder and data.local and (path := Path(folder, data.local)).is_file():
         return path
@@ -193,39 +193,37 @@ def _download(data: Data, *, fetch: bool) -> Path:
 
 
 def _keep_listed(
-    numbered: Iterator[tuple[int, Row]], listed: Path, key: str, path: Path
+    numbered: Iterator[tuple[int, Row]], ids: Path, key: str, path: Path
 ) -> Iterator[tuple[int, Row]]:
     """Yield the rows whose id is listed, with the list's other columns."""
     added: dict[str, Row] = {}
-    for line, row in read(listed):
+    for line, row in read(ids):
         if key not in row or str(row[key]) in added:
-            raise DataError(listed, f"must name each {key!r} once", line=line)
+            raise DataError(ids, f"must name each {key!r} once", line=line)
         added[str(row[key])] = row
     for line, row in numbered:
         if (extra := added.pop(str(row.get(key)), None)) is not None:
             yield line, {**row, **extra, key: row[key]}
     if added:
-        raise DataError(
-            path, f"has no row whose {key!r} is {next(iter(added))!r}, as {listed} says"
-        )
+        raise DataError(path, f"has no row whose {key!r} is {next(iter(added))!r}, as {ids} says")
 
 
 def _filter_rows(
     numbered: Iterator[tuple[int, Row]], where: Mapping[str, JSON], path: Path
 ) -> Iterator[tuple[int, Row]]:
     """Yield the rows that match `where`, for the columns of the file's first row."""
-    known: dict[str, JSON] | None = None
+    first: dict[str, JSON] | None = None
     for line, row in numbered:
-        if known is None:
-            known = {name: value for name, value in where.items() if name in row}
-        if missing := [repr(name) for name in known if name not in row]:
+        if first is None:
+            first = {name: value for name, value in where.items() if name in row}
+        if missing := [repr(name) for name in first if name not in row]:
             raise DataError(path, f"lacks {', '.join(missing)}, unlike the first row", line=line)
-        if all(_holds(row[name], value) for name, value in known.items()):
+        if all(_holds(row[name], value) for name, value in first.items()):
             yield line, row
 
 
-def _holds(value: JSON, wanted: JSON) -> bool:
-    return wanted in value if isinstance(value, list) else bool(value == wanted)
+def _holds(value: JSON, target: JSON) -> bool:
+    return target in value if isinstance(value, list) else bool(value == target)
 
 
 def _map_rows(
@@ -240,19 +238,19 @@ def _map_rows(
     unnamed = "answer" not in fields.model_fields_set
     may_lack = (foreign or unnamed) and fields.answer not in first[1]
     columns = _columns(fields)
-    named = "id" in fields.model_fields_set
+    has_id = "id" in fields.model_fields_set
     optional = ("answer", "tags", "entry") if may_lack else ()
-    wanted = [column for name, column in columns.items() if name not in optional]
+    needed = [column for name, column in columns.items() if name not in optional]
     options = [fields.options] if isinstance(fields.options, str) else fields.options or []
-    wanted = [*([fields.id] if named else []), *wanted, *options, *fields.meta]
+    needed = [*([fields.id] if has_id else []), *needed, *options, *fields.meta]
     seen: set[str] = set()
     for line, row in chain([first], numbered):
-        if missing := [name for name in wanted if name not in row]:
+        if missing := [name for name in needed if name not in row]:
             raise DataError(path, _explain_missing(missing, row, fields), line=line)
         mapped = {"answer": None} | {name: row.get(place) for name, place in columns.items()}
         if mapped["answer"] == "" and path.suffix == ".csv":
             mapped["answer"] = None  # a CSV has no null
-        if problem := _wrong_question(mapped, row, fields, named=named):
+        if problem := _wrong_question(mapped, row, fields, has_id=has_id):
             raise DataError(path, problem, line=line)
         mapped["id"] = name = _name(row.get(fields.id), mapped, seen)
         if not name.strip():
@@ -286,13 +284,13 @@ def _explain_missing(missing: Sequence[str], row: Row, fields: Fields) -> str:
     return f"lacks {', '.join(map(repr, missing))}; there are {present}{null}"
 
 
-def _wrong_question(mapped: Row, row: Row, fields: Fields, *, named: bool) -> str | None:
+def _wrong_question(mapped: Row, row: Row, fields: Fields, *, has_id: bool) -> str | None:
     """Return what is wrong with a row's question or its id, or None."""
     if fields.messages and not _is_conversation(mapped["messages"]):
         return f"{fields.messages!r} must be a list of {{role, content}}"
     if fields.problem and not _is_text(mapped["problem"]):
         return f"{fields.problem!r} must be a non-empty string"
-    if named and not fields.messages and row[fields.id] is None:
+    if has_id and not fields.messages and row[fields.id] is None:
         return f"{fields.id!r} must be a number or a text"
     return None
 
@@ -309,12 +307,12 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
         mapped["answer"] = values[entry]
     if not fields.options:
         return
-    bare = mapped["answer"] is None and fields.answer not in fields.options
+    empty = mapped["answer"] is None and fields.answer not in fields.options
     arranged = arrange(
         row,
         mapped["id"],
         options=fields.options,
-        answer=None if bare else fields.answer,
+        answer=None if empty else fields.answer,
         answer_by=fields.answer_by,
         shuffle=fields.shuffle,
     )
@@ -323,15 +321,15 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
     mapped["meta"] |= {"options": dict(arranged.options), "permutation": list(arranged.permutation)}
 
 
-def _name(given: JSON, mapped: Row, used: Collection[str]) -> str:
+def _name(id_: JSON, mapped: Row, used: Collection[str]) -> str:
     """Return the row's id, else a digest of its question, made unique by its target."""
-    if given is not None and "messages" not in mapped:
-        return str(given) if isinstance(given, str | int | float) else ""
-    asked = mapped.get("messages") or mapped.get("problem")
-    name = digest(asked) if given is None else str(given)
+    if id_ is not None and "messages" not in mapped:
+        return str(id_) if isinstance(id_, str | int | float) else ""
+    prompt = mapped.get("messages") or mapped.get("problem")
+    name = digest(prompt) if id_ is None else str(id_)
     if name in used:
         name = f"{name}-{digest(mapped['answer'])}"
-    if given is None and name in used:
+    if id_ is None and name in used:
         name = next(candidate for k in count(2) if (candidate := f"{name}-{k}") not in used)
     return name
 

@@ -64,21 +64,21 @@ class GraderTemplate:
 
 
 def grader_template(
-    named: Path | None = None, *, fetch: bool = True, source: Pinned = SIMPLE_EVALS
+    file: Path | None = None, *, fetch: bool = True, source: Pinned = SIMPLE_EVALS
 ) -> GraderTemplate:
-    """Return the template in the user's file `named`, or in the pinned one.
+    """Return the template in the user's file `file`, or in the pinned one.
 
     The pinned file is looked for in the folder that the environment variable CAT_BENCH_DATA names,
     then where an earlier run kept it; then it is fetched, unless `fetch` is false. Raises
-    ConfigError if a file has no template or `named` cannot be read, and DataError if the pinned
+    ConfigError if a file has no template or `file` cannot be read, and DataError if the pinned
     file cannot be fetched or has another checksum.
     """
-    if named is not None:
+    if file is not None:
         try:
-            content = named.read_bytes()
+            content = file.read_bytes()
         except OSError as error:
-            raise ConfigError(named, "", f"cannot be read: {error.strerror}") from error
-        return _parse_template(content, named, source)
+            raise ConfigError(file, "", f"cannot be read: {error.strerror}") from error
+        return _parse_template(content, file, source)
     folder = os.environ.get("CAT_BENCH_DATA")
     places = [*([Path(folder)] if folder else []), KEPT]
     for path in (place / source.name for place in places):

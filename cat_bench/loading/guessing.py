@@ -128,8 +128,8 @@ def guess_scorer(targets: Sequence[JSON], *, options: bool = False) -> Scoring:
         return Scoring("rubric", {}, "the answers are rubrics")
     texts = [target for target in targets if isinstance(target, str)]
     numeric = [target for target in targets if _is_number(target)]
-    plain = all(isinstance(target, str | int | float) for target in targets)
-    if plain and _is_mathematics(texts):
+    scalar = all(isinstance(target, str | int | float) for target in targets)
+    if scalar and _is_mathematics(texts):
         return Scoring("math_equal", {}, "the answers are mathematics in LaTeX")
     if len(numeric) == len(targets):
         params = tolerance([str(target) for target in targets])
@@ -229,15 +229,15 @@ def _fits(rows: Sequence[Row], options: str | list[str], answer: str, by: Answer
 def _is_distinct(rows: Sequence[Row], name: str) -> bool:
     """Return whether all values of a column are different."""
     values = [row.get(name) for row in rows]
-    plain = all(isinstance(value, str | int) and str(value).strip() for value in values)
-    return plain and len({str(value) for value in values}) == len(values)
+    scalar = all(isinstance(value, str | int) and str(value).strip() for value in values)
+    return scalar and len({str(value) for value in values}) == len(values)
 
 
 def _is_grouping(rows: Sequence[Row], name: str) -> bool:
     """Return whether each row has a value, and there are few distinct values."""
     values = [row.get(name) for row in rows]
-    plain = all(isinstance(value, str | int) and 0 < len(str(value)) <= 60 for value in values)
-    return plain and len(set(map(str, values))) in _GROUP_COUNTS and len(set(values)) < len(values)
+    short = all(isinstance(value, str | int) and 0 < len(str(value)) <= 60 for value in values)
+    return short and len(set(map(str, values))) in _GROUP_COUNTS and len(set(values)) < len(values)
 
 
 def _is_conversation(value: JSON) -> bool:
@@ -256,5 +256,5 @@ def _is_number(target: JSON) -> bool:
 def _is_mathematics(texts: Sequence[str]) -> bool:
     """Return whether some texts are LaTeX and none is in plain words."""
     formulas = [text for text in texts if _LATEX.search(text)]
-    plain = [text for text in texts if text not in formulas and _PLAIN_WORD.search(text)]
-    return bool(formulas) and not plain
+    prose = [text for text in texts if text not in formulas and _PLAIN_WORD.search(text)]
+    return bool(formulas) and not prose

@@ -86,8 +86,8 @@ def write_task(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: name another folder, or remove it first")
     rows = [row for _, row in read(data)] if data else _example(scorer)
-    named = {"problem": problem, "answer": answer}
-    for role, column in named.items():
+    roles = {"problem": problem, "answer": answer}
+    for role, column in roles.items():
         if column is not None and column not in rows[0]:
             raise UsageError(f"--{role} {column}: there is no such column. {_list_columns(rows)}")
     if unlabelled and (answer or answer_by):
@@ -128,9 +128,9 @@ def write_task(
 def _example(scorer: str | None) -> list[Row]:
     scorer = scorer or "text_equal"
     if scorer not in EXAMPLES:
-        known = ", ".join(EXAMPLES)
+        names = ", ".join(EXAMPLES)
         raise UsageError(
-            f"there is no example for the scorer {scorer}: pass --data. Known: {known}."
+            f"there is no example for the scorer {scorer}: pass --data. Known: {names}."
         )
     return [*EXAMPLES[scorer]]
 
@@ -189,15 +189,15 @@ def _write(folder: Path, new: NewTask, file: str, rows: Sequence[Row]) -> None:
     }
     if scoring.params:
         task["with"] = dict(scoring.params)
-    said = columns.problem and all(asks_for_a_box(str(row[columns.problem])) for row in rows)
-    asked = "End with {{ closing }}." if new.closing and not said else ""
+    boxed = columns.problem and all(asks_for_a_box(str(row[columns.problem])) for row in rows)
+    ending = "End with {{ closing }}." if new.closing and not boxed else ""
     if columns.messages and new.closing:
         task["system"] = f"End with {new.closing}."
     task["sampling"] = {role: {"max_tokens": _TOKENS} for role in ("policy", "anchor", "judge")}
     written = yaml.safe_dump(task, sort_keys=False, allow_unicode=True, width=100)
     (folder / "task.yaml").write_text(written, encoding="utf-8")
     if not columns.messages:
-        prompt = "\n\n".join(part for part in ("{{ problem }}", asked) if part)
+        prompt = "\n\n".join(part for part in ("{{ problem }}", ending) if part)
         (folder / "prompt.txt").write_text(prompt + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_readme(new, file), encoding="utf-8")
 
@@ -219,7 +219,7 @@ def describe(task: NewTask) -> dict[str, str]:
     """Return how the data are read, in words: part of the data → description."""
     columns = task.columns
     options = columns.options if isinstance(columns.options, str) else columns.options or []
-    shown = {
+    facts = {
         "question": columns.problem or columns.messages or "",
         "options": options if isinstance(options, str) else ", ".join(options),
         "answer": columns.answer or "none: the task is unlabelled",
@@ -228,4 +228,4 @@ def describe(task: NewTask) -> dict[str, str]:
         "scorer": f"{task.scoring.scorer}: {task.scoring.reason}",
         "asked for": task.closing or "free text",
     }
-    return {name: value for name, value in shown.items() if value}
+    return {name: value for name, value in facts.items() if value}

@@ -79,14 +79,14 @@ def arrange(
         places = not isinstance(row[columns[0]], Mapping)
         right = _right(row[answer], labels, texts, by=answer_by, places=places)
     order = _order(texts, None if shuffle is None else f"{shuffle}/{name}")
-    shown = {label: texts[k] for label, k in zip(labels, order, strict=True)}
-    return Arranged(shown, tuple(order), None if right is None else labels[order.index(right)])
+    by_label = {label: texts[k] for label, k in zip(labels, order, strict=True)}
+    return Arranged(by_label, tuple(order), None if right is None else labels[order.index(right)])
 
 
 def _read_columns(row: Mapping[str, JSON], columns: Sequence[str]) -> list[tuple[str, str]]:
     """Return one option per filled column, labelled by the columns' names if they are labels."""
-    named = all(re.fullmatch(r"\w", column) for column in columns)
-    labels = columns if named else _letters(len(columns))
+    single = all(re.fullmatch(r"\w", column) for column in columns)
+    labels = columns if single else _letters(len(columns))
     pairs = zip(labels, (row[column] for column in columns), strict=True)
     return [(label, str(value).strip()) for label, value in pairs if _is_filled(value)]
 

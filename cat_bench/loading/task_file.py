@@ -71,17 +71,17 @@ def samples_of(
         cluster = None
         if "messages" in row:
             text, cluster = conversation(row["messages"]), digest(row["messages"])
-            asked = [Message(role=m["role"], content=m["content"]) for m in row["messages"]]
+            messages = [Message(role=m["role"], content=m["content"]) for m in row["messages"]]
         else:
             text = row["problem"]
-            given = {"problem": text, "stem": row.get("stem", text), "meta": row["meta"]}
-            asked = [{"role": "user", "content": prompts.render(content.prompt, **given)}]
+            variables = {"problem": text, "stem": row.get("stem", text), "meta": row["meta"]}
+            messages = [{"role": "user", "content": prompts.render(content.prompt, **variables)}]
         target = row["answer"]
         if target is not None and "tags" in row:
             target = {"rubric": target, "tags": row["tags"]}
         bundled = content.data.file and base / content.data.file
         where = override or bundled or content.data.local or content.data.hub
-        question = Question(row["id"], (*system, *asked), text, row["meta"])
+        question = Question(row["id"], (*system, *messages), text, row["meta"])
         check_target(question, target, str(where))
         unknown.discard(question.id)
         yield Sample(question, target, cluster)
@@ -110,9 +110,9 @@ def errata_of(content: TaskFile, base: Path) -> dict[str, str]:
 
 def _check_prompt(content: TaskFile, prompts: Prompts) -> None:
     """Raise PromptError if the question's prompt does not show the problem or its options."""
-    shown = prompts.reads(content.prompt)
-    whole = not content.data.fields.options or "options" in shown or "meta" in shown
-    if "problem" not in shown and not ("stem" in shown and whole):
+    variables = prompts.reads(content.prompt)
+    complete = not content.data.fields.options or "options" in variables or "meta" in variables
+    if "problem" not in variables and not ("stem" in variables and complete):
         problem = "never shows the problem: write {{ problem }} where it goes"
         raise PromptError(prompts.folder / f"{content.prompt}.txt", "", problem)
 
@@ -123,13 +123,13 @@ def target_check(scorer: Scorer) -> Callable[[Question, JSON, str], None]:
     An unlabelled row has no target to check. The function's arguments are a question, the target,
     and the file and line that the error names.
     """
-    asked = scorer if isinstance(scorer, QuestionScorer) else None
+    reader = scorer if isinstance(scorer, QuestionScorer) else None
     own = traits(ScorerTraits, scorer).check
 
     def check_target(question: Question, target: JSON, source: str) -> None:
         if not is_labelled(target, scorer):
             return
-        check = traits(ScorerTraits, asked.for_question(question)).check if asked else own
+        check = traits(ScorerTraits, reader.for_question(question)).check if reader else own
         if check and (problem := check(target)):
             raise TargetError(source, f"the row {question.id!r} {problem}")
 

@@ -40,8 +40,8 @@ def load_only(files: JSON) -> Iterator[None]:
 
     If `files` is not a mapping, no file may be loaded.
     """
-    known = files.values() if isinstance(files, Mapping) else ()
-    token = _recorded.set(frozenset(map(str, known)))
+    digests = files.values() if isinstance(files, Mapping) else ()
+    token = _recorded.set(frozenset(map(str, digests)))
     try:
         yield
     finally:
@@ -75,8 +75,8 @@ def admit(path: Path, digest: str) -> None:
 
 def folder_digest(folder: Path) -> str:
     """Return one SHA-256 over the Python and YAML files of a folder and their relative paths."""
-    whole = sha256()
+    hasher = sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in _CODE and path.is_file():
-            whole.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
-    return whole.hexdigest()
+            hasher.update(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode())
+    return hasher.hexdigest()

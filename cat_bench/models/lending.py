@@ -63,8 +63,8 @@ class Borrowed:
         """Return one reply; raises CallFailed, or ContextTooLong if the input does not fit."""
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        wanted = Sampling(**sampling).over(self.role.sampling)
-        drawn = await self.role.model.draw(messages, [draw], wanted)
+        chosen = Sampling(**sampling).over(self.role.sampling)
+        drawn = await self.role.model.draw(messages, [draw], chosen)
         reply = drawn[draw]
         place = (drawn.key, draw)
         self.bill.append(Charge.of(self.name, reply, fresh=draw in drawn.fresh, place=place))
@@ -228,8 +228,8 @@ def explain_unusable_role(role: str, roles: Roles) -> str | None:
 
 def explain_missing_role(role: str) -> str:
     """Say why a plug-in that needs this role is not available, and how to name a model."""
-    named, option = _OPTIONS.get(role, (role, f"--{role} MODEL"))
-    return f"no {named} is named: give {option}"
+    name, option = _OPTIONS.get(role, (role, f"--{role} MODEL"))
+    return f"no {name} is named: give {option}"
 
 
 def call_failed(failure: Failure) -> CallFailed:

@@ -147,11 +147,11 @@ class Flow:
         refused = [r for r in results if isinstance(r, Failure) and r.rate_limited]
         if refused:
             longest = max(refused, key=lambda failure: failure.retry_after or 0.0)
-            asked = longest.retry_after or 0.0
-            if asked > PAUSE_MOST:
-                problem = f"a server asks for a pause of {asked:,.0f} s ({longest.message})"
+            pause = longest.retry_after or 0.0
+            if pause > PAUSE_MOST:
+                problem = f"a server asks for a pause of {pause:,.0f} s ({longest.message})"
                 self.gate.close(longest.kind, f"{problem}; run again after it")
-            self.pace.fall(started=started, now=now, pause=asked)
+            self.pace.fall(started=started, now=now, pause=pause)
         else:
             self.pace.rise()
 
@@ -208,12 +208,12 @@ async def map_in_order(
     replace them, so that several machines share one pool's work instead of queueing for its first
     items.
     """
-    waiting = iter(items)
+    queue = iter(items)
     under_way: deque[asyncio.Task[Made]] = deque()
     try:
         while True:
             room = window + min(idle(), AHEAD) - len(under_way)
-            for item in islice(waiting, max(room, 0)):
+            for item in islice(queue, max(room, 0)):
                 under_way.append(asyncio.create_task(work(item)))
             if not under_way:
                 return

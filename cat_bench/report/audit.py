@@ -76,9 +76,9 @@ def render(record: Mapping[str, JSON]) -> str:
     config, group = record["config"], record["audit"]["group"]
     available = [row for row in record["rewards"] if row["reason"] is None]
     ranked = _rank(available, by=(record["answer"] or {}).get("by", "reward_accuracy"))
-    named = [f"{role} {as_cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
+    models = [f"{role} {as_cell(config[role])}" for role in ("anchor", "judge") if config.get(role)]
     judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
-    facts = [count_questions(record), f"groups of {group} rollouts", *named, *judged]
+    facts = [count_questions(record), f"groups of {group} rollouts", *models, *judged]
     graded = record["task"]["graded"]
     blocks = [
         f"# Rewards on {as_cell(config['task'])} · {as_cell(config['model'])}",
@@ -120,8 +120,8 @@ def answer(record: Mapping[str, JSON]) -> str:
     gap = format_measured(*ends, scale=scale, digits=digits, sign="+") + (
         " points" if is_share else ""
     )
-    sure = "" if (best["low"] or 0) > 0 else "; these questions do not tell them apart"
-    return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){sure}."
+    tail = "" if (best["low"] or 0) > 0 else "; these questions do not tell them apart"
+    return f"{first}, {gap} above {second} (paired, {n:,} questions, {_format_p(best['p'])}){tail}."
 
 
 def _main(rows: Sequence[Mapping[str, JSON]], record: Mapping[str, JSON], *, graded: bool) -> str:
@@ -163,7 +163,7 @@ def _notes(record: Mapping[str, JSON], rows: Sequence[Mapping[str, JSON]]) -> It
             yield f"**{as_cell(row['name'])}** is not available: {as_cell(row['reason'])}"
     for name, reasons in record["reasons"].items():
         common = "; ".join(
-            f"{as_cell(why)} ({count:,})" for why, count in list(reasons.items())[:3]
+            f"{as_cell(reason)} ({count:,})" for reason, count in list(reasons.items())[:3]
         )
         yield f"**{as_cell(name)}**: {common}"
     if groupless := record["groupless"]:
@@ -207,5 +207,5 @@ def _ends(row: Mapping[str, JSON], name: str) -> Iterator[float | None]:
 
 
 def _format_p(value: float) -> str:
-    shown = p_value(value)
-    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -105,10 +105,10 @@ def legend(figure: Figure, handles: Mapping[str, JSON]) -> None:
         text.set_parse_math(False)
 
 
-def explain_empty(axes: Axes, why: str) -> None:
+def explain_empty(axes: Axes, reason: str) -> None:
     """Write the reason why a figure is empty into the axes."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center")
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center")
 
 
 def _save(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:

@@ -208,10 +208,10 @@ def _draw_dots(
             label=legend_name(name),
             **EDGE,
         )
-    asked = last.groupby("group")["questions"].max()
+    sizes = last.groupby("group")["questions"].max()
     long = max(map(len, labels), default=0) * len(labels) > 60
     between = " " if long else "\n"
-    ticks = [f"{cut(make_plain(label))}{between}({asked[label]})" for label in labels]
+    ticks = [f"{cut(make_plain(label))}{between}({sizes[label]})" for label in labels]
     slanted: JSON = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
     axes.set_xticks(range(len(labels)), ticks, parse_math=False, **slanted)
     axes.set_xlabel(f"{cut(make_plain(field))} ({unit})")

@@ -150,9 +150,9 @@ class _Run:
         if reason := absent or explain_withheld(self.tables.record, concerned):
             return replace(empty, measured=reason)
         parts = list(tests[claim.test](claim))
-        known = [part for part in parts if isinstance(part, Part) and not isnan(part.value)]
-        if known:
-            return _combine(empty, known)
+        figures = [part for part in parts if isinstance(part, Part) and not isnan(part.value)]
+        if figures:
+            return _combine(empty, figures)
         why = "; ".join(part for part in parts if isinstance(part, str))
         unscored = (
             "no question was scored on both sides" if parts else self._explain_absent(claim.against)
@@ -180,8 +180,8 @@ class _Run:
             str(n) for n, step in steps.items() if _difference("", step).verdict == "supported"
         ]
         helps = f"steps that help: to n = {', '.join(gains)}" if gains else "no step is settled"
-        whole = self.values.difference((self.method, budgets[-1]), (self.method, budgets[0]))
-        yield _difference(f"from n = {budgets[0]} to {budgets[-1]}; {helps}", whole)
+        gain = self.values.difference((self.method, budgets[-1]), (self.method, budgets[0]))
+        yield _difference(f"from n = {budgets[0]} to {budgets[-1]}; {helps}", gain)
 
     def _disagreement(self, claim: Claim) -> Iterator[Part | str]:
         figures = self._figures()
@@ -191,11 +191,11 @@ class _Run:
             return
         rate, in_part = figures["disagrees"], figures["disagrees in part"]
         names = "disagrees: majority right", "disagrees in part: right"
-        other, part = (f"{percent(figures[name].mean)} %" for name in names)
+        majority, part = (f"{percent(figures[name].mean)} %" for name in names)
         needed = questions_needed(right.mean - claim.least, right.se, rate.n)
         yield Part(
             f"another answer on {_share(rate)}: right on {_share(right)} of these, majority on "
-            f"{other}; ties counted in part: {percent(in_part.mean)} %, right on {part}",
+            f"{majority}; ties counted in part: {percent(in_part.mean)} %, right on {part}",
             *(right.mean, right.low, right.high, claim.least),
             needed=needed,
             questions=rate.n,
@@ -236,10 +236,10 @@ class _Run:
                     f"vs {other} at the {claim.axis} of {self.method}@{n}", reached[n]
                 )
                 continue
-            why = (
+            reason = (
                 f"{other} has no n with as many {claim.axis} as {self.method} (or they are unknown)"
             )
-            yield f"{why}: enlarge --pool"
+            yield f"{reason}: enlarge --pool"
 
     def _saves(self, claim: Claim) -> Iterator[Part | str]:
         for other in self._find_present(claim.against):
@@ -278,8 +278,8 @@ class _Run:
         return claim_tests.find_named(list(methods), wanted)
 
     def _explain_absent(self, wanted: Sequence[str]) -> str:
-        why = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)
-        return "; ".join(why)
+        reasons = (f"{m}: {self.reasons.get(m) or 'not in this run'}" for m in wanted)
+        return "; ".join(reasons)
 
 
 _NO_ANSWERS = "no draw has answers that can be compared and scored as right or wrong"
@@ -303,12 +303,12 @@ def _combine(empty: Finding, parts: Sequence[Part]) -> Finding:
 
 
 def _difference(words: str, measured: Difference) -> Part:
-    shown = format_measured(measured.mean, measured.low, measured.high, sign="+")
+    figure = format_measured(measured.mean, measured.low, measured.high, sign="+")
     doubt = measured.p >= ALPHA and (measured.low > 0 or measured.high < 0)
     p = f", p = {p_value(measured.p)}" if doubt else ""
     flag = f"; {measured.flag}" if measured.flag else ""
     return Part(
-        f"{shown} points {words}{p}{flag}",
+        f"{figure} points {words}{p}{flag}",
         *(measured.mean, measured.low, measured.high),
         needed=measured.needed,
         questions=measured.n,

@@ -72,7 +72,7 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
         kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
         profile = judge_profile(record)
         judged = f"scored by {record['config'].get('judge')}, asked by the profile {profile}"
-        alone = {entry["name"] for entry in record["methods"] if stands_alone(entry)}
+        fixed_n = {entry["name"] for entry in record["methods"] if stands_alone(entry)}
         for method in [m for m in kinds if values.budgets(name, m)]:
             for n in values.budgets(name, method):
                 key = (name, method, n)
@@ -86,8 +86,8 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
                     **values.mean(key),
                     **costs[key],
                 }
-                other = _opponent(values, key, base, fixed, alone=method in alone)
-                compared = _difference(values, key, other, kind=kinds[method])
+                opponent = _opponent(values, key, base, fixed, alone=method in fixed_n)
+                compared = _difference(values, key, opponent, kind=kinds[method])
                 flag = join_flags(row["flag"], compared.pop("flag", None))
                 flag = join_flags(flag, judged if profile else None)
                 rows.append(row | compared | {"flag": flag})
@@ -149,8 +149,8 @@ def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
     first = runs[0]
     for run in runs[1:]:
         if run.record["task"].get("digest") != first.record["task"].get("digest"):
-            asked = (run.record for run in (first, run))
-            left, right = (f"{r['config']['task']} ({r['questions']:,})" for r in asked)
+            records = (run.record for run in (first, run))
+            left, right = (f"{r['config']['task']} ({r['questions']:,})" for r in records)
             parts = _list_differing([first, run], "; they differ in: {}")
             raise UsageError(
                 f"{first.folder} and {run.folder} did not ask the same questions: {left} and "
@@ -168,11 +168,11 @@ def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
 
 def _list_differing(runs: Sequence[RunTables], words: str) -> str:
     """Return what the tasks of the runs differ in, formatted by `words`; empty if nothing."""
-    held = [run.record["task"].get("digests") for run in runs]
-    if not all(held):
+    digests_of = [run.record["task"].get("digests") for run in runs]
+    if not all(digests_of):
         return ""
-    known = dict.fromkeys(name for digests in held for name in digests)
-    names = [name for name in known if len({digests.get(name) for digests in held}) > 1]
+    known = dict.fromkeys(name for digests in digests_of for name in digests)
+    names = [name for name in known if len({digests.get(name) for digests in digests_of}) > 1]
     return words.format(", ".join(names)) if names else ""
 
 
@@ -199,15 +199,15 @@ def _reference(
     name: str | None, values: Values, runs: Sequence[str]
 ) -> tuple[tuple[str, str], int | None]:
     """Return the run and method to compare with, and its n if the reference names one."""
-    known = {key[:2] for key in values.columns}
+    keys = {key[:2] for key in values.columns}
     if name is None:
-        return (runs[0], MAJORITY if (runs[0], MAJORITY) in known else SINGLE), None
-    whole, at, n = name.rpartition("@")
-    for text, fixed in ((name, None), (whole, int(n) if at and n.isdecimal() else None)):
+        return (runs[0], MAJORITY if (runs[0], MAJORITY) in keys else SINGLE), None
+    spec, at, n = name.rpartition("@")
+    for text, fixed in ((name, None), (spec, int(n) if at and n.isdecimal() else None)):
         for base in _read_as(text, runs):
-            if base in known and (fixed is None or (*base, fixed) in values.columns):
+            if base in keys and (fixed is None or (*base, fixed) in values.columns):
                 return base, fixed
-    raise UnknownName("method of these runs", name, [f"{run}:{method}" for run, method in known])
+    raise UnknownName("method of these runs", name, [f"{run}:{method}" for run, method in keys])
 
 
 def _read_as(text: str, runs: Sequence[str]) -> Iterator[tuple[str, str]]:

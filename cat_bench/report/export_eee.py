@@ -153,11 +153,11 @@ def _source(task: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _generation(sampling: Mapping[str, JSON]) -> dict[str, JSON]:
-    known = ("temperature", "top_p", "top_k")
-    given = {name: sampling[name] for name in known if sampling.get(name) is not None}
+    names = ("temperature", "top_p", "top_k")
+    params = {name: sampling[name] for name in names if sampling.get(name) is not None}
     if sampling.get("max_tokens"):
-        given["max_tokens"] = sampling["max_tokens"]
-    return {"generation_args": given}
+        params["max_tokens"] = sampling["max_tokens"]
+    return {"generation_args": params}
 
 
 async def _instances(run: RunTables, data: Path | None) -> list[dict[str, JSON]]:
@@ -171,11 +171,11 @@ async def _instances(run: RunTables, data: Path | None) -> list[dict[str, JSON]]
 def _lines(record: Mapping[str, JSON], transcript: Transcript) -> Iterator[dict[str, JSON]]:
     config = record["config"]
     developer, model = _name_model(config["model"])
-    asked: dict[str, JSON] = {
+    line: dict[str, JSON] = {
         "raw": as_utf8(transcript.text),
         "reference": [as_utf8(transcript.right)] if transcript.right else [],
     }
-    packed = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    packed = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = sha256(packed.encode()).hexdigest()
     for method, answer in transcript.answers().items():
         if answer.score is not None:
@@ -188,7 +188,7 @@ def _lines(record: Mapping[str, JSON], transcript: Transcript) -> Iterator[dict[
                 "sample_id": transcript.question,
                 "sample_hash": digest,
                 "interaction_type": "single_turn",
-                "input": asked,
+                "input": line,
                 "output": {"raw": [as_utf8(answer.text or "")]},
                 "answer_attribution": _attribute(answer),
                 "evaluation": {"score": answer.score, "is_correct": answer.score > 0.5},

@@ -96,8 +96,8 @@ def _guess_split(path: str) -> str:
     The file's name decides before its folders; without such a word, the split is `train`.
     """
     words = [word for part in path.split("/")[::-1] for word in re.findall(r"[a-z]+", part.lower())]
-    known = {word: split for split, words in _SPLITS.items() for word in words}
-    return next((known[word] for word in words if word in known), "train")
+    by_word = {word: split for split, words in _SPLITS.items() for word in words}
+    return next((by_word[word] for word in words if word in by_word), "train")
 
 
 def _write(file: Path, content: JSON) -> None:

@@ -67,7 +67,7 @@ def _results(run: RunTables, task: str) -> dict[str, JSON]:
         figures[f"{METRIC},{row['method']}"] = float(row["score"])
         error = row["se"]
         figures[f"{METRIC}_stderr,{row['method']}"] = "N/A" if pd.isna(error) else float(error)
-    asked = record["questions"]
+    total = record["questions"]
     return {
         "results": {task: figures},
         "group_subtasks": {},
@@ -75,7 +75,7 @@ def _results(run: RunTables, task: str) -> dict[str, JSON]:
         "versions": {task: record["task"]["version"]},
         "n-shot": {task: 0},
         "higher_is_better": {task: {METRIC: True}},
-        "n-samples": {task: {"original": asked, "effective": asked}},
+        "n-samples": {task: {"original": total, "effective": total}},
         "config": {"model": "cat_bench", "cat_bench": record["config"]},
     }
 

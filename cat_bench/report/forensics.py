@@ -89,8 +89,8 @@ class Draw:
     @property
     def led(self) -> float:
         """The majority's score if its answer differs, times `disagreement`."""
-        others = [leader for leader in self.leaders if leader != self.cluster]
-        return sum(map(self._worth, others)) / max(len(self.leaders), 1)
+        rest = [leader for leader in self.leaders if leader != self.cluster]
+        return sum(map(self._worth, rest)) / max(len(self.leaders), 1)
 
     @property
     def copies_text(self) -> bool:
@@ -182,8 +182,8 @@ def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
 
 def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
     """Return a synthesis with its drafts; None if one of them is unscored or graded."""
-    known = tuple(drafts[slot] for slot in row["slots"] if slot in drafts)
-    if len(known) < len(row["slots"]):
+    read = tuple(drafts[slot] for slot in row["slots"] if slot in drafts)
+    if len(read) < len(row["slots"]):
         return None
     return Draw(
         question=row["question"],
@@ -192,7 +192,7 @@ def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
         answered=isinstance(row["answer"], str),
         digest=sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest(),
         characters=len(row["text"]),
-        drafts=known,
+        drafts=read,
     )
 
 
@@ -273,11 +273,11 @@ def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
             yield "recovers", _share(draws, right, shares)
     for strict in (True, False):
         yield from _disagreement(draws, strict=strict)
-    given = [float(any(draw.follows(k) for k in range(len(draw.drafts)))) for draw in draws]
+    hits = [float(any(draw.follows(k) for k in range(len(draw.drafts)))) for draw in draws]
     answers = [float(draw.answered) for draw in draws]
     yield "copies a text", _share(draws, [float(draw.copies_text) for draw in draws], always)
-    yield "copies an answer", _share(draws, given, always)
-    new = [a - g for a, g in zip(answers, given, strict=True)]
+    yield "copies an answer", _share(draws, hits, always)
+    new = [a - g for a, g in zip(answers, hits, strict=True)]
     yield "new answer", _share(draws, [max(share, 0.0) for share in new], always)
     yield "no answer", _share(draws, [1 - share for share in answers], always)
     if torn := [draw for draw in draws if len(draw.votes) > 1]:
@@ -308,8 +308,8 @@ def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
         article = "" if name == "any" else "the "
         yield f"follows {article}{name}", _share(torn, shares, always)
     for name in ("first", "last"):
-        more = np.subtract(follows[name], follows["any"]).tolist()
-        yield f"{name} bias", _mean(torn, more, bounds=(-1.0, 1.0))
+        bias = np.subtract(follows[name], follows["any"]).tolist()
+        yield f"{name} bias", _mean(torn, bias, bounds=(-1.0, 1.0))
 
 
 def _share(draws: Sequence[Draw], hits: Sequence[float], trials: Sequence[float]) -> Interval:

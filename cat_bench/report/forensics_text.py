@@ -105,10 +105,10 @@ def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables
         yield f"Diversity, mean over questions with an answer: {figures} (bits)."
     share, rollouts = copies(run)
     if share > 0:
-        held, different = format_fixed(rollouts, 1), format_fixed(rollouts * (1 - share), 1)
+        total, different = format_fixed(rollouts, 1), format_fixed(rollouts * (1 - share), 1)
         yield (
             f"Exact copies: {percent(share)} % of the texts repeat another of their question, so "
-            f"that {held} rollouts hold {different} different texts. Short texts are equal by "
+            f"that {total} rollouts hold {different} different texts. Short texts are equal by "
             "chance; if long ones are, the server repeats replies, "
             "and a score at n is that of fewer than n fresh rollouts."
         )

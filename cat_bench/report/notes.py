@@ -125,16 +125,16 @@ def _describe_twins(record: Mapping[str, JSON]) -> Iterator[str]:
     sampling = config.get("sampling", {})
 
     def played(value: JSON) -> JSON:
-        named = isinstance(value, str) and value in sampling and config.get(value)
-        return [config[value], sampling[value]] if named else value
+        is_role = isinstance(value, str) and value in sampling and config.get(value)
+        return [config[value], sampling[value]] if is_role else value
 
     twins: dict[str, list[str]] = {}
     for entry in record["methods"]:
         if entry["kind"] != FRAME and not entry.get("reason"):
-            asked = {name: played(value) for name, value in entry.get("params", {}).items()}
+            params = {name: played(value) for name, value in entry.get("params", {}).items()}
             spec = entry.get("spec", entry["name"])
-            how = json.dumps([spec, asked, entry.get("budgets")], sort_keys=True)
-            twins.setdefault(how, []).append(f"**{as_cell(entry['name'])}**")
+            key = json.dumps([spec, params, entry.get("budgets")], sort_keys=True)
+            twins.setdefault(key, []).append(f"**{as_cell(entry['name'])}**")
     for names in twins.values():
         if len(names) > 1:
             yield (

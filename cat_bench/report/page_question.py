@@ -34,7 +34,7 @@ def encode_question(transcript: Transcript, *, sent: bool = True) -> JSON:
     """Return one question with its rollouts and estimates; with `sent`, what was sent for them."""
     calls = _Calls(transcript)
     first = transcript.exchanges.rollouts if sent and transcript.exchanges else None
-    whole = {
+    page = {
         "text": transcript.text,
         "meta": transcript.meta,
         "criteria": _criteria(transcript.target),
@@ -57,7 +57,7 @@ def encode_question(transcript: Transcript, *, sent: bool = True) -> JSON:
             for row in transcript.rows
         ],
     }
-    return {**whole, "sent": calls.sent}
+    return {**page, "sent": calls.sent}
 
 
 class _Calls:
@@ -67,20 +67,20 @@ class _Calls:
         quoted = [(transcript.text, QUESTION)]
         quoted += [(reply.text, row["slot"]) for row, reply in transcript.rollouts if reply]
         lengths = range(QUOTED, LONGEST + 1)
-        held = {text: slot for text, slot in reversed(quoted) if len(text) in lengths}
-        self._quoted = sorted(held.items(), key=lambda item: (-len(item[0]), item[1]))
+        slots = {text: slot for text, slot in reversed(quoted) if len(text) in lengths}
+        self._quoted = sorted(slots.items(), key=lambda item: (-len(item[0]), item[1]))
         self._places: dict[str, int] = {}
         self.sent: list[JSON] = []
 
     def encode_calls(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
         """Return the first calls as a field: each one's place of the request, slot and reply."""
-        shown = [[self.index(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
-        more = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
-        return {name: shown, **more} if shown else {}
+        calls_ = [[self.index(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
+        size = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
+        return {name: calls_, **size} if calls_ else {}
 
     def index(self, sent: Sent) -> int:
         """Return the index of a request in `sent`; add it if it is new."""
-        shown = {
+        request = {
             "role": sent.role,
             "model": sent.model,
             "sampling": dict(sent.sampling),
@@ -88,10 +88,10 @@ class _Calls:
             **({"kind": sent.kind} if sent.kind != "generate" else {}),
             **({} if sent.text is None else {"text": self._content(sent.text)}),
         }
-        key = json.dumps(shown, sort_keys=True)
+        key = json.dumps(request, sort_keys=True)
         if key not in self._places:
             self._places[key] = len(self.sent)
-            self.sent.append(shown)
+            self.sent.append(request)
         return self._places[key]
 
     def _content(self, text: str) -> list[JSON]:
@@ -153,12 +153,12 @@ def _estimate(row: Mapping[str, JSON]) -> dict[str, JSON]:
     weighed = sorted(zip(row["weights"], row["picks"], strict=True), key=lambda pair: -pair[0])
     picks = [[int(slot), encode_number(weight)] for weight, slot in weighed if weight > 0]
     read = [int(slot) for slot in row["slots"]]
-    known = select_fields(row, _ROW)
-    text = known.get("text")
+    fields = select_fields(row, _ROW)
+    text = fields.get("text")
     if isinstance(text, str):
-        known["text"] = text[:LONGEST]
+        fields["text"] = text[:LONGEST]
     return {
-        **known,
+        **fields,
         **({"picks": picks[:PICKS], "of": len(picks)} if picks else {}),
         **({"slots": read} if read else {}),
     }

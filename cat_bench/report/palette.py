@@ -56,10 +56,10 @@ _FRAMES = {
 
 def looks(record: Mapping[str, JSON], names: Iterable[str]) -> dict[str, Look]:
     """Return the look of each name, and of each method of the run."""
-    listed = (str(entry["name"]) for entry in record["methods"])
-    everything = dict.fromkeys([*listed, *map(str, names)])
-    plain = (name for name in everything if name not in _FRAMES)
-    return _FRAMES | {name: _look(place) for place, name in enumerate(plain)}
+    names_ = (str(entry["name"]) for entry in record["methods"])
+    everything = dict.fromkeys([*names_, *map(str, names)])
+    methods = (name for name in everything if name not in _FRAMES)
+    return _FRAMES | {name: _look(place) for place, name in enumerate(methods)}
 
 
 def series(place: int) -> Look:

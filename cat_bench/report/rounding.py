@@ -36,10 +36,10 @@ def format_measured(
     sign: str = "",
 ) -> str:
     """Return a figure, in percent unless `scale` is 1, with its interval if it has one."""
-    shown, *ends = (
+    value_, *ends = (
         "" if x is None else format_fixed(scale * x, digits, sign=sign) for x in (value, low, high)
     )
-    return f"{shown} [{', '.join(ends)}]" if shown and all(ends) else shown
+    return f"{value_} [{', '.join(ends)}]" if value_ and all(ends) else value_
 
 
 def format_count(count: float | None) -> str:

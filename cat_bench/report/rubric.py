@@ -71,12 +71,12 @@ def breakdown(run: RunTables | Path) -> pd.DataFrame:
     long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
     weight = 1 - long["lost"]
     long = long.assign(weight=weight, mass=weight * long["part_scores"].astype(float))
-    whole = long.groupby(["part", *KEY, "question"])[["weight", "mass"]].sum()
-    whole["value"] = whole["mass"] / whole["weight"]
+    sums = long.groupby(["part", *KEY, "question"])[["weight", "mass"]].sum()
+    sums["value"] = sums["mass"] / sums["weight"]
     shared = rows.drop_duplicates("question").set_index("question")["cluster"]
     lines = [
         {**_key(key), **_mean(group["value"], shared)}
-        for key, group in whole.groupby(level=["part", *KEY])
+        for key, group in sums.groupby(level=["part", *KEY])
     ]
     return pd.DataFrame(lines, columns=list(PART_COLUMNS))
 
@@ -127,15 +127,15 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
             if people
             else ""
         )
-        others = "".join(
-            f"; agreement with its profile {other}: kappa {_figure(part['kappa'])}"
-            for other, part in audit.get("profiles", {}).items()
+        profiles = "".join(
+            f"; agreement with its profile {profile_}: kappa {_figure(part['kappa'])}"
+            for profile_, part in audit.get("profiles", {}).items()
         )
         yield (
             f"Judge {name}, audited on {labels['file']} ({figures['pairs']:,} labels by "
             f"{labels['annotators']}{gap}): macro-F1 {_figure(figures['macro_f1'])}{ceiling}; "
             f"kappa {_figure(figures['kappa'])}; bias {_figure(figures['bias'], signed=True)}"
-            f"{others}."
+            f"{profiles}."
         )
 
 
@@ -152,15 +152,15 @@ def _render_parts(table: pd.DataFrame, parts: pd.DataFrame) -> str:
     keys = list(zip(last["method"], last["n"], strict=True))
     cells = parts.set_index(["part", *KEY])["score"].to_dict()
     examples = parts.groupby("part", sort=False)["examples"].max().to_dict()
-    shown = [key for key in keys if any((part, *key) in cells for part in examples)]
+    columns = [key for key in keys if any((part, *key) in cells for part in examples)]
     names = [name for kind in KINDS for name in examples if str(name).startswith(f"{kind}:")]
     names += [LENGTH_ADJUSTED] if LENGTH_ADJUSTED in examples else []
     rows = [
         [str(name).replace("|", "\\|"), str(examples[name])]
-        + [percent(cells.get((name, *key))) for key in shown]
+        + [percent(cells.get((name, *key))) for key in columns]
         for name in names
     ]
-    heads = ["", "examples", *(f"{method} @ {n}" for method, n in shown)]
+    heads = ["", "examples", *(f"{method} @ {n}" for method, n in columns)]
     align = ("left", *("right" for _ in heads[1:]))
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
 

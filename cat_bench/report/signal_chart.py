@@ -31,15 +31,15 @@ def _figure(curves: pd.DataFrame, bins: pd.DataFrame, record: Mapping[str, JSON]
     for place, name in enumerate(names):
         look = series(place)
         style: JSON = {"color": look.colour, "marker": look.marker, "linestyle": look.line, **EDGE}
-        curve, own = (table[table["signal"] == name] for table in (curves, bins))
+        curve, tenths = (table[table["signal"] == name] for table in (curves, bins))
         if len(names) <= _FEW:
             ends = (100 * curve[end].to_numpy(float) for end in ("ci_low", "ci_high"))
             left.fill_between(curve["n"], *ends, color=look.colour, alpha=0.12, linewidth=0)
         (handles[legend_name(name)],) = left.plot(curve["n"], 100 * curve["score"], **style)
-        right.plot(own["bin"], 100 * own["score"], **style)
-        if own["number"].between(0, 1).all():
+        right.plot(tenths["bin"], 100 * tenths["score"], **style)
+        if tenths["number"].between(0, 1).all():
             dotted: JSON = {"color": look.colour, "linestyle": ":", "linewidth": 1}
-            (drawn,) = right.plot(own["bin"], 100 * own["number"], **dotted)
+            (drawn,) = right.plot(tenths["bin"], 100 * tenths["number"], **dotted)
             handles.setdefault("the signal's number, 0 to 1", drawn)
     _label(left, right, sorted(set(curves["n"])))
     legend(figure, handles)

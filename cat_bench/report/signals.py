@@ -78,12 +78,12 @@ class Ratings(Reading):
     def _add(self, rows: pd.DataFrame) -> None:
         """Take in the scored rollouts of one question."""
         scores = rows["score"].to_numpy(dtype=float)
-        known = [
+        scored = [
             dict(zip(names, numbers, strict=True))
             for names, numbers in zip(rows["rated_by"], rows["ratings"], strict=True)
         ]
-        for name in dict.fromkeys(name for ratings in known for name in ratings):
-            numbers = np.array([ratings.get(name, nan) for ratings in known], dtype=float)
+        for name in dict.fromkeys(name for ratings in scored for name in ratings):
+            numbers = np.array([ratings.get(name, nan) for ratings in scored], dtype=float)
             rated = ~np.isnan(numbers)
             if rated.any():
                 record = self.records.setdefault(name, Record())
@@ -147,7 +147,7 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
         falls = peak < len(curve.budgets) - 1
         order = mean_interval(record.orders) if record.orders else None
         bins = calibration(record)
-        whole = bins["number"].between(0, 1).all()
+        share = bins["number"].between(0, 1).all()
         error = np.average((bins["number"] - bins["score"]).abs(), weights=bins["rollouts"])
         rows.append(
             {
@@ -163,7 +163,7 @@ def quality(records: Mapping[str, Record]) -> pd.DataFrame:
                 "fall": fall.mean,
                 "fall_low": fall.low if falls else nan,
                 "fall_high": fall.high if falls else nan,
-                "calibration_error": error if whole else nan,
+                "calibration_error": error if share else nan,
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -201,8 +201,8 @@ def calibration_bins(records: Mapping[str, Record]) -> pd.DataFrame:
         calibration(record).assign(signal=name, bin=lambda bins: range(1, len(bins) + 1))
         for name, record in records.items()
     ]
-    whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=BIN_COLUMNS)
-    return whole[list(BIN_COLUMNS)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=BIN_COLUMNS)
+    return table[list(BIN_COLUMNS)]
 
 
 def render_signals(records: Mapping[str, Record]) -> str:

@@ -126,10 +126,10 @@ class _Method:
 
 def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
     """Return a row's fields besides its score: counts, shares and mean costs over questions."""
-    shown = ["score_fallback_0", "score_exhausted_out", *COSTS]
-    shown += ["abstained", "exhausted", "fallback", "lost", "draws", "exact"]
+    columns = ["score_fallback_0", "score_exhausted_out", *COSTS]
+    columns += ["abstained", "exhausted", "fallback", "lost", "draws", "exact"]
     mean, counts = totals.mean, totals.counts
-    table = mean[shown].copy()
+    table = mean[columns].copy()
     for name in ("score_fallback_0", "score_exhausted_out"):
         table[name] = table[name].clip(0, 1)
     table["draws"] = table["draws"].where(table["draws"] > 0)
@@ -137,8 +137,8 @@ def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
     table["unlabelled"] = totals.sums["unlabelled"].round().astype(int)
     labelled = totals.sizes - table["unlabelled"]
     for name, column in (("rollout_var", "se_rollouts"), ("draw_var", "se_draws")):
-        known = counts[name] > labelled / 2
-        table[column] = ((mean[name] / labelled) ** 0.5).where(known)
+        kept = counts[name] > labelled / 2
+        table[column] = ((mean[name] / labelled) ** 0.5).where(kept)
     table["unscored"] = (labelled - counts["value"]).astype(int)
     entries: JSON = table.to_dict("index")
     return {(m, int(n)): entry for (m, n), entry in entries.items()}
@@ -146,8 +146,8 @@ def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
 
 def _methods(record: Mapping[str, JSON], values: Values) -> list[_Method]:
     """Return the run's methods in its order, then those that only the scores name: the oracle."""
-    listed = {entry["name"]: entry for entry in record["methods"]}
-    others = sorted({str(key[0]) for key in values.columns} - set(listed))
+    entries = {entry["name"]: entry for entry in record["methods"]}
+    extra = sorted({str(key[0]) for key in values.columns} - set(entries))
     frames = {SINGLE, ORACLE}
     methods = [
         _Method(
@@ -156,10 +156,10 @@ def _methods(record: Mapping[str, JSON], values: Values) -> list[_Method]:
             entry.get("reason"),
             alone=stands_alone(entry),
         )
-        for name, entry in listed.items()
+        for name, entry in entries.items()
     ]
     return methods + [
-        _Method(name, FRAME if name in frames else "method", None, alone=False) for name in others
+        _Method(name, FRAME if name in frames else "method", None, alone=False) for name in extra
     ]
 
 
@@ -188,9 +188,9 @@ def _pairs(
     """Yield the comparisons of `_compare` for all rows."""
     for method in methods:
         for n in values.budgets(method.name):
-            for other in _choose_others(method, n, values, base=base):
-                if other is not None:
-                    yield (method.name, n), values.columns[other]
+            for opponent in _choose_others(method, n, values, base=base):
+                if opponent is not None:
+                    yield (method.name, n), values.columns[opponent]
 
 
 def reference_of(name: str | None, values: Values) -> tuple[str, int | None]:
@@ -215,11 +215,11 @@ def _compare(
     """Return the fields of the comparisons with the reference and with a single rollout."""
     reference, single = _choose_others(method, n, values, base=base)
     fields: dict[str, JSON] = {}
-    known: dict[Key, Difference] = {}
-    for other, field, p in ((reference, "diff", "p"), (single, "diff_single", "p_single")):
-        if other is None:
+    done: dict[Key, Difference] = {}
+    for rival, field, p in ((reference, "diff", "p"), (single, "diff_single", "p_single")):
+        if rival is None:
             continue
-        difference = known[other] = known.get(other) or values.difference((method.name, n), other)
+        difference = done[rival] = done.get(rival) or values.difference((method.name, n), rival)
         fields |= {
             field: difference.mean,
             f"{field}_low": difference.low,

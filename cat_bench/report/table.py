@@ -62,8 +62,8 @@ def render(
         details += ["### Same questions, new rollouts: ± points by n", _AGAIN, by_n]
     if len(drawn := scored[scored["se_draws"] > _ROUNDING]):
         details += ["### Subsets drawn: Monte-Carlo ± points by n", _render_by_n(drawn, "se_draws")]
-    listed = "\n".join(f"- {note}" for note in list_notes(summary, record, remarks=remarks))
-    blocks += [*more, "## Notes", listed, *([DETAILS, *details] if details else [])]
+    notes = "\n".join(f"- {note}" for note in list_notes(summary, record, remarks=remarks))
+    blocks += [*more, "## Notes", notes, *([DETAILS, *details] if details else [])]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -106,8 +106,8 @@ def _main(
     if labelled:
         compared["95 % interval"] = [format_interval(row) for row in rows]
     for base, field in ((reference or MAJORITY, "diff"), (SINGLE, "diff_single")):
-        known = labelled and (base in present or base == reference)
-        if known and f"vs {base}, points" not in compared:
+        comparable = labelled and (base in present or base == reference)
+        if comparable and f"vs {base}, points" not in compared:
             compared[f"vs {base}, points"] = [_difference(row, field, base=base) for row in rows]
             compared.setdefault("p (Holm)", [p_value(row["p_holm"]) for row in rows])
     return {

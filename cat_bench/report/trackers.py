@@ -82,9 +82,9 @@ def _collect_metrics(rows: Iterable[Mapping[str, JSON]]) -> dict[int, dict[str, 
     for row in rows:
         if row["n"] != row["n"]:  # a method that was not available has no n
             continue
-        known = {column: row[column] for column in METRICS if row[column] == row[column]}
+        values = {column: row[column] for column in METRICS if row[column] == row[column]}
         metrics.setdefault(int(row["n"]), {}).update(
-            {f"{row['method']}/{column}": float(value) for column, value in known.items()}
+            {f"{row['method']}/{column}": float(value) for column, value in values.items()}
         )
     return dict(sorted(metrics.items()))
 
@@ -177,10 +177,10 @@ def _rename(names: Sequence[str]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for name in dict.fromkeys(names):
         method, _, column = name.rpartition("/")
-        plain = re.sub(r"[^\w. /-]+", "-", method).strip("-")
+        base = re.sub(r"[^\w. /-]+", "-", method).strip("-")
         used = set(renamed.values())
         number = 1
-        while (new := f"{plain}{f'-{number}' if number > 1 else ''}/{column}") in used:
+        while (new := f"{base}{f'-{number}' if number > 1 else ''}/{column}") in used:
             number += 1
         renamed[name] = new
     return renamed

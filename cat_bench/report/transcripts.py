@@ -68,11 +68,11 @@ class Transcript:
         """Return each method's answer at its largest n: the answer of its first draw."""
         largest: dict[str, list[Mapping[str, JSON]]] = {}
         for row in self.rows:
-            held = largest.setdefault(row["method"], [])
-            if held and row["n"] > held[0]["n"]:
-                held.clear()
-            if not held or row["n"] == held[0]["n"]:
-                held.append(row)
+            group = largest.setdefault(row["method"], [])
+            if group and row["n"] > group[0]["n"]:
+                group.clear()
+            if not group or row["n"] == group[0]["n"]:
+                group.append(row)
         return {method: self._answer(rows) for method, rows in largest.items()}
 
     def _answer(self, rows: Sequence[Mapping[str, JSON]]) -> Answer:
@@ -119,7 +119,7 @@ async def transcripts(
     model are replayed from the cache to find what they sent.
     """
     run = RunTables.of(run)
-    record, asked = run.record, run.questions
+    record, table = run.record, run.questions
     if only is None:
         scores, pools = run.score_parts(_ROWS), run.rollout_parts(_ROLLOUTS)
     else:
@@ -129,17 +129,17 @@ async def transcripts(
     texts = _Texts(read_exchanges(record, methods=methods, data=data, only=only))
     targets = _targets(record, data)
     try:
-        for question in rows_of(asked if only is None else asked[asked["question"] == only]):
+        for question in rows_of(table if only is None else table[table["question"] == only]):
             name = question["question"]
             exchanges = await texts.of(name)
             replies = {r.slot: r.reply for r in exchanges.pool.rollouts} if exchanges else {}
-            held = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
+            pairs = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
             yield Transcript(
                 name,
                 question["text"],
                 question["meta"],
                 _records(rows.of(name)),
-                held,
+                pairs,
                 target=targets.get(name),
                 exchanges=exchanges,
                 problem=texts.problem,
@@ -180,10 +180,10 @@ def _select_shown(
     parts: Iterator[pd.DataFrame], record: Mapping[str, JSON]
 ) -> Iterator[pd.DataFrame]:
     """Yield only the rows of methods at the run's budgets."""
-    shown, frame = budget_test(record), frames(record)
+    in_table, frame = budget_test(record), frames(record)
     for rows in parts:
         keys = zip(rows["method"], rows["n"], strict=True)
-        selected = [method not in frame and shown(method, n) for method, n in keys]
+        selected = [method not in frame and in_table(method, n) for method, n in keys]
         yield rows[np.array(selected, dtype=bool)]
 
 

@@ -49,16 +49,16 @@ class Agreement(Reading):
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Take in score rows of whole questions."""
         aside = rows["failed"].notna() | rows["method"].isin(list(FRAMES))
-        for question, own in rows[~aside].groupby("question", sort=False):
+        for question, row_group in rows[~aside].groupby("question", sort=False):
             pool = pools.of(str(question))
             clusters = {} if pool is None else _clusters(pool)
-            if there := 0 if pool is None else int(pool["failed"].isna().sum()):
-                self.pools.append(_describe(clusters, there))
+            if arrived := 0 if pool is None else int(pool["failed"].isna().sum()):
+                self.pools.append(_describe(clusters, arrived))
             if not (votes := Counter(clusters.values())):
                 continue
             leaders = {label for label, count in votes.items() if count == max(votes.values())}
             values: dict[tuple[str, int], list[float]] = {}
-            for row in rows_of(own):
+            for row in rows_of(row_group):
                 key = (row["method"], int(row["n"]))
                 values.setdefault(key, []).append(_agreement(row, clusters, leaders))
             for key, shares in values.items():
@@ -67,8 +67,8 @@ class Agreement(Reading):
 
 def _clusters(pool: pd.DataFrame) -> dict[int, int]:
     """Return the cluster of each rollout with an answer, by slot."""
-    there = pool.dropna(subset="cluster")
-    return dict(zip(there["slot"].astype(int), there["cluster"].astype(int), strict=True))
+    answered = pool.dropna(subset="cluster")
+    return dict(zip(answered["slot"].astype(int), answered["cluster"].astype(int), strict=True))
 
 
 def _describe(clusters: Mapping[int, int], rollouts: int) -> dict[str, float]:
@@ -97,22 +97,22 @@ def agreement_blocks(run: RunTables | Path) -> Iterator[str]:
     run = RunTables.of(run)
     if not run.record.get("unlabelled"):
         return
-    found = run.reading(Agreement)
-    if not found.pools or not (found.agreed or run.record["rollouts"].get("no_answer")):
+    agreement = run.reading(Agreement)
+    if not agreement.pools or not (agreement.agreed or run.record["rollouts"].get("no_answer")):
         return
-    shares = {name: [pool[name] for pool in found.pools] for name in found.pools[0]}
+    shares = {name: [pool[name] for pool in agreement.pools] for name in agreement.pools[0]}
     yield _TITLE
     yield as_table(
-        {"of the pools": list(shares), "mean": [_share(each) for each in shares.values()]},
+        {"of the pools": list(shares), "mean": [_share(share) for share in shares.values()]},
         left=("of the pools",),
     )
-    if last := dict(sorted(found.agreed)):
+    if last := dict(sorted(agreement.agreed)):
         yield as_table(
             {
                 "method": [as_cell(method) for method in last],
                 "n": [str(n) for n in last.values()],
                 "agreement with the pool's majority, %": [
-                    _share(found.agreed[key]) for key in last.items()
+                    _share(agreement.agreed[key]) for key in last.items()
                 ],
             },
             left=("method",),
@@ -122,5 +122,5 @@ def agreement_blocks(run: RunTables | Path) -> Iterator[str]:
 
 def _share(values: ArrayLike) -> str:
     """Return the mean of shares with its 95 % interval over questions."""
-    found = mean_interval(values)
-    return format_measured(found.mean, found.low, found.high)
+    interval = mean_interval(values)
+    return format_measured(interval.mean, interval.low, interval.high)

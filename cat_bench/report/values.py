@@ -102,10 +102,10 @@ class Values:
         """Compute differences in parallel, for `against`; without an executor, do nothing."""
         if executor is None:
             return
-        wanted = {_digest(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
-        left = {digest: pair for digest, pair in wanted.items() if digest not in self.known}
+        pending = {_digest(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
+        fresh = {digest: pair for digest, pair in pending.items() if digest not in self.known}
         self.known.update(
-            zip(left, executor.map(_paired_difference, list(left.values())), strict=True)
+            zip(fresh, executor.map(_paired_difference, list(fresh.values())), strict=True)
         )
 
     def share(self, key: Key, floor: Key, ceiling: Key) -> Interval:
@@ -223,9 +223,9 @@ class PerQuestion(Reading):
     def at_budgets(self) -> tuple[Values, Totals]:
         """The values and totals at the run's budgets."""
         values, totals = self.at_all_n
-        shown = budget_test(self.record)
-        columns = {key: column for key, column in values.columns.items() if shown(*key)}
-        return replace(values, columns=columns), totals.where(shown)
+        in_table = budget_test(self.record)
+        columns = {key: column for key, column in values.columns.items() if in_table(*key)}
+        return replace(values, columns=columns), totals.where(in_table)
 
 
 def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:

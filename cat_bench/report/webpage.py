@@ -143,8 +143,8 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
     scored = dict(zip(values.questions, zip(*columns, strict=True), strict=True))
     nothing = [None] * len(keys)
     remarks = list(errata_note(record, values))
-    asked = list(run.questions["question"])
-    fields = find_groups(run, asked)
+    ids = list(run.questions["question"])
+    fields = find_groups(run, ids)
     return {
         "task": config["task"],
         "model": config["model"],
@@ -165,7 +165,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
         "groups": {field: [sort_groups(groups), list(groups)] for field, groups in fields.items()},
         "questions": [
             [name, _headline(text), scored.get(name, nothing)]
-            for name, text in zip(asked, run.questions["text"], strict=True)
+            for name, text in zip(ids, run.questions["text"], strict=True)
         ],
     }
 
@@ -176,15 +176,16 @@ def _signals(run: RunTables) -> Iterator[JSON]:
     curves, bins = best_of_curves(rated), calibration_bins(rated)
     for place, row in enumerate(rows_of(quality(rated))):
         look = series(place)
-        curve, own = (table[table["signal"] == row["signal"]] for table in (curves, bins))
+        curve, bars = (table[table["signal"] == row["signal"]] for table in (curves, bins))
         yield {
             **select_fields(row, COLUMNS),
             "look": [look.colour, look.dash],
             "curve": [
-                select_fields(each, ("n", "score", "ci_low", "ci_high")) for each in rows_of(curve)
+                select_fields(item, ("n", "score", "ci_low", "ci_high")) for item in rows_of(curve)
             ],
             "bins": [
-                select_fields(each, ("bin", "number", "score", "rollouts")) for each in rows_of(own)
+                select_fields(item, ("bin", "number", "score", "rollouts"))
+                for item in rows_of(bars)
             ],
         }
 

@@ -34,18 +34,18 @@ def reward(spec: str, **given: JSON) -> Reward | SupervisedReward:
     `signal{by=NAME}`. Raises UnknownName, ConfigError.
     """
     name, params = _split(spec)
-    found = build("reward", name, {**given, **params}, source=f"reward {spec!r}")
-    if not callable(getattr(found, "rewards", None)):
+    plugin = build("reward", name, {**given, **params}, source=f"reward {spec!r}")
+    if not callable(getattr(plugin, "rewards", None)):
         raise ConfigError(f"reward {spec!r}", "", "has no method `rewards`")
-    return found  # type: ignore[no-any-return]
+    return plugin  # type: ignore[no-any-return]
 
 
 def estimates(spec: str) -> bool:
     """Return whether a reward takes an estimator as a parameter."""
     name, params = _split(spec)
     kind = load("reward", name)
-    named = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-    return "estimator" in named and "estimator" not in params
+    parameters = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    return "estimator" in parameters and "estimator" not in params
 
 
 def _split(spec: str) -> tuple[str, dict[str, JSON]]:

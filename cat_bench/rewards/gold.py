@@ -25,5 +25,5 @@ class Gold:
         """Return one score per rollout."""
         scores = await ctx.score(sample, [r.text for r in rollouts])
         unscored = {str(k): s.reason for k, s in enumerate(scores) if s.value is None}
-        why = {place: reason or "no reason given" for place, reason in unscored.items()}
-        return Marks([s.value for s in scores], notes={"unscored": why} if why else {})
+        reasons = {place: reason or "no reason given" for place, reason in unscored.items()}
+        return Marks([s.value for s in scores], notes={"unscored": reasons} if reasons else {})

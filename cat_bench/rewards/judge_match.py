@@ -34,9 +34,9 @@ class JudgeMatch(ReferenceReward):
             return found.rewards_nobody(len(rollouts))
         text, notes = found.text, dict(found.notes)
         verdicts = await gather_all(*(self._matches(text, question, r, ctx) for r in rollouts))
-        why = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
-        if why:
-            notes["unscored"] = why
+        reasons = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
+        if reasons:
+            notes["unscored"] = reasons
         return Marks([None if isinstance(v, Undecided) else v for v in verdicts], text, notes)
 
     async def _matches(

@@ -36,8 +36,8 @@ class Length:
         if not self.shortest:
             return Marks([float(_tokens(rollout)) for rollout in rollouts])
         values = [-float(_tokens(r)) if r.text.strip() else None for r in rollouts]
-        why = {str(k): "it is empty" for k, value in enumerate(values) if value is None}
-        return Marks(values, notes={"unscored": why} if why else {})
+        reasons = {str(k): "it is empty" for k, value in enumerate(values) if value is None}
+        return Marks(values, notes={"unscored": reasons} if reasons else {})
 
 
 def penalise_length(

@@ -59,8 +59,8 @@ class ReferenceReward(ABC):
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return `compare` with the estimator's reference for the group."""
-        found = await reference(self.estimator, question, rollouts, ctx)
-        return await self.compare(found, question, rollouts, ctx)
+        target = await reference(self.estimator, question, rollouts, ctx)
+        return await self.compare(target, question, rollouts, ctx)
 
     @abstractmethod
     async def compare(

@@ -106,8 +106,8 @@ class SelfProposed(ReferenceReward):
             proposal = read_reply(Proposal, reply.text)
             if proposal and self.criteria <= len(proposal.distinct) <= self.most:
                 return Checklist(tuple(proposal.distinct), len(proposal.criteria))
-        wanted = f"list of {self.criteria} to {self.most} different criteria"
-        return Undecided(f"no {wanted} in {self.attempts} replies")
+        form = f"list of {self.criteria} to {self.most} different criteria"
+        return Undecided(f"no {form} in {self.attempts} replies")
 
     async def _met(
         self, rubric: Sequence[str], question: Question, rollout: Rollout, ctx: Context
@@ -115,10 +115,10 @@ class SelfProposed(ReferenceReward):
         """Return the judge's verdict on each criterion."""
         if not rollout.text.strip():
             return [False] * len(rubric)
-        asked = (verdict(line, question.text, rollout.text, ctx=ctx) for line in rubric)
+        verdicts = (verdict(line, question.text, rollout.text, ctx=ctx) for line in rubric)
         met = []
-        for number, found in enumerate(await gather_all(*asked), 1):
-            if isinstance(found, Undecided):
-                return Undecided(f"criterion {number}: {found.reason}")
-            met.append(found.met)
+        for number, answer in enumerate(await gather_all(*verdicts), 1):
+            if isinstance(answer, Undecided):
+                return Undecided(f"criterion {number}: {answer.reason}")
+            met.append(answer.met)
         return met

@@ -43,13 +43,13 @@ class Scores(BaseModel):
 
         A candidate that has two entries or a score outside 0 to 1 has none.
         """
-        named = [entry.candidate for entry in self.scores]
+        numbers = [entry.candidate for entry in self.scores]
         return {
             entry.candidate - 1: entry.score
             for entry in self.scores
             if 0 <= entry.score <= 1
             and 1 <= entry.candidate <= count
-            and named.count(entry.candidate) == 1
+            and numbers.count(entry.candidate) == 1
         }
 
 
@@ -79,12 +79,12 @@ class Ruler:
         """Return one score per rollout."""
         texts = sorted({r.text for r in rollouts if r.text.strip()})
         texts.sort(key=lambda text: uniform(f"{self.seed}\0{question.id}\0{text}"))
-        known = dict.fromkeys((r.text for r in rollouts if not r.text.strip()), 0.0)
+        blank = dict.fromkeys((r.text for r in rollouts if not r.text.strip()), 0.0)
         if texts:
-            known |= await self._ask(question, texts, ctx)
+            blank |= await self._ask(question, texts, ctx)
         lacking = f"no score from 0 to 1 in {self.attempts} replies"
-        why = {str(k): lacking for k, r in enumerate(rollouts) if r.text not in known}
-        return Marks([known.get(r.text) for r in rollouts], notes={"unscored": why} if why else {})
+        why = {str(k): lacking for k, r in enumerate(rollouts) if r.text not in blank}
+        return Marks([blank.get(r.text) for r in rollouts], notes={"unscored": why} if why else {})
 
     async def _ask(
         self, question: Question, texts: Sequence[str], ctx: Context
@@ -94,8 +94,8 @@ class Ruler:
         best: dict[int, float] = {}
         for attempt in range(self.attempts):
             reply = read_reply(Scores, (await ctx.judge.ask(prompt, draw=attempt)).text)
-            found = reply.read(len(texts)) if reply else {}
-            best = max(best, found, key=len)
+            marks = reply.read(len(texts)) if reply else {}
+            best = max(best, marks, key=len)
             if len(best) == len(texts):
                 break
         return {texts[place]: score for place, score in best.items()}

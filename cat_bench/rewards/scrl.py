@@ -81,12 +81,12 @@ class Scrl:
     ) -> list[float]:
         """Return the rewards for clusters and mean entropies; None: no entropy terms."""
         votes = Counter(labels)
-        known = entropies or [0.0] * len(labels)
+        spread = entropies or [0.0] * len(labels)
         mean = {
-            label: fmean(h for h, cluster in zip(known, labels, strict=True) if cluster == label)
+            label: fmean(h for h, cluster in zip(spread, labels, strict=True) if cluster == label)
             for label in votes
         }
-        overall, positive = fmean(known) if known else 0.0, self.label(labels)
+        overall, positive = fmean(spread) if spread else 0.0, self.label(labels)
 
         def worth(label: int | None) -> float:
             if label is None:

@@ -55,7 +55,7 @@ class Shuffled:
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return the reward's marks, with the note `reference_of`: the other question's id."""
-        other, drawn, lent = await ctx.elsewhere(len(rollouts))
-        found = await reference(self.estimator, other, drawn, lent)
-        marks = await self._reward.compare(found, question, rollouts, ctx)
-        return replace(marks, notes={**marks.notes, "reference_of": other.id})
+        neighbour, drawn, lent = await ctx.elsewhere(len(rollouts))
+        wrong = await reference(self.estimator, neighbour, drawn, lent)
+        marks = await self._reward.compare(wrong, question, rollouts, ctx)
+        return replace(marks, notes={**marks.notes, "reference_of": neighbour.id})

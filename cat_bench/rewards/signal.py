@@ -46,6 +46,6 @@ class BySignal:
         """Return one number per rollout."""
         numbers = (await rate(self.by, question, rollouts, ctx)).tolist()
         reason = f"{self.by} has no number for it"
-        why = {str(place): reason for place, number in enumerate(numbers) if isnan(number)}
+        reasons = {str(place): reason for place, number in enumerate(numbers) if isnan(number)}
         values = [None if isnan(number) else number for number in numbers]
-        return Marks(values, notes={"unscored": why} if why else {})
+        return Marks(values, notes={"unscored": reasons} if reasons else {})

@@ -126,13 +126,13 @@ class StandIns:
 def list_methods(record: Mapping[str, JSON]) -> dict[str, str]:
     """Return the run's methods that can run here: recorded name → the name to use here."""
     installed = {*method_names(), *list_plugins("aggregator")}
-    named = {}
+    names = {}
     for entry in record["methods"]:
         base, brace, parameters = entry["name"].partition("{")
         if entry["kind"] != "method" or entry["reason"]:
             continue
         if is_file(entry["spec"]) and Path(entry["spec"].rpartition(":")[0]).is_file():
-            named[entry["name"]] = entry["spec"] + brace + parameters
+            names[entry["name"]] = entry["spec"] + brace + parameters
         elif base in installed:
-            named[entry["name"]] = entry["name"]
-    return named
+            names[entry["name"]] = entry["name"]
+    return names

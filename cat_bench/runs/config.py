@@ -148,24 +148,24 @@ def as_command(config: RunConfig) -> list[str]:
 
 
 def _options(config: RunConfig) -> Iterator[str]:
-    given = config.model_dump(mode="json", exclude_defaults=True, exclude={"task", "model"})
-    if methods := given.pop("methods", ()):
+    fields = config.model_dump(mode="json", exclude_defaults=True, exclude={"task", "model"})
+    if methods := fields.pop("methods", ()):
         yield from ("--method", ",".join(methods))
-    if budgets := given.pop("n", ()):
+    if budgets := fields.pop("n", ()):
         yield from ("--n", ",".join(map(str, budgets)))
-    urls = given.pop("base_url", ())
+    urls = fields.pop("base_url", ())
     for url in [urls] if isinstance(urls, str) else urls:
         yield from ("--base-url", url)
-    for role, parameters in given.pop("sampling", {}).items():
-        given |= {f"{role}.{name}": value for name, value in parameters.items()}
-    for name, value in given.items():
+    for role, parameters in fields.pop("sampling", {}).items():
+        fields |= {f"{role}.{name}": value for name, value in parameters.items()}
+    for name, value in fields.items():
         yield from ("--set", f"{name}={_scalar(value)}")
 
 
 def _scalar(value: JSON) -> str:
     """Return the value as `--set` reads it: a text is quoted if YAML would read another value."""
-    bare = isinstance(value, str) and scalar(value, source="", field="") == value
-    return str(value) if bare else json.dumps(value)
+    unquoted = isinstance(value, str) and scalar(value, source="", field="") == value
+    return str(value) if unquoted else json.dumps(value)
 
 
 def _model(task: str) -> str:

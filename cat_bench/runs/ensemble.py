@@ -54,8 +54,8 @@ class Ensemble:
 
         `weights` have shape (models,), or (questions, models) for weights by question.
         """
-        given = equal_weights(len(self.models)) if weights is None else weights
-        rows = np.broadcast_to(given, (len(self.ballots), len(self.models)))
+        shares = equal_weights(len(self.models)) if weights is None else weights
+        rows = np.broadcast_to(shares, (len(self.ballots), len(self.models)))
         polled = [ballots.polled for ballots in self.ballots]
         return np.array([weighted_score(q, w) for q, w in zip(polled, rows, strict=True)])
 
@@ -130,16 +130,16 @@ def make_method_rows(ensemble: Ensemble, budgets: Sequence[int]) -> pd.DataFrame
     learnt = ensemble.learnt_weights()
     parts = []
     for n in budgets:
-        alone = [ensemble.votes(n, row) for row in np.eye(count)]
-        scores = np.array([row["score"] for row in alone])
+        single = [ensemble.votes(n, row) for row in np.eye(count)]
+        scores = np.array([row["score"] for row in single])
         best = choose_members(scores)
-        chosen = pd.concat([alone[m].iloc[[k]] for k, m in enumerate(best)])
-        rows = dict(zip(ensemble.models, alone, strict=True)) | {MEMBER: chosen}
+        chosen = pd.concat([single[m].iloc[[k]] for k, m in enumerate(best)])
+        rows = dict(zip(ensemble.models, single, strict=True)) | {MEMBER: chosen}
         rows[EQUAL] = ensemble.votes(n, equal_weights(count))
         rows[LEARNT] = ensemble.votes(n, learnt)
         parts += [part.assign(method=name, n=n) for name, part in rows.items()]
-    whole: pd.DataFrame = pd.concat(parts)
-    return whole.rename_axis("question").reset_index()
+    table: pd.DataFrame = pd.concat(parts)
+    return table.rename_axis("question").reset_index()
 
 
 def _names(runs: Sequence[RunTables]) -> tuple[str, ...]:
@@ -163,16 +163,16 @@ def _rollouts(run: RunTables) -> Mapping[str, pd.DataFrame]:
 
 async def _ballots(pools: Sequence[pd.DataFrame], grader: Grader) -> Ballots:
     """Return a question's pools with one partition of all answers."""
-    whole = pd.concat(pools, keys=range(len(pools)), names=["model", None])
-    answers = [answer if isinstance(answer, str) else None for answer in whole["answer"]]
-    whole["cluster"] = pd.array(await grader.partition(answers), dtype="Int64")
-    voting = whole.dropna(subset=["cluster"])
-    worth = voting.groupby("cluster")["score"].mean()
-    counts = np.zeros((len(pools), len(worth)), dtype=np.int64)
-    places = worth.index.get_indexer(pd.Index(voting["cluster"]))
+    joined = pd.concat(pools, keys=range(len(pools)), names=["model", None])
+    answers = [answer if isinstance(answer, str) else None for answer in joined["answer"]]
+    joined["cluster"] = pd.array(await grader.partition(answers), dtype="Int64")
+    voting = joined.dropna(subset=["cluster"])
+    scores = voting.groupby("cluster")["score"].mean()
+    counts = np.zeros((len(pools), len(scores)), dtype=np.int64)
+    places = scores.index.get_indexer(pd.Index(voting["cluster"]))
     np.add.at(counts, (voting.index.get_level_values("model"), places), 1)
     tokens = [pool["completion_tokens"].to_numpy(dtype=float) for pool in pools]
-    return Ballots(counts, worth.to_numpy(dtype=float), tokens)
+    return Ballots(counts, scores.to_numpy(dtype=float), tokens)
 
 
 def _grader(run: RunTables, cache: Cache) -> Grader:

@@ -90,12 +90,12 @@ async def read_exchanges(
     stands = StandIns(record).backend
     environment = Environment(cache=cache, backend=stands, served=_ignore, fetches=True)
     config = configuration(record, data=data)
-    async with AsyncExitStack() as held:
+    async with AsyncExitStack() as stack:
         with load_only(record.get("files", {})):
-            named = [spec for name, spec in list_methods(record).items() if name in (methods or ())]
-            chosen = tuple(filter(_loads, named))
+            specs = [spec for name, spec in list_methods(record).items() if name in (methods or ())]
+            chosen = tuple(filter(_loads, specs))
             config = config.model_copy(update={"methods": chosen or BUILT_IN})
-            ready = await held.enter_async_context(open_run(config, environment=environment))
+            ready = await stack.enter_async_context(open_run(config, environment=environment))
         for sample in ready.samples():
             if only in (None, sample.question.id):
                 if methods is None:

@@ -20,15 +20,15 @@ def apply_profile(task: Task, config: RunConfig) -> Task:
     """
     if config.judge_profile is None and config.judge_template is None:
         return task
-    given = "judge_profile" if config.judge_profile else "judge_template"
+    setting = "judge_profile" if config.judge_profile else "judge_template"
     if not isinstance(scorer := task.scorer, Rubric):
-        raise ConfigError("--set", given, f"task {task.name!r} is not scored by a rubric")
+        raise ConfigError("--set", setting, f"task {task.name!r} is not scored by a rubric")
     profile = config.judge_profile or scorer.profile
     template = config.judge_template or (scorer.template if profile == "official" else None)
     try:
         chosen = replace(scorer, profile=profile, template=template)
     except ValueError as error:
-        raise ConfigError("--set", given, f"{error}") from error
+        raise ConfigError("--set", setting, f"{error}") from error
     if profile == scorer.profile or chosen.judge_sampling is None:
         return replace(task, scorer=chosen)
     sampling: dict[str, Sampling] = {**task.sampling, "judge": chosen.judge_sampling}

@@ -71,8 +71,8 @@ async def aggregate_texts(
         samples=lambda: iter(()),
     )
     config = RunConfig(task=task.name, model=model or NO_MODEL, seed=seed)
-    whole = sha256("\x1f".join([question, *texts]).encode("utf-8", "surrogatepass")).hexdigest()
-    posed = Question(whole, ({"role": "user", "content": question},), question)
+    digest = sha256("\x1f".join([question, *texts]).encode("utf-8", "surrogatepass")).hexdigest()
+    posed = Question(digest, ({"role": "user", "content": question},), question)
     rollouts = [Rollout(slot, Reply(text=text, finish=None)) for slot, text in enumerate(texts)]
     with Cache() as cache:
         nobody = Recorded({"model": NO_MODEL})
@@ -83,7 +83,7 @@ async def aggregate_texts(
             reader = grader.answers_to(posed)
             labels = await grader.labels(posed, rollouts)
             roles = models.roles(task)
-            context = QuestionContext(roles, reader, task.prompts, labels, whole)
+            context = QuestionContext(roles, reader, task.prompts, labels, digest)
             read = [] if chosen.budgets == (0,) else rollouts
             estimate = await chosen.aggregator.aggregate(posed, read, context)
         finally:
@@ -93,9 +93,9 @@ async def aggregate_texts(
 
 def _check(method: Method, texts: Sequence[str], *, question: str, model: str | None) -> None:
     """Raise UsageError if the method needs an argument that is missing."""
-    lacking = sorted(method.needs - {"answers"})
-    if lacking and model is None:
-        raise UsageError(f"{method.name} needs {', '.join(lacking)}: pass model=...")
+    unmet = sorted(method.needs - {"answers"})
+    if unmet and model is None:
+        raise UsageError(f"{method.name} needs {', '.join(unmet)}: pass model=...")
     if not texts and method.budgets != (0,):
         raise UsageError("there are no texts to aggregate")
     if method.budgets == (0,) and not question:

@@ -89,8 +89,8 @@ class OpenModels:
     def _role(self, task: Task, name: RoleName, spec: str) -> Role:
         """Return the model `spec` in a role; the task gives unset sampling parameters."""
         parameters = self._config.sampling.get(name, {})
-        given = validate(Sampling, parameters, source=f"sampling.{name}")
-        return Role(self._open(spec), given.over(task.sampling.get(name, Sampling())))
+        chosen = validate(Sampling, parameters, source=f"sampling.{name}")
+        return Role(self._open(spec), chosen.over(task.sampling.get(name, Sampling())))
 
     def _open(self, spec: str, backend: Callable[[str, Cache], Backend] | None = None) -> Model:
         if spec not in self._models:

@@ -36,18 +36,18 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
             check_columns(file.schema_arrow, kind, path, schema=schema_of(kind))
             size = PART if _is_grouped(file) else max(file.metadata.num_rows, 1)
             present = [name for name in columns if name in file.schema_arrow.names]
-            held: pd.DataFrame | None = None
+            rest: pd.DataFrame | None = None
             for batch in file.iter_batches(batch_size=size, columns=present):
                 rows = batch.to_pandas()
-                if held is not None and len(held):
-                    last = held["question"] == held["question"].iloc[-1]
+                if rest is not None and len(rest):
+                    last = rest["question"] == rest["question"].iloc[-1]
                     if not last.all():
-                        yield fill_columns(held[~last], kind, columns)
-                    rows = pd.concat([held[last], rows])
-                held = rows
-            if held is None:
-                held = file.schema_arrow.empty_table().select(present).to_pandas()
-            yield fill_columns(held, kind, columns)
+                        yield fill_columns(rest[~last], kind, columns)
+                    rows = pd.concat([rest[last], rows])
+                rest = rows
+            if rest is None:
+                rest = file.schema_arrow.empty_table().select(present).to_pandas()
+            yield fill_columns(rest, kind, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"cannot be read: {error}") from error
 

@@ -28,8 +28,8 @@ def folder_of(task: Task, config: RunConfig, record: Mapping[str, JSON]) -> Path
     version, named after the whole specification, is used if it exists.
     """
     suffix = digest(record)[:6]
-    whole, short = (_slug(part) for part in (config.model, _short_name(config.model)))
-    earlier = results_root() / f"{task.name}-{whole}-{suffix}"
+    long, short = (_slug(part) for part in (config.model, _short_name(config.model)))
+    earlier = results_root() / f"{task.name}-{long}-{suffix}"
     return earlier if earlier.exists() else results_root() / f"{task.name}-{short}-{suffix}"
 
 

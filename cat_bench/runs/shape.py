@@ -128,8 +128,8 @@ def check_whole(record: Mapping[str, JSON], source: Path) -> None:
     for name, needed in {**_WHOLE, **dict.fromkeys(methods, _OF_METHOD)}.items():
         for field in needed:
             if field not in parts[name]:
-                named = f"{name}.{field}".removeprefix(".")
-                raise DataError(source, f"lacks the field {named!r}: make it again from its cache")
+                path = f"{name}.{field}".removeprefix(".")
+                raise DataError(source, f"lacks the field {path!r}: make it again from its cache")
 
 
 def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema) -> None:
@@ -146,21 +146,21 @@ def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema
 
 def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Path) -> None:
     """Raise DataError if the record does not list the method of some scores."""
-    listed = {*FRAMES, *(method["name"] for method in record["methods"])}
-    if unknown := sorted(str(name) for name in set(names) - listed):
+    names_listed = {*FRAMES, *(method["name"] for method in record["methods"])}
+    if unknown := sorted(str(name) for name in set(names) - names_listed):
         problem = f"has scores of {unknown[0]!r}, which is not among the methods in its run.json"
         raise DataError(folder, f"{problem}; make the run again")
 
 
-def _alike(present: pa.DataType, wanted: pa.DataType) -> bool:
+def _alike(present: pa.DataType, expected: pa.DataType) -> bool:
     """Return whether both hold lists, texts or numbers; an empty column is of any type."""
     from pyarrow import types
 
     if types.is_null(present):
         return True
-    if types.is_list(wanted):
+    if types.is_list(expected):
         lists = types.is_list(present) or types.is_large_list(present)
-        return lists and _alike(present.value_type, wanted.value_type)
-    if types.is_string(wanted):
+        return lists and _alike(present.value_type, expected.value_type)
+    if types.is_string(expected):
         return bool(types.is_string(present) or types.is_large_string(present))
     return bool(types.is_integer(present) or types.is_floating(present))

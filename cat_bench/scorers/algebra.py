@@ -72,9 +72,9 @@ def _equation(text: str) -> str:
 def equation_key(difference: Any) -> str:
     """Return the key of ``difference = 0``, solved for the last coordinate if linear in it."""
     symbols = {symbol.name: symbol for symbol in difference.free_symbols}
-    known = [name for name in _COORDINATES if name in symbols]
-    if len(known) > 1:
-        last = symbols[known[-1]]
+    coordinates = [name for name in _COORDINATES if name in symbols]
+    if len(coordinates) > 1:
+        last = symbols[coordinates[-1]]
         slope = difference.diff(last)
         if not slope.free_symbols and slope != 0:
             return expression_key(last - difference / slope)
@@ -121,9 +121,9 @@ def _constant(value: Any, *, decimal: bool) -> str:
 
 def _real_key(value: Any, *, decimal: bool) -> str:
     exact = Fraction(str(value))
-    near = exact.limit_denominator(_LARGEST_DENOMINATOR)
-    if abs(near - exact) * 10**40 <= abs(exact):
-        return number_key(near, decimal=decimal)
+    simple = exact.limit_denominator(_LARGEST_DENOMINATOR)
+    if abs(simple - exact) * 10**40 <= abs(exact):
+        return number_key(simple, decimal=decimal)
     return rounded_key(exact)
 
 
@@ -280,8 +280,8 @@ def _substitute_constants(expression: Any) -> Any:
         lambda part: isinstance(part, AppliedUndef), lambda part: Symbol(str(part), real=True)
     )
     constants = {"e": E, "i": I}
-    named = {s: constants[s.name] for s in expression.free_symbols if s.name in constants}
-    evaluated = expression.subs(named) if named else expression
+    values = {s: constants[s.name] for s in expression.free_symbols if s.name in constants}
+    evaluated = expression.subs(values) if values else expression
     return evaluated.doit() if isinstance(evaluated, (Expr, MatrixBase)) else evaluated
 
 
@@ -300,9 +300,9 @@ def _prepare(text: str) -> str:
 
 
 def _expand_repeating(decimal: re.Match[str]) -> str:
-    whole, fixed, period = decimal.groups()
+    integer, fixed, period = decimal.groups()
     ninths = (10 ** len(period) - 1) * 10 ** len(fixed)
-    return _fraction(Fraction(int(whole + fixed + period) - int(whole + fixed or "0"), ninths))
+    return _fraction(Fraction(int(integer + fixed + period) - int(integer + fixed or "0"), ninths))
 
 
 def _fraction(value: Fraction) -> str:

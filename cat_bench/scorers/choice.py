@@ -67,8 +67,8 @@ class Choice:
 
     def answer(self, text: str) -> str | None:
         """Return the label of the option that a text chooses; None for no option or several."""
-        named = (self._label(strip_markup(part)) for part in self._find_statements(text))
-        return next((label for label in named if label is not None), None)
+        labels = (self._label(strip_markup(part)) for part in self._find_statements(text))
+        return next((label for label in labels if label is not None), None)
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None if it is a label."""
@@ -107,10 +107,10 @@ class Choice:
         words = plain_words(stated)
         if words in self._by_text:
             return self._by_text[words]
-        named = self._leading.match(stated.strip())
-        if named is None or self._several.match(stated.strip()):
+        match = self._leading.match(stated.strip())
+        if match is None or self._several.match(stated.strip()):
             return None
-        return self._by_label[named["label"].casefold()]
+        return self._by_label[match["label"].casefold()]
 
     @cached_property
     def _by_label(self) -> Mapping[str, str]:

@@ -99,13 +99,13 @@ class MathEqual:
         answers = [self.answer(text) for text in texts]
         distinct = list(dict.fromkeys(answers))
         scores = await gather(*(self._grade(gold, answer) for answer in distinct))
-        found = dict(zip(distinct, scores, strict=True))
-        return [found[answer] for answer in answers]
+        by_text = dict(zip(distinct, scores, strict=True))
+        return [by_text[answer] for answer in answers]
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
         """Return labels 0, 1, ... that do not depend on order; None for an empty answer."""
-        given = {answer for answer in answers if answer and tidy(answer)}
-        labels = await self._relation.partition(given)
+        distinct = {answer for answer in answers if answer and tidy(answer)}
+        labels = await self._relation.partition(distinct)
         return [None if answer is None else labels.get(answer) for answer in answers]
 
     def for_worker(self) -> MathEqual:
@@ -118,14 +118,14 @@ class MathEqual:
         details: JSON = {"answer": answer}
         if tidy(answer) == tidy(gold):
             return Score(1.0, details=details)
-        target, given = await gather(self._relation.form(gold), self._relation.form(answer))
+        target, form = await gather(self._relation.form(gold), self._relation.form(answer))
         if isinstance(target, Undecided):
             return Score(None, f"the target: {target.reason}", details)
-        if isinstance(given, Undecided) and given.exhausted:
-            return Score(0.0, given.reason, {**details, EXHAUSTED: True})
-        if isinstance(given, Undecided):
-            return Score(None, given.reason, details)
-        return Score(float(target.agrees(given)), details=details)
+        if isinstance(form, Undecided) and form.exhausted:
+            return Score(0.0, form.reason, {**details, EXHAUSTED: True})
+        if isinstance(form, Undecided):
+            return Score(None, form.reason, details)
+        return Score(float(target.agrees(form)), details=details)
 
     def _read(self, answer: str) -> str:
         """Return the answer, in parentheses if it is an ordered list without brackets."""

@@ -37,8 +37,8 @@ _UNWRAPPED = re.compile(r"\\text\{\s*([A-Za-z]'*)\s*\}")
 def _unglue(command: re.Match[str]) -> str:
     r"""Return ``\lex`` as ``\le x``: some sources drop spaces."""
     name, last = command[1][:-1], command[1][-1]
-    known = COMMANDS | _ALIASES
-    return rf"\{name} {last}" if command[1] not in known and name in known else command[0]
+    readable = COMMANDS | _ALIASES
+    return rf"\{name} {last}" if command[1] not in readable and name in readable else command[0]
 
 
 def _angle(parts: re.Match[str]) -> str:
@@ -55,8 +55,8 @@ def _system(body: re.Match[str]) -> str:
 
 def _integers(family: re.Match[str]) -> str:
     r"""Return a family such as ``2k\pi, k \in \mathbb{Z}`` with n for its integer."""
-    named = re.sub(rf"(?<![a-zA-Z\\]){family[2]}(?![a-zA-Z])", "n", family[1])
-    return rf"\text{{for all integers n: {named}}}"
+    family_text = re.sub(rf"(?<![a-zA-Z\\]){family[2]}(?![a-zA-Z])", "n", family[1])
+    return rf"\text{{for all integers n: {family_text}}}"
 
 
 _REWRITINGS: tuple[_Rewriting, ...] = (
@@ -125,5 +125,5 @@ def settle(text: str) -> str:
     for pattern, replacement in _REWRITINGS:
         text = pattern.sub(replacement, text)
     text = text.strip()
-    whole = re.fullmatch(r"\\text\{([^{}]*)\}", text)
-    return whole[1].strip() if whole else text
+    boxed_text = re.fullmatch(r"\\text\{([^{}]*)\}", text)
+    return boxed_text[1].strip() if boxed_text else text

@@ -47,11 +47,11 @@ def official_prompt(
     A placeholder inside the conversation or the item is not replaced.
     """
     turns = [*messages, Message(role="assistant", content=response)]
-    shown = {
+    values = {
         CONVERSATION: "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns),
         ITEM: item,
     }
-    filled = _PLACES.sub(lambda place: shown[place[0]], template)
+    filled = _PLACES.sub(lambda place: values[place[0]], template)
     return [Message(role="system", content=SYSTEM), Message(role="user", content=filled)]
 
 

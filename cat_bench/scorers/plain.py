@@ -189,12 +189,12 @@ def _simplify(value: Fraction, places: int) -> Fraction | None:
 
     These fractions are so few that only one in three hundred decimals rounds one by chance.
     """
-    near = value.limit_denominator(100)
-    if round(near, PLACES) != round(value, PLACES):
-        near = value.limit_denominator(int(10 ** (min(places, 24) / 3)))
-        if places == PLACES or abs(near - value) * 10**places > 1:
+    simple = value.limit_denominator(100)
+    if round(simple, PLACES) != round(value, PLACES):
+        simple = value.limit_denominator(int(10 ** (min(places, 24) / 3)))
+        if places == PLACES or abs(simple - value) * 10**places > 1:
             return None
-    return near if abs(near - value) * 10**5 <= abs(value) else None
+    return simple if abs(simple - value) * 10**5 <= abs(value) else None
 
 
 def rounded_key(value: Fraction) -> str:

@@ -113,8 +113,8 @@ class Program:
         for number, test in enumerate(split, 1):
             value = values[number - 1] if number <= len(values) else _MISSING
             if not isinstance(test, _Test) or not _is_same(value, test.value):
-                why = "another value" if value is not _MISSING else outcome.problem
-                return _fail_test(number, tests, why or "no plain value")
+                reason = "another value" if value is not _MISSING else outcome.problem
+                return _fail_test(number, tests, reason or "no plain value")
         return Score(1.0, details={"passed": len(tests), "tests": len(tests)})
 
     async def _run(self, files: dict[str, str], given: str) -> Outcome:
@@ -188,9 +188,9 @@ def _lines(text: bytes) -> list[bytes]:
     return [line.rstrip() for line in text.rstrip().split(b"\n")]
 
 
-def _fail_test(number: int, tests: Sequence[JSON], why: str) -> Score:
+def _fail_test(number: int, tests: Sequence[JSON], reason: str) -> Score:
     details = {"passed": number - 1, "tests": len(tests)}
-    return Score(0.0, f"test {number} of {len(tests)}: {why}", details)
+    return Score(0.0, f"test {number} of {len(tests)}: {reason}", details)
 
 
 def _report_broken(outcome: Outcome) -> Score:

@@ -78,9 +78,9 @@ def last_quantity(text: str, decimal: Decimal = None) -> Quantity | None:
 
 def whole_quantity(text: str, decimal: Decimal = None, *, unit: str = "") -> Quantity | None:
     """Return the number, with its unit, that makes up the whole text; None for any other text."""
-    shown = _tidy(text).rstrip(".")
+    tidied = _tidy(text).rstrip(".")
     quantity = next(_quantities(text, decimal, one_name(unit)), None)
-    return quantity if quantity and quantity.written == shown else None
+    return quantity if quantity and quantity.written == tidied else None
 
 
 def one_name(unit: str) -> str:
@@ -95,16 +95,16 @@ def one_name(unit: str) -> str:
 def _quantities(text: str, decimal: Decimal, unit: str = "") -> Iterator[Quantity]:
     for match in _NUMBER.finditer(_tidy(text)):
         if (value := _value(match, decimal)) is not None:
-            named = one_name(match["unit"] or "") or one_name(match["before"] or "") or unit
-            yield Quantity(value, named, match[0].strip())
+            unit_name = one_name(match["unit"] or "") or one_name(match["before"] or "") or unit
+            yield Quantity(value, unit_name, match[0].strip())
 
 
 def _tidy(text: str) -> str:
     """Return the text with every number on one line, with plain signs and digits."""
     text = _RAISED.sub(lambda match: "^" + match[0].translate(_SUPERSCRIPTS), text)
     text = _VULGAR.sub(lambda match: f"{match[1]} {match[2]}" if match[1] else match[2], text)
-    for form, plain in _LATEX:
-        text = form.sub(plain, text)
+    for form, spelling in _LATEX:
+        text = form.sub(spelling, text)
     return strip_markup(text).translate(_SIGNS)
 
 
@@ -134,10 +134,10 @@ def _normalise_marks(body: str, decimal: Decimal) -> str | None:
     body = body.replace(" ", "").replace("'", "")
     mark = decimal or _decimal_mark(body)
     groups, _, places = body.partition(mark) if mark else (body, "", "")
-    other = {".": ",", ",": "."}.get(mark or "", "," if "," in body else ".")
-    if not (places or "0").isdigit() or not _is_grouped(groups, other):
+    opposite = {".": ",", ",": "."}.get(mark or "", "," if "," in body else ".")
+    if not (places or "0").isdigit() or not _is_grouped(groups, opposite):
         return None
-    return f"{groups.replace(other, '') or '0'}.{places or '0'}"
+    return f"{groups.replace(opposite, '') or '0'}.{places or '0'}"
 
 
 def _decimal_mark(body: str) -> Decimal:

@@ -149,9 +149,9 @@ def _split_name(text: str) -> tuple[str, str]:
     if len(parts) > 1 and not name and _describes(parts):
         name = "".join(parts[0].split())
     value = parts[-1] if name else text
-    exact, about, near = value.partition(r"\approx")
+    exact, about, rounded = value.partition(r"\approx")
     if about and not name and _is_name(exact):
-        return exact.strip(), near.strip()
+        return exact.strip(), rounded.strip()
     return name, (exact if about else value).strip()
 
 
@@ -175,8 +175,8 @@ def _is_name(text: str) -> bool:
 
 def _key(text: str, algebra: Algebra) -> str:
     text = _strip(text)
-    if plain := number(text):
-        return f"number {plain}"
+    if key := number(text):
+        return f"number {key}"
     if word := literal(text):
         return word
     if _SETS.search(text):
@@ -220,9 +220,9 @@ def _collection(text: str, algebra: Algebra) -> str | None:
 def interval(ends: Sequence[str], brackets: str) -> str:
     """Return the key of an interval; an open one equals the pair of its ends."""
     low, high = ends
-    left = "(" if low == "number -oo" else brackets[0]
+    opening = "(" if low == "number -oo" else brackets[0]
     right = ")" if high == "number oo" else brackets[1]
-    return _tuple(ends) if left + right == "()" else f"interval {left}{low}, {high}{right}"
+    return _tuple(ends) if opening + right == "()" else f"interval {opening}{low}, {high}{right}"
 
 
 def _matrix(body: str, algebra: Algebra) -> str:

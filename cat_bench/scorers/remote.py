@@ -71,8 +71,8 @@ class RemoteScorer:
 
     async def clusters(self, answers: Sequence[str | None]) -> list[Hashable | None]:
         """Return a partition by equivalence; None stays None."""
-        given = [answer for answer in answers if answer is not None]
-        labels = iter(await self._done(_Work(self._scorer, tuple(given))))
+        present = [answer for answer in answers if answer is not None]
+        labels = iter(await self._done(_Work(self._scorer, tuple(present))))
         return [None if answer is None else next(labels) for answer in answers]
 
     async def _done(self, work: _Work) -> JSON:

@@ -165,15 +165,15 @@ class Rubric:
             nothing = self._parts(target, [False] * len(target.rubric), text)
             return Score(0.0, "no answer", {"met": [], "parts": dict.fromkeys(nothing, 0.0)})
         seen: Counter[tuple[str, float]] = Counter()
-        asked = []
+        calls = []
         for line in target.rubric:
             item = (line.criterion, line.points)
             repeat, seen[item] = seen[item], seen[item] + 1
-            asked.append(
+            calls.append(
                 self.verdict(line.criterion, question, text, ctx, points=line.points, repeat=repeat)
             )
         met: list[bool] = []
-        for number, answer in enumerate(await gather_all(*asked), 1):
+        for number, answer in enumerate(await gather_all(*calls), 1):
             if isinstance(answer, Undecided):
                 return Score(None, f"criterion {number}: {answer.reason}")
             met.append(answer.met)
@@ -181,8 +181,8 @@ class Rubric:
         return Score(share(target.rubric, met), details=details)
 
     def _parts(self, target: Target, met: Sequence[bool], text: str) -> dict[str, float]:
-        whole = share(target.rubric, met) or 0.0
-        parts = dict.fromkeys(target.tags, whole)
+        total = share(target.rubric, met) or 0.0
+        parts = dict.fromkeys(target.tags, total)
         tagged: dict[str, list[int]] = {}
         for index, line in enumerate(target.rubric):
             for tag in dict.fromkeys(line.tags):
@@ -193,7 +193,7 @@ class Rubric:
                 parts[tag] = value
         if self.penalty is not None:
             excess = (len(text) - USUAL_LENGTH) / LENGTH_UNIT
-            parts[LENGTH_ADJUSTED] = whole - self.penalty * excess
+            parts[LENGTH_ADJUSTED] = total - self.penalty * excess
         return parts
 
 

@@ -132,8 +132,8 @@ class Solver:
         if isinstance(target, bool) or not isinstance(target, int | float | str):
             return f"has a {type(target).__name__} as its answer: write the optimal objective"
         if _number(target) is None and str(target).strip().lower() not in _STATUSES:
-            known = ", ".join(_STATUSES)
-            return f"has the answer {target!r}, which is neither a number nor one of {known}"
+            words = ", ".join(_STATUSES)
+            return f"has the answer {target!r}, which is neither a number nor one of {words}"
         return None
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> Sequence[Score]:

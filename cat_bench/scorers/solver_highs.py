@@ -56,14 +56,14 @@ def run_highs(program: Formulation) -> Solution:
         return Solution("refused", 0.0, np.zeros(0))
     highs.run()
     status = highs.getModelStatus()
-    known = {
+    statuses = {
         highspy.HighsModelStatus.kOptimal: "optimal",
         highspy.HighsModelStatus.kInfeasible: "infeasible",
         highspy.HighsModelStatus.kUnbounded: "unbounded",
         highspy.HighsModelStatus.kUnboundedOrInfeasible: "unbounded",
     }
     return Solution(
-        known.get(status, highs.modelStatusToString(status)),
+        statuses.get(status, highs.modelStatusToString(status)),
         float(highs.getInfo().objective_function_value),
         np.array(highs.getSolution().col_value),
     )

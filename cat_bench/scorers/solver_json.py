@@ -59,8 +59,8 @@ class _Reader:
         self._draft = Draft()
 
     def read(self, content: Any) -> Formulation:
-        known = ("sense", "variables", "objective", "constraints")
-        self._fields(content, known, (), required=("sense", "variables", "objective"))
+        names = ("sense", "variables", "objective", "constraints")
+        self._fields(content, names, (), required=("sense", "variables", "objective"))
         if not isinstance(content["sense"], str) or content["sense"].lower() not in _SENSES:
             self._refuse("sense is minimize or maximize", ("sense",))
         self._draft.maximise = _SENSES[content["sense"].lower()]
@@ -116,8 +116,8 @@ class _Reader:
                 self._draft.add_product(first, second, self._number(term[2], where))
 
     def _row(self, fields: Any, path: tuple[str | int, ...]) -> None:
-        known = ("name", "linear", "quadratic", "sense", "rhs")
-        self._fields(fields, known, path, required=("linear", "sense", "rhs"))
+        names = ("name", "linear", "quadratic", "sense", "rhs")
+        self._fields(fields, names, path, required=("linear", "sense", "rhs"))
         if fields.get("quadratic"):
             raise Unsupported("a quadratic constraint is not solved", self._line(path))
         linear = self._linear(fields["linear"], (*path, "linear"))

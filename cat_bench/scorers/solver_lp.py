@@ -131,7 +131,7 @@ class _Reader:
             return {}
         return _limits(self._next(), sign * _float(number), upper=">")
 
-    def _right_limit(self, left: dict[str, float]) -> dict[str, float]:
+    def _right_limit(self, limits: dict[str, float]) -> dict[str, float]:
         """Return the limits on both sides; a sense and a number come next."""
         sense = self._next()
         if sense.kind != "sense":
@@ -144,9 +144,9 @@ class _Reader:
         if after.kind not in _SECTIONS and after.line == number.line:
             raise Unreadable(f"{after.text!r} follows the right-hand side", number.line)
         right = _limits(sense, sign * _float(number), upper="<")
-        if left.keys() & right.keys():
+        if limits.keys() & right.keys():
             raise Unreadable("both senses set the same limit", sense.line)
-        return left | right
+        return limits | right
 
     def _read_variable(self) -> tuple[int, int]:
         """Return the variable that is next, and its line."""
@@ -172,8 +172,8 @@ class _Reader:
             token = self._peek()
             if not (token.kind in ("sign", "number", "name") or token.text == "["):
                 if first:
-                    shown = token.text or "the end of the text"
-                    raise Unreadable(f"{shown!r} stands where a term is expected", token.line)
+                    word = token.text or "the end of the text"
+                    raise Unreadable(f"{word!r} stands where a term is expected", token.line)
                 return constant
             if not first and token.kind != "sign":
                 problem = f"a sign is missing before {token.text!r}"

@@ -143,9 +143,9 @@ class _Reader:
 
     def _vector(self, section: str, values: dict[str, float], fields: list[str], line: int) -> None:
         """Read numbers of rows, after the name of their set or without one."""
-        named = len(fields) % 2
-        self._check_set(section, fields[0] if named else "", line)
-        for name, value in self._pairs(fields[named:], line):
+        has_set = len(fields) % 2
+        self._check_set(section, fields[0] if has_set else "", line)
+        for name, value in self._pairs(fields[has_set:], line):
             if name in values:
                 raise Unreadable(f"row {name} has a second number in {section}", line)
             values[name] = value
@@ -170,13 +170,13 @@ class _Reader:
             raise Unsupported("a semi-continuous variable is not solved", line)
         if not valued and kind not in ("FR", "MI", "PL", "BV"):
             raise Unreadable(f"{fields[0]!r} is not a type of bound", line)
-        named = fields[1 : len(fields) - 1] if valued else fields[1:]
-        if len(named) not in (1, 2):
+        names = fields[1 : len(fields) - 1] if valued else fields[1:]
+        if len(names) not in (1, 2):
             raise Unreadable(f"a bound {kind} has too many or too few fields", line)
-        self._check_set("BOUNDS", named[0] if len(named) == 2 else "", line)
-        if named[-1] not in self._draft.places:
-            raise Unreadable(f"there is no column {named[-1]!r}", line)
-        place = self._draft.places[named[-1]]
+        self._check_set("BOUNDS", names[0] if len(names) == 2 else "", line)
+        if names[-1] not in self._draft.places:
+            raise Unreadable(f"there is no column {names[-1]!r}", line)
+        place = self._draft.places[names[-1]]
         self._bounded.add(place)
         variable = self._draft.variables[place]
         variable.integer |= kind in ("BV", "LI", "UI")

@@ -120,7 +120,7 @@ def _is_optimal(program: Formulation, point: FloatArray) -> bool:
     """
     gradient = dict(program.linear)
     for place, row in _second_derivative(program).items():
-        slope = sum(value * point[other] for other, value in row.items())
+        slope = sum(value * point[column] for column, value in row.items())
         gradient[place] = gradient.get(place, 0.0) + float(slope)
     reach = _REACH * max(1.0, float(abs(point).max()))
     lower = [max(float(v) - reach, low) for v, low in zip(point, program.lower, strict=True)]
@@ -163,8 +163,8 @@ def check_convex(program: Formulation) -> None:
     at = {place: index for index, place in enumerate(squared)}
     matrix = np.zeros((len(squared), len(squared)))
     for place, row in _second_derivative(program).items():
-        for other, value in row.items():
-            matrix[at[place], at[other]] = value
+        for column, value in row.items():
+            matrix[at[place], at[column]] = value
     curvature = np.linalg.eigvalsh(-matrix if program.maximise else matrix)
     if curvature[0] < -_CONVEX * max(1.0, abs(curvature).max()):
         raise Unsupported("the quadratic objective is not convex (when maximised: not concave)")

@@ -74,10 +74,10 @@ def _rounded(program: Formulation, solution: Solution) -> Solution:
     HiGHS accepts a value within 1e-9 of an integer as an integer. With a large coefficient, that
     changes the optimum: `x <= 1e10 y` permits x = 1 with y = 1e-10. Such a program is not solved.
     """
-    whole = [*zip(program.integer, solution.point.round(), strict=True)]
-    lower = [float(v) if w else low for (w, v), low in zip(whole, program.lower, strict=True)]
-    upper = [float(v) if w else high for (w, v), high in zip(whole, program.upper, strict=True)]
-    none = [False] * len(whole)
+    integers = [*zip(program.integer, solution.point.round(), strict=True)]
+    lower = [float(v) if w else low for (w, v), low in zip(integers, program.lower, strict=True)]
+    upper = [float(v) if w else high for (w, v), high in zip(integers, program.upper, strict=True)]
+    none = [False] * len(integers)
     resolved = run_highs(replace(program, lower=lower, upper=upper, integer=none))
     if resolved.status == "optimal" and _near(resolved.objective, solution.objective):
         return resolved

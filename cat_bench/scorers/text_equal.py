@@ -117,8 +117,8 @@ class TextEqual:
 
     @property
     def _params(self) -> str:
-        given = {"pattern": self.pattern, "case": self.case, "accents": self.accents}
-        return repr({**given, "multiline": self.multiline})
+        params = {"pattern": self.pattern, "case": self.case, "accents": self.accents}
+        return repr({**params, "multiline": self.multiline})
 
     @cached_property
     def _regex(self) -> re.Pattern[str] | None:

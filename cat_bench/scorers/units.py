@@ -108,17 +108,17 @@ def split_unit(text: str) -> tuple[str, str]:
         if pattern is _DEGREES and _ANGLE.search(text):
             continue
         mark = pattern.search(text)
-        if mark and (bare := pattern.sub("", text)):
+        if mark and (rest := pattern.sub("", text)):
             scale = "".join(filter(None, mark.groups())) if pattern is _DEGREES else ""
-            return bare, f"degree of {scale}" if scale else name or unit
+            return rest, f"degree of {scale}" if scale else name or unit
     if quotient := _QUOTIENT.search(text):
         return text[: quotient.start()], _unit(quotient[1])
     for pattern in (_TEXT, _WORDS):
         match = pattern.search(text)
         words = match and (match[1] if pattern is _TEXT else match[2])
         if match and words and _is_unit(words, attached=pattern is _WORDS and not match[1]):
-            bare, sign = _split_sign(text[: match.start()].rstrip())
-            return _PERCENT.sub("", bare), _unit(words) or sign or unit
+            rest, sign = _split_sign(text[: match.start()].rstrip())
+            return _PERCENT.sub("", rest), _unit(words) or sign or unit
     return text, unit
 
 
@@ -126,8 +126,8 @@ def split_modulus(text: str) -> tuple[str, str]:
     r"""Return a residue such as ``x \equiv 2 \pmod 5`` without its modulus, and that, or ""."""
     if not (modulus := _MODULO.search(text)):
         return text, ""
-    given = "".join(filter(None, modulus.groups()))
-    return _CONGRUENT.sub("", text[: modulus.start()]), f"mod {given.strip()}"
+    digits = "".join(filter(None, modulus.groups()))
+    return _CONGRUENT.sub("", text[: modulus.start()]), f"mod {digits.strip()}"
 
 
 def clash(first: str, second: str) -> bool:
@@ -155,26 +155,26 @@ def _is_unit(words: str, *, attached: bool) -> bool:
         return False
     if words.startswith(r"\text"):
         return True
-    plain = _POWER.sub("", words).lower().split()
-    if attached and len(plain[0]) > 4:
-        return not _FUNCTIONS & set(plain)
-    if attached or any(len(word) < 3 for word in plain):
-        return all(_find_unit(word) and len(word) > 1 for word in plain) and (
-            not attached or len(plain[0]) > 3
+    words_ = _POWER.sub("", words).lower().split()
+    if attached and len(words_[0]) > 4:
+        return not _FUNCTIONS & set(words_)
+    if attached or any(len(word) < 3 for word in words_):
+        return all(_find_unit(word) and len(word) > 1 for word in words_) and (
+            not attached or len(words_[0]) > 3
         )
-    return not _FUNCTIONS & set(plain)
+    return not _FUNCTIONS & set(words_)
 
 
 def _unit(words: str) -> str:
     """Return the unit that words name, with its power, or an empty string."""
     power = _POWER.search(words)
-    plain = re.sub(r"\\text|[{}^\d.]", " ", words).lower().replace("/", " per ").split()
+    words_ = re.sub(r"\\text|[{}^\d.]", " ", words).lower().replace("/", " per ").split()
     raised = power[1] if power else ""
-    if any(word in {"square", "sq", "squared"} for word in plain):
+    if any(word in {"square", "sq", "squared"} for word in words_):
         raised = "2"
-    if any(word in {"cubic", "cu", "cubed"} for word in plain):
+    if any(word in {"cubic", "cu", "cubed"} for word in words_):
         raised = "3"
-    names = ["/" if word == "per" else _find_unit(word) for word in plain]
+    names = ["/" if word == "per" else _find_unit(word) for word in words_]
     name = "".join(filter(None, names)).strip("/")
     return name + (f"^{raised}" if name and raised not in {"", "1"} else "")
 

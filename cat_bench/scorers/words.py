@@ -57,15 +57,15 @@ def _word(text: str) -> str | None:
         return None if text in "ei" else f"letter {text}"
     if text.isupper() and text.isalpha() and len(text) < 5 and text not in {"YES", "NO", "TRUE"}:
         return f"name {text}"
-    plain = " ".join(re.sub(r"[^a-z' ]", " ", text.lower().replace("’", "'")).split())
-    if _NOTHING.fullmatch(plain):
-        return "empty" if "solution" in plain or "set" in plain else f"word {plain}"
-    if _ALL.fullmatch(plain):
+    simple = " ".join(re.sub(r"[^a-z' ]", " ", text.lower().replace("’", "'")).split())
+    if _NOTHING.fullmatch(simple):
+        return "empty" if "solution" in simple or "set" in simple else f"word {simple}"
+    if _ALL.fullmatch(simple):
         return "(number -oo, number oo)"
-    runs = plain.split()
-    if plain in _COMMANDS or not (_LONG.search(plain) or plain in _SHORT_WORDS):
+    runs = simple.split()
+    if simple in _COMMANDS or not (_LONG.search(simple) or simple in _SHORT_WORDS):
         return None
-    return None if runs[0] in _COMMANDS else f"word {plain}"
+    return None if runs[0] in _COMMANDS else f"word {simple}"
 
 
 def _clock(text: str) -> str | None:
@@ -103,5 +103,5 @@ def numeral_and_base(key: str) -> tuple[str, str] | None:
     if not key.startswith("numeral "):
         return None
     digits, _, base = key.removeprefix("numeral ").partition(" to ")
-    plain = number(digits)
-    return (f"number {plain}" if plain else f"numeral {digits}"), base
+    value = number(digits)
+    return (f"number {value}" if value else f"numeral {digits}"), base

@@ -47,17 +47,17 @@ def numbers_known(memory: Mapping[Hashable, asyncio.Future[Any]]) -> dict[int, d
 
     `memory` is that of the question's contexts; a number that failed is left out.
     """
-    known: dict[int, dict[str, float]] = {}
+    numbers_of: dict[int, dict[str, float]] = {}
     for key, future in memory.items():
         if not (isinstance(key, Number | Numbers) and future.done()):
             continue
         value = future.result()[0]
         if isinstance(key, Number) and isinstance(value, float):
-            known.setdefault(key.slot, {})[key.by] = value
+            numbers_of.setdefault(key.slot, {})[key.by] = value
         elif isinstance(key, Numbers) and isinstance(value, list):
             for slot, number in zip(key.slots, value, strict=True):
-                known.setdefault(slot, {})[key.by] = number
-    return known
+                numbers_of.setdefault(slot, {})[key.by] = number
+    return numbers_of
 
 
 @lru_cache
@@ -97,9 +97,9 @@ async def rate(
     chosen = signal(by)
     if _is_from_replies(by):
         slots = tuple(rollout.slot for rollout in rollouts)
-        given = await _numbers(chosen, question, rollouts, ctx)
-        ctx.keep(Numbers(by, question.id, slots), given)
-        return np.array(given, dtype=float)
+        values = await _numbers(chosen, question, rollouts, ctx)
+        ctx.keep(Numbers(by, question.id, slots), values)
+        return np.array(values, dtype=float)
     if chosen.reads == "self":
 
         async def alone(rollout: Rollout) -> float:

@@ -48,8 +48,8 @@ class DawidSkene:
             return [float("nan")] * len(rollouts)
         numbers = np.array([[r.reply.scores.get(n, np.nan) for n in names] for r in rollouts])
         votes = np.full_like(numbers, np.nan)
-        for column, given in zip(votes.T, numbers.T, strict=True):
-            if not np.isnan(given).all():
-                middle = np.nanmedian(given)
-                column[given > middle], column[given < middle] = 1, 0
+        for column, scores in zip(votes.T, numbers.T, strict=True):
+            if not np.isnan(scores).all():
+                middle = np.nanmedian(scores)
+                column[scores > middle], column[scores < middle] = 1, 0
         return [float(score) for score in dawid_skene(votes)]

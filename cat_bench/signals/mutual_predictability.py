@@ -50,9 +50,9 @@ class MutualPredictability:
             return list(map(float, mean_from_others(await self.matrix(question, rollouts, ctx))))
         rng, slots = ctx.rng, sorted(r.slot for r in rollouts)
         by_slot = {r.slot: r for r in rollouts}
-        others = {j: rng.permutation([i for i in slots if i != j]).tolist() for j in slots}
-        asked = (_predict(question, r, [by_slot[i] for i in others[r.slot]], ctx) for r in rollouts)
-        return await gather_all(*asked)
+        orders = {j: rng.permutation([i for i in slots if i != j]).tolist() for j in slots}
+        calls = (_predict(question, r, [by_slot[i] for i in orders[r.slot]], ctx) for r in rollouts)
+        return await gather_all(*calls)
 
     async def matrix(
         self, question: Question, rollouts: Sequence[Rollout], ctx: Context
@@ -60,9 +60,9 @@ class MutualPredictability:
         """Return a matrix: entry (i, j) is rollout j given only rollout i; NaN on the diagonal."""
         size = len(rollouts)
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
-        asked = (_predict(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)
+        calls = (_predict(question, rollouts[j], [rollouts[i]], ctx) for i, j in places)
         matrix = np.full((size, size), np.nan)
-        for place, value in zip(places, await gather_all(*asked), strict=True):
+        for place, value in zip(places, await gather_all(*calls), strict=True):
             matrix[place] = value
         return matrix
 
@@ -72,9 +72,9 @@ async def _predict(
 ) -> float:
     """Return the rollout's mean token log-probability under the policy, given `others`."""
     drafts = [r.text for r in others]
-    shown = ctx.prompt("predict", question=question.text, drafts=drafts)
+    prompt = ctx.prompt("predict", question=question.text, drafts=drafts)
     try:
-        logprobs = await ctx.policy.logprob(shown if drafts else question.messages, rollout.text)
+        logprobs = await ctx.policy.logprob(prompt if drafts else question.messages, rollout.text)
     except ContextTooLong:
         return float("nan")
     return float(logprobs.mean()) if logprobs.size else float("nan")

@@ -31,9 +31,9 @@ class Preference(JudgedPairs):
         """Return a matrix: entry (i, j) is how often j was preferred to i in the two orders."""
         size = len(rollouts)
         places = [(i, j) for i in range(size) for j in range(size) if i != j]
-        asked = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)
+        calls = (self._second_wins(question, rollouts[i], rollouts[j], ctx) for i, j in places)
         matrix = np.zeros((size, size))
-        for (i, j), won in zip(places, await gather_all(*asked), strict=True):
+        for (i, j), won in zip(places, await gather_all(*calls), strict=True):
             matrix[i, j] += won / 2
             matrix[j, i] += (1 - won) / 2
         return matrix

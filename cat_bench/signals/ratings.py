@@ -45,8 +45,8 @@ class Ratings(JudgedPairs):
     ) -> float:
         """Return the rating of the second minus that of the first."""
         low, high = sorted((left, right), key=lambda r: r.slot)
-        shown = (low, high) if (low.slot + high.slot) % 2 else (high, low)
-        texts = [r.text for r in shown]
+        pair = (low, high) if (low.slot + high.slot) % 2 else (high, low)
+        texts = [r.text for r in pair]
         prompt = ctx.prompt("ratings", question=question.text, drafts=texts, top=TOP)
         for attempt in range(self.attempts):
             reply = await self.model(ctx).ask(prompt, draw=attempt)
@@ -54,5 +54,5 @@ class Ratings(JudgedPairs):
                 first, second = map(float, ratings[-1])
                 if max(first, second) <= TOP:
                     margin = (second - first) / TOP
-                    return margin if shown[1] is right else -margin
+                    return margin if pair[1] is right else -margin
         return float("nan")

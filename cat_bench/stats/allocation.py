@@ -44,15 +44,15 @@ def allocate_evenly(pools: Sequence[Pooled], total: int) -> Allocated:
     The questions with one more are random. Raises ValueError if a pool has too few rollouts.
     """
     base, over = divmod(total, len(pools)) if pools else (0, 0)
-    more = over / max(len(pools), 1)
+    chance = over / max(len(pools), 1)
     _check(pools, base + (over > 0), base)
     scores = []
     for pool in pools:
         picks = np.nan_to_num(majority_probabilities(pool.labels, [base, base + 1]))
         low, high = picks @ pool.worth
-        scores.append((1 - more) * low + more * high)
-    tokens = (base + more) * np.mean([pool.tokens.mean() for pool in pools])
-    samples = np.full(len(pools), base + more)
+        scores.append((1 - chance) * low + chance * high)
+    tokens = (base + chance) * np.mean([pool.tokens.mean() for pool in pools])
+    samples = np.full(len(pools), base + chance)
     return Allocated(float(np.mean(scores)), 0.0, float(tokens), samples, np.array(scores))
 
 

@@ -87,8 +87,8 @@ def bounds_of(
     for start in range(0, resamples, rows):
         chunk = slice(start, min(start + rows, resamples))
         weights = rng.standard_gamma(times, (chunk.stop - start, len(times)))
-        more = extra * rng.standard_exponential(chunk.stop - start)
-        totals, counts = weights @ sums, weights @ sizes + more
-        lows[chunk] = (totals + low * more) / counts
-        highs[chunk] = (totals + high * more) / counts
+        weight = extra * rng.standard_exponential(chunk.stop - start)
+        totals, counts = weights @ sums, weights @ sizes + weight
+        lows[chunk] = (totals + low * weight) / counts
+        highs[chunk] = (totals + high * weight) / counts
     return Bounds(np.sort(lows), np.sort(highs))

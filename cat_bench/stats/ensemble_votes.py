@@ -59,8 +59,8 @@ class Ballots:
         """Return the pools of some of the models."""
         chosen = list(models)
         counts = self.counts[chosen]
-        given = counts.any(axis=0)
-        return Ballots(counts[:, given], self.worth[given], [self.tokens[m] for m in chosen])
+        answered = counts.any(axis=0)
+        return Ballots(counts[:, answered], self.worth[answered], [self.tokens[m] for m in chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class _Division:
     def of(cls, weights: FloatArray, n: int) -> _Division:
         """Return the division of n samples by these weights."""
         shares = n * np.asarray(weights, dtype=float) / np.sum(weights)
-        whole = np.floor(shares + _ROUNDING).astype(np.int64)
-        fractions = np.where(shares - whole > _ROUNDING, shares - whole, 0.0)
-        return cls(whole, n - int(whole.sum()), fractions / max(fractions.sum(), _ROUNDING))
+        fixed = np.floor(shares + _ROUNDING).astype(np.int64)
+        fractions = np.where(shares - fixed > _ROUNDING, shares - fixed, 0.0)
+        return cls(fixed, n - int(fixed.sum()), fractions / max(fractions.sum(), _ROUNDING))
 
     @property
     def most(self) -> IntArray:
@@ -101,10 +101,10 @@ class _Division:
         """Yield every number of samples of each model, and its chance."""
         open_to = np.flatnonzero(self.fractions).tolist()
         for way in combinations_with_replacement(open_to, self.left):
-            given = np.bincount(way, minlength=len(self.whole)) if way else 0 * self.whole
-            parts = zip(self.fractions, given.tolist(), strict=True)
+            sizes = np.bincount(way, minlength=len(self.whole)) if way else 0 * self.whole
+            parts = zip(self.fractions, sizes.tolist(), strict=True)
             yield (
-                self.whole + given,
+                self.whole + sizes,
                 factorial(self.left) * prod(p**k / factorial(k) for p, k in parts),
             )
 
@@ -166,14 +166,14 @@ def _exact_score(question: Ballots, division: _Division, n: int) -> float:
     expectation = 0.0
     for s in range(1, n + 1):
         most = min(n // s, len(answers))
-        plain, marked = np.zeros((2, most + 1, *shape))
-        plain[0] = _ways(silent, shape)
-        for ways, worth in zip(answers, question.worth, strict=True):
+        ways_, marked = np.zeros((2, most + 1, *shape))
+        ways_[0] = _ways(silent, shape)
+        for ways, score in zip(answers, question.worth, strict=True):
             behind, level = np.where(degree < s, ways, 0.0), np.where(degree == s, ways, 0.0)
-            tied = [_times(part[:-1], level) for part in (plain, marked)]
-            plain, marked = _times(plain, behind), _times(marked, behind)
-            plain[1:] += tied[0]
-            marked[1:] += tied[1] + worth * tied[0]
+            tied = [_times(part[:-1], level) for part in (ways_, marked)]
+            ways_, marked = _times(ways_, behind), _times(marked, behind)
+            ways_[1:] += tied[0]
+            marked[1:] += tied[1] + score * tied[0]
         expectation += sum(float((weigh * marked[t]).sum()) / t for t in range(1, most + 1))
     return expectation
 
@@ -208,15 +208,15 @@ def _drawn_score(
     The votes of one model are drawn answer by answer: each time a hypergeometric number among the
     rollouts that are left.
     """
-    given = division.whole + rng.multinomial(division.left, division.fractions, size=draws)
+    sizes = division.whole + rng.multinomial(division.left, division.fractions, size=draws)
     votes = np.zeros((draws, len(question.worth)), dtype=np.int64)
     for m, size in enumerate(question.sizes.tolist()):
-        wanted = given[:, m]
+        counts_ = sizes[:, m]
         for answer, count in enumerate(question.counts[m].tolist()):
             if count:
-                drawn = rng.hypergeometric(count, size - count, wanted)
+                drawn = rng.hypergeometric(count, size - count, counts_)
                 votes[:, answer] += drawn
-                wanted, size = wanted - drawn, size - count
+                counts_, size = counts_ - drawn, size - count
     top = votes.max(axis=1, initial=0, keepdims=True)
     leads = (votes == top) & (top > 0)
     scores = (leads @ question.worth) / np.maximum(leads.sum(axis=1), 1)

@@ -83,7 +83,7 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
         table=table,
         low=np.append(np.full(len(rows), -1.0), 1.0),
         high=np.append(np.full(len(rows), np.inf), 1.0),
-        whole=np.arange(models + count) >= models,
+        fixed=np.arange(models + count) >= models,
     )
     if values is None:
         return equal_weights(models)
@@ -92,11 +92,11 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
 
 
 def _maximise(
-    gains: FloatArray, *, table: FloatArray, low: FloatArray, high: FloatArray, whole: NDArray[Any]
+    gains: FloatArray, *, table: FloatArray, low: FloatArray, high: FloatArray, fixed: NDArray[Any]
 ) -> FloatArray | None:
     """Return variables in [0, 1] that maximise `gains` if low <= table @ variables <= high.
 
-    Those that are `whole` are 0 or 1. Returns None if HiGHS finds no such variables.
+    Those that are `fixed` are 0 or 1. Returns None if HiGHS finds no such variables.
     """
     import highspy
 
@@ -114,7 +114,7 @@ def _maximise(
     matrix.start_ = np.searchsorted(rows, np.arange(len(table) + 1)).astype(np.int32)
     matrix.index_, matrix.value_ = columns.astype(np.int32), table[rows, columns]
     kinds = highspy.HighsVarType
-    program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
+    program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in fixed]
     if highspy.HighsStatus.kError in (highs.passModel(program), highs.run()):
         raise RuntimeError(f"HiGHS cannot learn weights of a programme of {table.shape}")
     solution = highs.getSolution()
@@ -129,8 +129,8 @@ def cross_fit(questions: Sequence[Polled], *, folds: int = FOLDS) -> tuple[Float
     """
     fold = _folds(len(questions), folds)
     by_fold = [
-        fitted_weights([q for q, f in zip(questions, fold, strict=True) if f != held])
-        for held in range(folds)
+        fitted_weights([q for q, f in zip(questions, fold, strict=True) if f != out])
+        for out in range(folds)
     ]
     weights = np.array([by_fold[f] for f in fold])
     scores = [weighted_score(q, w) for q, w in zip(questions, weights, strict=True)]
@@ -144,7 +144,7 @@ def choose_members(scores: FloatArray, *, folds: int = FOLDS) -> IntArray:
     `cross_fit`.
     """
     fold = _folds(scores.shape[1], folds)
-    best = np.array([scores[:, fold != held].mean(axis=1).argmax() for held in range(folds)])
+    best = np.array([scores[:, fold != out].mean(axis=1).argmax() for out in range(folds)])
     return best[fold]
 
 

@@ -67,23 +67,23 @@ def best_of_probabilities(signal: ArrayLike, budgets: Sequence[int]) -> FloatArr
 
 def _rank(values: FloatArray) -> tuple[int, ...]:
     """Return each value's place from the highest, from 0 and shared by ties; -1 for NaN."""
-    listed = values.tolist()
-    places = {v: k for k, v in enumerate(sorted({v for v in listed if v == v}, reverse=True))}
-    return tuple(places.get(v, -1) for v in listed)
+    numbers = values.tolist()
+    places = {v: k for k, v in enumerate(sorted({v for v in numbers if v == v}, reverse=True))}
+    return tuple(places.get(v, -1) for v in numbers)
 
 
 def _best_of(ranks: tuple[int, ...], budgets: tuple[int, ...]) -> FloatArray:
     """Return `best_of_probabilities` of a signal with these ranks: see `_rank`."""
-    pool, there = len(ranks), max(ranks, default=-1) + 1
-    tie = np.array([there if rank < 0 else rank for rank in ranks], dtype=int)
+    pool, ranked = len(ranks), max(ranks, default=-1) + 1
+    tie = np.array([ranked if rank < 0 else rank for rank in ranks], dtype=int)
     picks, weights = np.zeros((len(budgets), pool)), _rank_weights(pool, budgets)
-    if there == pool:
+    if ranked == pool:
         np.take(weights, tie, axis=1, out=picks)
-    elif there:
+    elif ranked:
         size = np.bincount(tie)
         first = np.cumsum(size) - size
         np.take(np.add.reduceat(weights, first, axis=1) / size, tie, axis=1, out=picks)
-        picks[:, tie == there] = 0
+        picks[:, tie == ranked] = 0
     return _mask_undefined(picks, budgets, pool=pool)
 
 
@@ -125,11 +125,11 @@ _known_majority = lru_cache(maxsize=4096)(_majority)
 def tie_rate(labels: Sequence[Label], budgets: Sequence[int]) -> FloatArray:
     """Return the chance that the commonest label of an n-subset is tied, shape (budgets,)."""
     pool, sizes = len(labels), list(_votes(labels).values())
-    alone = win_chances(pool, budgets, sizes, ties=False)
+    untied = win_chances(pool, budgets, sizes, ties=False)
     silent = [
         comb(pool - sum(sizes), n) / comb(pool, n) if 1 <= n <= pool else nan for n in budgets
     ]
-    tied = 1 - np.array(silent) - sum((alone[size] for size in sizes), np.zeros(len(budgets)))
+    tied = 1 - np.array(silent) - sum((untied[size] for size in sizes), np.zeros(len(budgets)))
     return _mask_undefined(_clean(tied), budgets, pool=pool)
 
 
@@ -175,10 +175,10 @@ def expected_score(probabilities: ArrayLike, scores: ArrayLike) -> Expectation:
 @lru_cache(maxsize=8192)
 def _known_expected(picks: bytes, scores: bytes, rows: int) -> Expectation:
     values = np.frombuffer(scores)
-    found = _expected(np.frombuffer(picks).reshape(rows, len(values)), values)
-    for array in (found.value, found.lost, found.abstained):
+    expected = _expected(np.frombuffer(picks).reshape(rows, len(values)), values)
+    for array in (expected.value, expected.lost, expected.abstained):
         array.flags.writeable = False
-    return found
+    return expected
 
 
 def _expected(picks: FloatArray, values: FloatArray) -> Expectation:
@@ -218,8 +218,8 @@ def draw_error(spread: ArrayLike, *, draws: ArrayLike, subsets: ArrayLike) -> Fl
     for fewer than two draws. Disjoint and balanced draws tend to vary less.
     """
     drawn, existing = np.asarray(draws, dtype=float), np.asarray(subsets, dtype=float)
-    left = 1 - np.divide(drawn, existing, out=np.ones_like(drawn), where=drawn < existing)
-    error = np.asarray(spread, dtype=float) * np.sqrt(left / np.maximum(drawn, 1))
+    remaining = 1 - np.divide(drawn, existing, out=np.ones_like(drawn), where=drawn < existing)
+    error = np.asarray(spread, dtype=float) * np.sqrt(remaining / np.maximum(drawn, 1))
     estimated: FloatArray = np.where(drawn < 2, nan, error)
     return np.where((drawn == existing) & (drawn > 0), 0.0, estimated)
 

@@ -92,8 +92,8 @@ def mean_interval(
     ValueError on NaN values or a length that does not match.
     """
     data = _check_values(values)
-    whole = np.rint(data)
-    data = np.where(np.abs(data - whole) < _ROUNDING, whole, data)  # exact values are rounded, too
+    ints = np.rint(data)
+    data = np.where(np.abs(data - ints) < _ROUNDING, ints, data)  # exact values are rounded, too
     units = Units.of(data, clusters)
     if len(units) < 2:
         mean = units.mean if len(units) else nan

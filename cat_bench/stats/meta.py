@@ -78,11 +78,11 @@ def _mean_squares(table: FloatArray) -> tuple[float, float, float]:
     rows, columns = table.shape
     by_row = table.mean(axis=1, keepdims=True) - table.mean()
     by_column = table.mean(axis=0, keepdims=True) - table.mean()
-    left = table - table.mean() - by_row - by_column
+    residuals = table - table.mean() - by_row - by_column
     return (
         float(columns * (by_row**2).sum() / (rows - 1)),
         float(rows * (by_column**2).sum() / (columns - 1)),
-        float((left**2).sum() / ((rows - 1) * (columns - 1))),
+        float((residuals**2).sum() / ((rows - 1) * (columns - 1))),
     )
 
 

@@ -33,14 +33,14 @@ def neighbours(ranked: Sequence[int], met: Collection[Pair]) -> list[Pair]:
 
     `met` holds each earlier pair in either order. A player without an opponent left has a bye.
     """
-    left, known = list(ranked), {frozenset(pair) for pair in met}
+    waiting, met_before = list(ranked), {frozenset(pair) for pair in met}
     pairs = []
-    while left:
-        player = left.pop(0)
-        fits = (other for other in left if frozenset((player, other)) not in known)
-        if (other := next(fits, None)) is not None:
-            left.remove(other)
-            pairs.append((player, other))
+    while waiting:
+        player = waiting.pop(0)
+        fits = (rival for rival in waiting if frozenset((player, rival)) not in met_before)
+        if (rival := next(fits, None)) is not None:
+            waiting.remove(rival)
+            pairs.append((player, rival))
     return pairs
 
 

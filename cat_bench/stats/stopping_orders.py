@@ -155,9 +155,9 @@ def replay_windows(
         winner = votes[rows, np.minimum(ends, n) - 1]
         counts[stops] = np.arange(len(members)) == winner[stops, None]
         won.append(vote_shares(counts, members))
-        whole, rest = divmod(n, window)
+        windows, rest = divmod(n, window)
         tail = lengths[orders[:, n - rest : n]].max(axis=1) if rest else 0.0
-        full = longest[:, whole - 1] + tail if whole else tail
+        full = longest[:, windows - 1] + tail if windows else tail
         early = longest[rows, np.minimum(ends, n) // window - 1]
         sequential[row] = np.where(stops, early, full).mean()
     drawn, _ = share_draws(used, orders, lengths)

@@ -105,12 +105,12 @@ def leading_chance(votes: Counts, *, unseen: float = UNSEEN) -> FloatArray:
     leader's.
     """
     most = votes.shape[1] - 1
-    x, weight, logs, other = _gamma_table(most, unseen)
+    x, weight, logs, unseen_log = _gamma_table(most, unseen)
     top = most - (votes[:, ::-1] > 0).argmax(axis=1)
     rivals = votes.copy()
     rivals[np.arange(len(votes)), top] -= 1
     density = np.exp(top[:, None] * np.log(x) - x - gammaln(top + 1)[:, None])
-    behind = np.exp(rivals[:, 1:] @ logs[1:] + other)
+    behind = np.exp(rivals[:, 1:] @ logs[1:] + unseen_log)
     chance: FloatArray = np.clip((density * behind) @ weight, 0, 1)
     return chance
 
@@ -130,8 +130,8 @@ def _gamma_table(most: int, unseen: float) -> tuple[FloatArray, FloatArray, Floa
     x = end * share**2  # denser near 0, where few votes live
     with np.errstate(divide="ignore"):
         logs = np.log(gammainc(np.arange(most + 1)[:, None] + 1, x))
-        other = np.log(gammainc(unseen + 1, x))
-    return x, weight * end * share, np.maximum(logs, -700.0), np.maximum(other, -700.0)
+        unseen_log = np.log(gammainc(unseen + 1, x))
+    return x, weight * end * share, np.maximum(logs, -700.0), np.maximum(unseen_log, -700.0)
 
 
 def leaders(votes: Counts) -> tuple[IntArray, IntArray]:

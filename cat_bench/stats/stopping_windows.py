@@ -51,22 +51,22 @@ def expect_windows(
     last = max(feasible, default=0)
     of = np.array([big.index(label) if label in big else len(big) for label in labels], dtype=int)
     ordered = _ByTokens(of, np.asarray(tokens, dtype=float), len(big) + 1)
-    whole = large.round(window, last // window)
-    whole_longest = whole.longest(ordered)
+    rounds = large.round(window, last // window)
+    whole_longest = rounds.longest(ordered)
     picks, drawn = np.full((2, len(caps), pool), np.nan)
     sequential = np.full(len(caps), np.nan)
     for row, n in enumerate(caps):
         if n not in feasible:
             continue
         windows, rest = divmod(n, window)
-        used, longest = whole.used[:windows].sum(axis=0), whole_longest[:windows].sum()
+        used, longest = rounds.used[:windows].sum(axis=0), whole_longest[:windows].sum()
         if rest:
             short = large.round(rest, windows + 1)
             used, longest = used + short.used[windows], longest + short.longest(ordered)[windows]
         vote, small = large.vote(n, tuple(sorted(sizes.values())))
         won = {label: small[size] for label, size in sizes.items()}
         for k, label in enumerate(big):
-            won[label] += vote[k] + whole.unanimous[:windows, k].sum()
+            won[label] += vote[k] + rounds.unanimous[:windows, k].sum()
         members = np.bincount(of, minlength=len(big) + 1)
         drawn[row] = (used / np.maximum(members, 1))[of]
         picks[row] = [won[label] / sizes[label] if label in sizes else 0.0 for label in labels]
@@ -126,8 +126,8 @@ class _Large:
     def feasible(self, last: int, most: int) -> bool:
         """Return whether neither a window nor a whole draw has more compositions than `most`."""
         count = len(self.sizes)
-        whole = prod(min(size, last) + 1 for size in self.sizes)
-        return whole <= most and comb(self.window + count, count) * self.pool <= 20 * most
+        ways = prod(min(size, last) + 1 for size in self.sizes)
+        return ways <= most and comb(self.window + count, count) * self.pool <= 20 * most
 
     @lru_cache(maxsize=128)  # noqa: B019 - keyed by sizes, which are small
     def round(self, length: int, places: int) -> _Round:
@@ -148,8 +148,8 @@ class _Large:
         other cluster can lead then. The second, by size, are those of any cluster of `sizes` with
         fewer votes for all: no window can have been unanimous, so that is a plain vote.
         """
-        plain = win_chances(self.pool, [n], sizes, most=self.window - 1)
-        few = {size: float(chance[0]) for size, chance in plain.items()}
+        chances = win_chances(self.pool, [n], sizes, most=self.window - 1)
+        few = {size: float(chance[0]) for size, chance in chances.items()}
         drawn = self._compositions(n)
         drawn = drawn[(drawn[:, :-1] >= self.window).any(axis=1)]
         if not len(drawn):
@@ -175,16 +175,16 @@ class _Large:
             left = left[parent] - drawn
         return np.column_stack([ways, left])[left <= self.pool - sum(self.sizes)]
 
-    def _miss_all(self, left: IntArray, total: int, places: int) -> FloatArray:
+    def _miss_all(self, pools: IntArray, total: int, places: int) -> FloatArray:
         """Return P(none of t windows is unanimous) for t < places, shape (rows, places).
 
-        `left` (rows, large clusters) are the members among the `total` rollouts to draw from. The
+        `pools` (rows, large clusters) are the members among the `total` rollouts to draw from. The
         terms alternate, so they are summed in extended precision.
         """
         most = max(places - 1, 0)
-        ways = np.zeros((len(left), most + 1), dtype=np.longdouble)
+        ways = np.zeros((len(pools), most + 1), dtype=np.longdouble)
         ways[:, 0] = 1
-        for column in left.T:
+        for column in pools.T:
             fills = self._count_fills(column, most)
             shifted = [np.pad(ways, ((0, 0), (m, 0)))[:, : most + 1] for m in range(fills.shape[1])]
             ways = np.einsum("mrk,rm->rk", np.array(shifted), fills)
@@ -204,8 +204,8 @@ class _Large:
         fills = min(int(column.max(initial=0)) // self.window, most)
         ways: NDArray[np.longdouble] = np.ones((len(column), fills + 1), dtype=np.longdouble)
         for m in range(1, fills + 1):
-            left = column - self.window * (m - 1)
-            orders = np.prod([np.maximum(left - k, 0) for k in range(self.window)], axis=0)
+            rest = column - self.window * (m - 1)
+            orders = np.prod([np.maximum(rest - k, 0) for k in range(self.window)], axis=0)
             ways[:, m] = ways[:, m - 1] * orders.astype(np.longdouble) / m
         return ways
 

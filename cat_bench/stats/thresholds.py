@@ -89,8 +89,8 @@ def replay_window_sizes(paths: VotePaths, windows: Sequence[int]) -> Curve:
 def _replay_window(paths: VotePaths, window: int) -> tuple[float, float, float, float]:
     """Return score, samples, tokens and sequential tokens with one size of window."""
     rows, last = np.arange(len(paths.drawn)), paths.drawn.shape[1]
-    whole = last // window
-    parts = paths.drawn[:, : whole * window].reshape(len(rows), whole, window)
+    windows_full = last // window
+    parts = paths.drawn[:, : windows_full * window].reshape(len(rows), windows_full, window)
     unanimous = ((parts == parts[..., :1]) & (parts >= 0)).all(axis=2)
     hit = unanimous.any(axis=1)
     first = unanimous.argmax(axis=1)

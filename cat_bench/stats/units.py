@@ -114,8 +114,8 @@ class Units:
     @property
     def _working(self) -> FloatArray:
         """The variance of each unit's part of the mean under the working model, up to scale."""
-        alone = (1 - self.likeness) * self._shares / self.sizes.sum()
-        variances: FloatArray = self.likeness * self._shares**2 + alone
+        separate = (1 - self.likeness) * self._shares / self.sizes.sum()
+        variances: FloatArray = self.likeness * self._shares**2 + separate
         return variances
 
     @property

@@ -50,11 +50,11 @@ class VotePaths:
         members = membership(pool.labels)
         width = max(len(members), 2)
         votes = np.zeros((count, orders.shape[1] + 1, width), dtype=np.int16)
-        worth, drawn = np.zeros(width), np.full(len(pool.labels), -1)
+        scores, drawn = np.zeros(width), np.full(len(pool.labels), -1)
         for answer, members_of_answer in enumerate(members):
             votes[:, 1:, answer] = members_of_answer[orders].cumsum(axis=1)
-            worth[answer], drawn[members_of_answer] = pool.worth[members_of_answer].mean(), answer
-        return cls(votes, drawn[orders], pool.tokens[orders], worth)
+            scores[answer], drawn[members_of_answer] = pool.worth[members_of_answer].mean(), answer
+        return cls(votes, drawn[orders], pool.tokens[orders], scores)
 
     @cached_property
     def leaders(self) -> tuple[IntArray, IntArray]:

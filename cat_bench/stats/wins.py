@@ -48,9 +48,9 @@ def _win_chances(
     chances: dict[int, FloatArray] = {size: np.zeros(len(budgets)) for size in sizes}
     reach = min(longest, max(sizes, default=0), longest if most is None else most)
     for m in range(1, reach + 1):
-        left = {k: n - m for k, n in defined.items() if n >= m}
-        for size, ways in _ways_to_lead(pool, sizes, m=m, left=list(left.values()), ties=ties):
-            for k, way in zip(left, ways, strict=True):
+        others = {k: n - m for k, n in defined.items() if n >= m}
+        for size, ways in _ways_to_lead(pool, sizes, m=m, left=list(others.values()), ties=ties):
+            for k, way in zip(others, ways, strict=True):
                 chances[size][k] += comb(size, m) * way / comb(pool, budgets[k])
     for column in chances.values():
         column.flags.writeable = False

@@ -242,10 +242,10 @@ def _system_calls(file: IO[bytes]) -> list[str]:
 def _python() -> list[str]:
     """Return the system's libraries and this Python's library, without installed packages."""
     base = Path(sys.base_prefix).resolve()
-    shown = [Path("/usr"), *([] if base.is_relative_to("/usr") else [base])]
+    folders = [Path("/usr"), *([] if base.is_relative_to("/usr") else [base])]
     parents = [path for path in reversed(base.parents) if not path.is_relative_to("/usr")][1:]
     binds = [part for path in parents for part in ("--perms", "0755", "--dir", str(path))]
-    binds += [part for path in shown for part in ("--ro-bind", str(path), str(path))]
+    binds += [part for path in folders for part in ("--ro-bind", str(path), str(path))]
     for name in ("bin", "lib", "lib64"):
         path = Path("/", name)
         if path.is_symlink():
@@ -254,7 +254,7 @@ def _python() -> list[str]:
             binds += ["--ro-bind", str(path), str(path)]
     hidden = {Path(sysconfig.get_path(kind, vars=_BASE)) for kind in ("purelib", "platlib")}
     hidden |= {Path(__file__).resolve().parents[1]}
-    for path in sorted(path for path in hidden if any(path.is_relative_to(s) for s in shown)):
+    for path in sorted(path for path in hidden if any(path.is_relative_to(s) for s in folders)):
         if path.is_dir():
             binds += ["--tmpfs", str(path)]
     return binds

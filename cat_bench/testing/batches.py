@@ -128,6 +128,6 @@ class Batches:
             batch["status"] = "completed" if most >= len(lines) else "expired"
 
 
-def _result_line(asked: Mapping[str, JSON], response: JSON, fault: JSON) -> str:
-    ids = {"id": f"batch_req_{asked['custom_id']}", "custom_id": asked["custom_id"]}
+def _result_line(request: Mapping[str, JSON], response: JSON, fault: JSON) -> str:
+    ids = {"id": f"batch_req_{request['custom_id']}", "custom_id": request["custom_id"]}
     return json.dumps({**ids, "response": response, "error": fault})

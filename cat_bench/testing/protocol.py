@@ -110,8 +110,8 @@ def logprob(token: str) -> float:
 
 def chat_body(number: int, model: str, choices: Sequence[Choice], **more: JSON) -> bytes:
     """Return a chat completion; `more` holds `usage` and whatever else stands at the top."""
-    plain = all(c.tokens is None and c.reasoning is c.refusal is None for c in choices)
-    form = _plain_chat_choice if plain else _chat_choice
+    simple = all(c.tokens is None and c.reasoning is c.refusal is None for c in choices)
+    form = _plain_chat_choice if simple else _chat_choice
     parts = ",".join(form(i, choice) for i, choice in enumerate(choices))
     return _frame("chat.completion", number, model, parts, more)
 
@@ -154,7 +154,7 @@ def _chat_choice(index: int, choice: Choice) -> str:
 
 def _chat_entry(token: str, top: int) -> dict[str, JSON]:
     ranked = [token, *(token + "z" * k for k in range(1, top))][:top]
-    return {**_chat_token(token), "top_logprobs": [_chat_token(other) for other in ranked]}
+    return {**_chat_token(token), "top_logprobs": [_chat_token(rival) for rival in ranked]}
 
 
 def _chat_token(token: str) -> dict[str, JSON]:
@@ -180,27 +180,25 @@ def text_choice(
     return fields
 
 
-def _text_logprobs(listed: Sequence[str], *, echo: bool) -> dict[str, JSON]:
-    values: list[float | None] = [logprob(token) for token in listed]
+def _text_logprobs(words: Sequence[str], *, echo: bool) -> dict[str, JSON]:
+    values: list[float | None] = [logprob(token) for token in words]
     if echo:
         values[0] = None
     offsets = [0]
-    for token in listed:
+    for token in words:
         offsets.append(offsets[-1] + len(token))
     return {
-        "tokens": list(listed),
+        "tokens": list(words),
         "token_logprobs": values,
-        "top_logprobs": [
-            None if v is None else {t: v} for t, v in zip(listed, values, strict=True)
-        ],
+        "top_logprobs": [None if v is None else {t: v} for t, v in zip(words, values, strict=True)],
         "text_offset": offsets[:-1],
     }
 
 
-def prompt_logprobs(listed: Sequence[str]) -> list[JSON]:
+def prompt_logprobs(words: Sequence[str]) -> list[JSON]:
     """Return vLLM's field: nothing for the first token, then an entry per token, by token id."""
     entries = (
-        {str(crc32(t.encode("utf-8", "replace")) % 50000): _prompt_entry(t)} for t in listed[1:]
+        {str(crc32(t.encode("utf-8", "replace")) % 50000): _prompt_entry(t)} for t in words[1:]
     )
     return [None, *entries]
 

@@ -273,16 +273,16 @@ class ChatServer:
         return None
 
     def _requests(self, body: JSON, messages: Sequence[Message]) -> list[ChatRequest]:
-        wanted = 1 if "n" in self.ignores else body.get("n") or 1
+        count = 1 if "n" in self.ignores else body.get("n") or 1
         seed = None if "seed" in self.ignores else body.get("seed")
         if self.constant_seed is not None:
-            seeds = [self.constant_seed] * wanted
+            seeds = [self.constant_seed] * count
         elif body.get("temperature") == 0:
-            seeds = [0] * wanted
+            seeds = [0] * count
         elif seed is None:
-            seeds = [next(self._unseeded) for _ in range(wanted)]
+            seeds = [next(self._unseeded) for _ in range(count)]
         else:
-            seeds = [seed + i for i in range(wanted)]
+            seeds = [seed + i for i in range(count)]
         return [ChatRequest(tuple(messages), s, i, body) for i, s in enumerate(seeds)]
 
     def _choice(self, request: ChatRequest, fault: Fault | None) -> Choice:
@@ -297,36 +297,37 @@ class ChatServer:
             case "content_filter":
                 return Choice("I", "content_filter")
         text, finish = protocol.cut(self.reply(request), body)
-        asked = body.get("logprobs") and "logprobs" not in self.ignores
+        measured = body.get("logprobs") and "logprobs" not in self.ignores
         return Choice(
             text,
             finish,
-            tokens=protocol.tokens(text) if asked else None,
+            tokens=protocol.tokens(text) if measured else None,
             top=body.get("top_logprobs") or 0,
             reasoning=self.reasoning(request) if self.reasoning else None,
         )
 
     def _chat_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
-        more: dict[str, JSON] = {"usage": usage, "system_fingerprint": self.fingerprint}
+        fields: dict[str, JSON] = {"usage": usage, "system_fingerprint": self.fingerprint}
         if self._wants_prompt_logprobs(body):
             ends = bool(body.get("continue_final_message"))
-            listed = protocol.template(body["messages"], open_end=ends)
-            more["prompt_logprobs"] = protocol.prompt_logprobs(listed)
-        return protocol.chat_body(number, self.model, choices, **more)
+            words = protocol.template(body["messages"], open_end=ends)
+            fields["prompt_logprobs"] = protocol.prompt_logprobs(words)
+        return protocol.chat_body(number, self.model, choices, **fields)
 
     def _text_body(self, number: int, body: JSON, choices: list[Choice], usage: JSON) -> bytes:
         prompt = protocol.tokens(body["prompt"])
         echo = prompt if body.get("echo") and "echo" not in self.ignores else None
         asked = None if "logprobs" in self.ignores else body.get("logprobs")
-        listed = [
+        entries = [
             protocol.text_choice(i, choice, prompt=echo, logprobs=asked)
             for i, choice in enumerate(choices)
         ]
         if self._wants_prompt_logprobs(body):
-            listed = [
-                {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)} for choice in listed
+            entries = [
+                {**choice, "prompt_logprobs": protocol.prompt_logprobs(prompt)}
+                for choice in entries
             ]
-        return protocol.text_body(number, self.model, listed, usage=usage)
+        return protocol.text_body(number, self.model, entries, usage=usage)
 
     def _wants_prompt_logprobs(self, body: JSON) -> bool:
         return body.get("prompt_logprobs") is not None and "prompt_logprobs" not in self.ignores

@@ -82,11 +82,11 @@ def _read_settings(recipe: Recipe, kind: type, *, source: str) -> dict[str, JSON
     return convert_settings(settings, kinds, source=source)
 
 
-def _stopping(every: int) -> Mapping[str, JSON]:
+def _stopping(steps: int) -> Mapping[str, JSON]:
     """Return what early stopping needs: the loss on held-out references at every checkpoint."""
     return {
         "eval_strategy": "steps",
-        "eval_steps": every,
+        "eval_steps": steps,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
         "greater_is_better": False,

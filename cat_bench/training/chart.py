@@ -61,8 +61,8 @@ def _finite_points(rows: Sequence[Mapping[str, JSON]], key: str) -> list[tuple[f
 def _line(
     axes: Axes, rows: Sequence[Mapping[str, JSON]], key: str, look: Look, *, label: str = ""
 ) -> None:
-    if known := _finite_points(rows, key):
-        steps, values = np.array(known, dtype=float).T
+    if points := _finite_points(rows, key):
+        steps, values = np.array(points, dtype=float).T
         axes.plot(steps, smooth(values), label=label, color=look.colour, linestyle=look.line)
 
 

@@ -87,11 +87,11 @@ class Journal(TrainerCallback):
         """Add a line, unless this is the summary at the end."""
         if not logs or not state.is_world_process_zero or not {"loss", "eval_loss"} & logs.keys():
             return
-        named = {NAMES.get(name, name): value for name, value in logs.items()}
-        wanted = KEPT | set(NAMES.values())
+        values = {NAMES.get(name, name): value for name, value in logs.items()}
+        names = KEPT | set(NAMES.values())
         now = time.monotonic()
         row = {"step": state.global_step, "seconds": round(now - self._then, 3)}
-        row |= {name: _drop_nonfinite(value) for name, value in named.items() if name in wanted}
+        row |= {name: _drop_nonfinite(value) for name, value in values.items() if name in names}
         self._then = now
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -110,17 +110,17 @@ def last_checkpoint(folder: Path, *, processes: int = 1) -> Path | None:
     With several processes, each writes the state of its random numbers, in any order.
     """
     states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else []
-    whole: dict[int, Path] = {}
+    complete: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
         if number := re.fullmatch(r"checkpoint-(\d+)", path.name):
             try:
                 json.loads((path / _STATE).read_text(encoding="utf-8"))
                 for state in states:
                     (path / state).stat()
-                whole[int(number[1])] = path
+                complete[int(number[1])] = path
             except (OSError, ValueError):
                 shutil.rmtree(path)
-    return whole[max(whole)] if whole else None
+    return complete[max(complete)] if complete else None
 
 
 def _rows(path: Path) -> Iterator[dict[str, JSON]]:

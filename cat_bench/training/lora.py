@@ -37,10 +37,10 @@ def read_lora(settings: Mapping[str, JSON], *, source: str | Path) -> PeftConfig
 
     Raises ConfigError for a setting that TRL does not take, UsageError if peft is missing.
     """
-    given = {name: value for name, value in settings.items() if is_lora(name)}
-    if not given.get(RANK):
-        if odd := sorted(given.keys() - {RANK} if RANK not in given else ()):
-            raise ConfigError(source, odd[0], "has no effect without lora_r, such as lora_r=32")
+    chosen = {name: value for name, value in settings.items() if is_lora(name)}
+    if not chosen.get(RANK):
+        if unused := sorted(chosen.keys() - {RANK} if RANK not in chosen else ()):
+            raise ConfigError(source, unused[0], "has no effect without lora_r, such as lora_r=32")
         return None
     try:
         import peft  # noqa: F401
@@ -50,10 +50,10 @@ def read_lora(settings: Mapping[str, JSON], *, source: str | Path) -> PeftConfig
         raise UsageError(f"LoRA needs peft ({error}): {install_command('lora')}") from error
     hints = get_type_hints(ModelConfig)
     kinds = {field.name: hints[field.name] for field in fields(ModelConfig) if is_lora(field.name)}
-    targets = given.get("lora_target_modules")
+    targets = chosen.get("lora_target_modules")
     if isinstance(targets, str):
-        given["lora_target_modules"] = [part.strip() for part in targets.split(",")]
-    read = convert_settings({**DEFAULTS, **given}, kinds, source=source, whose="of LoRA")
+        chosen["lora_target_modules"] = [part.strip() for part in targets.split(",")]
+    read = convert_settings({**DEFAULTS, **chosen}, kinds, source=source, whose="of LoRA")
     try:
         return get_peft_config(ModelConfig(use_peft=True, **read))
     except (TypeError, ValueError) as error:

@@ -19,9 +19,9 @@ def check_placement(config: RunConfig, arguments: Any, *, measured: bool) -> Non
     tokens, such as entropies.
     """
     roles = {"anchor": config.anchor, "judge": config.judge, "reward_model": config.reward_model}
-    named = {role: spec for role, spec in roles.items() if spec}
+    specs = {role: spec for role, spec in roles.items() if spec}
     if processes.count() > 1:
-        for role, spec in named.items():
+        for role, spec in specs.items():
             if spec.startswith("vllm:") and "attach" not in spec:
                 raise UsageError(
                     f"{processes.count()} processes would each start {role} {spec}: start the "
@@ -33,7 +33,7 @@ def check_placement(config: RunConfig, arguments: Any, *, measured: bool) -> Non
             "under FSDP or DeepSpeed's stage 3: choose a reward that reads texts, such as --reward "
             "'scrl{entropy=false}', or train without them"
         )
-    if _is_stage_3(arguments) and any(map(_in_process, [config.model, *named.values()])):
+    if _is_stage_3(arguments) and any(map(_in_process, [config.model, *specs.values()])):
         raise UsageError(
             "under DeepSpeed's stage 3, transformers divides every model that it loads, the anchor "
             "and the judge too: serve them (--anchor openai:NAME --base-url URL), and name the "
@@ -66,8 +66,8 @@ def _is_stage_3(arguments: Any) -> bool:
 
 def _in_process(spec: str) -> bool:
     """Return whether transformers opens a model at once, in this process."""
-    bare = spec.partition("{")[0]
-    kind, colon, _ = bare.partition(":")
-    if bare in list_plugins("model") or (colon and kind != "hf"):
+    name = spec.partition("{")[0]
+    kind, colon, _ = name.partition(":")
+    if name in list_plugins("model") or (colon and kind != "hf"):
         return False
-    return not Path(bare.removeprefix("hf:")).expanduser().is_dir()
+    return not Path(name.removeprefix("hf:")).expanduser().is_dir()

@@ -81,23 +81,23 @@ class Recipe:
 
         Raises ConfigError if the global batch cannot be divided evenly.
         """
-        given = self.settings
-        if not given.get(BATCH):
-            return int(given.get(ACCUMULATION, 1))
+        settings = self.settings
+        if not settings.get(BATCH):
+            return int(settings.get(ACCUMULATION, 1))
         source = f"recipe {self.name}"
-        if ACCUMULATION in given:
+        if ACCUMULATION in settings:
             raise ConfigError(
                 source, ACCUMULATION, f"follows from {BATCH}: set only one, or {BATCH}=null"
             )
-        whole, batch = int(given[BATCH]), int(given["per_device_train_batch_size"])
-        if whole % (batch * processes):
+        total, batch = int(settings[BATCH]), int(settings["per_device_train_batch_size"])
+        if total % (batch * processes):
             raise ConfigError(
                 source,
                 BATCH,
-                f"{whole} cannot be divided among {processes} processes in batches of {batch} "
+                f"{total} cannot be divided among {processes} processes in batches of {batch} "
                 "(per_device_train_batch_size)",
             )
-        return whole // (batch * processes)
+        return total // (batch * processes)
 
     def questions(self, processes: int) -> int:
         """Return how many questions all steps read, one group or reference each."""
@@ -144,16 +144,16 @@ def recipe(
 
 def _check(settings: Mapping[str, JSON], trainer: Trainer, path: Path) -> None:
     """Raise ConfigError for an invalid value of one of our settings."""
-    wanted = [*COUNTS, *(name for name in (BATCH, PATIENCE) if settings.get(name) is not None)]
-    for name in wanted:
+    counts = [*COUNTS, *(name for name in (BATCH, PATIENCE) if settings.get(name) is not None)]
+    for name in counts:
         value = settings.get(name)
         if not isinstance(value, int) or value < 1:
             raise ConfigError(path, name, f"should be a whole number from 1 on, not {value!r}")
     share = settings.get(HELD_OUT, HELD_OUT_SHARE)
     if not isinstance(share, float) or not 0 < share < 1:
         raise ConfigError(path, HELD_OUT, f"should be a share between 0 and 1, not {share!r}")
-    if trainer != "sft" and (odd := [name for name in (PATIENCE, HELD_OUT) if name in settings]):
-        raise ConfigError(path, odd[0], f"is for sft; a {trainer} recipe has no loss to stop by")
+    if trainer != "sft" and (unused := [name for name in (PATIENCE, HELD_OUT) if name in settings]):
+        raise ConfigError(path, unused[0], f"is for sft; a {trainer} recipe has no loss to stop by")
 
 
 def _find_file(spec: str) -> Path:

@@ -37,12 +37,12 @@ def divide_changes(changes: Sequence[str]) -> tuple[Roles, list[str]]:
     Raises ConfigError for an unknown role or parameter, and for a wrong value.
     """
     by_role: Roles = {}
-    others = []
+    rest = []
     for change in changes:
         key, equals, value = change.partition("=")
         role, dot, parameter = key.strip().partition(".")
         if not dot:
-            others.append(change)
+            rest.append(change)
         elif not equals:
             raise ConfigError("--set", change, "should be written KEY=VALUE")
         elif role not in ROLES:
@@ -52,7 +52,7 @@ def divide_changes(changes: Sequence[str]) -> tuple[Roles, list[str]]:
             by_role.setdefault(role, {})[parameter] = read
     for role, parameters in by_role.items():
         validate(Sampling, parameters, source=f"--set {role}")
-    return by_role, others
+    return by_role, rest
 
 
 def resolve_sampling(
@@ -98,8 +98,8 @@ def set_policy(
     settings = dict(recipe.settings)
     template = dict(settings.get(KWARGS) or {})
     stated = task.given() if task else {}
-    known = {n: stated[n] for n in (*TRL, *TEMPLATE) if n in stated and n != "max_tokens"}
-    for name, value in {**known, **policy}.items():
+    params = {n: stated[n] for n in (*TRL, *TEMPLATE) if n in stated and n != "max_tokens"}
+    for name, value in {**params, **policy}.items():
         if name in TEMPLATE:
             template[TEMPLATE[name]] = value
         elif name not in TRL:

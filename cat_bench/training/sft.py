@@ -63,20 +63,20 @@ def train(
     if not pairs:
         raise UsageError(f"recipe {recipe.name!r}: {recipe.reward} gave no reference to imitate")
     patience = recipe.settings.get(PATIENCE)
-    taught, held = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
+    taught, held_out = _hold_out(pairs, recipe, seed=arguments.seed) if patience else (pairs, [])
     with explain_refusals(recipe.name):
         trainer = SFTTrainer(
             model=policy.model,
             args=arguments,
             train_dataset=Dataset.from_list(taught),
-            eval_dataset=Dataset.from_list(held) if held else None,
+            eval_dataset=Dataset.from_list(held_out) if held_out else None,
             processing_class=policy.tokenizer,
             callbacks=[*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])],
             peft_config=lora,
         )
     fit(trainer, checkpoint=checkpoint, save=save)
-    if held:
-        figures |= {"held_out": len(held), "stopped_at": trainer.state.global_step}
+    if held_out:
+        figures |= {"held_out": len(held_out), "stopped_at": trainer.state.global_step}
         figures |= {
             "best_step": trainer.state.best_global_step,
             "best_loss": trainer.state.best_metric,
@@ -95,8 +95,8 @@ def _hold_out(
             "so none is left to train on"
         )
     chosen = set(random.Random(seed).sample(range(len(pairs)), count))
-    held = [pair for place, pair in enumerate(pairs) if place in chosen]
-    return [pair for place, pair in enumerate(pairs) if place not in chosen], held
+    held_out = [pair for place, pair in enumerate(pairs) if place in chosen]
+    return [pair for place, pair in enumerate(pairs) if place not in chosen], held_out
 
 
 async def references(

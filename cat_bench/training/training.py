@@ -114,23 +114,23 @@ def train(
             _check_exam(plan, plan.exam)
         processes.agree(lambda: _start(plan))
         with _lock(plan.out):
-            told = _run_trainer(plan, source, arguments, samples, lora=lora, tell=tell)
-            alone = processes.is_main()
+            log = _run_trainer(plan, source, arguments, samples, lora=lora, tell=tell)
+            main = processes.is_main()
             processes.leave()
-    if not alone:
+    if not main:
         return {}
-    found: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": told}
-    found["unlabelled"], asked = count_unlabelled(plan.session, samples)
-    found["seconds"] = round(time.monotonic() - clock, 1)
-    _figure(plan, labelled=found["unlabelled"] < asked)
+    record: dict[str, JSON] = {**plan.record(), "versions": _versions(), "training": log}
+    record["unlabelled"], total = count_unlabelled(plan.session, samples)
+    record["seconds"] = round(time.monotonic() - clock, 1)
+    _figure(plan, labelled=record["unlabelled"] < total)
     if plan.exam:
         runs = [
             measure(model, plan.exam, session=plan.session, out=plan.out / when)
             for when, model in (("before", plan.session.model), ("after", f"hf:{_model(plan)}"))
         ]
-        found["outcome"] = measure_outcome(runs[0], runs[1], n=plan.exam.n)
-    _write_json(plan.out / "train.json", found)
-    return found
+        record["outcome"] = measure_outcome(runs[0], runs[1], n=plan.exam.n)
+    _write_json(plan.out / "train.json", record)
+    return record
 
 
 def _run_trainer(
@@ -169,8 +169,8 @@ def _run_trainer(
             _write_json(path, done)
             fresh.replace(_model(plan))
         processes.wait()
-    known: Mapping[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
-    return known
+    figures: Mapping[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+    return figures
 
 
 def _merge_adapter(source: str, folder: Path) -> str:
@@ -218,10 +218,10 @@ def _check_exam(plan: Plan, exam: Exam) -> None:
     """Raise UsageError if the exam cannot be rewarded, or has no score to measure."""
     config = plan.session.model_copy(update={"data": exam.data})
     samples = asyncio.run(_samples(config, plan.recipe.reward))[: exam.questions]
-    unlabelled, asked = count_unlabelled(config, samples)
-    if unlabelled == asked:
+    unlabelled, total = count_unlabelled(config, samples)
+    if unlabelled == total:
         raise UsageError(
-            f"the {asked:,} questions to measure on are unlabelled: name rows with answers "
+            f"the {total:,} questions to measure on are unlabelled: name rows with answers "
             "by --exam LABELLED.jsonl, or train without measuring by --questions 0"
         )
 
@@ -233,10 +233,10 @@ async def _samples(config: RunConfig, spec: str) -> list[Sample]:
         reason = explain_missing(
             traits(RewardTraits, chosen).needs, ready.bench.task, ready.bench.roles
         )
-    bare = [sample.question.id for sample in samples if sample.target is None]
-    if bare and isinstance(chosen, SupervisedReward):
+    empty = [sample.question.id for sample in samples if sample.target is None]
+    if empty and isinstance(chosen, SupervisedReward):
         reason = (
-            f"{len(bare)} of {len(samples)} questions have no target ({bare[0]!r} is the first)"
+            f"{len(empty)} of {len(samples)} questions have no target ({empty[0]!r} is the first)"
         )
     if reason:
         raise UsageError(
@@ -286,17 +286,17 @@ def _lock(folder: Path) -> Iterator[None]:
 def _hide_head_warning() -> Iterator[None]:
     """Leave out transformers' warning that a checkpoint lacks a head tied to the embeddings."""
 
-    def other(record: logging.LogRecord) -> bool:
+    def keep(record: logging.LogRecord) -> bool:
         return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in str(
             record.msg
         )
 
     logger = logging.getLogger("transformers.trainer")
-    logger.addFilter(other)
+    logger.addFilter(keep)
     try:
         yield
     finally:
-        logger.removeFilter(other)
+        logger.removeFilter(keep)
 
 
 def _check_libraries() -> None:

@@ -89,8 +89,8 @@ def convert(
     if answer is not None and columns is not None:
         rows = _box_answers(rows, findings, answer)
     digests = [file_digest(file) for file in files]
-    whole = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    return Conversion(source, whole, rows, findings)
+    digest = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+    return Conversion(source, digest, rows, findings)
 
 
 def list_files(paths: Sequence[Path], format: str | None) -> list[Path]:  # noqa: A002
@@ -127,8 +127,8 @@ def _box_answers(
 ) -> Sequence[Row]:
     """Return the rows with bare answers in boxes, if the scorer reads them only so."""
     texts = [text for row in rows for text in row["responses"] if text and text.strip()]
-    plain = all(len(text) <= _BARE and "\n" not in text.strip() for text in texts)
-    if not texts or not plain or any(answer(text) is not None for text in texts):
+    short = all(len(text) <= _BARE and "\n" not in text.strip() for text in texts)
+    if not texts or not short or any(answer(text) is not None for text in texts):
         return rows
     if all(answer(_box(text)) is None for text in texts):
         return rows

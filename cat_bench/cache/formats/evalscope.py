@@ -54,9 +54,9 @@ def _sample(file: Path, line: int, row: Row, prefix: str, findings: Findings) ->
         raise DataError(file, "has no message of the model; name a file of reviews", line=line)
     if len(replies) > 1:
         findings.guess("responses: the last message of a sample with several of the model's")
-    asked = messages[: messages.index(replies[0])]
+    prompt = messages[: messages.index(replies[0])]
     problem = "\n\n".join(
-        join_texts(message.get("content")) for message in asked if message.get("role") == "user"
+        join_texts(message.get("content")) for message in prompt if message.get("role") == "user"
     )
     review = take(row, "sample_score", dict, file)
     group = review.get("group_id")

@@ -43,8 +43,8 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
                 line=line,
             )
         findings.model = row.get("model_id")
-        asked, output = take(row, "input", dict, file), take(row, "output", dict, file)
-        references = asked.get("reference") or [None]
+        prompt, output = take(row, "input", dict, file), take(row, "output", dict, file)
+        references = prompt.get("reference") or [None]
         if len(references) > 1:
             findings.guess("answer: a list, because a sample has several references")
         texts = take(output, "raw", list, file)
@@ -54,7 +54,7 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
         for index, text in enumerate(texts):
             yield Sampled(
                 id=name,
-                problem=str(asked.get("formatted") or asked.get("raw")),
+                problem=str(prompt.get("formatted") or prompt.get("raw")),
                 answer=references if len(references) > 1 else references[0],
                 text=text,
                 reasoning=traces[index] if len(traces) == len(texts) else None,

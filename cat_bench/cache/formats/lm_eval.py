@@ -32,20 +32,20 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
     for file, line, row in read_files(files, findings, _USED):
         name = str(take(row, "doc_id", (int, str), file))
         name = name if len(files) == 1 else f"{_task(file)}/{name}"
-        held = documents.setdefault(name, {"file": file, "row": row, "figures": {}})
-        if held["row"]["resps"] != row["resps"]:
+        document = documents.setdefault(name, {"file": file, "row": row, "figures": {}})
+        if document["row"]["resps"] != row["resps"]:
             problem = f"gives document {name!r} other responses than a line before"
             raise DataError(file, problem, line=line)
-        known = row.get("metrics") or []
-        findings.left -= set(known)
+        metrics = row.get("metrics") or []
+        findings.left -= set(metrics)
         label = row.get("filter")
-        held["figures"] |= {f"{metric},{label}": number(row.get(metric)) for metric in known}
-    for name, held in documents.items():
-        yield from _samples(name, held, findings)
+        document["figures"] |= {f"{metric},{label}": number(row.get(metric)) for metric in metrics}
+    for name, document in documents.items():
+        yield from _samples(name, document, findings)
 
 
-def _samples(name: str, held: Row, findings: Findings) -> Iterator[Sampled]:
-    file, row = held["file"], held["row"]
+def _samples(name: str, document: Row, findings: Findings) -> Iterator[Sampled]:
+    file, row = document["file"], document["row"]
     responses = take(row, "resps", list, file)
     texts = responses[0] if len(responses) == 1 and isinstance(responses[0], list) else responses
     if not all(isinstance(text, str) for text in texts):
@@ -61,7 +61,7 @@ def _samples(name: str, held: Row, findings: Findings) -> Iterator[Sampled]:
             problem=prompt or str(row.get("doc")),
             answer=str(row.get("target")),
             text=text,
-            figures=held["figures"],
+            figures=document["figures"],
             meta={"doc": row.get("doc")},
         )
 

@@ -30,13 +30,13 @@ def parse_map(text: str) -> Mapping[str, JSON]:
 
     expressions: dict[str, JSON] = {}
     for part in _split(text):
-        named = _NAME.match(part)
-        if named is None:
+        match = _NAME.match(part)
+        if match is None:
             raise UsageError(f"--map: {part.strip()!r} is not COLUMN=EXPRESSION")
-        name, expression = named[1], part[named.end() :].strip()
+        name, expression = match[1], part[match.end() :].strip()
         if name not in (*QUESTION, *PER_RESPONSE) and not name.startswith(("scores.", "meta.")):
-            known = ", ".join((*QUESTION, *PER_RESPONSE, "scores.NAME", "meta.NAME"))
-            raise UsageError(f"--map: there is no column {name!r}; known: {known}")
+            names = ", ".join((*QUESTION, *PER_RESPONSE, "scores.NAME", "meta.NAME"))
+            raise UsageError(f"--map: there is no column {name!r}; known: {names}")
         if name in expressions:
             raise UsageError(f"--map: names {name!r} twice")
         try:
@@ -73,9 +73,9 @@ def _read(
 def _samples(
     file: Path, line: int, values: Mapping[str, JSON], column: str, findings: Findings
 ) -> Iterator[Sampled]:
-    given = values[column]
-    texts = given if isinstance(given, list) else [given]
-    many = isinstance(given, list)
+    value = values[column]
+    texts = value if isinstance(value, list) else [value]
+    many = isinstance(value, list)
 
     def column_of(name: str) -> list[JSON]:
         entries = values.get(name)
@@ -92,20 +92,20 @@ def _samples(
     }
     meta = {name.removeprefix("meta."): v for name, v in values.items() if name[:5] == "meta."}
     question = _question(file, line, values, findings)
-    others = {name: column_of(name) for name in ("reasoning", "finish", "tokens", "failures")}
+    lists = {name: column_of(name) for name in ("reasoning", "finish", "tokens", "failures")}
     for index, text in enumerate(texts):
         if not isinstance(text, str | int | float | None) or isinstance(text, bool):
             problem = f"--map {column} finds {type(text).__name__}, not a text"
             raise DataError(file, problem, line=line)
-        tokens = others["tokens"][index]
+        tokens = lists["tokens"][index]
         if isinstance(tokens, bool) or not isinstance(tokens, int | None):
             raise DataError(file, f"--map tokens finds {tokens!r}, not a whole number", line=line)
         yield Sampled(
             **question,
             text=text if text is None else str(text),
-            reasoning=others["reasoning"][index],
-            finish=others["finish"][index],
-            failure=others["failures"][index],
+            reasoning=lists["reasoning"][index],
+            finish=lists["finish"][index],
+            failure=lists["failures"][index],
             completion_tokens=tokens or 0,
             scores={name: column_scores[index] for name, column_scores in scores.items()},
             meta=meta,
@@ -130,8 +130,8 @@ def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findi
         problem = f"question {name} (its text is not in the file)"
     if "answer" not in values:
         findings.guess("answer: none, so nothing can be scored; --map answer=… names it")
-    plain = isinstance(answer, int | float) and not isinstance(answer, bool)
-    return {"id": str(name), "problem": str(problem), "answer": str(answer) if plain else answer}
+    number = isinstance(answer, int | float) and not isinstance(answer, bool)
+    return {"id": str(name), "problem": str(problem), "answer": str(answer) if number else answer}
 
 
 def _split(text: str) -> Iterator[str]:

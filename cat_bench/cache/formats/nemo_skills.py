@@ -48,14 +48,14 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
     seen: set[tuple[Path, str]] = set()
     for file, line, row in read_files(files, findings, _USED):
         problem = take(row, "problem" if "problem" in row else "question", str, file)
-        named = next((key for key in _IDS if isinstance(row.get(key), str | int)), None)
-        if named is None:
+        id_key = next((key for key in _IDS if isinstance(row.get(key), str | int)), None)
+        if id_key is None:
             findings.guess("id: a digest of the problem, because the lines name none")
-        name = name_by_text(problem) if named is None else str(row[named])
+        name = name_by_text(problem) if id_key is None else str(row[id_key])
         if (file, name) in seen:
             raise DataError(file, f"answers {name!r} twice: one line for each question", line=line)
         seen.add((file, name))
-        findings.left.discard(named or "")
+        findings.left.discard(id_key or "")
         answer = row.get("expected_answer")
         yield Sampled(
             id=name,

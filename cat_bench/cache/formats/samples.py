@@ -82,10 +82,10 @@ def read_files(
     files: Iterable[Path], findings: Findings, used: Iterable[str]
 ) -> Iterator[tuple[Path, int, Row]]:
     """Yield each row of the files with its place; note the columns that are not `used`."""
-    known = frozenset(used)
+    taken = frozenset(used)
     for file in files:
         for line, row in read(file):
-            findings.left.update(row.keys() - known)
+            findings.left.update(row.keys() - taken)
             yield file, line, row
 
 
@@ -124,38 +124,38 @@ def gather(samples: Iterable[Sampled], findings: Findings, source: str) -> list[
     """
     questions: dict[str, list[Sampled]] = {}
     for sample in samples:
-        held = questions.setdefault(sample.id, [])
-        if held and (held[0].problem, held[0].answer) != (sample.problem, sample.answer):
+        group = questions.setdefault(sample.id, [])
+        if group and (group[0].problem, group[0].answer) != (sample.problem, sample.answer):
             raise DataError(
                 source,
                 f"gives question {sample.id!r} two texts or two answers; name a column that tells "
                 "questions apart: --map id=…",
             )
-        held.append(sample)
+        group.append(sample)
     if not questions:
         raise DataError(source, "holds no response")
     findings.verdicts = _mean_verdicts(questions.values())
-    return [_row(held) for held in questions.values()]
+    return [_row(group) for group in questions.values()]
 
 
-def _row(held: Sequence[Sampled]) -> Row:
-    first = held[0]
+def _row(group: Sequence[Sampled]) -> Row:
+    first = group[0]
     columns: dict[str, list[JSON]] = {
-        "reasoning": [s.reasoning for s in held],
-        "finish": [s.finish for s in held],
-        "usage": [_usage(s) for s in held],
+        "reasoning": [s.reasoning for s in group],
+        "finish": [s.finish for s in group],
+        "usage": [_usage(s) for s in group],
         "failures": [
             {"kind": "imported", "message": s.failure} if s.text is None and s.failure else None
-            for s in held
+            for s in group
         ],
     }
     row: Row = {**first.meta, "id": first.id, "problem": first.problem, "answer": first.answer}
-    row["responses"] = [s.text for s in held]
+    row["responses"] = [s.text for s in group]
     row |= {name: c for name, c in columns.items() if any(entry is not None for entry in c)}
-    if names := sorted({name for s in held for name in s.scores}):
-        row["scores"] = {name: [s.scores.get(name) for s in held] for name in names}
-    if names := sorted({name for s in held for name in s.verdicts}):
-        row["verdicts"] = {name: [s.verdicts.get(name) for s in held] for name in names}
+    if names := sorted({name for s in group for name in s.scores}):
+        row["scores"] = {name: [s.scores.get(name) for s in group] for name in names}
+    if names := sorted({name for s in group for name in s.verdicts}):
+        row["verdicts"] = {name: [s.verdicts.get(name) for s in group] for name in names}
     if first.figures:
         row["figures"] = dict(first.figures)
     return row
@@ -169,12 +169,12 @@ def _usage(sample: Sampled) -> JSON:
 
 def _mean_verdicts(questions: Iterable[Sequence[Sampled]]) -> dict[str, float]:
     means: dict[str, list[float]] = {}
-    for held in questions:
-        for name in {name for sample in held for name in sample.verdicts}:
-            known = [v for s in held if (v := s.verdicts.get(name)) is not None]
+    for group in questions:
+        for name in {name for sample in group for name in sample.verdicts}:
+            known = [v for s in group if (v := s.verdicts.get(name)) is not None]
             if known:
                 means.setdefault(name, []).append(sum(known) / len(known))
-        for name, value in held[0].figures.items():
+        for name, value in group[0].figures.items():
             if value is not None:
                 means.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in sorted(means.items())}

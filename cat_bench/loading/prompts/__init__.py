@@ -76,9 +76,9 @@ class Prompts:
         Raises ConfigError if there is no such text or it uses an unknown variable.
         """
         meta = values.get("meta", {})
-        given = {**meta, "closing": self.closing, "meta": meta, **values}
+        variables = {**meta, "closing": self.closing, "meta": meta, **values}
         with self._explain_errors(name):
-            return self._environment.get_template(f"{name}.txt").render(**given)
+            return self._environment.get_template(f"{name}.txt").render(**variables)
 
     def reads(self, name: str) -> set[str]:
         """Return the variables that a text uses; raises ConfigError as `render` does."""

@@ -54,9 +54,9 @@ def _looks(character: str) -> str:
     """Return what a character looks like in lower case; "" for one that cannot be seen."""
     if character in _UNSEEN or unicodedata.category(character) in _BLANK:
         return ""
-    plain = unicodedata.normalize("NFKD", character)
-    shown = "".join(c for c in plain if unicodedata.category(c) not in _BLANK)
-    return shown.casefold().translate(_LOOKS)
+    normal = unicodedata.normalize("NFKD", character)
+    visible = "".join(c for c in normal if unicodedata.category(c) not in _BLANK)
+    return visible.casefold().translate(_LOOKS)
 
 
 def quote_heading(text: str, heading: str) -> str:

@@ -124,11 +124,11 @@ class Endpoint:
     async def _advice(self, model: str) -> str:
         for url in (self.url, f"{self.url}/v1"):
             if names := await self._models(url):
-                near = get_close_matches(model, names, n=SERVED, cutoff=0.3)
-                others = [name for name in sorted(names) if name not in near]
-                left = len(names) - SERVED
-                more = f" and {left:,} more" if left > 0 else ""
-                served = f"{url} serves {', '.join([*near, *others][:SERVED])}{more}"
+                similar = get_close_matches(model, names, n=SERVED, cutoff=0.3)
+                rest = [name for name in sorted(names) if name not in similar]
+                hidden = len(names) - SERVED
+                tail = f" and {hidden:,} more" if hidden > 0 else ""
+                served = f"{url} serves {', '.join([*similar, *rest][:SERVED])}{tail}"
                 return f"; {served}" if url == self.url else f"{self._check(model)}: {served}"
         return self._check(model)
 
@@ -146,12 +146,12 @@ class Endpoint:
 
     def hide_key(self, text: str) -> str:
         """Return a text that a server or the client wrote, without the key."""
-        bare = text
+        clean = text
         if self._key:
-            whole = re.escape(self._key)
-            apart = whole if len(self._key) >= SECRET_FROM else rf"(?<![\w-]){whole}(?![\w-])"
-            bare = re.sub(apart, "[key]", text)
-        return MASKED_KEY.sub("[key]", bare)
+            key = re.escape(self._key)
+            pattern = key if len(self._key) >= SECRET_FROM else rf"(?<![\w-]){key}(?![\w-])"
+            clean = re.sub(pattern, "[key]", text)
+        return MASKED_KEY.sub("[key]", clean)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -173,14 +173,14 @@ def _check_url(text: str) -> str:
     return str(url)
 
 
-def _key(given: str | None, variable: str | None, url: str) -> str | None:
+def _key(secret: str | None, variable: str | None, url: str) -> str | None:
     """Return the configured key, or None; OpenAI's endpoint needs a key.
 
     Raises ModelError if the key cannot be read, or is missing for OpenAI's endpoint.
     """
-    if variable and not given and not os.environ.get(variable):
+    if variable and not secret and not os.environ.get(variable):
         raise ModelError(f"{variable} is not set: set it to the API key")
-    key = (given or os.environ.get(variable or KEY_VARIABLE) or _key_in_file() or "").strip()
+    key = (secret or os.environ.get(variable or KEY_VARIABLE) or _key_in_file() or "").strip()
     if not (key.isascii() and (key + "x").isprintable()):
         raise ModelError(
             "the API key contains a character that an HTTP header cannot hold: check "
@@ -203,8 +203,8 @@ def _key_in_file() -> str | None:
             return key
         cause = "is empty: put the key into it"
     except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is not text"
-        cause = f"cannot be read: {why}"
+        reason = getattr(problem, "strerror", None) or "it is not text"
+        cause = f"cannot be read: {reason}"
     raise ModelError(f"{KEY_FILE_VARIABLE} names {path}, which {cause}")
 
 
@@ -217,13 +217,13 @@ def _proxy(url: str) -> str | None:
     proxy = None if _local(host) or proxy_bypass(host) else getproxies().get(scheme)
     if proxy is None:
         return None
-    named = _url(proxy if "://" in proxy else f"http://{proxy}")
-    if named.scheme not in ("http", "https") or not named.host:
+    parsed = _url(proxy if "://" in proxy else f"http://{proxy}")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ModelError(
             f"{scheme.upper()}_PROXY names no HTTP proxy, such as http://HOST:PORT: correct it, or "
             f"name {host} in NO_PROXY"
         )
-    return str(named)
+    return str(parsed)
 
 
 def _url(text: str) -> URL:

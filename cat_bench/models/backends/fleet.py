@@ -166,9 +166,9 @@ def connect(
 
     Several URLs are a list or comma-separated. None means OPENAI_BASE_URL, else OpenAI's URL.
     """
-    given = base_url or os.environ.get("OPENAI_BASE_URL") or ""
-    listed = given.split(",") if isinstance(given, str) else given
-    urls = dict.fromkeys(url.strip() for url in listed if url.strip())
+    joined = base_url or os.environ.get("OPENAI_BASE_URL") or ""
+    parts = joined.split(",") if isinstance(joined, str) else joined
+    urls = dict.fromkeys(url.strip() for url in parts if url.strip())
     build = partial(Endpoint, api_key=api_key, key_variable=key_variable, timeout=timeout)
     endpoints = [build(url) for url in urls or (None,)]
     return endpoints[0] if len(endpoints) == 1 else Fleet(endpoints)

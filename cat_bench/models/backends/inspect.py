@@ -102,30 +102,30 @@ class Inspect:
         return [result for part in await asyncio.gather(*map(self._ask, parts)) for result in part]
 
     async def _ask(self, request: Request) -> list[Reply | Failure]:
-        wanted = len(request.seeds)
+        count = len(request.seeds)
         got = await self._complete(request)
         if isinstance(got, Failure):
-            return [got] * wanted
-        if len(got) < wanted:
+            return [got] * count
+        if len(got) < count:
             self._choices = min(self._choices, len(got))
             rest = replace(request, seeds=request.seeds[len(got) :])
             got = [*got, *await self.generate(rest)]
-        return got[:wanted]
+        return got[:count]
 
     async def _complete(self, request: Request) -> list[Reply | Failure] | Failure:
         from cat_bench.models.backends.inspect_output import read
 
         while True:
-            asked = self._translate(request)
-            if isinstance(asked, Failure):
-                return asked
-            answer = await self._attempt(request.messages, asked)
+            config = self._translate(request)
+            if isinstance(config, Failure):
+                return config
+            answer = await self._attempt(request.messages, config)
             if not isinstance(answer, Failure):
-                replies = read(*answer, asked.get("seed"))
+                replies = read(*answer, config.get("seed"))
                 if any(isinstance(r, Reply) and r.token_logprobs is None for r in replies):
                     self._refused.add("logprobs")
                 return replies
-            refused = objection({**asked, "n": asked.get("num_choices", 1)}, answer)
+            refused = objection({**config, "n": config.get("num_choices", 1)}, answer)
             if refused == "n" and len(request.seeds) > 1:
                 self._choices = 1
                 return list(await self.generate(request))
@@ -135,31 +135,31 @@ class Inspect:
 
     def _translate(self, request: Request) -> dict[str, JSON] | Failure:
         """Return the fields of Inspect's `GenerateConfig`."""
-        given = request.sampling.given()
-        extra = dict(given.pop("extra", {}))
+        params = request.sampling.given()
+        extra = dict(params.pop("extra", {}))
         body: dict[str, JSON] = {
-            name: given.pop(name) for name in ("top_k", "min_p") if name in given
+            name: params.pop(name) for name in ("top_k", "min_p") if name in params
         }
-        thinking = given.pop("thinking", None)
+        thinking = params.pop("thinking", None)
         if thinking is not None:
             body["chat_template_kwargs"] = {"enable_thinking": thinking}
         if not self._speaks_openai():
             if "top_k" in body:
-                given["top_k"] = body.pop("top_k")
+                params["top_k"] = body.pop("top_k")
             if body:
-                named = "min_p" if "min_p" in body else "thinking"
-                problem = f"Inspect has no {named} for this provider; give its own field in `extra`"
+                lacks = "min_p" if "min_p" in body else "thinking"
+                problem = f"Inspect has no {lacks} for this provider; give its own field in `extra`"
                 return Failure("bad_request", problem, permanent=True)
-        if "stop" in given:
-            given["stop_seqs"] = list(given.pop("stop"))
-        known = self._inspect.GenerateConfig.model_fields
-        body.update({name: extra.pop(name) for name in list(extra) if name not in known})
-        asked = {**given, **extra, "seed": request.seeds[0], "logprobs": True}
+        if "stop" in params:
+            params["stop_seqs"] = list(params.pop("stop"))
+        fields = self._inspect.GenerateConfig.model_fields
+        body.update({name: extra.pop(name) for name in list(extra) if name not in fields})
+        config = {**params, **extra, "seed": request.seeds[0], "logprobs": True}
         if body:
-            asked["extra_body"] = {**body, **asked.get("extra_body", {})}
+            config["extra_body"] = {**body, **config.get("extra_body", {})}
         if len(request.seeds) > 1:
-            asked["num_choices"] = len(request.seeds)
-        return {name: value for name, value in asked.items() if name not in self._refused}
+            config["num_choices"] = len(request.seeds)
+        return {name: value for name, value in config.items() if name not in self._refused}
 
     def _speaks_openai(self) -> bool:
         from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
@@ -167,7 +167,7 @@ class Inspect:
         return isinstance(self._model.api, OpenAICompatibleAPI)
 
     async def _attempt(
-        self, messages: Sequence[Message], asked: Mapping[str, JSON]
+        self, messages: Sequence[Message], body: Mapping[str, JSON]
     ) -> tuple[ModelOutput, JSON] | Failure:
         """Return Inspect's output, and the raw answer if its provider keeps it."""
         from inspect_ai.log._transcript import Transcript, init_transcript
@@ -175,7 +175,7 @@ class Inspect:
         from cat_bench.models.backends.inspect_output import failure
 
         try:
-            config = self._inspect.GenerateConfig(**asked)
+            config = self._inspect.GenerateConfig(**body)
         except ValueError as error:
             problem = f"Inspect refuses this: {one_line(error)}"
             return Failure("bad_request", problem, permanent=True)

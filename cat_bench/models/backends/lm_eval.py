@@ -170,15 +170,15 @@ def _open(kind: str, arguments: str, batch: int) -> Any:
         raise ModelError(f"lm-eval cannot open {kind}?{arguments}: {problem}") from error
 
 
-def _add_arguments(cls: type, given: Mapping[str, JSON], batch: int) -> dict[str, JSON]:
+def _add_arguments(cls: type, params: Mapping[str, JSON], batch: int) -> dict[str, JSON]:
     """Return arguments that were not given: the batch size, and an existing device."""
     from lm_eval.models.api_models import TemplateAPI
 
     additional: dict[str, JSON] = {}
-    if not issubclass(cls, TemplateAPI) and "batch_size" not in given:
+    if not issubclass(cls, TemplateAPI) and "batch_size" not in params:
         additional["batch_size"] = batch
     device = inspect.signature(cls).parameters.get("device")
-    if device is not None and device.default == "cuda" and "device" not in given:
+    if device is not None and device.default == "cuda" and "device" not in params:
         import torch
 
         additional["device"] = "cuda" if torch.cuda.is_available() else "cpu"
@@ -212,12 +212,12 @@ def _defaults(lm: Any) -> Sampling:
 
 def _parameters(sampling: Sampling) -> dict[str, JSON]:
     """Return lm-eval's `gen_kwargs`; its default `until` would end a reply at a blank line."""
-    given = sampling.given()
-    extra = given.pop("extra", {})
-    given.pop("thinking", None)
-    greedy = given["temperature"] == 0
+    params = sampling.given()
+    extra = params.pop("extra", {})
+    params.pop("thinking", None)
+    greedy = params["temperature"] == 0
     if greedy:
         for name in ("top_p", "top_k", "min_p"):
-            given.pop(name, None)
-    until, limit = list(given.pop("stop", ())), given.pop("max_tokens")
-    return {**given, "do_sample": not greedy, "until": until, "max_gen_toks": limit, **extra}
+            params.pop(name, None)
+    until, limit = list(params.pop("stop", ())), params.pop("max_tokens")
+    return {**params, "do_sample": not greedy, "until": until, "max_gen_toks": limit, **extra}

@@ -118,17 +118,17 @@ class OpenAI:
         return [result for part in await asyncio.gather(*map(self._ask, parts)) for result in part]
 
     async def _ask(self, request: Request) -> list[Reply | Failure]:
-        wanted = len(request.seeds)
+        count = len(request.seeds)
         answer = await self._complete(request)
         seed = None if "seed" in self._refused else request.seeds[0]
         got = answer if isinstance(answer, Failure) else wire.replies(answer, seed)
         if isinstance(got, Failure):
-            return [got] * wanted
+            return [got] * count
         if request.sampling.temperature != 0:
             self._copies.look(got)
-        got = [self._complete_reply(request, one) for one in got]
-        if len(got) >= wanted:
-            return got[:wanted]
+        got = [self._complete_reply(request, result) for result in got]
+        if len(got) >= count:
+            return got[:count]
         self._choices = min(self._choices, len(got))
         rest = await self.generate(replace(request, seeds=request.seeds[len(got) :]))
         return [*got, *rest]

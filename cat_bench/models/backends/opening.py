@@ -44,16 +44,16 @@ def open_backend(
     the spec. Raises UnknownName, ConfigError, ModelError.
     """
     source = f"model {spec!r}"
-    bare, options = split_inline(spec, source=source)
+    base, options = split_inline(spec, source=source)
     if secret := find_secret(spec):
-        raise ConfigError(f"model {mask(bare.partition('?')[0])!r}", secret, WRITTEN)
-    kind, colon, name = bare.partition(":")
-    if role == "backend" and not colon and bare in list_plugins("model"):
-        return _open(load("model", bare), options, source=source)
+        raise ConfigError(f"model {mask(base.partition('?')[0])!r}", secret, WRITTEN)
+    kind, colon, name = base.partition(":")
+    if role == "backend" and not colon and base in list_plugins("model"):
+        return _open(load("model", base), options, source=source)
     if kind not in list_plugins(role):
-        if not (Path(bare).is_dir() or (bare.count("/") == 1 and not colon)):
-            raise _suggest_spec(bare) or _unknown_name(kind if colon else bare, role)
-        kind, name = "hf", bare
+        if not (Path(base).is_dir() or (base.count("/") == 1 and not colon)):
+            raise _suggest_spec(base) or _unknown_name(kind if colon else base, role)
+        kind, name = "hf", base
     if not name:
         raise ConfigError(source, "", f"names no model: write {kind}:NAME")
     if kind == "openai" and base_url:
@@ -98,7 +98,7 @@ def _open_replay(name: str, cache: Cache) -> Replay:
         "embeddings",
         "rewards",
     }
-    held = ImportedPool(
+    imported = ImportedPool(
         name, size, scores=pool.scores, exchangeable=pool.exchangeable, texts=pool.texts
     )
-    return Replay(held, capabilities=carried)
+    return Replay(imported, capabilities=carried)

@@ -116,8 +116,8 @@ class Post:
             connection.close()
         if answer.status != 200:
             return answer, False
-        named = b'"id"' in answer.body[:HEAD]
-        mark = blake2b(answer.body).digest() if named and not self._repeats else b""
+        has_id = b'"id"' in answer.body[:HEAD]
+        mark = blake2b(answer.body).digest() if has_id and not self._repeats else b""
         if mark and (self._last.get(connection) == mark or mark == self._copied):
             self._copied = mark
             connection.close()
@@ -133,8 +133,8 @@ class Post:
         """Return whether an answer names another request than the one called `name`."""
         if echo := self._echo.search(answer.body, 0, HEAD):
             return f"{self._name}{echo[1].decode()}" != name
-        told = answer.headers.get(REQUEST_ID, "")
-        return told.startswith(self._name) and told != name
+        request = answer.headers.get(REQUEST_ID, "")
+        return request.startswith(self._name) and request != name
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         """Return the answer; an error's body is cut at `ERROR_MOST`. Raises TooLarge."""

@@ -51,16 +51,16 @@ def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
         if name in sent and re.search(wording, failure.message):
             return name
     if failure.refuses is not None:
-        named = failure.refuses.rpartition(".")[2]
+        field = failure.refuses.rpartition(".")[2]
         return (
-            named
-            if named in sent and named in DEFAULTED and _refuses(named, sent, failure.message)
+            field
+            if field in sent and field in DEFAULTED and _refuses(field, sent, failure.message)
             else None
         )
     for sentence in _SENTENCES.split(failure.message):
         places = {name: _mention(name, sentence) for name in DEFAULTED if name in sent}
-        found = {name: place for name, place in places.items() if place is not None}
-        for name in sorted(found, key=lambda name: found[name]):
+        at = {name: place for name, place in places.items() if place is not None}
+        for name in sorted(at, key=lambda name: at[name]):
             if _refuses(name, sent, sentence):
                 return name
     return None
@@ -69,8 +69,8 @@ def objection(sent: Mapping[str, JSON], failure: Failure) -> str | None:
 def _mention(name: str, text: str) -> int | None:
     """Return where a text names a field; a word of English has to be quoted, or in a list."""
     quoted = rf"['\"`]{name}['\"`]|(?:supplied:|->).*\b{name}\b"
-    found = re.search(quoted if name == "stop" else rf"\b{name}\b", text)
-    return found and found.start()
+    match = re.search(quoted if name == "stop" else rf"\b{name}\b", text)
+    return match and match.start()
 
 
 def _refuses(name: str, sent: Mapping[str, JSON], text: str) -> bool:

@@ -68,17 +68,17 @@ class RewardServer(Silent):
         step: str = STEP,
         batch: PositiveInt = 32,
     ) -> None:
-        given = base_url or os.environ.get("OPENAI_BASE_URL")
-        if not given:
+        where = base_url or os.environ.get("OPENAI_BASE_URL")
+        if not where:
             raise UsageError("a reward model needs its server's URL: give --base-url, or base_url")
         if api == "sglang" and (tokenizer is None or activation == "default"):
             problem = "'sglang' sends texts and gets raw numbers: give tokenizer, leave activation"
             raise ConfigError("reward model", "api", problem)
         if api == "score" and tokenizer is not None:
             raise ConfigError("reward model", "tokenizer", "'score' sends a pair of plain texts")
-        urls = given.split(",") if isinstance(given, str) else given
-        bare = [url.strip().rstrip("/").removesuffix("/v1") for url in urls]
-        self._endpoint = connect(bare, api_key=api_key, key_variable=key_variable, timeout=timeout)
+        urls = where.split(",") if isinstance(where, str) else where
+        hosts = [url.strip().rstrip("/").removesuffix("/v1") for url in urls]
+        self._endpoint = connect(hosts, api_key=api_key, key_variable=key_variable, timeout=timeout)
         self._model, self._api, self._activation, self._step = model, api, activation, step
         self._labels, self._tokenizer = Labels(label), tokenizer
         self._conversations: Conversations | None = None
@@ -91,11 +91,11 @@ class RewardServer(Silent):
     @property
     def identity(self) -> JSON:
         """The model's name and the settings of requests."""
-        asked = {"api": self._api, "activation": self._activation, "step": self._step}
+        settings = {"api": self._api, "activation": self._activation, "step": self._step}
         tokenizer = content(self._tokenizer)
         return {
             "name": self._model,
-            "reward": {**asked, "tokenizer": tokenizer} | asdict(self._labels),
+            "reward": {**settings, "tokenizer": tokenizer} | asdict(self._labels),
         }
 
     async def reward(
@@ -199,12 +199,12 @@ class RewardServer(Silent):
         if isinstance(answer, Failure):
             return answer
         try:
-            listed, usage = _READ[self._api](answer)
-            if len(listed) != len(items):
-                raise ValueError(f"{len(listed)} results for {len(items)} conversations")
+            entries, usage = _READ[self._api](answer)
+            if len(entries) != len(items):
+                raise ValueError(f"{len(entries)} results for {len(items)} conversations")
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
             return Failure("malformed", f"this is not the shape of /{self._api}: {problem!r}")
-        return list(zip(listed, shares(usage, [item.tokens for item in items]), strict=True))
+        return list(zip(entries, shares(usage, [item.tokens for item in items]), strict=True))
 
 
 def _token_item(conversation: Input, steps: int | None = None) -> Item:

@@ -58,14 +58,14 @@ def score_by_echo(post: Post, model: str, render: Render) -> Score:
 
     async def score(messages: Sequence[Message], text: str) -> FloatArray | Failure:
         prompt = render(messages) + text
-        asked = {"model": model, "prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1}
-        answer = await post("/completions", asked)
+        body = {"model": model, "prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1}
+        answer = await post("/completions", body)
         if isinstance(answer, Failure):
             return answer
         try:
             written = int(answer["usage"]["completion_tokens"])
-            listed = answer["choices"][0]["logprobs"]
-            pairs = list(zip(listed["tokens"], listed["token_logprobs"], strict=True))
+            logprobs = answer["choices"][0]["logprobs"]
+            pairs = list(zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True))
         except (KeyError, IndexError, TypeError, ValueError):
             return Failure("malformed", "the server echoed no log-probabilities")
         return align(pairs[: max(0, len(pairs) - max(0, written))], text)
@@ -80,13 +80,13 @@ def align(pairs: Sequence[tuple[str, float | None]], text: str) -> FloatArray | 
     """
     if not all(type(token) is str and type(v) in (int, float, NoneType) for token, v in pairs):
         return Failure("malformed", "the server's tokens are not texts with numbers")
-    wanted = _squeeze(text)
+    target = _squeeze(text)
     begin, spelt = len(pairs), 0
-    while begin and spelt < len(wanted):
+    while begin and spelt < len(target):
         begin -= 1
         spelt += len(_squeeze(pairs[begin][0]))
     tail = pairs[begin:]
-    if _squeeze("".join(token for token, _ in tail)) != wanted:
+    if _squeeze("".join(token for token, _ in tail)) != target:
         return Failure("malformed", "the server's last tokens do not spell the text")
     if any(value is None for _, value in tail):
         return Failure("malformed", "a token of the text has no log-probability")

@@ -119,18 +119,18 @@ def _has_gpu() -> bool:
         return True
     if not shutil.which("nvidia-smi"):
         return False
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False, timeout=60)
-    return listed.returncode == 0 and bool(listed.stdout.strip())
+    result = subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False, timeout=60)
+    return result.returncode == 0 and bool(result.stdout.strip())
 
 
-def _free_port(host: str, wanted: int | None) -> int:
+def _free_port(host: str, fixed: int | None) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, wanted or 0))
+            probe.bind((host, fixed or 0))
         except OSError as error:
             raise ModelError(
-                f"cannot serve at {host}:{wanted}: {error.strerror}. Leave `port` out for any "
-                f"free one, or use what runs there with {{attach=http://{host}:{wanted}/v1}}"
+                f"cannot serve at {host}:{fixed}: {error.strerror}. Leave `port` out for any "
+                f"free one, or use what runs there with {{attach=http://{host}:{fixed}/v1}}"
             ) from error
         return int(probe.getsockname()[1])

@@ -174,8 +174,8 @@ class _Sheet:
 
     def __init__(self, ready: Opened, order: Order, collected: Collected, seed: int) -> None:
         self._cache, self._collected, self._seed = ready.cache, collected, seed
-        asked = (ready.call(sample.question) for sample in ready.samples())
-        self._calls = {prefix(call.key): call for call in asked if call.key in order.slots}
+        calls = (ready.call(sample.question) for sample in ready.samples())
+        self._calls = {prefix(call.key): call for call in calls if call.key in order.slots}
         self._slots = {prefix(key): slots for key, slots in order.slots.items()}
         self.unread = 0
         self.missing = {

@@ -43,8 +43,8 @@ async def service(backend: OpenAI) -> AsyncIterator[AsyncOpenAI]:
 
 def line_name(key: str, slots: Sequence[int]) -> str:
     """Return the `custom_id` of a request: the prefix of its call and the slots that it fills."""
-    whole = f"{prefix(key)}/{'.'.join(map(str, slots))}"
-    return whole if len(whole) <= LONGEST else f"{prefix(key)}/{slots[0]}+{len(slots)}"
+    name = f"{prefix(key)}/{'.'.join(map(str, slots))}"
+    return name if len(name) <= LONGEST else f"{prefix(key)}/{slots[0]}+{len(slots)}"
 
 
 def prefix(key: str) -> str:

@@ -80,9 +80,9 @@ async def _try_first(ready: Opened, ordered: Collection[tuple[str, int]]) -> Non
     for sample in ready.samples():
         call = ready.call(sample.question)
         stored = drop_damaged(await ready.cache.lookup(call, slots))
-        left = [s for s in slots if s not in stored and (call.key, s) not in ordered]
-        if left:
-            first = left[: policy.model.backend.choices]
+        free = [s for s in slots if s not in stored and (call.key, s) not in ordered]
+        if free:
+            first = free[: policy.model.backend.choices]
             drawn = await policy.model.draw(sample.question.messages, first, policy.sampling)
             for result in drawn.values():
                 if isinstance(result, Failure) and (
@@ -105,23 +105,23 @@ def _lines(
             seeds = tuple(seed_of(call.key, slot, seed) for slot in part)
             body = backend.body(Request(call.messages, sampling, seeds))
             name = line_name(call.key, part)
-            asked = {"custom_id": name, "method": "POST", "url": PATH, "body": body}
-            yield _Line(call.key, part, json.dumps(asked).encode() + b"\n")
+            line = {"custom_id": name, "method": "POST", "url": PATH, "body": body}
+            yield _Line(call.key, part, json.dumps(line).encode() + b"\n")
 
 
 def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) -> Iterator[_File]:
     """Yield files within the limits, each when it is complete."""
-    waiting = next(lines, None)
+    line = next(lines, None)
     for number in range(10**9):
-        if waiting is None:
+        if line is None:
             return
         path, count = folder / f"{number}.jsonl", 0
         slots: dict[str, list[int]] = {}
         with path.open("wb") as file:
-            while waiting and count < requests and file.tell() + len(waiting.text) <= size:
-                slots.setdefault(waiting.key, []).extend(waiting.slots)
-                file.write(waiting.text)
-                count, waiting = count + 1, next(lines, None)
+            while line and count < requests and file.tell() + len(line.text) <= size:
+                slots.setdefault(line.key, []).extend(line.slots)
+                file.write(line.text)
+                count, line = count + 1, next(lines, None)
         if not count:
             raise UsageError(f"one request exceeds the {size:,} bytes of a file: run without batch")
         yield _File(path, count, slots)

@@ -42,15 +42,15 @@ class Adapter:
         if not (folder / CONFIG).is_file():
             return None
         stated = read_config(folder)
-        named = base or stated.get(BASE)
-        if not named:
+        source = base or stated.get(BASE)
+        if not source:
             raise ModelError(
                 f"{folder / CONFIG} names no base model: give it, hf:{folder}{{base=PATH}}"
             )
-        relative = folder / str(named)
+        relative = folder / str(source)
         return cls(
             folder=folder,
-            base=str(relative) if not Path(named).is_dir() and relative.is_dir() else str(named),
+            base=str(relative) if not Path(source).is_dir() and relative.is_dir() else str(source),
             revision=stated.get("revision"),
             rank=max([stated.get("r") or 0, *(stated.get("rank_pattern") or {}).values()]),
         )

@@ -78,9 +78,9 @@ class Classifier(Silent):
     ) -> Reply | Failure:
         """Return the number of a response or of each step; raises NotAvailable for the other."""
         checkpoint, conversations = await asyncio.to_thread(lambda: self._running)
-        whole = isinstance(response, str)
-        if whole != (checkpoint.kind == WHOLE):
-            has = "a number for each token" if whole else "one number for a response"
+        single = isinstance(response, str)
+        if single != (checkpoint.kind == WHOLE):
+            has = "a number for each token" if single else "one number for a response"
             raise NotAvailable(f"{self._path} gives {has}: it is another kind of reward model")
         try:
             if isinstance(response, str):
@@ -147,11 +147,11 @@ class Classifier(Silent):
             config.pad_token_id = padding
         rows = [[*item.ids, *[padding] * (longest - len(item.ids))] for item in inputs]
         mask = [[1] * len(item.ids) + [0] * (longest - len(item.ids)) for item in inputs]
-        asked = {"input_ids": rows, "attention_mask": mask}
+        arguments = {"input_ids": rows, "attention_mask": mask}
         if all(item.segments for item in inputs):
             segments = (item.segments or () for item in inputs)
-            asked["token_type_ids"] = [[*s, *[0] * (longest - len(s))] for s in segments]
-        sent = {name: torch.tensor(value, device=model.device) for name, value in asked.items()}
+            arguments["token_type_ids"] = [[*s, *[0] * (longest - len(s))] for s in segments]
+        sent = {name: torch.tensor(value, device=model.device) for name, value in arguments.items()}
         with torch.inference_mode():
             logits = model(**sent).logits.to("cpu", torch.float64).numpy()
         return [

@@ -29,9 +29,9 @@ class Distribution:
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "repetition_penalty": (self.repetition > 0, "above 0"),
         }
-        for name, (holds, wanted) in ranges.items():
+        for name, (holds, limits) in ranges.items():
             if not holds:
-                raise ValueError(f"{name} must be {wanted}")
+                raise ValueError(f"{name} must be {limits}")
 
     @classmethod
     def of(cls, sampling: Sampling) -> Distribution:

@@ -98,11 +98,11 @@ class Checkpoint:
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"cannot load {path!r}: {advice(error, source)}") from error
         commit = getattr(model.config, "_commit_hash", None)
-        named = {"name": source, "revision": commit or revision or "main"}
+        origin = {"name": source, "revision": commit or revision or "main"}
         return cls(
             model=model,
             tokenizer=tokenizer,
-            identity=_identify(folder, named, adapter),
+            identity=_identify(folder, origin, adapter),
             served_by=f"transformers {transformers.__version__} {device} "
             + str(model.dtype).removeprefix("torch."),
             kind=kind,
@@ -122,12 +122,12 @@ class Checkpoint:
         return int(getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
 
 
-def _identify(folder: Path, named: JSON, adapter: Adapter | None) -> JSON:
-    """Return the identity of what was loaded; `named` is the Hub's name with its commit."""
+def _identify(folder: Path, origin: JSON, adapter: Adapter | None) -> JSON:
+    """Return the identity of what was loaded; `origin` is the Hub's name with its commit."""
     if not folder.is_dir():
-        return named
+        return origin
     identity = folder_identity(folder, base=adapter.base if adapter else None)
-    return {"base": named, **identity} if adapter else identity
+    return {"base": origin, **identity} if adapter else identity
 
 
 def _own_gpu(torch: Any) -> str:
@@ -169,12 +169,12 @@ def libraries() -> tuple[Any, Any]:
 @contextmanager
 def silence(logging: Any) -> Iterator[None]:
     """Switch off transformers' progress bars."""
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()
 
 
@@ -228,7 +228,7 @@ def folder_digest(folder: Path) -> str:
     The folder's name, the place of an adapter's base, and the files that a training run leaves
     beside the model do not count.
     """
-    whole = sha256()
+    hasher = sha256()
     for file in sorted(folder.iterdir()):
         if CONTENT.fullmatch(file.name) and not NOT_CONTENT.fullmatch(file.name):
             if file.name == ADAPTER:
@@ -236,8 +236,8 @@ def folder_digest(folder: Path) -> str:
             else:
                 with file.open("rb") as opened:
                     digest = file_digest(opened, "sha256").hexdigest()
-            whole.update(f"{file.name}\0{digest}\n".encode())
-    return whole.hexdigest()
+            hasher.update(f"{file.name}\0{digest}\n".encode())
+    return hasher.hexdigest()
 
 
 def folder_identity(folder: Path, *, base: str | None = None) -> dict[str, JSON]:

@@ -114,13 +114,13 @@ class BatchWorkers:
             row.settle(problem)
 
 
-def pick_rows(waiting: Sequence[Row], *, rows: int, tokens: int) -> list[Row]:
+def pick_rows(queue: Sequence[Row], *, rows: int, tokens: int) -> list[Row]:
     """Return the first row and the rows of equal key and most similar cost, within the budget.
 
     The first row is always taken.
     """
-    first = waiting[0]
-    like = [row for row in waiting if row.key == first.key]
+    first = queue[0]
+    like = [row for row in queue if row.key == first.key]
     like.sort(key=lambda row: abs(row.cost - first.cost))
     largest = 0
     for count, row in enumerate(like[:rows]):

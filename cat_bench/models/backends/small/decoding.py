@@ -152,13 +152,13 @@ class Decoding(Steps[NDArray[Any]]):
         if not self._uniforms:
             return np.asarray(scores.argmax(axis=-1))
         distribution = self._distribution
-        plain = (
+        simple = (
             distribution.temperature,
             distribution.top_k,
             distribution.top_p,
             distribution.min_p,
         ) == (1, 0, 1, 0)
-        unchanged = plain and self._history is None
+        unchanged = simple and self._history is None
         probabilities = raw if unchanged else softmax(filter_scores(scores, distribution))
         column = self._step % CHUNK
         return draw(probabilities, self._noise[:, column : column + 1])

@@ -56,9 +56,9 @@ class Past:
 
     def reserve(self, room: int) -> None:
         """Make room for `room` tokens in each row."""
-        held = self._buffer.shape[4]
-        if room > held:
-            spare = np.empty((*self._buffer.shape[:4], room - held, self._buffer.shape[5]), "f4")
+        space = self._buffer.shape[4]
+        if room > space:
+            spare = np.empty((*self._buffer.shape[:4], room - space, self._buffer.shape[5]), "f4")
             self._buffer = np.concatenate([self._buffer, spare], axis=4)
 
     def take(self, rows: Ints) -> None:
@@ -68,9 +68,9 @@ class Past:
     def write(self, layer: int, rows: slice, start: int, new: tuple[Array, Array]) -> Array:
         """Store a layer's keys and values from `start` on; return all: (2, rows, heads, …)."""
         end = start + new[0].shape[2]
-        held = self._buffer[layer, :, rows]
-        held[0, :, :, start:end], held[1, :, :, start:end] = new
-        return held[:, :, :, :end]
+        cells = self._buffer[layer, :, rows]
+        cells[0, :, :, start:end], cells[1, :, :, start:end] = new
+        return cells[:, :, :, :end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +147,11 @@ class Network:
             )
             queries = _turn(self._norm(queries, layer.queries), turn).swapaxes(1, 2)
             keys = _turn(self._norm(keys, layer.keys), turn).swapaxes(1, 2)
-            held = past.write(index, rows, end - new, (keys, values.swapaxes(1, 2)))
+            stored = past.write(index, rows, end - new, (keys, values.swapaxes(1, 2)))
             queries = queries.reshape(count, self.kv_heads, group, new, self.head_size)
-            scores = queries @ held[0][:, :, None].swapaxes(-1, -2)
+            scores = queries @ stored[0][:, :, None].swapaxes(-1, -2)
             scores += hidden
-            mixed = softmax(scores) @ held[1][:, :, None]
+            mixed = softmax(scores) @ stored[1][:, :, None]
             mixed = mixed.reshape(count, self.heads, new, -1).swapaxes(1, 2)
             x = x + mixed.reshape(count, new, -1) @ layer.out
             gate, up = np.split(self._norm(x, layer.before_mlp) @ layer.gate_and_up, 2, axis=-1)
