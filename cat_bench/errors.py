@@ -14,8 +14,7 @@
         └── ContextTooLong  the input does not fit the model's context; nothing was truncated
 
 A message says what is wrong, where, and the next step. It ends without a full stop unless it holds
-several sentences. A failed *call* is data: `CallFailed` carries its `Failure` record, and the run
-goes on.
+several sentences. A failed *call* is data: `CallFailed` has its `Failure`, and the run goes on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Recursive self-aggregation (RSA; Venkatraman et al. 2025, arXiv 2509.26626).
 
-The rollouts are the first population. In each round every member of the next population is written
-from a few members of the last one, drawn at random without replacement; the prompt shows the
-question.
+The rollouts are the first population. In each round, every member of the next population is written
+from the question and a few members of the last population, drawn at random without replacement.
 """
 
 from __future__ import annotations

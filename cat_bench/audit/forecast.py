@@ -6,14 +6,12 @@ worst) of the group, as far as the reward's advantages point there:
 - A step of the policy gradient changes the expected score T at the rate of the covariance of
   advantage and score within groups (Williams 1992; the advantages are GRPO's, arXiv 2402.03300).
 - *Alignment* is this rate, summed over groups, as a share of the rate under gold's advantages. It
-  is 1 for gold and about 0 for coins. Groups without an advantage count with 0; rewards of wrong
-  rollouts and of useless differences lower it; a reward that prefers wrong rollouts has a negative
-  one.
+  is 1 for gold and about 0 for coins. Groups without an advantage count 0; rewards for wrong
+  rollouts or useless differences lower it; it is negative if wrong rollouts are preferred.
 - Forecast = alignment x (mean best score of a group - mean score); with a negative alignment,
   alignment x mean score.
 
-Nothing in it is fitted to outcomes. It is in points of mean@1; steps and learning rate play no
-part.
+Nothing in it is fitted to outcomes. It is in points of mean@1, whatever the steps and rates.
 """
 
 from __future__ import annotations

@@ -74,9 +74,8 @@ def statement(task: Task) -> Statement | None:
 def texts(task: Task, gold: JSON, other: JSON) -> tuple[str, ...]:
     """Return texts that state the gold: alone, and beside another row's gold.
 
-    Some scorers search a text for the gold, or change a formulation's direction until the gold
-    matches. They accept the second text for the other row too. Returns () if the gold cannot be
-    stated.
+    Some scorers search a text for the gold, or change a formulation's direction until it matches.
+    They accept the second text for the other row, too. Returns () if no text can state the gold.
     """
     if isinstance(task.scorer, Solver):
         form = _PRINTED if task.scorer.runs_code else "```lp\n{}```\n"

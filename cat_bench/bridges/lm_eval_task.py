@@ -35,9 +35,8 @@ class LmEvalTask:
     """The task that lm-eval calls `name`.
 
     With `include_path`, tasks are searched in this folder of YAMLs only. The defaults of `filter`
-    and `metric` are the task's first ones; the default of `fewshot` is the number of
-    examples that the task sets. The policy takes the task's stop sequences and token limit, but not
-    its temperature.
+    and `metric` are the task's first ones; that of `fewshot` is the task's number of examples. The
+    policy takes the task's stop sequences and token limit, but not its temperature.
 
     Raises UsageError if lm-eval is not installed, UnknownName, and ConfigError for a task that
     generates no text, or whose data cannot be fetched or opened.

@@ -5,8 +5,7 @@ published calls. The columns that say how the run was made are compared with the
 files and with the run that is repeated from them. The verdicts:
 
 - reproduced: the same numbers; `as_claimed` lists the columns that no file can prove;
-- out of reach: the row names no file, or its task or one of its files is missing; the finding says
-  why;
+- out of reach: the row names no file, or its task or a file is missing; the finding says why;
 - refused: a file contradicts the row, or the row was altered, repeats another one, has columns of
   another version, or lacks too many scores.
 """

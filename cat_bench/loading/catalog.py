@@ -295,8 +295,7 @@ def _digest_files(named: Iterable[JSON]) -> str | None:
 def _pool_task(name: str, cache: Cache) -> Task:
     """Return the task that an imported pool defines: its questions, its answers and its scorer.
 
-    Its scorer may be a file of whoever made the pool, so the file must be trusted: see
-    `loading.trust`.
+    Its scorer may be a file of the pool's author, which must be trusted: see `loading.trust`.
     """
     pool = pool_metadata(cache, name)
     source = f"pool {name!r}"

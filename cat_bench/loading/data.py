@@ -1,10 +1,9 @@
 """Dataset rows at a pinned revision.
 
 The first of these files is used: the caller's, the file in the folder CAT_BENCH_DATA, the bundled
-file, the file on the Hub. It must match its checksum and is read as a stream, so that memory does
-not grow with its rows.
-The first row that is broken, lacks a field or repeats an id stops the reading with an error that
-names its line.
+file, the file on the Hub. It must match its checksum and is read as a stream, so memory does not
+grow with its rows. The first row that is broken, lacks a field or repeats an id stops the reading
+with an error that names its line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The context of a plug-in for one question: models, prompts, answers, randomness.
 
-Every call through a context is cached by the model and billed to the context's user; a context has
-no target.
+Every call through a context is cached and billed to the context's user. A context has no target.
 """
 
 from __future__ import annotations

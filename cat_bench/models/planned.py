@@ -25,8 +25,7 @@ def placeholder(call: Call, slot: int) -> Reply:
     """Return a placeholder of the greatest possible length for a reply.
 
     It holds a boxed number for prompts that ask for one, and is a verdict for prompts that ask for
-    JSON (in which `\\b` is an escape, so that one text can be both). Different calls have different
-    texts.
+    JSON (`\\b` is an escape there, so one text can be both). Different calls have different texts.
     """
     chosen = 1 if call.sampling.get("temperature") == 0 else slot + 1
     scored = np.zeros(len(call.text or "") // 4 + 1)

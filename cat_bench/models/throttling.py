@@ -79,8 +79,8 @@ class Flow:
     async def try_send(self, request: Request, send: Send, *, tokens: int = 0) -> list[Result]:
         """Return one result per seed, after bounded retries of transient failures.
 
-        `tokens` is the expected usage of one try, for the token rate. Only the seeds that failed
-        are sent again.
+        `tokens` is the expected usage of one try, for the token rate. Only failed seeds are
+        retried.
         """
         results = list(await self._send_once(request, send, tokens))
         for attempt in range(self.limits.retries):
@@ -205,8 +205,7 @@ async def map_in_order(
     """Yield the results of `work` on each item in order; at most `window` run at once.
 
     `idle` returns the number of items that only wait for another process: up to `AHEAD` more
-    replace them, so that several machines share one pool's work instead of queueing for its first
-    items.
+    replace them, so that several machines share a pool's work instead of queueing for it.
     """
     queue = iter(items)
     under_way: deque[asyncio.Task[Made]] = deque()

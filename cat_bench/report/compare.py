@@ -53,11 +53,9 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
     A run is named by its model, or by its folder if two runs have the same model. `reference` is
     METHOD (of the first run that has it) or RUN:METHOD, optionally followed by @N; RUN is a run's
     name or its number from 1. The default is the first run's majority, or else its single rollout;
-    `summarise` says at which n. `p_holm` corrects over the methods of all runs, each at its
-    largest n.
+    `summarise` says at which n. `p_holm` corrects over all runs' methods, each at its largest n.
 
-    Raises DataError, UnknownName, and UsageError for runs that did not ask the same questions or
-    have no labels.
+    Raises DataError, UnknownName, and UsageError for runs of other questions or without labels.
     """
     tables = [RunTables.of(run) for run in runs]
     for run in tables:

@@ -75,8 +75,7 @@ def compute(
       curve does not reach. `shared_...`: the same at equal `shared_tokens`; `sequential_...`: at
       equal `sequential_tokens`, which are written one after another, with a front of their own.
 
-    `executor` does the resampling. Raises DataError, UnknownName, and UsageError if a model has
-    no price.
+    `executor` resamples. Raises DataError, UnknownName, UsageError if a model has no price.
     """
     run = RunTables.of(run)
     record = run.record

@@ -38,8 +38,7 @@ def export_eee(run: RunTables | Path, *, data: Path | None = None) -> list[Path]
     """Write `eee/data/<task>/<developer>/<model>/<uuid>.json` and its `_samples.jsonl`.
 
     A question without a score has no line. `data` is the run's data file, if it is not the task's.
-    Raises DataError if the folder is not a run, UsageError if the task is private or rows are
-    unlabelled.
+    Raises DataError if this is no run, UsageError if the task is private or rows are unlabelled.
     """
     run = RunTables.of(run)
     refuse_private(run.record, instead="`report --html` writes a page for your own use")

@@ -1,7 +1,6 @@
 """The scaling curve: score against the number of rollouts that a method may read.
 
-The floor and the ceiling are drawn, too. If there are many methods, only majority and the best two
-have 95 % bands.
+Floor and ceiling are drawn, too. With many methods, only majority and the best two have bands.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ Tables:
 - `forensics`: what synthesis does with its drafts, and what went wrong;
 - `groups.csv`: scores by a field of the data, such as the level;
 - `breakdown.csv`: scores by part, where a score has parts;
-- `signals`, `signals-curve.csv`, `signals-bins.csv`: how well the signals rank rollouts, if the run
-  has signals.
+- `signals`, `signals-curve.csv`, `signals-bins.csv`: how well signals rank rollouts, if any do.
 
 A run without labels has only `table` and `forensics.md`.
 

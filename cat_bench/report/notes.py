@@ -1,7 +1,6 @@
 """The notes under a run's table, in Markdown.
 
-They name what could mislead a reader: gaps, the counting of failures, and the method of the
-intervals.
+They name what could mislead a reader: gaps, counted failures, the method of the intervals.
 """
 
 from __future__ import annotations

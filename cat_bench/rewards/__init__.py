@@ -4,10 +4,8 @@ An estimator (any method) turns a group into one reference text, and a reward co
 with it (Compute as Teacher, arXiv 2509.14234). Rules for what is missing:
 
 - if an estimator abstains, or its reference has nothing to compare, every rollout gets 0, with the
-  reason under `abstained`; such a group has no advantage (`scrl`, which also punishes answers, has
-  another rule);
-- an empty rollout gets 0, and so does one without an answer if answers are compared (`random`
-  reads no text);
+  reason under `abstained`, and no advantage (`scrl`, which also punishes answers, differs);
+- an empty rollout gets 0, as does one without an answer if answers are compared (not by `random`);
 - a rollout for which a signal has no number is unscored;
 - a call that fails for good leaves its rollout unscored: None, with the reason. Never 0, which
   would teach that the rollout was bad.

@@ -1,8 +1,7 @@
 """Length: tokens as the reward, a control; and a penalty for long responses.
 
 Singhal et al. 2023 (arXiv 2310.03716) train only on length and reach much of what a reward model
-reaches. Compute as Teacher (arXiv 2509.14234, section 4) subtracts 1 above 750 tokens on
-HealthBench.
+does. Compute as Teacher (arXiv 2509.14234, section 4) subtracts 1 above 750 tokens.
 """
 
 from __future__ import annotations

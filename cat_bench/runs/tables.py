@@ -1,9 +1,8 @@
 """Reads a run: the record and the questions whole, the scores and rollouts in one pass.
 
 A `Reading` collects the numbers that a report needs from the rows: it takes in the rows part by
-part and keeps at most a number per question. One pass makes all the readings that a report asks
-for, so that all tables, figures and pages share one scan. Memory holds the readings and one part of
-the rows.
+part and keeps at most a number per question. One pass makes all readings of a report, so that
+tables, figures and pages share one scan. Memory holds the readings and one part of the rows.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@ r"""Read the final answer out of a completion.
 
 There are two ways, without a fallback between them: the last box (``\boxed``, ``\fbox``,
 ``\framebox``), or the last match of a task's pattern. Otherwise a text has no answer; taking its
-last number would invent answers. The first takes linear time on any text, the second at most
-`MATCH_S`.
+last number would invent answers. The first takes linear time, the second at most `MATCH_S`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A scorer that works in other processes, with the same results as in this one.
 
 Each process keeps its own grading worker, which is killed when an expression takes too long. The
-scorer's version names the libraries that decide verdicts: a process with another version is
-refused.
+scorer's version names the libraries that decide verdicts; another version is refused.
 """
 
 from __future__ import annotations

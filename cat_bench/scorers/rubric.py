@@ -146,8 +146,7 @@ class Rubric:
     ) -> Verdict | Undecided:
         """Return the judge's verdict on one criterion, asked as the profile does.
 
-        `repeat` counts the equal criteria before it in its rubric; the official profile asks again
-        for each.
+        `repeat` counts equal criteria before it in the rubric; `official` asks again for each.
         """
         if (template := self.official_template) is None:
             tries = self.attempts or ATTEMPTS

@@ -33,8 +33,7 @@ _OPTIONS: Mapping[str, bool | int | float] = {
 class Solution:
     """The end of one run; `status` is optimal, infeasible, unbounded or in HiGHS's words.
 
-    `unbounded` also stands for HiGHS's "infeasible or unbounded". `point` has a value for each
-    variable.
+    `unbounded` includes HiGHS's "infeasible or unbounded". `point` has a value per variable.
     """
 
     status: str

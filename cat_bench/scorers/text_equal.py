@@ -2,8 +2,8 @@
 
 Answers are compared after Unicode's NFKC, without white space, markup, enclosing quotes and closing
 punctuation. Straight and curly quotes are the same, and so are capitals and small letters unless
-`case` is set. The order of letters and words counts. There is no dictionary, no translation and no
-date arithmetic.
+`case` is set. The order of letters and words counts. There is no dictionary, translation or date
+arithmetic.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ class TextEqual:
 
     The answer is the last match of `pattern`; without a pattern, the text's last statement
     (`Answer: …`, `the answer is …`, a box), else its last line. A target is a text, a number, a
-    truth value, or a list of accepted ones. Raises ConfigError for a pattern without exactly one
-    group.
+    truth value, or a list of accepted ones. Raises ConfigError for a pattern without one group.
     """
 
     pattern: str | None = None

@@ -17,8 +17,7 @@ PerToken: TypeAlias = Literal["logprobs", "entropies", "certainties", "confidenc
 def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     """Return the numbers in nats, shape (completion tokens,); raises NotAvailable if absent.
 
-    Raises CallFailed if some are missing: leaving them out would make the rollout's rank depend on
-    its server.
+    Raises CallFailed if some are missing: without them, the rank would depend on the server.
     """
     reply = rollout.reply
     given = {**reply.measures, "logprobs": reply.token_logprobs, "entropies": reply.token_entropies}

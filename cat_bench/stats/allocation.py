@@ -1,8 +1,7 @@
 """Divide a fixed number of samples among questions: evenly, or to those whose answers disagree.
 
 The estimate of each question is the vote over its samples. An even split is exact; the adaptive one
-is replayed over random orders of each pool. A sample without an answer is paid for and does not
-vote.
+is replayed over random orders of each pool. A sample without an answer costs and does not vote.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def equal_weights(models: int) -> FloatArray:
 def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> FloatArray:
     """Return the weights, shape (models,), that get the most questions right.
 
-    An answer of the highest worth above 0 counts as right. Questions that no weights or all weights
-    get right do not matter. Among equally good weights the solver chooses. Raises ValueError for no
+    An answer of the highest worth above 0 counts as right. Questions that no or all weights get
+    right do not matter. The solver chooses among equally good weights. Raises ValueError for no
     question.
     """
     if not questions:
@@ -140,8 +140,7 @@ def cross_fit(questions: Sequence[Polled], *, folds: int = FOLDS) -> tuple[Float
 def choose_members(scores: FloatArray, *, folds: int = FOLDS) -> IntArray:
     """Return for each question the model that is best on the other folds, shape (questions,).
 
-    `scores` has shape (models, questions); of equally good models, the first is chosen. Raises as
-    `cross_fit`.
+    `scores` has shape (models, questions); ties go to the first model. Raises as `cross_fit`.
     """
     fold = _folds(scores.shape[1], folds)
     best = np.array([scores[:, fold != out].mean(axis=1).argmax() for out in range(folds)])

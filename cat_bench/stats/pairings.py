@@ -49,8 +49,7 @@ def strengths(wins: FloatArray, *, prior: float = 0.5) -> FloatArray:
 
     `wins[i, j]` is how much j won against i; 0 both ways if they did not meet. `prior` is the
     number of wins and losses of each player against an imaginary one of strength 0, so that all
-    strengths are finite. By the minorisation-maximisation of Hunter 2004 (Annals of Statistics 32,
-    eq. 3).
+    strengths are finite. Minorisation-maximisation (Hunter 2004, Annals of Statistics 32, eq. 3).
     """
     size = len(wins)
     met, won = wins + wins.T, wins.sum(axis=0) + prior

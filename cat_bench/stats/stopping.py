@@ -152,8 +152,7 @@ class _Levels:
 def _walk(
     sizes: Sequence[tuple[int, int]], rule: Rule, reach: int, states: int
 ) -> tuple[_Levels, _Levels, int]:
-    """Return the mass that stops and the mass that continues at each number of votes, and the last
-    number of votes."""
+    """Return the mass that stops and the mass that continues, by votes, and the most votes."""
     ends, alive = (_Levels.empty(reach + 1, len(sizes)) for _ in range(2))
     ways = [comb(size + count, count) for size, count in sizes]
     if max(ways, default=0) > _LOCAL or prod(ways) > _CODES:

@@ -101,8 +101,7 @@ def leading_chance(votes: Counts, *, unseen: float = UNSEEN) -> FloatArray:
     """Return P(the first answer with the most votes has the largest share), shape (states,).
 
     Shares are Dirichlet with parameters votes + 1, those of unseen answers `unseen` + 1. They are
-    independent Gamma variables divided by their sum, so the chance is one integral over the
-    leader's.
+    independent Gamma variables over their sum, so the chance is one integral.
     """
     most = votes.shape[1] - 1
     x, weight, logs, unseen_log = _gamma_table(most, unseen)

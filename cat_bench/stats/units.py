@@ -92,8 +92,7 @@ class Units:
 
     @property
     def spread_over(self) -> float:
-        """The effective number of units behind the spread: about k if k differ by 1 and the rest by
-        0.
+        """The effective number of units behind the spread: about k if k differ by 1, the rest by 0.
 
         This is the number of units over their kurtosis; 0 if all differ by the same.
         """

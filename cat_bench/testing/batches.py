@@ -2,8 +2,7 @@
 
 A batch is checked, then waits. Its lines are answered like live requests, with the same faults. At
 its end, lines that succeeded are in an output file, and lines that failed in an error file. If a
-batch expires or is cancelled, the lines that were not answered are in the error file, with a code
-that says so.
+batch expires or is cancelled, unanswered lines are in the error file, with a code that says so.
 """
 
 from __future__ import annotations

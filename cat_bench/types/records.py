@@ -62,8 +62,7 @@ class Estimate:
     """An aggregator's result: weighted picks, a new text, or an abstention.
 
     `picks` holds (slot, weight) over all tied rollouts, weights summing to 1, so that the score is
-    the expectation over ties. `fallback` says why the method had to return something else than
-    intended.
+    the expectation over ties. `fallback` says why this is not the intended result.
     """
 
     picks: tuple[tuple[int, float], ...] = ()

@@ -62,8 +62,7 @@ class ScorerTraits:
     target may not suit this scorer, or None; many doubts cause a warning before the run. `closing`
     completes "End with …" and says how to state an answer. `targetless` says that it scores without
     a target; for all others, a row whose target is None is unlabelled and gets no score. If a judge
-    decides, `profile` names the way in which it is asked, and `judge_sampling` its default sampling
-    parameters.
+    decides, `profile` names the way in which it is asked, and `judge_sampling` its defaults.
     """
 
     needs: frozenset[Need] = NOTHING

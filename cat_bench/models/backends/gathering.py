@@ -15,8 +15,7 @@ R = TypeVar("R")
 class Gathering(Generic[T, R]):
     """Hands items to `work` in batches of at most `size`, at most `lanes` batches at a time.
 
-    `work` returns one result per item, in order; its exception is raised in every caller of the
-    batch.
+    `work` returns one result per item, in order; all callers of a batch get its exception.
     """
 
     def __init__(

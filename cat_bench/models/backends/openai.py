@@ -191,8 +191,7 @@ class OpenAI:
     async def logprob(self, messages: Sequence[Message], text: str) -> FloatArray | Failure:
         """Return the log-probability in nats of each token of `text` as the reply to `messages`.
 
-        Raises NotAvailable if scoring was not enabled or the server failed the check before its
-        first score.
+        Raises NotAvailable if scoring was not enabled or the server failed the first check.
         """
         if not text:
             return np.zeros(0, dtype=np.float32)

@@ -1,8 +1,7 @@
 """The number of concurrent requests to one server, which adapts itself.
 
 Additive increase, multiplicative decrease (Chiu and Jain 1989): the level grows by one per reply
-until the server first answers 429, then by one per round trip; a 429 halves it, at most once per
-round trip.
+until the first 429, then by one per round trip; a 429 halves it, at most once per round trip.
 """
 
 from __future__ import annotations

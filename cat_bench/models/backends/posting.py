@@ -78,8 +78,7 @@ class Post:
         copy, and an answer that names another request (`REQUEST_ID`) is foreign. Then the request
         is sent once more, unless the server always repeats its answers.
 
-        Raises TimeoutError, aiohttp.ClientError, OSError, TooLarge, or ValueError for a broken
-        header.
+        Raises TimeoutError, aiohttp.ClientError, OSError, TooLarge; ValueError for a bad header.
         """
         answer, copied = await self._send(url, body)
         if copied and not self._repeats:

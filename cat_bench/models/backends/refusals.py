@@ -1,8 +1,7 @@
 """Finds in a server's error which field of the request the server does not take.
 
 OpenAI's reasoning models take only temperature 1, others take no `top_k`, no `seed` or no second
-choice, and each server words it differently. Such a field is left out or renamed, and the request
-is sent again.
+choice, in different words. Such a field is left out or renamed, and the request is sent again.
 """
 
 from __future__ import annotations

@@ -45,16 +45,15 @@ def start(checkpoint: Checkpoint, *, batch: int, tokens: int, threads: int | Non
 class HuggingFace(InProcess):
     """A causal language model from a local folder or the Hub, until `close()`.
 
-    A folder's weights are loaded by the first call that the cache cannot answer: the identity and
-    the sampling defaults are in its files. A model of the Hub is loaded at once. A folder with a
-    LoRA adapter is opened with its base model, which `base` names if it has moved; both are part
-    of the identity.
+    A folder's weights are loaded by the first call that the cache cannot answer: identity and
+    sampling defaults are in its files. A model of the Hub is loaded at once. A folder with a LoRA
+    adapter is opened with its base model, which `base` names if it has moved; the identity includes
+    both.
 
     `device` is a torch device (default: cuda if available, else cpu), `dtype` a torch type
     (default: the checkpoint's, on a CPU float32). A batch holds at most `batch` rows, and rows
     times longest prompt and likely completion at most `tokens`: lower it if memory is short (a
-    batch that does not fit is halved), raise it if there is plenty. `threads` limits the CPU
-    threads.
+    batch that does not fit is halved). `threads` limits the CPU threads.
 
     Raises ModelError if the model cannot be loaded.
     """

@@ -35,8 +35,7 @@ class Classifier(Silent):
     are torch's names. A batch holds at most `batch` conversations and `tokens` tokens, padding
     included. A folder's weights are loaded by the first call that the cache cannot answer.
 
-    Raises ModelError if the model cannot be loaded, ConfigError for `form=chat` without a chat
-    template.
+    Raises ModelError if loading fails, ConfigError for `form=chat` without a chat template.
     """
 
     def __init__(

@@ -61,8 +61,7 @@ class Checkpoint:
         """Load onto `device`, with the class of `kinds` that saved the checkpoint.
 
         An adapter is merged into its base model, which `base` may name. Raises ModelError with the
-        next step if this fails, or if the checkpoint lacks a weight, which would be initialised at
-        random.
+        next step if this fails, or if the checkpoint lacks a weight, which would be random.
         """
         torch, transformers = libraries()
         from safetensors import SafetensorError
