@@ -27,6 +27,7 @@ from cat_bench.stats.stopping_rules import (
     majority_share,
 )
 from cat_bench.types.records import Stopped
+from tests.stats.every_order import Played, over_every_order
 
 RULES = {
     "beta": beta(0.85),
@@ -41,28 +42,20 @@ RULES = {
 def by_hand(
     labels: Sequence[Label], caps: Sequence[int], rule: Rule, tokens: Sequence[float]
 ) -> Stopped:
-    """Every order of the pool, one at a time, as the rule would sample it."""
-    picks, drawn = np.zeros((2, len(caps), len(labels)))
-    sequential = np.zeros(len(caps))
-    orders = list(permutations(range(len(labels))))
-    for order in orders:
-        for row, n in enumerate(caps):
-            read: list[int] = []
-            votes: Counter[Label] = Counter()
-            for slot in order[:n]:
-                read.append(slot)
-                if labels[slot] is not None:
-                    votes[labels[slot]] += 1
-                    if rule(votes_of(*votes.values()))[0]:
-                        break
-            drawn[row, read] += 1 / len(orders)
-            sequential[row] += sum(tokens[slot] for slot in read) / len(orders)
-            top = [label for label, count in votes.items() if count == max(votes.values())]
-            for slot, label in enumerate(labels):
-                if label in top:
-                    share = 1 / len(top) / list(labels).count(label)
-                    picks[row, slot] += share / len(orders)
-    return Stopped(picks, drawn, sequential)
+    """What the rule does over every order of the pool."""
+
+    def play(order: Sequence[int]) -> Played:
+        read: list[int] = []
+        votes: Counter[Label] = Counter()
+        for slot in order:
+            read.append(slot)
+            if labels[slot] is not None:
+                votes[labels[slot]] += 1
+                if rule(votes_of(*votes.values()))[0]:
+                    break
+        return read, votes, sum(tokens[slot] for slot in read)
+
+    return over_every_order(labels, caps, play)
 
 
 pools = st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=6)

@@ -15,36 +15,30 @@ from cat_bench.stats.stopping import Label
 from cat_bench.stats.stopping_orders import random_orders, replay_windows
 from cat_bench.stats.stopping_windows import expect_windows
 from cat_bench.types.records import Stopped
+from tests.stats.every_order import Played, over_every_order
 
 
 def by_hand(
     labels: Sequence[Label], caps: Sequence[int], window: int, tokens: Sequence[float]
 ) -> Stopped:
-    """Every order of the pool, one at a time, as the rule would sample it."""
-    picks, drawn = np.zeros((2, len(caps), len(labels)))
-    sequential = np.zeros(len(caps))
-    orders = list(permutations(range(len(labels))))
-    for order in orders:
-        for row, n in enumerate(caps):
-            read: list[int] = []
-            voters: list[int] = []
-            for start in range(0, n, window):
-                part = order[start : min(start + window, n)]
-                read += part
-                sequential[row] += max(tokens[slot] for slot in part) / len(orders)
-                answers = {labels[slot] for slot in part}
-                voters = read
-                if len(part) == window and len(answers) == 1 and None not in answers:
-                    voters = list(part)
-                    break
-            drawn[row, read] += 1 / len(orders)
-            votes = Counter(labels[slot] for slot in voters if labels[slot] is not None)
-            top = [label for label, count in votes.items() if count == max(votes.values())]
-            for slot, label in enumerate(labels):
-                if label in top:
-                    share = 1 / len(top) / list(labels).count(label)
-                    picks[row, slot] += share / len(orders)
-    return Stopped(picks, drawn, sequential)
+    """What windows do over every order of the pool."""
+
+    def play(order: Sequence[int]) -> Played:
+        read: list[int] = []
+        sequential = 0.0
+        voters: Sequence[int] = read
+        for start in range(0, len(order), window):
+            part = order[start : start + window]
+            read += part
+            sequential += max(tokens[slot] for slot in part)
+            answers = {labels[slot] for slot in part}
+            if len(part) == window and len(answers) == 1 and None not in answers:
+                voters = part
+                break
+        votes = Counter(labels[slot] for slot in voters if labels[slot] is not None)
+        return read, votes, sequential
+
+    return over_every_order(labels, caps, play)
 
 
 @given(
