@@ -6,12 +6,10 @@ Rows go to disk as questions finish, so memory does not grow with their number.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Self, cast
 from cat_bench.errors import DataError, UsageError
 from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
 from cat_bench.runs.shape import check_columns, check_methods, check_record
-from cat_bench.system.files import remove_stale_drafts
+from cat_bench.system.files import lock_folder, remove_stale_drafts
 from cat_bench.system.json_parts import read_json
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
@@ -96,7 +94,7 @@ class RunWriter:
         Processes that finish the same run take turns, so that no invocation is lost.
         """
         self._close()
-        with _lock(self._draft.parent):
+        with lock_folder(self._draft.parent):
             exists = (self.folder / "run.json").is_file()
             previous = read_record(self.folder)["invocations"] if exists else []
             content = {"format": FORMAT, **record, "invocations": [*previous, dict(invocation)]}
@@ -111,17 +109,6 @@ class RunWriter:
     def _close(self) -> None:
         for table in (self._scores, self._rollouts, self._questions):
             table.close()
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `folder`; it is released however the process ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 class _Table:

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and remove the drafts of killed processes.
+"""Write files whole or not at all, lock folders, and remove what killed processes left.
 
 A file or folder is written under the hidden name `.NAME.PID` and then renamed, so that nobody ever
 reads a part of it.
@@ -7,6 +7,7 @@ reads a part of it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import os
 import shutil
@@ -82,3 +83,17 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextmanager
+def lock_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; it is released when the process ends, however it ends.
+
+    Raises BlockingIOError if another process holds it and `wait` is false.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

@@ -8,10 +8,8 @@ of the harness) and `train.json` (the whole record). The same command resumes it
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,7 +31,7 @@ from cat_bench.runs.availability import explain_missing
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.opening import open_run
 from cat_bench.system.extras import install_command
-from cat_bench.system.files import write_atomic
+from cat_bench.system.files import lock_folder, write_atomic
 from cat_bench.system.rows import file_digest
 from cat_bench.training import processes
 from cat_bench.training.arguments import trainer_arguments
@@ -270,16 +268,13 @@ def _lock(folder: Path) -> Iterator[None]:
     if not processes.is_main():
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        with lock_folder(folder, wait=False):
+            yield
     except BlockingIOError:
         raise UsageError(
             f"another process trains in {folder}: let it finish, or give another --out"
         ) from None
-    finally:
-        os.close(handle)
 
 
 @contextmanager
