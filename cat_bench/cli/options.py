@@ -127,8 +127,9 @@ def configurations(
         _set(values, setting)
     tasks = split_list(task or str(values.pop("task", "")))
     if not tasks:
+        command = click.get_current_context().command_path
         raise click.UsageError(
-            "name a task, such as: cat-bench run tally (`cat-bench list tasks` lists them)."
+            f"name a task, such as: {command} tally (`cat-bench list tasks` lists them)"
         )
     if out := values.pop("out", None):
         outs = [Path(out)] if len(tasks) == 1 else _folders(Path(out), tasks)

@@ -148,7 +148,8 @@ def test_a_configuration_file_and_its_overrides(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run",), "name a task"),
+        (("run",), "name a task, such as: cat-bench run tally"),
+        (("audit",), "name a task, such as: cat-bench audit tally"),
         (("run", "tlly"), "there is no task 'tlly'. Did you mean 'tally'?"),
         (("run", "toy/none.yaml"), "toy/none.yaml: cannot be read"),
         ((*TOY, "--bogus"), "No such option '--bogus'"),
