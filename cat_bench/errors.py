@@ -62,7 +62,7 @@ class UnknownName(UsageError):
         names_text = ", ".join(names[:LISTED]) or "none"
         if len(names) > LISTED:
             names_text += f" and {len(names) - LISTED:,} more"
-        super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {names_text}.")
+        super().__init__(f"there is no {kind} {name!r}.{suggest(name, names)} Known: {names_text}")
 
 
 class ConfigError(UsageError):

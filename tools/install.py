@@ -300,7 +300,7 @@ def ensure(environment: Environment, extras: Sequence[str], *, by: str) -> None:
     """Install what is missing of the core and these extras."""
     listed = list_extras()
     if unknown := sorted({*extras} - {*listed, "all"}):
-        sys.exit(f"No extra is called {', '.join(unknown)}. Known: {', '.join(listed)}.")
+        sys.exit(f"No extra is called {', '.join(unknown)}. Known: {', '.join(listed)}")
     asked = {*(listed if "all" in extras else extras)}
     now, folder = digest(), str(environment.folder)
 

@@ -89,7 +89,7 @@ def audit(
     if export:
         exported = list(rows(result.groups[chosen[0].name], result.task, shape=shape))
         if not exported:
-            raise NotAvailable(f"there is nothing to export, see {result.folder / 'audit.md'}.")
+            raise NotAvailable(f"there is nothing to export: see {result.folder / 'audit.md'}")
         write(export, exported, shape=shape)
         click.echo(f"wrote {len(exported):,} questions to {export}", err=True)
     if as_json:

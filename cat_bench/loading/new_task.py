@@ -130,7 +130,7 @@ def _example(scorer: str | None) -> list[Row]:
     if scorer not in EXAMPLES:
         names = ", ".join(EXAMPLES)
         raise UsageError(
-            f"there is no example for the scorer {scorer}: pass --data. Known: {names}."
+            f"there is no example for the scorer {scorer}: pass --data. Known: {names}"
         )
     return [*EXAMPLES[scorer]]
 
@@ -146,7 +146,7 @@ def _check(columns: Columns, rows: Sequence[Row], source: Path, *, unlabelled: b
         problem = "has no column that looks like the answer: name it by --answer COLUMN, or pass "
         problem += "--unlabelled where there is none."
         raise DataError(
-            source, f"{problem} {_list_columns(rows)} Known names: {', '.join(ANSWERS)}."
+            source, f"{problem} {_list_columns(rows)}. Known names: {', '.join(ANSWERS)}"
         )
     if all(row.get(columns.answer) in (None, "") for row in rows):
         raise DataError(
@@ -155,7 +155,7 @@ def _check(columns: Columns, rows: Sequence[Row], source: Path, *, unlabelled: b
 
 
 def _list_columns(rows: Sequence[Row]) -> str:
-    return f"There are {', '.join(map(repr, rows[0]))}."
+    return f"The columns: {', '.join(map(repr, rows[0]))}"
 
 
 def _settle(scoring: Scoring, folder: Path, source: Path) -> tuple[Scoring, str]:

@@ -165,7 +165,7 @@ def _problem(error: ErrorDetails, kind: JSON) -> str:
 
 
 def _explain_unknown(name: str, known: list[str]) -> str:
-    return f"is not a known field.{suggest(name, known)} Known: {', '.join(known) or 'none'}."
+    return f"is not a known field.{suggest(name, known)} Known: {', '.join(known) or 'none'}"
 
 
 def _list_fields(model: JSON, place: Sequence[int | str]) -> list[str]:

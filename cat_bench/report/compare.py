@@ -152,7 +152,7 @@ def _name_runs(runs: Sequence[RunTables]) -> dict[str, RunTables]:
             parts = _list_differing([first, run], "; they differ in: {}")
             raise UsageError(
                 f"{first.folder} and {run.folder} did not ask the same questions: {left} and "
-                f"{right}{parts}. Compare runs of one task, with the same --limit and data."
+                f"{right}{parts}: compare runs of one task, with the same --limit and data"
             )
     models = [run.record["config"]["model"] for run in runs]
     names = [

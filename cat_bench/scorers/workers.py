@@ -115,7 +115,7 @@ class _Worker:
         if self._read() is None:
             raise CatBenchError(
                 f"the grading worker did not start (exit status {self.end()}); its own message is "
-                "on stderr. Check that math-verify and highspy are installed."
+                "on stderr: check that math-verify and highspy are installed"
             )
 
     def ask(self, request: str) -> JSON | None:

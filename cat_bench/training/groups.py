@@ -173,14 +173,14 @@ def _reply(completion: str | Sequence[Message], ids: Sequence[int]) -> Reply:
 
 
 def _check(found: Sequence[Rewarded]) -> None:
-    """Raise UsageError if no rollout is rewarded: training on would change nothing."""
+    """Raise ModelError if no rollout is rewarded: training on would change nothing."""
     if all(value is None for group in found for value in group.values):
         notes = found[0].notes
         reason = notes.get("failed") or next(iter(notes.get("unscored", {}).values()), "no reason")
         raise ModelError(
-            f"no rollout of {len(found)} groups could be rewarded, the first for: {reason}. "
-            "Fix that and run the same command to resume from the last checkpoint, or start again "
-            "with another --reward, --anchor or --judge."
+            f"no rollout of {len(found)} groups could be rewarded, the first for: {reason}; "
+            "fix that and run the same command to resume from the last checkpoint, or start again "
+            "with another --reward, --anchor or --judge"
         )
 
 

@@ -238,8 +238,8 @@ async def _samples(config: RunConfig, spec: str) -> list[Sample]:
         )
     if reason:
         raise UsageError(
-            f"task {config.task!r} cannot be rewarded by {spec}: {reason}. Of the recipes, only "
-            "gold needs targets, and cat-rl-rubric, judge and sft compare no final answers."
+            f"task {config.task!r} cannot be rewarded by {spec}: {reason}; of the recipes, only "
+            "gold needs targets, and cat-rl-rubric, judge and sft compare no final answers"
         )
     return samples
 

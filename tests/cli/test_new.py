@@ -74,7 +74,7 @@ def test_a_conversation_is_asked_for_the_form_by_the_system(workshop: Workshop) 
     [
         ([], [], "holds no row"),
         ([{"question": "?", "reply": "x"}], [], "no column that looks like the answer"),
-        ([{"frage": "?", "answer": "x"}], [], "name it by --problem COLUMN. There are 'frage'"),
+        ([{"frage": "?", "answer": "x"}], [], "name it by --problem COLUMN. The columns: 'frage'"),
         ([{"question": "?", "answer": None}], [], "has no answers: the column 'answer' is empty"),
         ([{"question": "?", "answer": "x"}], ["--answer", "y"], "there is no such column"),
         ([{"question": "?", "answer": "x"}], ["--scorer", "number"], "not a number"),

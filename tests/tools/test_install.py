@@ -178,7 +178,7 @@ def test_an_environment_grows_and_keeps_what_it_has(checkout: Checkout) -> None:
 def test_what_pip_cannot_install_is_said_and_tried_again(checkout: Checkout) -> None:
     with checkout.start("hff") as process:
         printed, _ = process.communicate()
-    assert (process.returncode, printed) == (1, "No extra is called hff. Known: hf, train.\n")
+    assert (process.returncode, printed) == (1, "No extra is called hff. Known: hf, train\n")
     constraints = checkout.folder / "constraints.txt"
     right = constraints.read_text()
     constraints.write_text("toy-core==9\n")
