@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cat_bench.cache.reasoning import take_apart
 from cat_bench.errors import DataError
 from cat_bench.types.calls import JSON, Failure, Reply, Result, Usage
 
@@ -89,7 +90,9 @@ def _result(
         return Failure(str(failure["kind"]), str(failure["message"]), permanent=True)
     known = {name: _READERS[name](value) for name, value in given.items() if value is not None}
     numbers = {name: _number(name, s[index]) for name, s in scores.items() if s[index] is not None}
-    return Reply(text=text, scores=numbers, **{"served_by": f"response {index}", **known})
+    return take_apart(
+        Reply(text=text, scores=numbers, **{"served_by": f"response {index}", **known})
+    )
 
 
 def _number(name: str, value: JSON) -> float:

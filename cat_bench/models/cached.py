@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from cat_bench.cache import Cache, Call
 from cat_bench.cache.call import Kind
+from cat_bench.cache.reasoning import take_apart
 from cat_bench.cache.rows import drop_damaged
 from cat_bench.errors import NotAvailable
 from cat_bench.models.backends import Backend, Embedder, ImportedPool, Request, RewardModel
@@ -42,7 +43,6 @@ Served: TypeAlias = Callable[[str, Collection[int]], None]
 """A callback that gets the key and the slots of each result that an offline model reads."""
 
 OFFLINE = Failure("offline", "the reply is not in the cache, and this run calls no model")
-
 
 POLL_S, POLL_MOST_S = 0.2, 2.0
 """Seconds between checks of slots that another process fills, at first and at most."""
@@ -281,7 +281,7 @@ class Model:
         """Make the leased slots in requests of the backend's size, each stored as it arrives."""
 
         async def make_group(group: Sequence[int]) -> None:
-            fresh = {slot: check_result(result) for slot, result in (await produce(group)).items()}
+            fresh = {s: take_apart(check_result(r)) for s, r in (await produce(group)).items()}
             for result in fresh.values():  # counted before it is stored
                 self._count(result, call)
             stored = await self._flow.store(self._cache.store(call, fresh))

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from cat_bench.cache.reasoning import take_apart
 from cat_bench.errors import ModelError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
-from cat_bench.models.reasoning import split
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.advantages import advantages
 from cat_bench.runs.config import RunConfig
@@ -168,8 +168,7 @@ def _messages(prompt: str | Sequence[Message]) -> Sequence[Message]:
 def _reply(completion: str | Sequence[Message], ids: Sequence[int]) -> Reply:
     """Return a completion as a reply with its reasoning apart."""
     text = completion if isinstance(completion, str) else completion[-1]["content"]
-    reasoning, answer = split(text, thinking=False)
-    return Reply(text=answer, reasoning=reasoning, usage=Usage(completion=len(ids)))
+    return take_apart(Reply(text=text, usage=Usage(completion=len(ids))))
 
 
 def _check(found: Sequence[Rewarded]) -> None:

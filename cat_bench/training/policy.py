@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cat_bench.cache.reasoning import opens_reasoning, split
 from cat_bench.errors import UsageError
 from cat_bench.loading.registry import list_plugins, load
 from cat_bench.loading.validation import split_inline
@@ -18,7 +19,6 @@ from cat_bench.models.backends.hf.adapters import Adapter
 from cat_bench.models.backends.hf.chat import Pretrained, Prompt
 from cat_bench.models.backends.hf.loading import HUB_ID, Checkpoint
 from cat_bench.models.backends.hf.steps import LIKELIEST
-from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, FloatArray, Message, Reply, Usage
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from omegaconf import OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
+from cat_bench.cache.reasoning import opens_reasoning, take_apart
 from cat_bench.errors import ConfigError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
 from cat_bench.loading.validation import validate
-from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.runs.config import RunConfig
 from cat_bench.training.rewarder import Rewarder
 from cat_bench.types.calls import JSON, Reply, Usage
@@ -127,10 +127,9 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
                 self.tokenizer.decode(written, skip_special_tokens=True),
             ),
         )
-        reasoning, answer = split(text, thinking=opens_reasoning(begun))
-        return Reply(
-            text=answer,
-            reasoning=reasoning,
+        reply = Reply(
+            text=text,
             finish="stop" if ended else "length",
             usage=Usage(int(mask[:-width].sum()), length - ended),
         )
+        return take_apart(reply, thinking=opens_reasoning(begun))

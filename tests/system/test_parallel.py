@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import secrets
 import signal
 import socket
@@ -22,7 +23,7 @@ import pandas as pd
 import pytest
 
 from cat_bench.cache import Cache
-from cat_bench.errors import CatBenchError, ModelError, UsageError
+from cat_bench.errors import CatBenchError, UsageError
 from cat_bench.evaluation.grader import Grader
 from cat_bench.report.values import Values
 from cat_bench.runs.folder import read_rollouts, read_scores
@@ -266,15 +267,98 @@ def test_a_run_on_a_ray_cluster(halves: Workshop) -> None:
     assert same(halves.folder / "here", halves.folder / "there")
 
 
-def _perish(number: int) -> int:
-    """End the process as the kernel would when memory is short."""
-    if number == 2:
+PERISH = """
+import os, signal, sys
+from pathlib import Path
+from cat_bench.errors import CatBenchError
+from cat_bench.system.parallel import open_executor
+
+
+def measure(item):
+    "Its length; the process dies first if that is odd: always, or until the file is there."
+    if len(item) % 2 and not Path(item).exists():
+        if item.startswith("/"):
+            Path(item).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return number
+    return len(item)
 
 
-def test_a_process_that_is_killed_ends_the_work_in_one_line() -> None:
-    with open_executor("2") as executor:
-        assert executor is not None
-        with pytest.raises(ModelError, match=r"one of its processes died .* run the same command"):
-            executor.map(_perish, [0, 1, 2, 3])
+try:
+    with open_executor(sys.argv[1]) as executor:
+        print(executor.map(measure, ["ab", sys.argv[2], "abcd", "", "abcdef"]))
+except CatBenchError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["2", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dask", "ray:local"))],
+)
+def test_a_process_that_is_killed_is_replaced_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    spec = str(request.getfixturevalue("dask")) if kind == "dask" else kind
+    if kind == "ray:local":
+        pytest.importorskip("ray")
+    (tmp_path / "perish.py").write_text(PERISH)
+    file = f"{tmp_path}/x" if len(str(tmp_path)) % 2 else f"{tmp_path}/xy"
+    heard = []
+    for item in (file, "odd"):
+        words = [sys.executable, "perish.py", spec, item]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        heard += [line for line in done.stdout.splitlines() if line.startswith(("[", "Model"))]
+    once, always = heard  # Ray gives its own account before
+    assert once == str([2, len(file), 4, 0, 6])
+    assert always.startswith("ModelError --parallel ")
+    assert re.search(r"one of its processes died \(.+\), .* run the same command again$", always)
+
+
+KILLED = """
+def reply(request, seed):
+    with open("calls.txt", "a") as file:
+        file.write("call\\n")
+    k = int(request.messages[-1]["content"][:-1])
+    ways = [rf"\\boxed{{{k}/2}}", r"\\boxed{x+1}", r"\\boxed{%s}"]
+    return ways[seed %% 3]
+"""
+
+
+@pytest.mark.slow
+def test_a_run_outlives_a_ray_worker(halves: Workshop) -> None:
+    """The tower keeps the grading worker busy for a CPU second, and its process is then killed."""
+    pytest.importorskip("ray")
+    (halves.folder / "model.py").write_text(KILLED % TOWER)
+    task = halves.folder / "toy" / "task.yaml"
+    task.write_text(task.read_text() + "with: {timeout: 1}\n")
+    run = halves.start(*TOY, "--out", "there", "--parallel", "ray:local", lease_s=30)
+    killed = None
+    while run.poll() is None and not killed:
+        time.sleep(0.02)
+        if (halves.folder / "calls.txt").exists():
+            killed = next(iter(titled(b"ray::PoolActor.run_batch", run.pid)), None)
+    assert killed
+    os.kill(killed, signal.SIGKILL)
+    _, err = run.communicate(timeout=600)
+    assert run.returncode == 0, err
+    made = halves.calls
+    assert made == 12 * 8
+    halves.monkeypatch.setenv("CAT_BENCH_CACHE", str(halves.folder / "other.sqlite"))
+    assert halves.run(*TOY, "--out", "here")[0] == 0
+    assert same(halves.folder / "here", halves.folder / "there")
+
+
+def titled(title: bytes, ancestor: int) -> Iterator[int]:
+    """The processes with this title below another process."""
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            number = int(folder.name)
+            if (folder / "cmdline").read_bytes().startswith(title) and ancestor in parents(number):
+                yield number
+
+
+def parents(number: int) -> Iterator[int]:
+    while number > 1:
+        number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+        yield number

@@ -27,8 +27,8 @@ After {steps} steps of training:
 {after}
 
 **mean@1 is the evidence.** Intervals are over problems (95 %, paired), for the mean of these
-seeds' policies; *single seeds* are the smallest and the largest gain. *Greedy* and *majority@8* do
-not show that a reward is right: a policy that becomes surer raises them, whatever it is surer of.
+seeds' policies; *single seeds* are the smallest and the largest gain. {surer}
+show that a reward is right: a policy that becomes surer raises that, too, whatever it is surer of.
 `cat@8` is the initial model's synthesis of the trained policy's rollouts; `tokens` are those of one
 generation.
 {controls}{notes}
@@ -84,6 +84,7 @@ def page(
         questions=record["exam"]["questions"],
         **{name: percent(before[name]["score"]) for name in ("single", "greedy", "cat")},
         majority=majority,
+        surer="*Greedy* and *majority@8* do not" if majority else "*Greedy* does not",
         one=format_count(before["single"]["tokens"]),
         nine=format_count(before["cat"]["tokens"]),
         edge=EDGE,

@@ -27,13 +27,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.api_models import TemplateAPI
 
+from cat_bench.cache.reasoning import opens_reasoning, split
 from cat_bench.errors import NotAvailable, one_line
 from cat_bench.models.backends import wire
 from cat_bench.models.backends.endpoint import MASKED_KEY
 from cat_bench.models.backends.hf.work import Work
 from cat_bench.models.backends.hf.worker import BatchWorkers
 from cat_bench.models.backends.scoring import choose_way
-from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, Failure, FloatArray, Message, Reply, Result, Usage
 
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}
@@ -239,11 +239,7 @@ class OverHttp:
             read = wire.replies(_shape(body, text), seed)
         except Exception as error:  # noqa: BLE001 - recorded
             return failure(error)
-        result = read if isinstance(read, Failure) else read[0]
-        if isinstance(result, Reply) and result.reasoning is None:
-            reasoning, answer = split(result.text, thinking=False)
-            return replace(result, text=answer, reasoning=reasoning)
-        return result
+        return read if isinstance(read, Failure) else read[0]
 
     def _score_text(self, prompt: str, text: str) -> FloatArray | Failure:
         lm = self._lm

@@ -21,9 +21,9 @@ from types import NoneType
 
 import numpy as np
 
+from cat_bench.cache.reasoning import take_apart
 from cat_bench.errors import one_line, printable
 from cat_bench.models.backends.advice import page
-from cat_bench.models.reasoning import split
 from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import (
     JSON,
@@ -180,8 +180,6 @@ def _reply(
         text = ""
     if text is None or (not text and finish is None):
         return Failure("null", f"the reply has no content (finish reason: {finish})")
-    if not reasoning:
-        reasoning, text = split(text, thinking=False)  # a server without a reasoning parser
     reply = Reply(
         text=text,
         reasoning=reasoning,
@@ -191,7 +189,7 @@ def _reply(
         served_by=served,
         seed=seed,
     )
-    return check_result(reply)
+    return take_apart(check_result(reply))  # a server may have no reasoning parser
 
 
 def _logprobs(choice: JSON) -> FloatArray | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import TemplateError
 
+from cat_bench.cache.reasoning import opens_reasoning, split
 from cat_bench.models.backends.hf.work import Watch, Written
-from cat_bench.models.reasoning import opens_reasoning, split
 from cat_bench.types.calls import JSON, Message, Reply, Sampling, Usage
 
 if TYPE_CHECKING:

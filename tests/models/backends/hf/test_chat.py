@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from cat_bench.bundled.tally import MODEL
 from cat_bench.models.backends.hf.chat import Chat, Pretrained, Tokenizer
 from cat_bench.models.backends.small.tokenizer import FolderTokenizer
-from cat_bench.models.reasoning import split
+from cat_bench.cache.reasoning import split
 
 
 @pytest.mark.parametrize(
