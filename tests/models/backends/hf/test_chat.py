@@ -6,9 +6,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from cat_bench.bundled.tally import MODEL
+from cat_bench.cache.reasoning import split
 from cat_bench.models.backends.hf.chat import Chat, Pretrained, Tokenizer
 from cat_bench.models.backends.small.tokenizer import FolderTokenizer
-from cat_bench.cache.reasoning import split
 
 
 @pytest.mark.parametrize(
