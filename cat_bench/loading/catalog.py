@@ -223,7 +223,7 @@ def _task_file(spec: str) -> Path:
     if file.is_file():
         return file
     if path.is_dir():
-        raise ConfigError(path, "", "is a folder without a task.yaml: it is not a task")
+        raise ConfigError(path, "", "is a folder without a task.yaml: name a task's folder")
     raise UnknownName("task", spec, [*task_names(), *list_plugins("task")])
 
 

@@ -124,7 +124,7 @@ def _parse_template(content: bytes, path: Path, source: Pinned) -> GraderTemplat
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(path, "", "is not UTF-8 text") from error
+        raise ConfigError(path, "", "is not UTF-8 text: save the file as UTF-8") from error
     template = _parse_constant(text, path) if path.suffix == ".py" else text.strip()
     if missing := [name for name in (CONVERSATION, ITEM) if name not in template]:
         raise ConfigError(
@@ -145,7 +145,7 @@ def _parse_constant(code: str, path: Path) -> str:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and _assigns(node)
     ]
     if not values:
-        raise ConfigError(path, CONSTANT, "is not assigned in this file")
+        raise ConfigError(path, CONSTANT, "is not assigned in this file: name another one")
     try:
         return _parse_string(values[-1])
     except ValueError:

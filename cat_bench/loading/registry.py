@@ -244,7 +244,7 @@ def _resolve_paths(plugin: Any, base: Path | None) -> Any:
 
 def _module_at(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigError(path, "", "there is no such file")
+        raise ConfigError(path, "", "there is no such file: check the path")
     source = path.read_bytes()
     admit(path, sha256(source).hexdigest())
     identity = str(path.resolve()).encode() + source
@@ -253,7 +253,7 @@ def _module_at(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(path, "", "is not a Python file")
+        raise ConfigError(path, "", "is not a Python file: name a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

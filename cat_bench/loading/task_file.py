@@ -88,7 +88,7 @@ def samples_of(
     if unknown:
         raise DataError(
             base / str(content.errata),
-            f"names {min(unknown)!r}, which is not an id of the task's rows",
+            f"names {min(unknown)!r}, which is not an id of the task's rows; remove it",
         )
 
 
@@ -101,7 +101,7 @@ def errata_of(content: TaskFile, base: Path) -> dict[str, str]:
     for line, row in read(file):
         name, reason = row.get("id"), row.get("reason")
         if name is None or not isinstance(reason, str) or not reason.strip():
-            raise DataError(file, "needs an `id` and a `reason`", line=line)
+            raise DataError(file, "needs an `id` and a `reason`; add them", line=line)
         if str(name) in reasons:
             raise DataError(file, f"repeats the id {str(name)!r}", line=line)
         reasons[str(name)] = reason

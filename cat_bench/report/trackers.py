@@ -54,7 +54,7 @@ def log_run(run: RunTables | Path, target: str, *, reference: str | None = None)
     if kind not in _TRACKERS:
         raise UnknownName("tracker", kind, _TRACKERS)
     if not colon or not place:
-        raise UsageError(f"--log {kind} names no place: {_PLACES[kind]}")
+        raise UsageError(f"--log {kind} names no place: write {_PLACES[kind]}")
     tracker = _import_tracker(kind)
     record = run.record
     logged = Logged(
@@ -168,7 +168,7 @@ def _log_to_mlflow(mlflow: JSON, logged: Logged) -> str:
         client.set_terminated(run)
     except mlflow.MlflowException as error:
         problem = str(error).partition("\n")[0]
-        raise UsageError(f"mlflow: {logged.project}: {problem}") from error
+        raise UsageError(f"mlflow: {logged.project}: {problem}; check the URI") from error
     return f"experiment 'cat_bench' of {logged.project}, run {run}"
 
 

@@ -34,7 +34,7 @@ def reward(spec: str, **given: JSON) -> Reward | SupervisedReward:
     name, params = _split(spec)
     plugin = build("reward", name, {**given, **params}, source=f"reward {spec!r}")
     if not callable(getattr(plugin, "rewards", None)):
-        raise ConfigError(f"reward {spec!r}", "", "has no method `rewards`")
+        raise ConfigError(f"reward {spec!r}", "", "has no method `rewards`: add it")
     return plugin  # type: ignore[no-any-return]
 
 

@@ -97,7 +97,7 @@ def _check(method: Method, texts: Sequence[str], *, question: str, model: str | 
     if unmet and model is None:
         raise UsageError(f"{method.name} needs {', '.join(unmet)}: pass model=...")
     if not texts and method.budgets != (0,):
-        raise UsageError("there are no texts to aggregate")
+        raise UsageError("there are no texts to aggregate: pass at least one")
     if method.budgets == (0,) and not question:
         raise UsageError(f"{method.name} needs the question: pass question=...")
 

@@ -103,7 +103,7 @@ class OpenModels:
         """Return the reward model `spec`; raise UsageError if it gives no rewards."""
         model = self._open(spec, self._reward_backend)
         if "rewards" not in model.capabilities:
-            raise UsageError(f"--reward-model {spec} plays another role and gives no rewards")
+            raise UsageError(f"--reward-model {spec} gives no rewards: name a reward model")
         return Role(model)
 
     async def close(self) -> None:

@@ -77,7 +77,7 @@ def signal(spec: str) -> Signal:
         raise ConfigError(f"signal {spec!r}", "reads", problem)
     for method in ("scores", *(("matrix",) if reads == "pairs" else ())):
         if not callable(getattr(built, method, None)):
-            raise ConfigError(f"signal {spec!r}", "", f"has no method `{method}`")
+            raise ConfigError(f"signal {spec!r}", "", f"has no method `{method}`: add it")
     return built
 
 

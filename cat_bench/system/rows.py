@@ -49,7 +49,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
         raise DataError(path, "is not .jsonl, .jsonl.gz, .json, .csv or .parquet; convert it")
     first = next(numbered, None)
     if first is None:
-        raise DataError(path, "holds no row")
+        raise DataError(path, "holds no row; name another file")
     yield first
     yield from numbered
 

@@ -141,8 +141,8 @@ def read_wandb(file: Path) -> Mapping[tuple[str, int], JSON]:
     ("target", "said"),
     [
         ("trakio:x", "Did you mean 'trackio'"),
-        ("mlflow", "--log mlflow names no place: mlflow:URI"),
-        ("trackio:", "--log trackio names no place: trackio:PROJECT"),
+        ("mlflow", "--log mlflow names no place: write mlflow:URI"),
+        ("trackio:", "--log trackio names no place: write trackio:PROJECT"),
     ],
 )
 def test_a_wrong_target_is_told(folder: Path, target: str, said: str) -> None:

@@ -133,7 +133,7 @@ def gather(samples: Iterable[Sampled], findings: Findings, source: str) -> list[
             )
         group.append(sample)
     if not questions:
-        raise DataError(source, "holds no response")
+        raise DataError(source, "holds no response; name the file, or the column, that has them")
     findings.verdicts = _mean_verdicts(questions.values())
     return [_row(group) for group in questions.values()]
 

@@ -63,7 +63,7 @@ class Prompts:
         for folder in (self.folder, GENERAL):
             if (path := folder / f"{name}.txt").is_file():
                 return path.read_text(encoding="utf-8-sig")
-        raise ConfigError(self.folder, f"{name}.txt", "there is no such prompt text")
+        raise ConfigError(self.folder, f"{name}.txt", "there is no such prompt text: write it")
 
     def texts(self) -> dict[str, str]:
         """Return every prompt text by name; the task's texts replace general ones."""
@@ -101,10 +101,12 @@ class Prompts:
             yield
         except TemplateNotFound as error:
             raise ConfigError(
-                self.folder, str(error.name), "there is no such prompt text"
+                self.folder,
+                str(error.name),
+                "there is no such prompt text: write it",
             ) from error
         except UnicodeDecodeError as error:
-            raise ConfigError(file, "", "is not UTF-8 text") from error
+            raise ConfigError(file, "", "is not UTF-8 text: save it as UTF-8") from error
         except TemplateSyntaxError as error:
             raise ConfigError(file, f"line {error.lineno}", _sentence(error)) from error
         except Exception as error:

@@ -121,7 +121,7 @@ class RewardServer(Silent):
         steps = None if isinstance(response, str) else len(response)
         if steps is not None and self._api != "pooling":
             raise NotAvailable(
-                f"{self._model} by {self._api} gives no rewards of steps: api=pooling"
+                f"{self._model} by {self._api} gives no rewards of steps: give api=pooling"
             )
         if self._api == "score":
             query, document = pair(messages, "".join(response))

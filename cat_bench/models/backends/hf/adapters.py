@@ -75,7 +75,8 @@ class Adapter:
             return cast("PreTrainedModel", adapted.merge_and_unload(safe_merge=True))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise ModelError(
-                f"the adapter {self.folder} does not fit {self.base}: {one_line(error)}"
+                f"the adapter {self.folder} does not fit {self.base} ({one_line(error)}): give "
+                f"{{base=PATH}}"
             ) from error
 
 
