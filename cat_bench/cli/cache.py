@@ -237,7 +237,7 @@ def _refuse_private(task: str | None) -> None:
     from cat_bench.runs.private import private_message
 
     if task is not None and catalog.is_private(task):
-        raise UsageError(private_message(task, instead="`cache copy` copies it to another cache"))
+        raise UsageError(private_message(task, advice="`cache copy` copies it to another cache"))
 
 
 def _refuse_marked(cache: Cache, model: str) -> None:
@@ -246,7 +246,7 @@ def _refuse_marked(cache: Cache, model: str) -> None:
     from cat_bench.runs.private import private_message
 
     for task in find_private(cache, model):
-        raise UsageError(private_message(task, instead="--task TASK exports only another task's"))
+        raise UsageError(private_message(task, advice="--task TASK exports only another task's"))
 
 
 def _shorten(model: JSON) -> str:

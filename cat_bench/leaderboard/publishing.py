@@ -51,7 +51,7 @@ async def add(
         raise UsageError(f"{run} is shard {shard} of a run: run without --shard, and add that run")
     refuse_unlabelled(record, what="a leaderboard's row")
     if pool or calls:
-        refuse_private(record, instead=_ONLY_SCORES)
+        refuse_private(record, advice=_ONLY_SCORES)
     existing = {
         tuple(row[name] for name in OWN): row for row in (read(board) if board.exists() else ())
     }
@@ -93,7 +93,7 @@ async def publish_pool(
     A pool that defines its own task is published as the file that it was imported from: see
     `imported`. Raises UsageError, also if the task is private.
     """
-    refuse_private(record, instead=_ONLY_SCORES)
+    refuse_private(record, advice=_ONLY_SCORES)
     if is_imported(record):
         publish_import(_drop_invocations(record), file, cache=cache)
         return int(record["questions"])
@@ -125,7 +125,7 @@ async def publish_calls(
 
     Raises UsageError if the cache lacks a call, or if the task is private.
     """
-    refuse_private(record, instead=_ONLY_SCORES)
+    refuse_private(record, advice=_ONLY_SCORES)
     _prepare_file(file)
     with Places() as places:
         await rerun.trace_places(record, places, cache=cache, data=data)

@@ -46,7 +46,7 @@ SIMPLE_EVALS = Pinned(
     "ee3b0318d8d1d9d72755a4120879be65f7c07e9e/healthbench_eval.py",
     "89909957f005762edaded2f0e39fc9b3b242edd55e3ac0ce4c8dd886ac59d167",
 )
-KEPT = Path(".cat_bench")
+KEPT_IN = Path(".cat_bench")
 """The folder in which a fetched file is kept."""
 
 
@@ -80,14 +80,14 @@ def grader_template(
             raise ConfigError(file, "", f"cannot be read: {error.strerror}") from error
         return _parse_template(content, file, source)
     folder = os.environ.get("CAT_BENCH_DATA")
-    places = [*([Path(folder)] if folder else []), KEPT]
+    places = [*([Path(folder)] if folder else []), KEPT_IN]
     for path in (place / source.name for place in places):
         if path.is_file():
             return _parse_template(
                 _check_content(path.read_bytes(), str(path), source), path, source
             )
     content = _check_content(_fetch(source, fetch=fetch), source.url, source)
-    return _parse_template(content, write_atomic(KEPT / source.name, content), source)
+    return _parse_template(content, write_atomic(KEPT_IN / source.name, content), source)
 
 
 def _fetch(source: Pinned, *, fetch: bool) -> bytes:

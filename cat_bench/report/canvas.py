@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cat_bench.report.cells import FRAMES, count_questions, make_plain
+from cat_bench.report.cells import BOUNDS, count_questions, make_plain
 from cat_bench.types.calls import JSON
 
 _STYLE: JSON = {
@@ -90,7 +90,7 @@ def cut(text: str) -> str:
 def legend_name(name: str) -> str:
     """Return a method's name in a legend; floor and ceiling are marked as such."""
     short = cut(make_plain(name))
-    return f"{short} ({FRAMES[name]})" if name in FRAMES else short
+    return f"{short} ({BOUNDS[name]})" if name in BOUNDS else short
 
 
 def legend(figure: Figure, handles: Mapping[str, JSON]) -> None:

@@ -17,7 +17,7 @@ from cat_bench.runs.judge_profile import judge_profile
 from cat_bench.types.calls import JSON
 
 T = TypeVar("T")
-FRAMES = {SINGLE: "floor", ORACLE: "ceiling", WORST: "worst pick"}
+BOUNDS = {SINGLE: "floor", ORACLE: "ceiling", WORST: "worst pick"}
 
 
 def make_plain(text: JSON) -> str:
@@ -36,7 +36,7 @@ def as_cell(text: JSON) -> str:
 def label(row: Mapping[str, JSON]) -> str:
     """Return a row's method; floor, ceiling and worst pick are in italics with their meaning."""
     name = as_cell(row["method"])
-    return f"*{name}* ({FRAMES[row['method']]})" if row["method"] in FRAMES else name
+    return f"*{name}* ({BOUNDS[row['method']]})" if row["method"] in BOUNDS else name
 
 
 def describe_run(record: Mapping[str, JSON]) -> list[str]:

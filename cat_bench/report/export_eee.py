@@ -41,7 +41,7 @@ def export_eee(run: RunTables | Path, *, data: Path | None = None) -> list[Path]
     Raises DataError if this is no run, UsageError if the task is private or rows are unlabelled.
     """
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for your own use")
+    refuse_private(run.record, advice="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     developer, model = _name_model(run.record["config"]["model"])
     collection = _part(run.record["config"]["task"])

@@ -37,7 +37,7 @@ def export_hub(run: RunTables | Path) -> list[Path]:
     """
     run = RunTables.of(run)
     record = run.record
-    refuse_private(record, instead="`report --html` writes a page for your own use")
+    refuse_private(record, advice="`report --html` writes a page for your own use")
     refuse_unlabelled(record, what="an export")
     data = record["task"].get("data") or {}
     if not data.get("hub"):

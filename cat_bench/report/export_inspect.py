@@ -49,7 +49,7 @@ def export_inspect(run: RunTables | Path, *, data: Path | None = None) -> Path:
     except ImportError as error:
         raise UsageError(f"Inspect is not installed: {install_command('inspect')}") from error
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for your own use")
+    refuse_private(run.record, advice="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     log = wait(_log(run, data))
     stamp = re.sub(r"[^0-9A-Za-z]+", "-", log.eval.created)

@@ -39,7 +39,7 @@ def export_lm_eval(run: RunTables | Path, *, data: Path | None = None) -> list[P
     except ImportError as error:
         raise UsageError(f"lm-eval is not installed: {install_command('lm-eval')}") from error
     run = RunTables.of(run)
-    refuse_private(run.record, instead="`report --html` writes a page for your own use")
+    refuse_private(run.record, advice="`report --html` writes a page for your own use")
     refuse_unlabelled(run.record, what="an export")
     record, folder = run.record, run.folder
     task = re.sub(r"[^\w.-]+", "-", record["config"]["task"])

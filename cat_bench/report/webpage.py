@@ -21,7 +21,7 @@ from typing import TextIO
 
 import pandas as pd
 
-from cat_bench.report.cells import FRAMES, describe_run, rows_of
+from cat_bench.report.cells import BOUNDS, describe_run, rows_of
 from cat_bench.report.errata import errata_note
 from cat_bench.report.groups import find_groups, sort_groups
 from cat_bench.report.notes import list_notes
@@ -153,7 +153,7 @@ def _index(run: RunTables, summary: pd.DataFrame, *, private: bool) -> JSON:
         "graded": bool(record["task"].get("graded")),
         "lack": _explain_lack(record),
         "unsent": UNSENT if private else "",
-        "frames": {name: FRAMES.get(name, "") for name in sorted(frames(record) | set(FRAMES))},
+        "frames": {name: BOUNDS.get(name, "") for name in sorted(frames(record) | set(BOUNDS))},
         "looks": {
             name: [look.colour, look.dash, look.outline]
             for name, look in looks(record, summary["method"]).items()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cat_bench.errors import NotAvailable
 from cat_bench.rewards.gold import Gold
 from cat_bench.rewards.length import penalise_length
-from cat_bench.scorers.rubric import Target
+from cat_bench.scorers.rubric import RubricTarget
 from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Marks, Rollout, Sample
 from cat_bench.types.traits import Need
@@ -39,7 +39,7 @@ class TaskRubric:
     ) -> Marks:
         """Return one score per rollout."""
         try:
-            Target.model_validate(sample.target)
+            RubricTarget.model_validate(sample.target)
         except ValidationError:
             raise NotAvailable("the task's targets are not rubrics") from None
         marks = await Gold().rewards(sample, rollouts, ctx)

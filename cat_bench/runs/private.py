@@ -14,15 +14,15 @@ def is_private_run(record: Mapping[str, JSON]) -> bool:
     return bool(record["task"].get("private")) or is_private(record["config"]["task"])
 
 
-def refuse_private(record: Mapping[str, JSON], *, instead: str) -> None:
-    """Raise UsageError if the run's task is private; `instead` is the advice in the message."""
+def refuse_private(record: Mapping[str, JSON], *, advice: str) -> None:
+    """Raise UsageError if the run's task is private; the message ends with `advice`."""
     if is_private_run(record):
-        raise UsageError(private_message(record["config"]["task"], instead=instead))
+        raise UsageError(private_message(record["config"]["task"], advice=advice))
 
 
-def private_message(task: str, *, instead: str) -> str:
+def private_message(task: str, *, advice: str) -> str:
     """Return the message that a file with a private task's prompts cannot be published."""
     return (
         f"the task {task!r} is private: its examples may not be revealed, and this file would hold "
-        f"its prompts; {instead}"
+        f"its prompts; {advice}"
     )

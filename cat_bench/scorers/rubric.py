@@ -59,7 +59,7 @@ class Criterion(BaseModel):
     tags: tuple[str, ...] = ()
 
 
-class Target(BaseModel):
+class RubricTarget(BaseModel):
     """A rubric and the tags of its example; a bare list is a rubric without tags."""
 
     rubric: tuple[Criterion, ...]
@@ -114,7 +114,7 @@ class Rubric:
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None if it can be scored."""
         try:
-            rubric = Target.model_validate(target).rubric
+            rubric = RubricTarget.model_validate(target).rubric
         except ValidationError as error:
             first = error.errors()[0]
             return f"has no valid rubric: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -130,7 +130,7 @@ class Rubric:
         criteria only; it is left out if none of them has positive points. An empty text scores 0
         without a call, except by the `official` profile.
         """
-        target = Target.model_validate(sample.target)
+        target = RubricTarget.model_validate(sample.target)
         grades = (self._grade(target, sample.question, text, ctx) for text in texts)
         return await gather_all(*grades)
 
@@ -159,7 +159,9 @@ class Rubric:
             prompt, ctx.judge, attempts=tries, first=first, read=_read_official
         )
 
-    async def _grade(self, target: Target, question: Question, text: str, ctx: Context) -> Score:
+    async def _grade(
+        self, target: RubricTarget, question: Question, text: str, ctx: Context
+    ) -> Score:
         if not text.strip() and self.profile == "ours":
             nothing = self._parts(target, [False] * len(target.rubric), text)
             return Score(0.0, "no answer", {"met": [], "parts": dict.fromkeys(nothing, 0.0)})
@@ -179,7 +181,7 @@ class Rubric:
         details = {"met": met, "parts": self._parts(target, met, text)}
         return Score(share(target.rubric, met), details=details)
 
-    def _parts(self, target: Target, met: Sequence[bool], text: str) -> dict[str, float]:
+    def _parts(self, target: RubricTarget, met: Sequence[bool], text: str) -> dict[str, float]:
         total = share(target.rubric, met) or 0.0
         parts = dict.fromkeys(target.tags, total)
         tagged: dict[str, list[int]] = {}

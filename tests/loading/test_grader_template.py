@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cat_bench.errors import ConfigError, DataError
-from cat_bench.loading.grader_template import KEPT, Pinned, grader_template
+from cat_bench.loading.grader_template import KEPT_IN, Pinned, grader_template
 
 SHOWN = "Talk:\n<<conversation>>\n\nPoint:\n<<rubric_item>>"
 CODE = f'''"""A grader."""
@@ -128,7 +128,7 @@ def test_the_pinned_file_is_fetched_once_and_kept(web: str) -> None:
     source = Pinned(web, digest(CODE))
     found = grader_template(source=source)
     assert (found.text, found.pinned) == (SHOWN, True)
-    assert (KEPT / "grader.py").read_text() == CODE
+    assert (KEPT_IN / "grader.py").read_text() == CODE
     gone = Pinned("http://127.0.0.1:9/grader.py", source.sha256)
     assert grader_template(source=gone, fetch=False) == found
 
@@ -138,7 +138,7 @@ def test_a_file_with_another_checksum_is_refused_and_not_kept(
 ) -> None:
     with pytest.raises(DataError, match=r"its SHA-256 is .*name it by --set judge_template"):
         grader_template(source=Pinned(web, "0" * 64))
-    assert not KEPT.exists()
+    assert not KEPT_IN.exists()
     monkeypatch.setenv("CAT_BENCH_DATA", str(tmp_path / "web"))
     with pytest.raises(DataError, match=r"web/grader.py: its SHA-256"):
         grader_template(source=Pinned("http://127.0.0.1:9/grader.py", "0" * 64))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cat_bench.loading import catalog
-from cat_bench.scorers.rubric import Rubric, Target
+from cat_bench.scorers.rubric import Rubric, RubricTarget
 from cat_bench.types.calls import JSON
 
 MATHARENA: list[JSON] = [
@@ -103,7 +103,7 @@ def test_a_professionals_conversation_is_read_with_its_rubric(suffix: str, tmp_p
     assert list(samples[1].question.messages) == PROFESSIONAL[1]["conversation"]
     assert samples[1].question.meta["specialty"] == "pediatrics"
     assert "It depends" not in str(samples)
-    (line,) = Target.model_validate(samples[0].target).rubric
+    (line,) = RubricTarget.model_validate(samples[0].target).rubric
     assert (line.criterion, line.points) == ("names a dose", 5)
     assert isinstance(task.scorer, Rubric)
     assert task.scorer.penalty == 0.0147

@@ -24,7 +24,7 @@ from cat_bench.audit.session import AuditResult, audit
 from cat_bench.report import audit as report
 from cat_bench.rewards.rubric import Proposal
 from cat_bench.runs.config import RunConfig
-from cat_bench.scorers.rubric import Target, read_reply, share
+from cat_bench.scorers.rubric import RubricTarget, read_reply, share
 from cat_bench.testing import ChatServer
 from cat_bench.testing.protocol import WORDS, ChatRequest
 from cat_bench.types.calls import JSON
@@ -142,7 +142,7 @@ def check(result: AuditResult) -> None:
             texts = [rollout.text for rollout in group.rollouts]
             reference, found = group.rewarded.reference, group.rewarded.values
             if name == "task_rubric":
-                rubric = Target.model_validate(group.sample.target).rubric
+                rubric = RubricTarget.model_validate(group.sample.target).rubric
                 lines = [[met(line.criterion, text) for line in rubric] for text in texts]
                 assert found == pytest.approx([share(rubric, line) for line in lines])
                 continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cat_bench.bundled.counsel.answers import Answer, read_criterion
-from cat_bench.scorers.rubric import Criterion, Rubric, Target, share
+from cat_bench.scorers.rubric import Criterion, Rubric, RubricTarget, share
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Sample, Score
@@ -28,7 +28,7 @@ class Advice:
         if problem := Rubric().check(target):
             return problem
         try:
-            for line in Target.model_validate(target).rubric:
+            for line in RubricTarget.model_validate(target).rubric:
                 read_criterion(line.criterion)
         except ValueError as error:
             return f"has a rubric that cannot be read: {error}"
@@ -36,7 +36,7 @@ class Advice:
 
     async def score(self, sample: Sample, texts: Sequence[str], ctx: Context) -> list[Score]:
         """Return one score per text; a text that recommends nothing scores 0."""
-        rubric = Target.model_validate(sample.target).rubric
+        rubric = RubricTarget.model_validate(sample.target).rubric
         return [self._grade(rubric, Answer.parse(text)) for text in texts]
 
     def _grade(self, rubric: Sequence[Criterion], answer: Answer) -> Score:

@@ -24,13 +24,13 @@ from cat_bench.types.calls import JSON, Capability, Failure, FloatArray, Message
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A loaded model with the threads that run it; `released` is called after they have ended."""
+    """A loaded model with the threads that run it; `on_end` is called after they have ended."""
 
     context: int
     vocabulary: int
     chat: Chat
     workers: BatchWorkers
-    released: Callable[[], object] = lambda: None
+    on_end: Callable[[], object] = lambda: None
 
 
 class InProcess:
@@ -121,7 +121,7 @@ class InProcess:
         with self._loading:  # a model that is being loaded is closed after that
             if self._loaded is not None:
                 self._loaded.workers.close()
-                self._loaded.released()
+                self._loaded.on_end()
 
     def _draws(self, request: Request) -> list[Draw] | Failure:
         sampling = request.sampling.over(self._sampling)

@@ -47,7 +47,7 @@ def load(folder: Path, *, batch: int, tokens: int, threads: int | None) -> Runni
             tokens=tokens,
             threads=threads or min(MOST, os.cpu_count() or 1),
         ),
-        released=limits.restore_original_limits,
+        on_end=limits.restore_original_limits,
     )
 
 
