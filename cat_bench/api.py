@@ -155,8 +155,8 @@ def run(
     `settings` are the other fields of a `run.yaml`: `pool`, `draws`, `limit`, `seed`, `anchor`,
     `judge`, `sampling={"policy": {"temperature": 0.7}}`, `offline`, `out`, and so on. The model is
     the task's own unless one is named. `progress` shows a bar (a line in a notebook); False shows
-    nothing, and a `Watch` is told instead. `allow_code` names the sandbox in which models' programs
-    may run. Works where an event loop runs, as in a notebook.
+    nothing, and a `Watch` follows the run instead. `allow_code` names the sandbox in which models'
+    programs may run. Works where an event loop runs, as in a notebook.
 
     Warns about what is missing from the run or doubtful. Raises UsageError, ConfigError and
     DataError before anything is paid for.

@@ -1,8 +1,8 @@
 """Majority-of-the-Bests: the answer that wins best-of-m most often (arXiv 2511.18630).
 
-Best-of-n trusts one number, that of the highest rollout. Here every m-subset of the n rollouts has
-a best rollout, and the most common answer among these winners is the estimate. The paper draws
-bootstrap samples; here the chance that a rollout is the best of m is exact.
+Best-of-n trusts one number, the highest. Here every m-subset of the n rollouts has a best rollout,
+and the most common answer among these winners is the estimate. The paper draws bootstrap samples;
+here the chance that a rollout is the best of m is exact.
 """
 
 from __future__ import annotations

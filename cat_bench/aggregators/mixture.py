@@ -1,7 +1,7 @@
 """Mixture of agents: layers of models, each of which reads all responses of the last layer.
 
-Wang et al. 2024 (arXiv 2406.04692). The rollouts are the first layer's output; the models of
-further layers are those of the run's roles.
+Wang et al. 2024 (arXiv 2406.04692). The rollouts are the first layer's output; further layers use
+the models of the run's roles.
 """
 
 from __future__ import annotations

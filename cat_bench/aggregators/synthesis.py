@@ -44,8 +44,8 @@ class Synthesis:
     anchor writes first.
 
     If all drafts together do not fit the context, each half is synthesised, and then the two
-    results. `temperature` is that of the syntheses, not of the summaries. Raises ContextTooLong if
-    two drafts, a single draft, or the prompt of one summary do not fit.
+    results. `temperature` is for the syntheses, not for the summaries. Raises ContextTooLong if two
+    drafts, a single draft, or the prompt of one summary do not fit.
     """
 
     question: Literal["hidden", "shown"] = "hidden"

@@ -6,8 +6,8 @@ other types of variables, a text that repeats the gold) accepts one text for dif
 score on permuted golds stays above chance.
 
 The scorer's own clusters predict chance: a text is expected to pass for another row's gold if and
-only if it has the same answer as the texts that passed on that row. Each pair is clustered alone,
-since a tolerance is not transitive.
+only if it has the same answer as the texts that passed on that row. Each pair is clustered on its
+own, since a tolerance is not transitive.
 """
 
 from __future__ import annotations

@@ -110,9 +110,9 @@ class Figures:
     always_no: float
     """The share of criteria that no rollout of the group meets."""
     calls: float
-    """Calls per group, including those of its rollouts."""
+    """Calls per group, including the calls for its rollouts."""
     tokens: float
-    """Prompt and completion tokens per group, including those of its rollouts."""
+    """Prompt and completion tokens per group, including its rollouts."""
 
 
 def figures(groups: Sequence[Audited], *, positive: float | None = POSITIVE) -> Figures:

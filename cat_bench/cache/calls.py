@@ -1,6 +1,6 @@
 """Cached calls as a file: everything that a run read, for import into another cache.
 
-The file is Parquet with one row per result. Its bytes are those of the cache, decompressed: Parquet
+The file is Parquet with one row per result. It holds the cache's bytes, decompressed: Parquet
 compresses them better. The metadata contain the run's record and one digest over all results.
 Import recomputes every key and digest and loads every result; it refuses the file if one of them
 fails. The file is recorded as the origin of every new result.

@@ -31,7 +31,7 @@ def write_card(
 ) -> Path:
     """Write the card of a pool that was just written, and return its path.
 
-    Model and sampling are those of the rows if the rows name them. `prompt_digest` is over every
+    Model and sampling are taken from the rows if the rows name them. `prompt_digest` is over every
     question's id and messages, else its text. Raises DataError, UsageError.
     """
     prompts, questions, responses = sha256(), 0, 0

@@ -80,7 +80,7 @@ class RewardContext(QuestionContext):
     async def keys(self, rollouts: Sequence[Rollout]) -> list[str]:
         """Return the first spelling of each rollout's answer in its cluster, or else its text.
 
-        A prefix tells answers from texts.
+        A prefix distinguishes answers from texts.
         """
         spelt: dict[int, str] = {}
         for answer in sorted(self.known, reverse=True):

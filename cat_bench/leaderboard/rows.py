@@ -122,8 +122,8 @@ def rows_of(folder: Path, *, pool: str = "", calls: str = "") -> list[Row]:
 def claims(row: Row) -> tuple[str, ...]:
     """Return the columns that the row's published files cannot prove.
 
-    A pool proves only what is computed from rollouts alone: no synthesis, no verdict of a judge. If
-    a judge scores, a pool cannot be played: nothing shows that it has the rollouts of the calls.
+    A pool proves only what is computed from rollouts: no synthesis, no verdict of a judge. If a
+    judge scores, a pool cannot be played: nothing shows that it has the rollouts of the calls.
     """
     if row["published_calls"]:
         return (*_CLAIMS, "pool") if row["pool"] and row["judge"] else _CLAIMS

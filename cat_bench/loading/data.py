@@ -270,7 +270,7 @@ def _map_rows(
 
 
 def _columns(fields: Fields) -> dict[str, str]:
-    """Return the column of the question and those of the target, by their meaning."""
+    """Return the columns of the question and the target, by their meaning."""
     columns = {"messages": fields.messages, "problem": fields.problem}
     if fields.answer is not None:
         columns |= {"answer": fields.answer, "tags": fields.tags, "entry": fields.entry}

@@ -44,7 +44,7 @@ _HOLDS_KEY = re.compile(r".*(?:KEY|TOKEN|SECRET|PASSWORD)")
 def find_secret(value: JSON, name: str = "") -> str | None:
     """Return the name of the first secret in a value, which may be nested; None if there is none.
 
-    `name` is that of the value itself, and is returned for a secret that has no other name.
+    `name` names the value itself, and is returned for a secret without a name of its own.
     """
     if isinstance(value, Mapping):
         parts = [(f"{name}.{key}".removeprefix("."), part) for key, part in value.items()]

@@ -71,7 +71,7 @@ def render_figure(draw: Callable[[], Figure]) -> dict[str, bytes]:
 def title(record: Mapping[str, JSON]) -> str:
     """Return task, model and questions, in two lines if they are too long for one.
 
-    A long model name keeps its end, which tells models apart.
+    A long model name keeps its end, which distinguishes models.
     """
     task, model = (make_plain(record["config"][name]) for name in ("task", "model"))
     task, count = cut(task), count_questions(record)

@@ -99,7 +99,7 @@ def as_sentence(text: str) -> str:
 
 
 def as_table(columns: Mapping[str, Sequence[str]], *, left: Sequence[str]) -> str:
-    """Return a Markdown table of these columns, those in `left` aligned to the left."""
+    """Return a Markdown table of these columns; those in `left` are aligned to the left."""
     from tabulate import tabulate
 
     if not any(columns.values()):

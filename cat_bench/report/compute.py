@@ -219,7 +219,7 @@ def _front(rows: pd.DataFrame, axis: Axis) -> list[bool]:
 def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     """Return the Markdown: each method at the largest common n, and the reference at its cost.
 
-    `table` is that of `compute`.
+    `table` comes from `compute`.
     """
     shared = max(record["config"].get("budgets") or table["n"], default=0)
     single = (table["method"] == SINGLE) & (table["n"] > 1)

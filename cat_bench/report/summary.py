@@ -265,7 +265,7 @@ def _counterpart(
 def choose_opponent(base: str, n: int, budgets: Sequence[int], *, alone: bool) -> int:
     """Return the budget to compare a row at n with: n if possible, else the best one.
 
-    A row that stands `alone`, at an n that other methods lack, has no counterpart at n. A single
+    A row is `alone` if other methods lack its n, so that it has no counterpart at n. A single
     rollout is equally good at every n and has the most questions at the smallest.
     """
     if n in budgets and (base == SINGLE or not alone):

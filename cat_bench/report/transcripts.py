@@ -1,7 +1,7 @@
 """A run question by question, with the texts of its rollouts from the cache.
 
 Questions are yielded one at a time, in the run's order, so that memory holds one pool. If the cache
-lacks a rollout, or the task cannot be loaded, the rollout has no text, and the reader is told so.
+lacks a rollout, or the task cannot be loaded, the rollout has no text, and `problem` says why.
 """
 
 from __future__ import annotations

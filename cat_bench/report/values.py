@@ -239,7 +239,7 @@ def budget_test(record: Mapping[str, JSON]) -> Callable[[str, int], bool]:
 
 
 def list_budgets(record: Mapping[str, JSON]) -> list[int]:
-    """Return a run's budgets, those of methods without calls included; empty if unknown."""
+    """Return a run's budgets, including those of methods without calls; empty if unknown."""
     config = record["config"]
     return sorted({*config.get("budgets", ()), *config.get("free_budgets", ())})
 
@@ -256,11 +256,11 @@ def read_values(run: RunTables | Path, *, all_n: bool = False) -> tuple[Values, 
 def per_question(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over draws, per method, n and question: values, shares and costs.
 
-    `rollout_var` tells how much the value would vary with new rollouts: exact values have it
-    recorded; for drawn values it is estimated from draws that share no rollout. `draw_var` is the
-    variance of a drawn value over other draws from the same pool, or over other orders. `exact` is
-    1 if the value is an expectation or all subsets were drawn, else 0. Tokens are NaN if a role's
-    calls have no token counts.
+    `rollout_var` is how much the value would vary with new rollouts: exact values have it recorded;
+    for drawn values it is estimated from draws that share no rollout. `draw_var` is the variance of
+    a drawn value over other draws from the same pool, or over other orders. `exact` is 1 if the
+    value is an expectation or all subsets were drawn, else 0. Tokens are NaN if a role's calls have
+    no token counts.
     """
     rows = rows.sort_values([*KEY, "question", "draw"], kind="stable")
     scored = rows["score"].notna()

@@ -1,8 +1,8 @@
 """Self-proposed rubrics: the anchor turns the reference into criteria, the judge checks them.
 
 Compute as Teacher (arXiv 2509.14234, section 3, non-verifiable tasks): the anchor writes n >= 5
-binary, specific, checkable criteria from the reference alone; the judge says yes or no to each, one
-call each; the reward is the share of yes. One rubric per question serves the whole group.
+binary, specific, checkable criteria only from the reference; the judge says yes or no to each, one
+call each; the reward is the share of yes. The whole group shares one rubric per question.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROMPT = "criteria"
 
 
 class Proposal(BaseModel):
-    """The required reply of an anchor: this JSON alone, with or without a code fence."""
+    """The required reply of an anchor: only this JSON, with or without a code fence."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     criteria: list[str]

@@ -1,8 +1,8 @@
 """RULER: one call of a judge scores the whole group, each rollout beside the others.
 
-The idea is that of OpenPipe's ART (`art/rewards/ruler.py`): GRPO needs only the order within a
-group, which a judge tells more easily than a score on a scale of its own (a judge that sees one
-text at a time: Zheng et al. 2023, arXiv 2306.05685). The prompt is our own.
+The idea is from OpenPipe's ART (`art/rewards/ruler.py`): GRPO needs only the order within a group,
+which is easier for a judge than a score on a scale of its own (a judge that sees one text at a
+time: Zheng et al. 2023, arXiv 2306.05685). The prompt is our own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Entry(BaseModel):
 
 
 class Scores(BaseModel):
-    """The required reply of a judge: this JSON alone, with or without a code fence."""
+    """The required reply of a judge: only this JSON, with or without a code fence."""
 
     model_config = STRICT
     scores: list[Entry]

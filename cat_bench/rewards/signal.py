@@ -26,7 +26,7 @@ class BySignal:
     """
 
     by: str = "self_certainty"
-    """The signal: one that reads each rollout alone."""
+    """The signal: one that rates each rollout on its own."""
 
     positive: ClassVar[None] = None
 

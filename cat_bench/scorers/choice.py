@@ -128,7 +128,7 @@ class Choice:
 
     @cached_property
     def _leading(self) -> re.Pattern[str]:
-        """A label at the beginning, alone or before an option's text."""
+        """A label at the beginning, with or without an option's text after it."""
         texts = "|".join(re.escape(strip_markup(text)) for text in self.options.values() if text)
         then = rf"\s*$|{_AFTER}" + (rf"|\s+(?:{texts})" if texts else "")
         return re.compile(

@@ -280,7 +280,7 @@ def _split_elements(text: str) -> list[str]:
 
 
 def _split(text: str, signs: str) -> list[str]:
-    """Return the parts between signs that stand outside all brackets and environments."""
+    """Return the parts between signs outside all brackets and environments."""
     parts, depth, start, place = [], 0, 0, 0
     while place < len(text):
         if text.startswith((r"\begin", r"\end"), place):

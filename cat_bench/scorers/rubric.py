@@ -231,7 +231,7 @@ async def ask_verdict(
 ) -> Verdict | Undecided:
     """Return the judge's verdict on what a prompt asks; a malformed reply is asked for again.
 
-    The draws are those from `first` on.
+    The first draw is `first`.
     """
     for draw in range(first, first + attempts):
         try:

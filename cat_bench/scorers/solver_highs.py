@@ -1,4 +1,4 @@
-"""Hand one formulation to HiGHS as it stands, and return its status, objective and point.
+"""Solve one formulation with HiGHS, unchanged, and return its status, objective and point.
 
 HiGHS gets no limit on time or work, because reaching one could look like a result; it uses one
 thread, no gap between bound and solution, and tight tolerances.

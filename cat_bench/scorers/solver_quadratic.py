@@ -57,7 +57,7 @@ def solve_quadratic(program: Formulation) -> Solution:
 
 
 def _candidates(program: Formulation) -> Iterator[FloatArray]:
-    """Yield points that may be optimal: HiGHS's own, then those of the proximal point method.
+    """Yield points that may be optimal: from HiGHS, then from the proximal point method.
 
     A proximal term, around the last point, makes the objective strictly convex, for which HiGHS's
     solver is more reliable.

@@ -1,4 +1,4 @@
-"""The units of measure, times and written amounts that may stand around a number.
+"""The units of measure, times and written amounts that may surround a number.
 
 A unit in this table counts, so that 5 cm is not 5 m; other words behind a number name the counted
 things and are dropped. A number without a unit agrees with a number with any unit.

@@ -1,8 +1,8 @@
 r"""Answers that are not mathematics: words, letters of choices, names of points, times, numerals.
 
-Adjacent letters are a word if they are inside ``\text{}`` or are three or more with no
-operator, digit or command; a case-sensitive name if they are two or more capitals alone (AC is not
-CA); and a product otherwise (xy is yx).
+Adjacent letters are a word if they are inside ``\text{}`` or are three or more with no operator,
+digit or command; a case-sensitive name if they are only capitals, two or more (AC is not CA); and a
+product otherwise (xy is yx).
 """
 
 from __future__ import annotations

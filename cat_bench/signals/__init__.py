@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
 def numbers_known(memory: Mapping[Hashable, asyncio.Future[Any]]) -> dict[int, dict[str, float]]:
     """Return the numbers that signals gave single rollouts of a question: slot → signal → number.
 
-    `memory` is that of the question's contexts; a number that failed is left out.
+    `memory` is the memory of the question's contexts; a number that failed is left out.
     """
     numbers_of: dict[int, dict[str, float]] = {}
     for key, future in memory.items():

@@ -73,10 +73,10 @@ def bounds_of(
 ) -> Bounds:
     """Return the bounds on the mean of units with values in [`low`, `high`].
 
-    The units have random weights, those of a Dirichlet distribution, and one more unit lies at the
+    The units have random weights, from a Dirichlet distribution, and one more unit lies at the
     bound (Gaffke 2005; Learned-Miller and Thomas 2019). For values of 0 and 1 the interval is
-    Clopper and Pearson's, for differences of -1, 0 and 1 its p is that of McNemar's exact test. The
-    unit at the bound has the size of a mean unit, weighted by size.
+    Clopper and Pearson's, for differences of -1, 0 and 1 its p is McNemar's exact one. The unit at
+    the bound has the size of a mean unit, weighted by size.
     """
     (sums, sizes), times = np.unique(
         np.stack((units.sums, units.sizes)), axis=1, return_counts=True

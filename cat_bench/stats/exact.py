@@ -40,7 +40,8 @@ class Expectation:
     """An expected score at each budget; arrays of shape (budgets,).
 
     `value` is the mean over the scored mass, where abstentions count as 0; NaN if no mass is left
-    or the budget is undefined. `lost` is the mass of unscored picks, `abstained` that of no pick.
+    or the budget is undefined. `lost` is the mass of unscored picks, `abstained` the mass without a
+    pick.
     """
 
     value: FloatArray
@@ -248,7 +249,7 @@ def _rank_weights(pool: int, budgets: tuple[int, ...]) -> FloatArray:
 
 
 def _mask_undefined(rows: FloatArray, budgets: Sequence[int], *, pool: int) -> FloatArray:
-    """Return `rows` with NaN in those of budgets outside 1..pool."""
+    """Return `rows` with NaN at budgets outside 1..pool."""
     undefined = [not 1 <= n <= pool for n in budgets]
     if any(undefined):
         rows[undefined] = nan

@@ -118,8 +118,8 @@ def paired_difference(
     the signs of units: exact where all nonzero differences have one size (McNemar's exact test for
     0/1 scores) or where `resamples` + 1 covers every flip, Monte-Carlo otherwise; corrected where
     the differences are skewed. If either method has few hits or misses, or few units differ, flips
-    and spread ignore what did not occur: interval and p are then those of `bounds_of`. NaN below
-    two units. Raises ValueError on NaN values or lengths that do not match.
+    and spread ignore what did not occur: interval and p then come from `bounds_of`. NaN below two
+    units. Raises ValueError on NaN values or lengths that do not match.
     """
     left, right = _check_values(a), _check_values(b)
     if left.shape != right.shape:
@@ -161,7 +161,7 @@ def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -
 
 
 def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = None) -> Interval:
-    """Return the mean of `part` over that of `whole` on the same questions, shapes (Q,).
+    """Return mean(`part`) / mean(`whole`) on the same questions, shapes (Q,).
 
     The interval is the bootstrap of `paired_difference`, of the quotient. NaN where Student's
     interval of `whole` reaches 0, because the quotient is then undefined.
@@ -209,7 +209,7 @@ def equivalence_needed(
 
     The true difference is assumed to be the measured `mean`, of standard error `se` over `n`
     questions. If it lies within, the number is an upper bound for two one-sided tests at 5 %, or
-    the rule of three if all questions differ by the same. If it lies outside, the number is that of
+    the rule of three if all questions differ by the same. If it lies outside, the number is
     `questions_needed` for the excess over the margin. None if it is undefined.
     """
     inside = margin - abs(mean)

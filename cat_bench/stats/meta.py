@@ -7,9 +7,9 @@ would a meta-analysis that takes the models' means as independent where a questi
 
 Each model has the same weight (Hedges and Olkin 1985), not the inverse of its variance: a rule that
 never departs from the vote in one pool has a variance near 0 there, which is no reason to count
-only that pool. The components of the variance are those of the analysis of variance (Searle,
-Casella and McCulloch 1992, section 4.3). Where questions have no effect in common, the interval is
-that of Hartung and Knapp (2001) for equal weights.
+only that pool. The components of the variance come from the analysis of variance (Searle, Casella
+and McCulloch 1992, section 4.3). If questions have no effect in common, the interval is Hartung and
+Knapp's (2001) for equal weights.
 """
 
 from __future__ import annotations

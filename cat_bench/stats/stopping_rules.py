@@ -100,7 +100,7 @@ def bayes_factor(threshold: float, *, unseen: float = UNSEEN) -> Rule:
 def leading_chance(votes: Counts, *, unseen: float = UNSEEN) -> FloatArray:
     """Return P(the first answer with the most votes has the largest share), shape (states,).
 
-    Shares are Dirichlet with parameters votes + 1, those of unseen answers `unseen` + 1. They are
+    Shares are Dirichlet with parameters votes + 1, and `unseen` + 1 for unseen answers. They are
     independent Gamma variables over their sum, so the chance is one integral.
     """
     most = votes.shape[1] - 1

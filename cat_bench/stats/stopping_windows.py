@@ -3,11 +3,11 @@
 The rule (ESC; Li et al. 2024, arXiv 2401.10480) samples windows of w rollouts in parallel. It stops
 at the first window whose rollouts all give the same answer, and answers that; at the cap it votes
 over everything. A rollout without an answer is paid for, breaks its window's unanimity, and does
-not vote. Where the cap is no multiple of w, the last window is shorter and cannot stop.
+not vote. If the cap is not a multiple of w, the last window is shorter and cannot stop.
 
 Only clusters with at least w members can fill a window: all other rollouts form the rest. The
 chance that none of t windows is unanimous is an inclusion-exclusion over the windows that are. A
-window may stand anywhere in a random order, so its composition can be fixed first.
+window may be anywhere in a random order, so its composition can be fixed first.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ class _Large:
     def vote(self, n: int, sizes: tuple[int, ...]) -> tuple[FloatArray, Mapping[int, float]]:
         """Return chances to win the vote over n after windows without unanimity.
 
-        The first are those of each large cluster with at least `window` votes for one of them: no
-        other cluster can lead then. The second, by size, are those of any cluster of `sizes` with
-        fewer votes for all: no window can have been unanimous, so that is a plain vote.
+        The first are the chances of each large cluster if one of them has at least `window` votes:
+        no other cluster can lead then. The second, by size, are the chances of any cluster of
+        `sizes` if all have fewer votes: no window can have been unanimous, so that is a plain vote.
         """
         chances = win_chances(self.pool, [n], sizes, most=self.window - 1)
         few = {size: float(chance[0]) for size, chance in chances.items()}

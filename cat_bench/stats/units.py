@@ -18,7 +18,7 @@ class Units:
     """Independent units: sums of values and numbers of questions per unit, shapes (G,).
 
     `likeness` in [0, 1] is the similarity of a unit's questions: 1 if they have one value, 0 if
-    they differ as much as those of different units.
+    they differ as much as questions of different units.
     """
 
     sums: FloatArray
@@ -29,7 +29,7 @@ class Units:
     def of(cls, values: FloatArray, clusters: Clusters | None = None) -> Units:
         """Return one unit per cluster, in order of first appearance; None is a cluster of its own.
 
-        Raises ValueError if the number of clusters is not that of the values.
+        Raises ValueError if the numbers of clusters and of values differ.
         """
         if clusters is None:
             return cls(values, np.ones_like(values))

@@ -28,8 +28,8 @@ def win_chances(
 
     The clusters have these `sizes`; the rest of the pool abstains. A tie at m votes is broken by
     independent uniform priorities: a cluster of priority y wins iff each other one has fewer than m
-    votes, or m and a priority below y. Integrating y out gives the 1 / (1 + t) of t tied rivals; y
-    = 0 alone gives the wins without a tie (`ties=False`). Only wins with at most `most` votes
+    votes, or m and a priority below y. Integrating y out gives the 1 / (1 + t) of t tied rivals;
+    only y = 0 gives the wins without a tie (`ties=False`). Only wins with at most `most` votes
     count. The arrays are read-only: questions whose clusters have the same sizes share them.
     """
     return _win_chances(pool, tuple(budgets), tuple(sorted(sizes)), ties=ties, most=most)

@@ -82,9 +82,9 @@ class Runner(ABC):
 class Bubblewrap(Runner):
     """Linux namespaces by `bwrap`: a file system with Python only, no network, no other process.
 
-    If this user is root, the program runs as a user of this run alone, because the kernel exempts
-    root from the limit on processes. Any other user owns the files inside, so all but /tmp is
-    read-only. `bwrap` gets none of our variables, because the program can read those of `bwrap`.
+    If this user is root, the program runs as a user of its own, because the kernel exempts root
+    from the limit on processes. Any other user owns the files inside, so all but /tmp is read-only.
+    `bwrap` gets none of our variables, because the program can read its variables.
     """
 
     name: str = "bubblewrap"

@@ -16,8 +16,8 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 def ended_as_interrupted() -> Iterator[None]:
     """Let each of `ENDINGS` do what Ctrl-C does: drafts are removed, leases are freed.
 
-    A signal that is ignored (by `nohup`) stays ignored. Outside the main thread, which alone
-    receives signals, nothing changes.
+    A signal that is ignored (by `nohup`) stays ignored. Only the main thread receives signals: in
+    any other thread, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

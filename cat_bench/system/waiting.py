@@ -14,9 +14,9 @@ T = TypeVar("T")
 def wait(coroutine: Coroutine[Any, Any, T], *, on_interrupt: Callable[[], None] | None = None) -> T:
     """Run the coroutine to its end and return its result.
 
-    Where the calling thread runs an event loop, the coroutine gets a loop and a thread of its own,
-    and the caller's loop stands still until it is done. An interrupt (Ctrl-C, a notebook's stop)
-    then calls `on_interrupt`, which should make the coroutine end soon, and is raised after that.
+    If the calling thread runs an event loop, the coroutine gets a loop and a thread of its own, and
+    the caller's loop waits until it is done. An interrupt (Ctrl-C, a notebook's stop) then calls
+    `on_interrupt`, which should make the coroutine end soon, and is raised after that.
     """
     try:
         asyncio.get_running_loop()

@@ -109,7 +109,7 @@ def logprob(token: str) -> float:
 
 
 def chat_body(number: int, model: str, choices: Sequence[Choice], **more: JSON) -> bytes:
-    """Return a chat completion; `more` holds `usage` and whatever else stands at the top."""
+    """Return a chat completion; `more` holds `usage` and the other fields at the top."""
     simple = all(c.tokens is None and c.reasoning is c.refusal is None for c in choices)
     form = _plain_chat_choice if simple else _chat_choice
     parts = ",".join(form(i, choice) for i, choice in enumerate(choices))

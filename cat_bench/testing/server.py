@@ -38,7 +38,7 @@ BATCH_FAILURES = ("server_error", "rate_limit", "context", "hang", "drop", "die"
 
 @dataclass(slots=True)
 class Stats:
-    """What a server has served so far; `peak` is the largest number of concurrent requests."""
+    """Counts of a server's work so far; `peak` is the largest number of concurrent requests."""
 
     requests: int = 0
     choices: int = 0

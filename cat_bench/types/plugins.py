@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Lent(Protocol):
-    """A model as lent to a plug-in for one question; every call is cached and billed."""
+    """A model as a plug-in sees it, for one question; every call is cached and billed."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -99,7 +99,7 @@ class Context(Protocol):
     async def once(self, key: Hashable, work: Callable[[Context], Awaitable[T]]) -> T:
         """Return `work`'s result, computed once per question; every caller is billed for it.
 
-        The result must depend on the key alone: the key names everything that `work` reads.
+        The result must depend only on the key: the key names everything that `work` reads.
         """
         ...
 

@@ -18,7 +18,7 @@ Need: TypeAlias = str
 number imported with each rollout, `scores` for any such number, `others` for the other questions
 of the run, or `reward:NAME` for a reward model, else that number."""
 Reads: TypeAlias = Literal["self", "pairs", "subset"]
-"""Whether a rollout's number depends on it alone, on its pairs, or on the whole subset."""
+"""Whether a rollout's number depends on the rollout, on its pairs, or on the whole subset."""
 TEXT_READERS: tuple[Need, ...] = ("anchor", "judge", "embedder", "reward")
 """The roles that are shown rollouts' texts."""
 PER_TOKEN: tuple[Need, ...] = ("logprobs", "entropies", "certainties", "confidences")
@@ -44,7 +44,7 @@ class AggregatorTraits:
 class SignalTraits:
     """The attributes of a signal; `reads` is required.
 
-    `from_replies` says that a rollout's number is read from its reply alone, without a model: the
+    `from_replies` says that a rollout's number is read only from its reply, without a model: the
     numbers of many rollouts are then asked for at once.
     """
 

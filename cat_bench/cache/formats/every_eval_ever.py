@@ -1,7 +1,7 @@
 """Every Eval Ever's instance lines (schema 0.3.0): single-turn outputs with their evaluation.
 
-A sample that has several results (metrics) has a line for each: the responses are those of its
-first result, and lines with one id and one result are several responses.
+A sample that has several results (metrics) has a line for each: the responses come from its first
+result, and lines with the same id and result are several responses.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findi
 
 
 def _split(text: str) -> Iterator[str]:
-    """Yield the parts between commas that stand outside brackets and quotes."""
+    """Yield the parts between commas outside brackets and quotes."""
     depth, quote, start = 0, "", 0
     for place, mark in enumerate(text):
         if quote:

@@ -20,7 +20,7 @@ from cat_bench.types.calls import JSON
 class Sampled:
     """One response to one question.
 
-    `verdicts` are the tool's own scores of this response, `figures` those of the question's
+    `verdicts` are the tool's scores of this response, `figures` its scores of the question's
     responses together.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cat_bench.types.calls import Failure, Reply
 
 LONG, FEWEST = 200, 4
-"""The fewest characters of a text that is no copy by chance, and the fewest copies to report."""
+"""The fewest characters of a text that is not equal by chance, and the fewest copies to report."""
 
 
 @dataclass(slots=True)

@@ -37,11 +37,11 @@ def open_backend(
     """Open the backend that `spec` names.
 
     `openai:NAME`, `hf:PATH`, `replay:POOL`, `scripted:./file.py:function`, or an installed backend;
-    a name alone is a registered model, such as the bundled `tally`; a folder, or a Hub id such as
-    `Qwen/Qwen3-4B`, means `hf`. Options in braces go to the backend; `base_url` is the default of
-    an `openai` backend. As a `reward_model`, `hf` opens a sequence or token classifier, and
-    `openai` a reward server. A key is refused, because runs and the names of their folders contain
-    the spec. Raises UnknownName, ConfigError, ModelError.
+    a name without a backend is a registered model, such as the bundled `tally`; a folder, or a Hub
+    id such as `Qwen/Qwen3-4B`, means `hf`. Options in braces go to the backend; `base_url` is the
+    default of an `openai` backend. As a `reward_model`, `hf` opens a sequence or token classifier,
+    and `openai` a reward server. A key is refused, because runs and the names of their folders
+    contain the spec. Raises UnknownName, ConfigError, ModelError.
     """
     source = f"model {spec!r}"
     base, options = split_inline(spec, source=source)

@@ -97,7 +97,7 @@ class Post:
         await self._session.close()
 
     async def _send(self, url: str, body: bytes) -> tuple[Answer, bool]:
-        """Return the answer, and whether it equals an earlier one or is that of another request.
+        """Return the answer, and whether it repeats an earlier one or answers another request.
 
         A connection is closed after a server's error: a proxy that reports an error early may send
         the server's answer after it.

@@ -42,12 +42,12 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 class Vllm:
     """A model under `vllm serve`, on a free port of this machine unless `port` names one.
 
-    Further options are those of `vllm serve` (`tensor_parallel_size=2`). With `attach`, the base
-    URL of a running server, none is started. `startup_s` and `timeout` (per request) are in
-    seconds. `gpu="any"` starts without looking for a GPU. The server's output goes to `log`, by
-    default a temporary file. `choices` is the number of completions per request. The sampling
-    default is the model's `generation_config.json`, which vLLM applies. A folder with a LoRA
-    adapter is served with its base model, under the name of the folder (`--lora-modules`).
+    Further options go to `vllm serve` (`tensor_parallel_size=2`). With `attach`, the base URL of a
+    running server, none is started. `startup_s` and `timeout` (per request) are in seconds.
+    `gpu="any"` starts without looking for a GPU. The server's output goes to `log`, by default a
+    temporary file. `choices` is the number of completions per request. The sampling default is the
+    model's `generation_config.json`, which vLLM applies. A folder with a LoRA adapter is served
+    with its base model, under the name of the folder (`--lora-modules`).
 
     Raises ConfigError for server options together with `attach`. The first call raises ModelError
     if the server cannot be started.

@@ -21,7 +21,7 @@ from cat_bench.errors import ModelError
 from cat_bench.models.backends.leash import leashed
 
 GRACE = 10.0
-"""Seconds after which a server that was told to end is killed."""
+"""Seconds after which a server that was asked to end is killed."""
 
 
 class Server:

@@ -1,6 +1,6 @@
 """LoRA adapters: folders that hold a change of another model, which is found and merged with it.
 
-An adapter is identified by its own content and by that of its base, wherever the two lie. peft is
+An adapter is identified by its content and its base's content, wherever the two lie. peft is
 imported when an adapter is loaded.
 """
 

@@ -4,7 +4,7 @@ Penalties change the raw logits first, as in vLLM; then come temperature, top-k,
 transformers' order and with its code. A draw inverts the distribution function at one uniform
 number. Gumbel noise would give the same distribution, but takes a number per row, step *and*
 vocabulary entry: drawn from one generator per row, that costs more than a step of a small model.
-Here a row's number at step t depends on its seed and t alone, and is the same on every device.
+Here a row's number at step t depends only on its seed and t, and is the same on every device.
 """
 
 from __future__ import annotations

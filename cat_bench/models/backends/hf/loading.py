@@ -180,8 +180,8 @@ def silence(logging: Any) -> Iterator[None]:
 def locate(path: str, folder: Path, adapter: Adapter | None = None) -> str:
     """Return the folder, or the possible Hub name, that transformers should open.
 
-    With the `adapter` in that folder, this is the adapter's base model. Raises ModelError if an
-    adapter stands in place of a whole model.
+    With the `adapter` in that folder, this is the adapter's base model. Raises ModelError if there
+    is an adapter where a model is needed.
     """
     if adapter:
         base = Path(adapter.base).expanduser()

@@ -1,7 +1,7 @@
 """Small models that NumPy runs in this process: the bundled ones, without torch.
 
-The contract, the sampling and the identity are those of `hf` for the same folder: each finds the
-other's completions in the cache. Log-probabilities differ by rounding, at most 1e-4.
+The contract, the sampling and the identity are the same as in `hf` for the same folder: each finds
+the other's completions in the cache. Log-probabilities differ by rounding, at most 1e-4.
 """
 
 from __future__ import annotations
