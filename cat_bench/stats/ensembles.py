@@ -55,8 +55,7 @@ def fitted_weights(questions: Sequence[Polled], *, margin: float = MARGIN) -> Fl
     """Return the weights, shape (models,), that get the most questions right.
 
     An answer of the highest worth above 0 counts as right. Questions that no or all weights get
-    right do not matter. The solver chooses among equally good weights. Raises ValueError for no
-    question.
+    right do not matter. The solver breaks ties. Raises ValueError for no question.
     """
     if not questions:
         raise ValueError("weights need at least one question to be learnt from")

@@ -39,8 +39,8 @@ _REMEMBERED = 16
 class Expectation:
     """An expected score at each budget; arrays of shape (budgets,).
 
-    `value` is the mean over the scored mass, where abstentions count as 0; NaN if no mass is left
-    or the budget is undefined. `lost` is the mass of unscored picks, `abstained` the mass without a
+    `value` is the mean over the scored mass, where abstentions count as 0; NaN if none is left or
+    the budget is undefined. `lost` is the mass of unscored picks, `abstained` the mass without a
     pick.
     """
 

@@ -37,8 +37,7 @@ class Limits:
 class Outcome:
     """How a run ended; `ending` is `exited`, or which limit ended it, or `broken`.
 
-    A `broken` run says nothing about the program: the sandbox failed. `code` is below 0 for a
-    signal.
+    In a `broken` run the sandbox failed, not the program. `code` is below 0 for a signal.
     """
 
     ending: Ending
