@@ -48,7 +48,7 @@ class Candidate:
 
 
 def candidates(estimators: Sequence[str], rewards: Sequence[str]) -> list[Candidate]:
-    """Return each reward with every estimator, or alone if it takes no estimator.
+    """Return each reward with every estimator, or once if it takes no estimator.
 
     Duplicates are dropped. Raises UnknownName, ConfigError.
     """

@@ -63,7 +63,7 @@ def rate(pairs: Pairs) -> float:
 def forecast(groups: Sequence[Scored]) -> Interval:
     """Return the predicted gain in the mean score, with a percentile bootstrap over units.
 
-    NaN if no group has different scores, because no reward can then be told from another.
+    NaN if no group has different scores, because rewards cannot be compared then.
     """
     sums = _sum_by_unit(groups)
     rng = np.random.default_rng(0)
