@@ -1,10 +1,9 @@
 """Run one method on one question: rows with its scores and costs at every budget.
 
 If the aggregator has a closed form, a row is the exact expectation over all n-subsets. Otherwise
-each draw of the subset plan (`cat_bench.stats.subsets`) has a row. The bill of a context collects
-the plug-in's calls, and `row` writes them into the method's row. A call that fails or a plug-in
-that raises gives a row with the reason. This module raises `NotAvailable` only: the method then has
-no row in this run.
+each draw of the subset plan (`cat_bench.stats.subsets`) has a row. A context's bill collects the
+plug-in's calls, and `row` writes them into the method's row. A failed call or plug-in gives a row
+with the reason. Only `NotAvailable` is raised: then the method has no row.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 It answers /v1/chat/completions, /v1/completions (`echo` and vLLM's `prompt_logprobs` score a given
 text), /v1/embeddings, /pooling, /classify and /score of a reward model, /v1/files, /v1/batches,
-/v1/models, /health and /stats. Choice i of a request with seed s has seed s + i, so equal seeds
-give equal texts; at temperature 0 every seed is 0. `constant_seed` overrules both.
+/v1/models, /health and /stats. Choice i of a request with seed s has seed s + i, or 0 at
+temperature 0; `constant_seed` overrules both. Equal seeds give equal texts.
 """
 
 from __future__ import annotations
@@ -55,11 +55,10 @@ class ChatServer:
 
     `reply` writes each choice, `embed` gives a text's vector, `rating` answers for a reward model.
     `delay` is in seconds per request. Beyond `capacity` requests at once, the answer is 429 with
-    the header Retry-After from `retry_after`. `ignores` names features that the server lacks
-    without saying so: `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`. A body with a field in
-    `refuses` gets 400, as OpenAI words it or as the mapping says; so does a prompt of more than
-    `context` tokens. A `die` fault closes the socket for `outage` seconds. `recent` holds the last
-    bodies received. Fields may be changed while the server runs.
+    the header Retry-After from `retry_after`. `ignores` names features that the server silently
+    lacks: `n`, `seed`, `logprobs`, `echo`, `prompt_logprobs`. A body with a field in `refuses` gets
+    400, in OpenAI's words or the mapping's; so does a prompt of over `context` tokens. A `die`
+    fault closes the socket for `outage` seconds. `recent` holds the last bodies. Fields can change.
     """
 
     reply: Callable[[ChatRequest], str] = babble
