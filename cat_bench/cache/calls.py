@@ -25,6 +25,7 @@ from cat_bench.cache.rows import Place, model_column
 from cat_bench.cache.store import Cache
 from cat_bench.errors import CacheError, DataError, one_line
 from cat_bench.system.files import atomic
+from cat_bench.system.parquet import batches
 from cat_bench.types.calls import JSON, Reply, flaw_of
 
 Row = dict[str, JSON]
@@ -129,15 +130,11 @@ def _rows(cache: Cache, places: Sequence[Place]) -> Iterator[Row]:
 
 
 def _pages(file: Path) -> Iterator[list[Row]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(batch_size=_PAGE, columns=list(COLUMNS)):
-                yield batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(file, f"cannot be read ({one_line(error)})") from error
+    for batch in batches(file, rows=_PAGE, columns=COLUMNS):
+        try:
+            yield batch.to_pylist()
+        except ValueError as error:
+            raise DataError(file, f"cannot be read ({one_line(error)})") from error
 
 
 def _insert(

@@ -19,11 +19,11 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.cache.opening import display_url
+from cat_bench.cache.flaws import flaw
+from cat_bench.cache.location import display_url
 from cat_bench.cache.paging import pages
 from cat_bench.cache.private import copy_marks
 from cat_bench.cache.store import Cache
-from cat_bench.cache.upkeep import flaw
 from cat_bench.errors import CacheError, UsageError
 
 """Rows in one transaction: a few megabytes."""

@@ -1,4 +1,4 @@
-"""Open a cache's database: locate it, connect, create its tables or migrate them.
+"""Open a cache's database: connect, create its tables or migrate them.
 
 Opening either gives a database of this schema version or raises a CacheError that says what is
 wrong, where, and what to do; no message holds a password. SQLite runs in write-ahead-log mode with
@@ -11,7 +11,6 @@ that a long import does not block sampling.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.errors import CacheError, printable, suggest
+from cat_bench.cache.location import display_url, hide_values
+from cat_bench.cache.objects import check_objects
+from cat_bench.errors import CacheError, one_line
 from cat_bench.system.extras import install_command
 from cat_bench.system.files import few_files_left
 
@@ -35,47 +36,10 @@ CONNECT_S = 15
 """Seconds to wait for a database server."""
 SAMPLING, UPKEEP = 0x636174_00, 0x636174_01
 """The two write locks: one for short batches of calls, one for everything else."""
-_SHOWN = ("host", "port", "dbname", "user", "service", "sslmode", "target_session_attrs")
-"""The parameters of a URL that a message may show: any other could hold a secret."""
-_SHAPE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-_URL = re.compile(r"://|^\s*\w[\w+]+:|^(postgres|sqlite)\w*//|^\s*//[^/]*@")
-"""The pattern of a URL; write a file with such a name as `./NAME`."""
-
-
-_LIBPQ = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|password|service)\s*=", re.IGNORECASE)
-"""The pattern of libpq's connection string, `host=… password=…`."""
-
-
-_SECRET = re.compile(r"((?:pass|pwd|secret|token|key)\w*\s*=\s*)('[^']*'|[^&\s]*)", re.IGNORECASE)
-"""The pattern of a possible password in a text that is not a URL."""
 
 
 class NotNow(CacheError):
     """A transient error: the server does not answer, or another process holds the file."""
-
-
-def resolve(location: str | Path | None) -> sa.URL:
-    """Return the URL of a location; None means CAT_BENCH_CACHE, else the default file."""
-    named = location or os.environ.get("CAT_BENCH_CACHE") or Path(".cat_bench", "cache.sqlite")
-    if "\0" in str(named):
-        raise CacheError(f"{_censor(printable(str(named)))!r} cannot name a file: it holds a NUL")
-    if isinstance(named, str) and _URL.search(named):
-        return _url(named)
-    if isinstance(named, str) and _LIBPQ.search(named) and not Path(named).exists():
-        raise CacheError(
-            f"{_censor(named)!r} is a connection string of libpq, not a file: write it as {_SHAPE}"
-        )
-    return sa.URL.create("sqlite", database=str(Path(named).expanduser().absolute()))
-
-
-def display_url(url: sa.URL) -> str:
-    """Return the file, or the URL without its secrets."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    plain = url.difference_update_query([name for name in url.query if name not in _SHOWN])
-    return plain.render_as_string(hide_password=True).replace(
-        "postgresql+psycopg://", "postgresql://"
-    )
 
 
 def connect(url: sa.URL) -> sa.Engine:
@@ -91,6 +55,7 @@ def connect(url: sa.URL) -> sa.Engine:
             engine = _server(url)
         try:
             with engine.begin() as connection:
+                check_objects(connection)
                 version = _version(connection, url)
             if version < SCHEMA_VERSION:
                 with engine.execution_options(write=UPKEEP).begin() as connection:
@@ -149,33 +114,7 @@ def translate_errors(url: sa.URL) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         kind = NotNow if _may_pass(error) else CacheError
-        raise kind(f"cache {display_url(url)}: {_explain(cause)}") from error
-
-
-def _url(named: str) -> sa.URL:
-    """Parse a text that looks like a URL; raises CacheError, without showing a password."""
-    try:
-        url = sa.make_url(named)
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise CacheError(
-            f"{_censor(named)!r} is not a database URL: write it as {_SHAPE}, "
-            "or a file of that name as ./NAME"
-        ) from error
-    kind, _, driver = url.drivername.lower().partition("+")
-    if kind not in {"sqlite", "postgresql", "postgres"}:
-        hint = suggest(kind, ["sqlite", "postgresql"])
-        problem = f"a cache cannot be kept in {kind!r}.{hint} Name a file, or {_SHAPE}"
-        raise CacheError(f"cache {display_url(url)}: {problem}")
-    if kind == "sqlite":
-        if url.database in {None, "", ":memory:"}:
-            raise CacheError(f"{_censor(named)!r} is in-memory; a cache must be a file")
-        if url.query or url.host:
-            problem = "names more than a file: write it as sqlite:///FILE"
-            raise CacheError(f"{_censor(named)!r} {problem}")
-        return url
-    if "@" in (url.host or ""):
-        raise CacheError(f"{_censor(named)!r} has two @: write one in a password as %40")
-    return url.set(drivername=f"postgresql+{driver or 'psycopg'}")
+        raise kind(f"cache {display_url(url)}: {_explain(cause, url)}") from error
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -187,6 +126,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        connection.execute("PRAGMA trusted_schema=OFF")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -255,12 +195,10 @@ def _version(connection: sa.Connection, url: sa.URL) -> int:
     version = connection.scalar(_VERSION) if tables else None
     if version is None:
         return 0
-    if not (
-        isinstance(version, str) and version.isdecimal() and 1 <= int(version) <= SCHEMA_VERSION
-    ):
+    if version not in map(str, range(1, SCHEMA_VERSION + 1)):
         raise CacheError(
-            f"cache {url.database} has schema version {version}, and this cat_bench reads "
-            f"{SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
+            f"cache {url.database} has schema version {one_line(version)}, and this cat_bench "
+            f"reads {SCHEMA_VERSION}; use the cat_bench that wrote it, or name a new cache"
         )
     return int(version)
 
@@ -297,14 +235,8 @@ def _may_pass(error: BaseException) -> bool:
     return state is None or state.startswith(_AWAY)
 
 
-def _censor(text: str) -> str:
-    """Return an invalid URL without anything that could be a password."""
-    hidden = re.sub(r"(:/*|//).*@", r"\1…@", text, flags=re.DOTALL)
-    return _SECRET.sub(r"\1…", hidden)
-
-
-def _explain(cause: BaseException) -> str:
-    problem = " ".join(str(cause).split())
+def _explain(cause: BaseException, url: sa.URL) -> str:
+    problem = hide_values(" ".join(str(cause).split()), url)
     if few_files_left():
         return f"{problem}: raise the limit of open files (ulimit -n) and run again"
     hint = next((h for part, h in _HINTS.items() if part in problem), "check the path or URL")

@@ -24,11 +24,12 @@ from cat_bench.cache.call import Call
 from cat_bench.cache.codec import pack, unpack
 from cat_bench.cache.files import POOL_FORMAT, read_description
 from cat_bench.cache.formats import Conversion
+from cat_bench.cache.location import display_url
 from cat_bench.cache.paging import pages
 from cat_bench.cache.responses import PER_RESPONSE, results_of
 from cat_bench.cache.rows import call_row, result_row
 from cat_bench.cache.store import Cache
-from cat_bench.errors import DataError, UnknownName, UsageError
+from cat_bench.errors import CacheError, DataError, UnknownName, UsageError, one_line
 from cat_bench.system.rows import check_encodable, file_digest, read
 from cat_bench.types.calls import JSON, Result
 
@@ -231,7 +232,11 @@ def _insert_question(
     fields = {name: row[name] for name in ("id", "problem", "answer", "order") if name in row}
     meta = {name: value for name, value in row.items() if name not in _OWN}
     place = {"pool": pool.name, "position": position, "key": call.key}
-    stored = pack({**fields, "meta": meta})
+    try:
+        stored = pack({**fields, "meta": meta})
+    except (TypeError, ValueError) as error:
+        problem = f"{row['id']!r} holds a value that JSON cannot ({one_line(error)}); write text"
+        raise DataError(pool.file, problem) from error
     schema.insert(connection, schema.pool_questions, [{**place, "row": stored}])
     schema.insert(connection, schema.calls, [call_row(call)])
     rows = [result_row((call.key, slot), result) for slot, result in enumerate(dealt)]
@@ -293,8 +298,18 @@ def _metadata(connection: sa.Connection, name: str) -> PoolMetadata | None:
     data = connection.scalar(sa.select(pools.metadata).where(pools.name == name))
     if data is None:
         return None
-    fields = unpack(data)
-    return PoolMetadata(**{**fields, "scores": tuple(fields["scores"])})
+    try:
+        return parse_metadata(data)
+    except ValueError as error:
+        problem = f"its record of the pool {name!r} is damaged ({one_line(error)})"
+        raise CacheError(f"cache {display_url(connection.engine.url)}: {problem}") from error
+
+
+def parse_metadata(data: bytes) -> PoolMetadata:
+    """Return the record in a row of `pools`. Raises ValueError for one of another shape."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(PoolMetadata).validate_python(unpack(data))
 
 
 def _origin(pool: PoolMetadata) -> dict[str, JSON]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from cat_bench.cache.reasoning import take_apart
-from cat_bench.errors import DataError
-from cat_bench.types.calls import JSON, Failure, Reply, Result, Usage
+from cat_bench.errors import DataError, one_line
+from cat_bench.types.calls import JSON, Failure, Reply, Result, Usage, flaw_of
 
 PER_RESPONSE = (
     "scores",
@@ -49,9 +49,13 @@ def results_of(file: Path, line: int, row: Mapping[str, JSON]) -> list[Result]:
             problem = f"has {len(texts)} responses, and {name!r} needs an entry for each: {length}"
             raise DataError(file, problem, line=line)
     try:
-        return [_result(i, text, columns, scores) for i, text in enumerate(texts)]
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(file, f"has a malformed entry ({error})", line=line) from error
+        results = [_result(i, text, columns, scores) for i, text in enumerate(texts)]
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise DataError(file, f"has a malformed entry ({one_line(error)})", line=line) from error
+    flaws = (flaw_of(result) for result in results if isinstance(result, Reply))
+    if flaw := next(filter(None, flaws), None):
+        raise DataError(file, f"has a malformed entry ({flaw})", line=line)
+    return results
 
 
 def columns_of(results: Sequence[Result]) -> dict[str, JSON]:

@@ -49,6 +49,8 @@ origins = sa.Table(
     sqlite_with_rowid=False,
 )
 """The results that were not sampled into this cache."""
+LEASE_MOST_S = 86_400.0
+"""The longest lease that others respect."""
 leases = sa.Table(
     "leases",
     tables,
@@ -198,12 +200,23 @@ def _(element: _Part, compiler: SQLCompiler, **kw: Any) -> str:
     return f"({value} ->> {index})"
 
 
+def is_free(now: sa.BindParameter[float]) -> sa.ColumnElement[bool]:
+    """Return the condition that a lease has ended, or that no sound process has written it.
+
+    A lease that ends in a thousand years would let every run wait for it.
+    """
+    return sa.or_(leases.c.expires < now, leases.c.expires > now + _LEASE_MOST)
+
+
+_LEASE_MOST = sa.literal_column(str(LEASE_MOST_S), sa.Float)
+
+
 def _takeover(dialect: Any) -> Any:
     statement = dialect.insert(leases)
     return statement.on_conflict_do_update(
         index_elements=[leases.c.key, leases.c.slot],
         set_={"owner": statement.excluded.owner, "expires": statement.excluded.expires},
-        where=leases.c.expires < sa.bindparam("now"),
+        where=is_free(sa.bindparam("now")),
     )
 
 

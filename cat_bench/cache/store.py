@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from cat_bench.cache import opening
 from cat_bench.cache.call import Call, Claim
+from cat_bench.cache.location import resolve
 from cat_bench.cache.rows import DAMAGED, Place, derived_row, read_derived, result_row, results_at
 from cat_bench.cache.worker import Job, Worker
 from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, Writer
@@ -52,7 +53,7 @@ class Cache:
     """
 
     def __init__(self, location: str | Path | None = None, *, lease_s: float = LEASE_S) -> None:
-        self.url = opening.resolve(location)
+        self.url = resolve(location)
         self._engine = opening.connect(self.url)
         self._file = opening.file_identity(self.url)
         self._read_only = opening.is_read_only(self.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -14,13 +13,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from cat_bench.cache import schema
-from cat_bench.cache.call import canonical, key_of
-from cat_bench.cache.codec import Stored, load, unpack, unpack_text
-from cat_bench.cache.opening import display_url
-from cat_bench.cache.pools import PoolMetadata, drop_pool, pool_metadata, pool_names
-from cat_bench.cache.rows import derived_digest, model_column
+from cat_bench.cache.flaws import flaw
+from cat_bench.cache.location import display_url
+from cat_bench.cache.pools import (
+    PoolMetadata,
+    drop_pool,
+    pool_metadata,
+    pool_names,
+)
 from cat_bench.cache.store import Cache
 from cat_bench.errors import CacheError, UnknownName, UsageError
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import JSON
 
 _calls, _results, _derived = schema.calls.c, schema.results.c, schema.derived.c
@@ -92,7 +95,7 @@ def info(cache: Cache) -> Info:
     pools = tuple(pool_metadata(cache, name) for name in pool_names(cache))
     with cache.begin_reading() as connection:
         holdings = tuple(
-            Holding(kind, json.loads(model), calls, results, int(size))
+            Holding(kind, _identity(model), calls, results, int(size))
             for kind, model, calls, results, size in connection.execute(grouped)
         )
         derived = connection.scalar(sa.select(sa.func.count()).select_from(schema.derived))
@@ -113,19 +116,14 @@ def verify(cache: Cache) -> Iterator[Flaw]:
         yield from _flaws(cache, _STRUCTURE, "file", _wrong_structure)
     for table in (schema.calls, schema.results, schema.derived):
         yield from _flaws(cache, sa.select(table), table.name, partial(flaw, table))
+    pools = schema.pools.c
+    records = sa.select(pools.name.label("key"), pools.metadata)
+    yield from _flaws(cache, records, "pools", partial(flaw, schema.pools))
     orphans = sa.select(_results.key).where(_results.key.not_in(sa.select(_calls.key))).distinct()
     yield from _flaws(cache, orphans, "results", lambda _row: "belongs to no known call")
     rows = schema.pool_questions.c
     lost = sa.select(rows.key).where(rows.key.not_in(sa.select(_calls.key)))
     yield from _flaws(cache, lost, "pool_questions", lambda _row: "its rollouts are gone")
-
-
-def flaw(table: sa.Table, row: Any) -> str | None:
-    """Return what is wrong with a row; None if its key and digest match."""
-    try:
-        return _WRONG[table.name](row) if table.name in _WRONG else None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        return f"cannot be read: {error}"
 
 
 def prune(
@@ -149,7 +147,7 @@ def prune(
     with cache.begin_writing() as connection:
         chosen = groups(connection, kind, model)
         counts = [_count(connection, k, m) for k, m in chosen]
-        pools = tuple(json.loads(m)["pool"] for k, m in chosen if k == "imported")
+        pools = tuple(_pool_of(m) for k, m in chosen if k == "imported")
         if not dry_run:
             for group in chosen:
                 _delete(connection, *group)
@@ -239,8 +237,21 @@ _ORIGINS = (
 _GROUPS = sa.select(_calls.kind, _calls.model).distinct().order_by(_calls.kind, _calls.model)
 
 
+def _identity(model: str) -> JSON:
+    """Return a model column's value; in a damaged cache, the text itself."""
+    try:
+        return parse_json(model)
+    except ValueError:
+        return model
+
+
+def _pool_of(model: str) -> str:
+    identity = _identity(model)
+    return str(identity.get("pool") if isinstance(identity, dict) else identity)
+
+
 def _names(model: str) -> list[str]:
-    identity = json.loads(model)
+    identity = _identity(model)
     parts = identity.values() if isinstance(identity, dict) else [identity]
     return [part for part in parts if isinstance(part, str)] or [model]
 
@@ -266,7 +277,7 @@ def _count(connection: sa.Connection, kind: str, model: str) -> tuple[int, int]:
 
 def _delete(connection: sa.Connection, kind: str, model: str) -> None:
     if kind == "imported":
-        drop_pool(connection, json.loads(model)["pool"])
+        drop_pool(connection, _pool_of(model))
         return
     keys = _select_kind(kind, model)
     for table in (schema.results, schema.origins, schema.leases):
@@ -292,42 +303,10 @@ def _flaws(
                 yield Flaw(table, f"{row.key}{slot}", problem)
 
 
-def _wrong_call(row: Any) -> str | None:
-    document = unpack_text(row.document)
-    if key_of(document) != row.key:
-        return "its document hashes to another key"
-    parts = json.loads(document)
-    if canonical(parts) != document:
-        return "its document is not in canonical form"
-    if (row.kind, row.model) != (parts["kind"], model_column(parts.get("model"))):
-        return "its kind or model is not the document's"
-    return None
-
-
-def _wrong_result(row: Any) -> str | None:
-    data = Stored(row.body, row.logprobs, row.entropies)
-    if data.digest(row.key, row.slot) != row.digest:
-        return "its content differs from its digest"
-    load(data)
-    return None
-
-
-def _wrong_derived(row: Any) -> str | None:
-    if derived_digest(row.namespace, row.key, row.value) != row.digest:
-        return "its content differs from its digest"
-    unpack(row.value)
-    return None
-
-
 def _wrong_structure(row: Any) -> str | None:
     return None if row.key == "ok" else "the database file is damaged"
 
 
-_WRONG: Mapping[str, Callable[[Any], str | None]] = {
-    "calls": _wrong_call,
-    "results": _wrong_result,
-    "derived": _wrong_derived,
-}
 _STRUCTURE = sa.text("SELECT integrity_check AS key FROM pragma_integrity_check").columns(
     key=sa.Text
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import time
@@ -219,12 +220,14 @@ class Writer:
 
 
 def _is_dead(owner: str) -> bool:
-    """Return whether an owner was a process of this machine that has ended."""
-    host, pid, _ = owner.split("/")
+    """Return whether an owner was a process of this machine that has ended, or is no process."""
+    host, _, process = str(owner).rpartition("/")[0].rpartition("/")
     if host != _machine():
         return False
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", process, re.ASCII):
+        return True
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(process), 0)
     except ProcessLookupError:
         return True
     except PermissionError:
@@ -260,7 +263,7 @@ _lease = schema.leases.c
 _OWNED = _lease.owner == sa.bindparam("me")
 _OURS = schema.select_places(_lease.key, _lease.slot).where(_OWNED)
 _THEIRS = schema.select_places(_lease.key, _lease.slot).where(
-    sa.not_(_OWNED), _lease.expires >= sa.bindparam("now")
+    sa.not_(_OWNED), sa.not_(schema.is_free(sa.bindparam("now")))
 )
 _RENEWAL = sa.update(schema.leases).where(_OWNED).values(expires=sa.bindparam("until"))
 _FREE = sa.delete(schema.leases).where(

@@ -223,7 +223,7 @@ def prune(
 
 def _open_existing(location: str | None) -> AbstractContextManager[Cache]:
     """Open a cache that exists: opening a missing file would create an empty cache."""
-    from cat_bench.cache.opening import resolve
+    from cat_bench.cache.location import resolve
 
     url = resolve(location)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():

@@ -65,7 +65,7 @@ def _show(title: str, rows: Iterator[dict[str, JSON]], *, full: bool) -> None:
 
 
 def _no_texts() -> str:
-    from cat_bench.cache.opening import display_url, resolve
+    from cat_bench.cache.location import display_url, resolve
 
     return (
         f"The cache {display_url(resolve(None))} lacks them: set CAT_BENCH_CACHE to the run's "

@@ -21,6 +21,7 @@ from cat_bench.evaluation.rows import QuestionRow, RolloutRow, ScoreRow
 from cat_bench.runs.shape import check_columns, check_methods, check_record
 from cat_bench.system.files import lock_folder, remove_stale_drafts
 from cat_bench.system.json_parts import read_json
+from cat_bench.system.parquet import check_parquet
 from cat_bench.types.calls import JSON
 from cat_bench.types.records import Sample
 
@@ -246,6 +247,7 @@ def _read(
     wanted = list(columns or (field.name for field in fields(kind)))
     only = [("question", "==", question)] if question is not None else None
     try:
+        check_parquet(path)
         schema = pq.read_schema(path)
         check_columns(schema, kind, path, schema=schema_of(kind))
         named = [name for name in wanted if name in schema.names]

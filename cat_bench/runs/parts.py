@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cat_bench.errors import DataError
 from cat_bench.runs.folder import fill_columns, schema_of
 from cat_bench.runs.shape import check_columns
+from cat_bench.system.parquet import check_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFra
     import pyarrow.parquet as pq
 
     try:
+        check_parquet(path)
         with pq.ParquetFile(path) as file:
             check_columns(file.schema_arrow, kind, path, schema=schema_of(kind))
             size = PART if _is_grouped(file) else max(file.metadata.num_rows, 1)

@@ -11,11 +11,12 @@ import hashlib
 import json
 import zlib
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from cat_bench.errors import DataError, printable
+from cat_bench.errors import DataError, one_line, printable
 from cat_bench.system.json_parts import parse_json, read_json
 from cat_bench.types.calls import JSON
 
@@ -105,10 +106,12 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Row]]:
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(file, strict=True)
+            if repeated := [n for n, count in Counter(lines.fieldnames or ()).items() if count > 1]:
+                raise DataError(path, f"has two columns {repeated[0]!r}; rename one", line=1)
             for row in lines:
                 if None in row or None in row.values():
                     problem = f"needs {len(lines.fieldnames or ())} cells, like the first line"
@@ -134,16 +137,15 @@ def _object(path: Path, number: int, line: bytes) -> Row:
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from cat_bench.system.parquet import batches
 
     number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(path, f"cannot be read as Parquet ({reason}); fetch it again") from error
+    for batch in batches(path, rows=256):
+        try:
+            rows = batch.to_pylist()
+        except (ValueError, OverflowError, LookupError) as error:
+            problem = f"holds a value that is not text or a number ({one_line(error)}); correct it"
+            raise DataError(path, problem, line=number + 1) from error
+        for row in rows:
+            number += 1
+            yield number, row

@@ -225,6 +225,10 @@ def test_reply_is_what_a_row_gives_back(tmp_path: Path) -> None:
         "postgresql://127.0.0.1:1/cats?PASSWORD=s3cret",
         "postgresql://me@127.0.0.1:1/cats?options=-c%20password%3Ds3cret",
         "c\0 password=s3cret",
+        "postgresql://127.0.0.1:1/cats;password=s3cret",
+        "postgresql://me:s3cret@127.0.0.1:1/cats?connect_timeout=s3cret",
+        "user=me:s3cret host=db.example",
+        "service=cats PASSWORD=s3cret",
     ],
 )
 def test_no_message_about_a_cache_holds_its_password(named: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +15,8 @@ import pytest
 from cat_bench.cache import Cache, Call, calls, copy, info, prune, verify
 from cat_bench.cache.call import canonical
 from cat_bench.cache.codec import Stored
-from cat_bench.errors import DataError, UnknownName
+from cat_bench.cache.schema import LEASE_MOST_S
+from cat_bench.errors import CacheError, DataError, UnknownName
 from cat_bench.types.calls import JSON, Reply
 from tests.conftest import TOY, Workshop
 
@@ -131,3 +135,116 @@ def test_scores_of_a_strangers_cache_are_graded_again(workshop: Workshop) -> Non
     status, _, err = workshop.run(*run, "--out", "after", "--offline")
     assert status == 0, err
     assert Path("after/table.csv").read_text() == Path("before/table.csv").read_text()
+
+
+async def _changed(file: Path, *statements: str) -> None:
+    """A sound cache of two results, in which a colleague's statements were executed."""
+    async with Cache(file) as theirs:
+        await theirs.store(CALL, {0: Reply(text="a"), 1: Reply(text="b")})
+    with closing(sqlite3.connect(file)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+PROGRAMS = {
+    "a view that never ends": (
+        "ALTER TABLE results RENAME TO r",
+        f"CREATE VIEW results AS {ENDLESS} SELECT 'k' AS key, x AS slot, x'00' AS body,"
+        " NULL AS logprobs, NULL AS entropies, 'd' AS digest FROM c",
+    ),
+    "a trigger that changes what is stored": (
+        "CREATE TRIGGER t AFTER INSERT ON results BEGIN"
+        " UPDATE results SET body = x'7b7d' WHERE slot = NEW.slot; END",
+    ),
+    "a trigger that drops what is stored": (
+        "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT RAISE(IGNORE); END",
+    ),
+    "a column that takes all memory": (
+        "ALTER TABLE results ADD COLUMN x BLOB GENERATED ALWAYS AS (zeroblob(900000000)) VIRTUAL",
+    ),
+    "an index by an expression": ("CREATE INDEX i ON results (hex(zeroblob(slot)))",),
+    "a check": ("CREATE TABLE t (a CHECK (a > length(hex(zeroblob(a)))))",),
+    "a virtual table": ("CREATE VIRTUAL TABLE v USING fts5(a)",),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_a_cache_that_runs_something_is_not_opened(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.sqlite"
+    await _changed(file, *PROGRAMS[name])
+    with pytest.raises(CacheError, match="which runs whenever it is read or written"):
+        Cache(file)
+
+
+@pytest.mark.parametrize("expires", ["1e300", "'never'", "x'ff'", "unixepoch() + 1e6"])
+async def test_a_lease_that_never_ends_keeps_nobody(expires: str, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.sqlite"
+    lease = f"INSERT INTO leases SELECT key, 2, 'elsewhere/1/ab', {expires} FROM calls"
+    await _changed(file, lease)
+    async with Cache(file) as theirs:
+        assert (await theirs.claim(CALL, [2])).mine == {2}
+
+
+async def test_a_lease_of_another_machine_is_respected(tmp_path: Path) -> None:
+    file, until = tmp_path / "theirs.sqlite", time.time() + LEASE_MOST_S / 2
+    lease = f"INSERT INTO leases SELECT key, 2, 'elsewhere/1/ab', {until} FROM calls"
+    await _changed(file, lease)
+    async with Cache(file) as theirs:
+        assert (await theirs.claim(CALL, [2])).mine == frozenset()
+
+
+@pytest.mark.parametrize("process", ["x", "", "-1", "0", "9" * 30, "9" * 5000, "1/2/3"])
+async def test_a_lease_of_no_process_is_freed(process: str, tmp_path: Path) -> None:
+    from cat_bench.cache.writer import _machine
+
+    file, until = tmp_path / "theirs.sqlite", time.time() + LEASE_MOST_S / 2
+    owner = f"{_machine()}/{process}/ab"
+    await _changed(file, f"INSERT INTO leases SELECT key, 2, '{owner}', {until} FROM calls")
+    async with Cache(file) as theirs:
+        assert (await theirs.claim(CALL, [2])).mine == ({2} if "/" not in process else set())
+
+
+@pytest.mark.parametrize("owner", ["'nobody'", "x'ff'", "''"])
+async def test_an_owner_that_is_no_process_ends_no_run(owner: str, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.sqlite"
+    await _changed(file, f"INSERT INTO leases SELECT key, 2, {owner}, 0 FROM calls")
+    async with Cache(file) as theirs:
+        assert (await theirs.claim(CALL, [2])).mine == {2}
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "99", "-1", "", "1.0", "\x1b[2J", "\u0663"])
+async def test_another_schema_version_is_named_in_one_line(version: str, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.sqlite"
+    await _changed(file, f"UPDATE meta SET value = '{version}'")
+    with pytest.raises(CacheError, match="has schema version") as refused:
+        Cache(file)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("model", ["{", "[" * 100_000, "9" * 5000, ""])
+async def test_a_model_that_is_not_json_is_listed_found_and_pruned(
+    model: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "theirs.sqlite"
+    await _changed(file, f"UPDATE calls SET model = '{model}'")
+    with Cache(file) as theirs:
+        assert [holding.model for holding in info(theirs).holdings] == [model]
+        assert [flaw.table for flaw in verify(theirs)] == ["calls"]
+        assert prune(theirs, kind="generate", dry_run=False).results == 2
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", "[" * 100_000, '{"name": 3}', "null"])
+async def test_a_damaged_record_of_a_pool_is_found_and_not_copied(
+    metadata: str, tmp_path: Path
+) -> None:
+    file, own = tmp_path / "theirs.sqlite", tmp_path / "own.sqlite"
+    await _changed(file, f"INSERT INTO pools VALUES ('p', CAST('{metadata}' AS BLOB))")
+    with Cache(file) as theirs, Cache(own) as mine:
+        assert [(flaw.table, flaw.key) for flaw in verify(theirs)] == [("pools", "p")]
+        with pytest.raises(CacheError, match="its record of the pool 'p' is damaged"):
+            info(theirs)
+        with pytest.raises(CacheError, match="pools p: cannot be read"):
+            list(copy(theirs, mine))
+        assert info(mine).pools == ()
