@@ -16,7 +16,7 @@ import yaml
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from cat_bench.errors import ConfigError, suggest
+from cat_bench.errors import ConfigError, one_line, suggest
 from cat_bench.types.calls import JSON
 
 T = TypeVar("T")
@@ -40,24 +40,49 @@ def read_yaml(path: Path) -> dict[str, JSON]:
             raw = opened.read(YAML_MOST + 1)
         if len(raw) > YAML_MOST:
             raise ConfigError(path, "", f"is longer than {YAML_MOST:,} bytes; put data into a file")
-        content = yaml.safe_load(raw.decode("utf-8"))
+        content = _load(raw.decode("utf-8"))
     except OSError as error:
         raise ConfigError(path, "", f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(path, "", "is not UTF-8 text") from error
-    except RecursionError as error:
-        raise ConfigError(path, "", "is nested too deep") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(path, f"line {line}", f"is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(path, "", f"is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(path, "", f"is not YAML: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "", "should hold a mapping of fields to values")
     if _count_unfolded(content, {}) > VALUES_MOST:
         problem = f"its aliases unfold to more than {VALUES_MOST:,} values; write them out"
         raise ConfigError(path, "", problem)
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types, with integers of at most 64 bits: longer ones cannot be printed."""
+
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        """Return an integer. Raises ConstructorError for one that is too long."""
+        if (value := int(self.construct_yaml_int(node))).bit_length() > 64:
+            problem = "an integer has more than 64 bits"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
+
+
+def _load(text: str) -> JSON:
+    """Return the value of a YAML text. Raises YAMLError, also for values that YAML's types refuse.
+
+    The parser itself raises other errors for a 13th month, a number of 5,000 digits or `!!bool x`.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        raise yaml.YAMLError(f"a value does not fit its type ({one_line(error)})") from error
 
 
 def _count_unfolded(value: JSON, known: dict[int, float]) -> float:
@@ -131,9 +156,9 @@ def split_inline(spec: str, *, source: str | Path) -> tuple[str, dict[str, JSON]
 def scalar(text: str, *, source: str | Path, field: str) -> JSON:
     """Return a YAML scalar: `0.7` is a number, `null` is None. Raises ConfigError."""
     try:
-        return yaml.safe_load(text)
+        return _load(text)
     except yaml.YAMLError:
-        raise ConfigError(source, field, f"{text!r} is not a YAML value") from None
+        raise ConfigError(source, field, f"{one_line(repr(text))} is not a YAML value") from None
 
 
 def split_list(text: str) -> list[str]:

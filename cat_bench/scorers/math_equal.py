@@ -20,6 +20,7 @@ from cat_bench.scorers.equivalence import Equivalence, form_at_sight
 from cat_bench.scorers.extraction import last_boxed, last_match
 from cat_bench.scorers.plain import tidy
 from cat_bench.scorers.reading import is_listed
+from cat_bench.scorers.statements import pattern_of
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
@@ -62,13 +63,7 @@ class MathEqual:
     def __post_init__(self) -> None:
         if self.timeout <= 0:
             raise ConfigError("math_equal", "timeout", f"{self.timeout} is not above 0 seconds")
-        try:
-            groups = re.compile(self.pattern or "()").groups
-        except re.error as error:
-            raise ConfigError("math_equal", "pattern", f"{self.pattern!r}: {error}") from error
-        if groups != 1:
-            problem = f"{self.pattern!r} has {groups} groups; put ( ) around the answer alone"
-            raise ConfigError("math_equal", "pattern", problem)
+        pattern_of("math_equal", self.pattern)
 
     @property
     def version(self) -> str:
@@ -137,4 +132,4 @@ class MathEqual:
 
     @cached_property
     def _regex(self) -> re.Pattern[str] | None:
-        return None if self.pattern is None else re.compile(self.pattern)
+        return pattern_of("math_equal", self.pattern)

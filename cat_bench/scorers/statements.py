@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from cat_bench.errors import ConfigError
+from cat_bench.errors import ConfigError, one_line
 from cat_bench.scorers.extraction import last_boxed
 
 _WORDS = (
@@ -48,8 +48,9 @@ def pattern_of(scorer: str, pattern: str | None) -> re.Pattern[str] | None:
         return None
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(scorer, "pattern", f"{pattern!r}: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        problem = f"{one_line(repr(pattern))}: {one_line(error)}"
+        raise ConfigError(scorer, "pattern", problem) from error
     if compiled.groups != 1:
         problem = f"{pattern!r} has {compiled.groups} groups; put ( ) around the answer alone"
         raise ConfigError(scorer, "pattern", problem)
