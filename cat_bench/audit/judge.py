@@ -14,11 +14,14 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import BaseModel
 
 from cat_bench.audit.agreement import Agreement, Pair, agreement, between_annotators
 from cat_bench.audit.labels import Labelled, Labels
 from cat_bench.cache import Cache
-from cat_bench.errors import DataError, UsageError
+from cat_bench.errors import DataError, UsageError, one_line
 from cat_bench.loading import catalog
 from cat_bench.loading.validation import validate
 from cat_bench.models.backends.opening import open_backend
@@ -30,9 +33,12 @@ from cat_bench.runs.places import results_root
 from cat_bench.runs.record import digest
 from cat_bench.scorers.rubric import Profile, Rubric, Verdict, describe_judging
 from cat_bench.system.files import write_atomic
+from cat_bench.system.json_parts import parse_json
 from cat_bench.types.calls import JSON, Sampling
 
 FORMAT = 1
+_Figure: TypeAlias = tuple[float | None, float | None, float | None]
+"""A value and its interval."""
 
 
 async def audit(labels: Labels, config: RunConfig) -> dict[str, JSON]:
@@ -163,12 +169,16 @@ def keep(record: Mapping[str, JSON]) -> Path:
 
 
 def find(asked: str, run: Path) -> list[dict[str, JSON]]:
-    """Return the audits of the judge with this digest, beside `run` and in the results folder."""
+    """Return the audits of the judge with this digest, beside `run` and in the results folder.
+
+    Anyone may have written the digest, in a run's record: it is no pattern of files.
+    """
     folders = {run.resolve().parent / "audits", (results_root() / "audits").resolve()}
     paths = {
         path.name: path
         for folder in sorted(folders)
-        for path in sorted(folder.glob(f"{asked[:12]}-*.json"))
+        for path in sorted(folder.glob("*.json"))
+        if path.name.startswith(f"{asked[:12]}-")
     }
     records = [_read(path) for path in paths.values()]
     return [record for record in records if record["judging"]["digest"] == asked]
@@ -176,12 +186,47 @@ def find(asked: str, run: Path) -> list[dict[str, JSON]]:
 
 def _read(path: Path) -> dict[str, JSON]:
     try:
-        record: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(path, f"is not a readable audit ({error}); run the audit again") from error
-    if record.get("format") != FORMAT:
+        problem = f"is not a readable audit ({one_line(error)}); run the audit again"
+        raise DataError(path, problem) from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(path, f"is not an audit of format {FORMAT}; run the audit again")
+    validate(_Shape, record, source=path)
     return record
+
+
+class _Measured(BaseModel):
+    """An agreement, as reports read it."""
+
+    pairs: int
+    macro_f1: _Figure
+    kappa: _Figure
+    bias: _Figure
+
+
+class _Judging(BaseModel):
+    digest: str
+
+
+class _Labels(BaseModel):
+    file: str
+    annotators: int | str
+
+
+class _Kappa(BaseModel):
+    kappa: _Figure
+
+
+class _Shape(BaseModel):
+    """The parts of an audit's record that reports read; anyone may have written the file."""
+
+    judging: _Judging
+    labels: _Labels
+    unobtained: int
+    judge_and_people: _Measured
+    people_among_themselves: _Measured | None
+    profiles: dict[str, _Kappa] = {}
 
 
 def _to_json(measured: Agreement) -> dict[str, JSON]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cat_bench.audit.judge import FORMAT, find
+from cat_bench.errors import ConfigError, DataError
 from cat_bench.types.calls import JSON
 from tests.conftest import TASK, Workshop
 
@@ -163,3 +165,28 @@ def test_a_pools_scorer_is_the_importers_and_asks_for_trust(workshop: Workshop) 
     assert "scorer.py is named by the record and would have been run; it was not: read it" in err
     status, _, err = workshop.run(*run, "--trust")
     assert status == 0, err
+
+
+AUDITS = {
+    "a list": "[]",
+    "a number": "3",
+    "deep": "[" * 200_000,
+    "digits": "9" * 5000,
+    "no judge": json.dumps({"format": FORMAT}),
+    "no figures": json.dumps({"format": FORMAT, "judging": {"digest": "abc"}}),
+}
+
+
+@pytest.mark.parametrize("name", AUDITS)
+def test_an_audit_of_another_shape_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "audits" / "abc-1.json").write_text(AUDITS[name])
+    with pytest.raises((DataError, ConfigError), match=r"abc-1\.json"):
+        find("abc", tmp_path / "run")
+
+
+@pytest.mark.parametrize("digest", ["/etc/passwd", "../**/*", "**/**/**/", "*", "[", "a\0b"])
+def test_the_digest_of_a_judge_is_no_pattern_of_files(digest: str, tmp_path: Path) -> None:
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "audits" / "abc-1.json").write_text("{")
+    assert find(digest, tmp_path / "run") == []
