@@ -121,7 +121,7 @@ def test_urls_and_the_environment_name_a_cache(
             "postgress://me:hunter2@host/db",
             "kept in 'postgress'. Did you mean 'postgresql'?",
         ),
-        ("mysql://me:hunter2@host/db", "mysql://me:***@host/db: no cache is kept in"),
+        ("mysql://me:hunter2@host/db", "mysql://me:***@host/db: a cache cannot be kept in"),
         ("postgresql+nosuch://host/db", "postgresql+nosuch://host/db"),
         ("postgresql:/me:hunter2@host/db", "write it as postgresql://USER"),
         ("postgresql//me:hunter2@host/db", "is not a database URL"),
