@@ -16,8 +16,9 @@ import numpy as np
 from cat_bench.cache import Cache
 from cat_bench.evaluation.graded_pool import GradedPool
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import Evaluation, Settings
+from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.questions import Bench, Census
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading.catalog import Method, Task
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.backends import Request

@@ -21,7 +21,7 @@ from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.neighbours import Neighbours
 from cat_bench.evaluation.questions import Bench
 from cat_bench.evaluation.rows import RolloutRow
-from cat_bench.models.costs import Charge, Use, costs, longest
+from cat_bench.models.costs import Sampled, costs
 from cat_bench.runs.availability import explain_missing
 from cat_bench.stats.subsets import blocks
 from cat_bench.types.records import Rollout, Sample
@@ -129,9 +129,8 @@ class Auditor:
     ) -> Audited:
         """Return the rewards beside the true scores."""
         notes = rewarded.notes
-        pool = [Charge.of("policy", rollout.reply) for rollout in group]
-        size = len(pool)
-        use = Use.of(size, pool, longest=longest(pool, size), path=rewarded.path)
+        pool = Sampled([rollout.reply for rollout in group])
+        use = pool.use(len(group), path=rewarded.path)
         cost = costs(use, pool=pool, bill=rewarded.bill)
         return Audited(
             question=rewarded.question,

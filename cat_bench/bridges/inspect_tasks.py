@@ -30,9 +30,9 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from cat_bench.cache import Cache
 from cat_bench.errors import ModelError, NotAvailable, UsageError
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import Settings
 from cat_bench.evaluation.questions import Bench
 from cat_bench.evaluation.rows import ScoreRow
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading import catalog
 from cat_bench.loading.catalog import Method, Task
 from cat_bench.models.backends.inspect import Inspect

@@ -41,8 +41,11 @@ class Stored:
         """Return the digest for `verify`; it covers the place, so that rows cannot be swapped."""
         digest = blake2b(f"{key} {slot} ".encode(), digest_size=16)
         for part in (self.body, self.logprobs, self.entropies):
-            digest.update(b"-" if part is None else b"%d:" % len(part))
-            digest.update(part or b"")
+            if part is None:
+                digest.update(b"-")
+            else:
+                digest.update(b"%d:" % len(part))
+                digest.update(part)
         return digest.hexdigest()
 
 
@@ -84,20 +87,15 @@ def _load(stored: Stored) -> Result:
     if "failure" in body:
         kind, message = body["failure"]
         return Failure(str(kind), str(message), permanent=True)
-    measures = {
-        name: _array(b64decode(code, validate=True))
-        for name, code in body.pop("measures", {}).items()
-    }
-    return Reply(
-        **{
-            **body,
-            "measures": measures,
-            "unsent": tuple(body.get("unsent", ())),
-            "usage": Usage(*body.get("usage", ())),
-            "token_logprobs": _array(stored.logprobs),
-            "token_entropies": _array(stored.entropies),
-        }
-    )
+    if "measures" in body:
+        coded = body["measures"].items()
+        body["measures"] = {n: _array(b64decode(code, validate=True)) for n, code in coded}
+    if "unsent" in body:
+        body["unsent"] = tuple(body["unsent"])
+    if "usage" in body:
+        body["usage"] = Usage(*body["usage"])
+    logprobs, entropies = _array(stored.logprobs), _array(stored.entropies)
+    return Reply(**body, token_logprobs=logprobs, token_entropies=entropies)
 
 
 def pack(value: Mapping[str, JSON] | JSON) -> bytes:

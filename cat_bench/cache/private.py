@@ -30,8 +30,8 @@ def find_private(cache: Cache, model: str) -> list[str]:
     Raises UnknownName if the cache holds nothing of the model.
     """
     with cache.begin_reading() as connection:
-        columns = [column for _, column in groups(connection, "generate", model)]
-        return sorted(set(read_derived(connection, NAMESPACE, columns).values()))
+        names = [(NAMESPACE, column) for _, column in groups(connection, "generate", model)]
+        return sorted(set(read_derived(connection, names).values()))
 
 
 def copy_marks(source: Cache, target: Cache) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from cat_bench.types.calls import JSON, Failure, Result
 
 Place = tuple[str, int]
 """A call's key and a slot."""
+Name = tuple[str, str]
+"""The namespace and the key of a derived value."""
 Row = dict[str, object]
 MODELS = 256
 DAMAGED = Failure(
@@ -120,11 +123,12 @@ def keep_derived(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Insert the values that are not there yet, or damaged."""
     if schema.insert(connection, schema.derived, rows):
         return
-    names = json.dumps([[row["namespace"], row["key"]] for row in rows])
+    names = _names((str(row["namespace"]), str(row["key"])) for row in rows)
+    stored = connection.execute(_DERIVED, names)
     bad = {
         (namespace, hashed)
-        for namespace, hashed, value, digest in connection.execute(_DERIVED, {"names": names})
-        if not _holds(namespace, hashed, value, digest)
+        for namespace, hashed, *p in stored
+        if _is_damaged(namespace, hashed, *p)
     }
     if damaged := [row for row in rows if (row["namespace"], row["key"]) in bad]:
         schema.execute_many(connection, _DROP_DERIVED, damaged)
@@ -152,15 +156,15 @@ def read_documents(connection: sa.Connection, keys: Iterable[str]) -> dict[str, 
     return {key: unpack(document) for key, document in rows}
 
 
-def read_derived(connection: sa.Connection, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
-    """Return the values remembered under these keys; a damaged one is left out."""
-    names = {key_of(key): key for key in keys}
-    wanted = {"names": json.dumps([[namespace, hashed] for hashed in names])}
-    return {
-        names[hashed]: unpack(value)
-        for space, hashed, value, digest in connection.execute(_DERIVED, wanted).all()
-        if _holds(space, hashed, value, digest)
-    }
+def read_derived(connection: sa.Connection, names: Iterable[Name]) -> dict[Name, JSON]:
+    """Return the values remembered under these names; a damaged one is left out."""
+    if not (wanted := {(space, key_of(key)): (space, key) for space, key in names}):
+        return {}
+    values = {}
+    for namespace, hashed, *parts in connection.execute(_DERIVED, _names(wanted)).all():
+        with suppress(ValueError):
+            values[wanted[namespace, hashed]] = _load_derived(namespace, hashed, *parts)
+    return values
 
 
 def _load(key: str, slot: int, *parts: Any) -> Result:
@@ -175,15 +179,24 @@ def _load(key: str, slot: int, *parts: Any) -> Result:
     return load(data)
 
 
-def _holds(namespace: str, hashed: str, value: Any, digest: str) -> bool:
-    """Return whether a derived value matches its digest."""
+def _load_derived(namespace: str, hashed: str, value: Any, digest: str) -> JSON:
+    """Return a derived value. Raises ValueError if it cannot be trusted."""
     if not isinstance(value, bytes) or derived_digest(namespace, hashed, value) != digest:
-        return False
+        raise ValueError("its content differs from its digest")
+    return unpack(value)
+
+
+def _is_damaged(*row: Any) -> bool:
+    """Return whether a row of a derived value cannot be trusted."""
     try:
-        unpack(value)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        _load_derived(*row)
+    except ValueError:
+        return True
+    return False
+
+
+def _names(names: Iterable[Name]) -> dict[str, str]:
+    return {"names": json.dumps([*names])}
 
 
 def _keys(keys: Iterable[str]) -> str:

@@ -21,7 +21,15 @@ import sqlalchemy as sa
 from cat_bench.cache import opening
 from cat_bench.cache.call import Call, Claim
 from cat_bench.cache.location import resolve
-from cat_bench.cache.rows import DAMAGED, Place, derived_row, read_derived, result_row, results_at
+from cat_bench.cache.rows import (
+    DAMAGED,
+    Name,
+    Place,
+    derived_row,
+    read_derived,
+    result_row,
+    results_at,
+)
 from cat_bench.cache.worker import Job, Worker
 from cat_bench.cache.writer import ClaimJob, ReleaseJob, RememberJob, StoreJob, Writer
 from cat_bench.types.calls import JSON, Failure, Result
@@ -38,8 +46,7 @@ class _Lookup(Job):
 
 @dataclass(slots=True, eq=False)
 class _Recall(Job):
-    namespace: str
-    keys: Sequence[str]
+    names: Sequence[Name]
     found: dict[str, JSON] = field(default_factory=dict)
 
 
@@ -107,7 +114,7 @@ class Cache:
 
     async def recall(self, namespace: str, keys: Sequence[str]) -> dict[str, JSON]:
         """Return the values stored under these keys: results derived from texts, such as scores."""
-        job = _Recall(namespace, keys)
+        job = _Recall([(namespace, key) for key in keys])
         await self._reader.post(job)
         return job.found
 
@@ -170,14 +177,15 @@ class Cache:
 
     def _read(self, batch: Sequence[_Lookup | _Recall]) -> None:
         lookups = [job for job in batch if isinstance(job, _Lookup)]
+        recalls = [job for job in batch if isinstance(job, _Recall)]
         with self.begin_reading() as connection:
             results = results_at(connection, {place for job in lookups for place in job.places})
-            self.damaged |= {place for place, result in results.items() if result is DAMAGED}
-            for lookup in lookups:
-                lookup.found = {p: results[p] for p in lookup.places if p in results}
-            for job in batch:
-                if isinstance(job, _Recall):
-                    job.found = read_derived(connection, job.namespace, job.keys)
+            values = read_derived(connection, {name for job in recalls for name in job.names})
+        self.damaged |= {place for place, result in results.items() if result is DAMAGED}
+        for lookup in lookups:
+            lookup.found = {place: results[place] for place in lookup.places if place in results}
+        for recall in recalls:
+            recall.found = {name[1]: values[name] for name in recall.names if name in values}
 
 
 def _lasts(result: Result) -> bool:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cat_bench.models.costs import Charge, Use, costs, longest
+from cat_bench.models.costs import Sampled, costs
 from cat_bench.stats.exact import expected_parts, expected_score
 from cat_bench.types.calls import JSON, FloatArray
 from cat_bench.types.records import EXHAUSTED, UNLABELLED, Pool, Rollout, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rollouts of a pool with their scores; NaN for an unscored rollout."""
+
+    rollouts: Sequence[Rollout]
+    values: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -42,20 +50,16 @@ class GradedPool:
         """The rollouts' scores with their details, in slot order."""
         return [self.scores[rollout.text] for rollout in self.rollouts]
 
-    @cached_property
-    def values(self) -> list[float]:
+    @property
+    def values(self) -> Sequence[float]:
         """The rollouts' scores in slot order; NaN for an unscored rollout."""
-        return list(map(_value, self.verdicts))
+        return self.choices.values
 
     @cached_property
-    def charges(self) -> list[Charge]:
-        """The charges for sampling the pool, failed calls included."""
-        sampled = [Charge.of("policy", rollout.reply) for rollout in self.rollouts]
-        return sampled + [Charge.of("policy", failed) for failed in self.pool.failures.values()]
-
-    @cached_property
-    def _longest(self) -> dict[int, float]:
-        return {}
+    def sampled(self) -> Sampled:
+        """The results of sampling the pool, failed calls included."""
+        replies = [rollout.reply for rollout in self.rollouts]
+        return Sampled([*replies, *self.pool.failures.values()])
 
     @cached_property
     def _costs(self) -> dict[int, dict[str, float]]:
@@ -64,14 +68,8 @@ class GradedPool:
     def costs(self, n: int) -> Mapping[str, float]:
         """Return the costs of n average rollouts and no other call."""
         if n not in self._costs:
-            self._costs[n] = costs(self.use(n), pool=self.charges, bill=())
+            self._costs[n] = costs(self.sampled.use(n), pool=self.sampled, bill=())
         return self._costs[n]
-
-    def use(self, n: int, *, path: float = 0.0) -> Use:
-        """Return the cost of n average rollouts, plus `path` sequential tokens of other calls."""
-        if n not in self._longest:
-            self._longest[n] = longest(self.charges, n)
-        return Use.of(n, self.charges, longest=self._longest[n], path=path)
 
     @cached_property
     def order(self) -> list[int]:
@@ -80,11 +78,11 @@ class GradedPool:
         return sorted([*(r.slot for r in self.rollouts), *passing])
 
     @cached_property
-    def quarters(self) -> list[GradedPool]:
+    def quarters(self) -> list[Part]:
         """Four disjoint parts of the pool, of equal size."""
         size = len(self.rollouts) // 4
-        parts = (self.rollouts[k * size : (k + 1) * size] for k in range(4))
-        return [replace(self, pool=replace(self.pool, rollouts=part)) for part in parts]
+        places = [slice(k * size, (k + 1) * size) for k in range(4)]
+        return [Part(self.rollouts[place], self.values[place]) for place in places]
 
     def servable_budgets(self, budgets: Sequence[int]) -> list[int]:
         """Return the budgets for which the pool holds enough rollouts."""
@@ -97,28 +95,18 @@ class GradedPool:
 
         A weight is the probability that this rollout of `picked`, by default of all, is the pick.
         """
+        shares = np.asarray(weights, dtype=float)
         if not self.labelled:
-            lacking = (1 - np.asarray(weights, dtype=float).sum(axis=1)).clip(0, 1).tolist()
+            lacking = (1 - shares.sum(axis=1)).clip(0, 1).tolist()
             return [{"abstained": mass, **score_fields(None, UNLABELLED)} for mass in lacking]
         if picked is None:
-            scores, values = self.verdicts, self.values
-        else:
-            scores = [self.scores[rollout.text] for rollout in picked]
-            values = list(map(_value, scores))
-        expected = expected_score(weights, values)
-        shares = {name: getattr(expected, name).tolist() for name in ("lost", "abstained")}
-        parts = expected_parts(weights, [score.parts for score in scores])
-        overran = np.array([bool(score.details.get(EXHAUSTED)) for score in scores], dtype=float)
-        shares["exhausted"] = (np.asarray(weights, dtype=float) @ overran).tolist()
-        reason = why_unscored(scores)
-        return [
-            {
-                **{name: share[k] for name, share in shares.items()},
-                **part_fields(parts[k]),
-                **score_fields(value, reason),
-            }
-            for k, value in enumerate(expected.value.tolist())
-        ]
+            return self.choices.score_picks(shares)
+        return Choices([self.scores[rollout.text] for rollout in picked]).score_picks(shares)
+
+    @cached_property
+    def choices(self) -> Choices:
+        """The rollouts as texts that a method may pick."""
+        return Choices(self.verdicts)
 
     def abstention(self) -> dict[str, JSON]:
         """Return the fields of a row for an abstention: the score and all its parts are 0."""
@@ -126,6 +114,40 @@ class GradedPool:
             return {"abstained": 1.0, **score_fields(None, UNLABELLED)}
         names = next((p for score in self.scores.values() if (p := score.parts)), {})
         return {"score": 0.0, "abstained": 1.0, **part_fields(dict.fromkeys(names, 0.0))}
+
+
+class Choices:
+    """The scores of texts that a method may pick, and what its picks are worth."""
+
+    def __init__(self, scores: Sequence[Score]) -> None:
+        self.values = list(map(_value, scores))
+        """The scores; NaN for an unscored text."""
+        self.reason = why_unscored(scores)
+        """Why a text is unscored."""
+        parts = [score.parts for score in scores]
+        self._parts = parts if any(parts) else []
+        overran = [bool(score.details.get(EXHAUSTED)) for score in scores]
+        self._overran = np.array(overran, dtype=float) if any(overran) else None
+
+    def score_picks(self, weights: FloatArray) -> list[dict[str, JSON]]:
+        """Return the fields of a row for each row of `weights`, shape (rows, texts)."""
+        expected = expected_score(weights, self.values)
+        nothing = [0.0] * len(weights)
+        exhausted = nothing if self._overran is None else (weights @ self._overran).tolist()
+        parts = expected_parts(weights, self._parts) if self._parts else [{}] * len(weights)
+        columns = (expected.value.tolist(), expected.lost.tolist(), expected.abstained.tolist())
+        return [
+            {
+                "lost": lost,
+                "abstained": abstained,
+                "exhausted": overran,
+                **part_fields(named),
+                **score_fields(value, self.reason),
+            }
+            for value, lost, abstained, overran, named in zip(
+                *columns, exhausted, parts, strict=True
+            )
+        ]
 
 
 def _value(score: Score) -> float:
@@ -151,12 +173,17 @@ def score_fields(value: float | None, reason: str | None = None) -> dict[str, JS
     return {"score": float(value)}
 
 
-def variances(apart: Sequence[FloatArray], budgets: Sequence[int]) -> dict[int, float]:
-    """Return the variance of a mean over disjoint parts by budget, if every part is large enough.
+def variances(quarters: Sequence[Sequence[float]], budgets: Sequence[int]) -> dict[int, float]:
+    """Return the variance of a mean over four quarters by budget, if each of them has a value.
 
-    `apart` holds each part's values, shape (budgets,).
+    `quarters` holds the values of each quarter, one for each budget.
     """
-    values = np.array(apart)
-    off = values - values.sum(axis=0) / len(apart)  # as np.var does, at a third of its time
-    found = (off * off).sum(axis=0) / (len(apart) - 1) / len(apart)
-    return {n: v for n, v in zip(budgets, found.tolist(), strict=True) if not math.isnan(v)}
+    found = {}
+    for n, *values in zip(budgets, *quarters, strict=True):
+        a, b, c, d = values
+        mean = (a + b + c + d) / 4  # `sum` would round otherwise from Python 3.12 on
+        a, b, c, d = a - mean, b - mean, c - mean, d - mean
+        variance = (a * a + b * b + c * c + d * d) / 3 / 4
+        if not math.isnan(variance):
+            found[n] = variance
+    return found

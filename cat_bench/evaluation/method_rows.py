@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from statistics import fmean
 from typing import Any, TypeAlias
 
@@ -24,10 +25,10 @@ from cat_bench.evaluation.graded_pool import (
     part_fields,
     score_fields,
     variances,
-    why_unscored,
 )
 from cat_bench.evaluation.grader import Grader
 from cat_bench.evaluation.rows import ScoreRow
+from cat_bench.evaluation.settings import Settings
 from cat_bench.evaluation.stopping_rows import stopping_rows
 from cat_bench.loading.catalog import Method
 from cat_bench.loading.prompts import Prompts
@@ -38,37 +39,13 @@ from cat_bench.stats.exact import expected_score, max_at, min_at
 from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
 from cat_bench.types.calls import JSON, FloatArray
 from cat_bench.types.records import EXHAUSTED, Estimate, Question, Rollout, Sample
+from cat_bench.types.traits import Need
 
 ORACLE, WORST = "oracle", "worst"
 FRAMES = {ORACLE: "the best possible pick", WORST: "the worst possible pick"}
 CALLING = frozenset({"anchor", "embedder", "judge", "policy", "reward", "scoring"})
 _SLACK = 1e-9
 """The rounding error that a share may have."""
-FREE_DRAWS = 70
-"""The number of subsets of 4 in a pool of 8: its most subsets of one size."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The sizes of a run: `budgets` and `pool` in rollouts, draws in subsets per budget.
-
-    `draws` is for methods that call a model for each subset; `free_draws` is for other methods
-    without a closed form. Methods without calls also get rows at the budgets `free`; those that
-    need no draws get rows at `beyond`, too.
-    """
-
-    budgets: tuple[int, ...]
-    pool: int
-    draws: int = 4
-    free_draws: int = FREE_DRAWS
-    free: tuple[int, ...] = ()
-    beyond: tuple[int, ...] = ()
-
-    @property
-    def extra_budgets(self) -> tuple[int, ...]:
-        """The budgets that only exact values without calls have."""
-        return (*self.free, *self.beyond)
-
 
 RowKey: TypeAlias = tuple[str, int, int | None]
 """A row's method, n and draw."""
@@ -115,16 +92,17 @@ class Evaluation:
         if method.stopping:
             return await stopping_rows(self, method.name, method.stopping, [*budgets, *extra])
         try:
-            exact = await self._probabilities(method, [*budgets, *extra], ctx, self.rollouts)
+            exact = await self._probabilities(method, [*budgets, *extra], ctx, [self.rollouts])
             spread = await self._spread(method, [*budgets, *extra]) if free else {}
         except PLUGIN_BUGS as error:  # becomes the reason of these rows
             reason = reason_of(error)
             rows = [self.row(method.name, n, failed=reason) for n in budgets]
             return self._with_calls(rows, ctx.bill)
         if exact is not None:
-            rows = await self._exact(method, [*budgets, *extra], exact, ctx.bill, spread=spread)
+            budgets = [*budgets, *extra]
+            rows = await self._exact(method, budgets, exact[0], ctx.bill, spread=spread)
             return self._with_calls(rows, ctx.bill)
-        costly = self._calls_for_each_subset(method)
+        costly = self.calls(method) and method.traits.reads == "subset"
         groups = await asyncio.gather(*(self._draw_rows(method, n, costly=costly) for n in budgets))
         rows = [row for group in groups for row in group]
         if free and all(row.calls <= row.n for row in rows):
@@ -163,53 +141,55 @@ class Evaluation:
         )
         budgets = [n for n in wanted if n >= 1]
         values = at(self.graded.values, budgets)
-        spread = variances([at(part.values, budgets) for part in self.graded.quarters], budgets)
-        reason = why_unscored(self.graded.verdicts)
+        apart = [at(part.values, budgets).tolist() for part in self.graded.quarters]
+        spread, reason = variances(apart, budgets), self.graded.choices.reason
         return [
             self.row(name, n, rollout_var=spread.get(n), **score_fields(value, reason))
-            for n, value in zip(budgets, values, strict=True)
+            for n, value in zip(budgets, values.tolist(), strict=True)
         ]
 
     def calls(self, method: Method) -> bool:
         """Return whether the method calls a model here; a role without a model is not called."""
-        kinds = {need.partition(":")[0] for need in method.needs} & CALLING
-        return any(getattr(self.roles, kind, True) is not None for kind in kinds)
-
-    def _calls_for_each_subset(self, method: Method) -> bool:
-        """Return whether each subset costs calls of its own, not only each rollout or pair."""
-        return self.calls(method) and method.traits.reads == "subset"
+        roles = _roles_called(method.needs)
+        return any(getattr(self.roles, role, True) is not None for role in roles)
 
     async def _probabilities(
         self,
         method: Method,
         budgets: Sequence[int],
         ctx: QuestionContext,
-        rollouts: Sequence[Rollout],
+        groups: Sequence[Sequence[Rollout]],
     ) -> FloatArray | None:
-        """Return pick probabilities, shape (budgets, rollouts); None if there is no closed form."""
+        """Return the pick probabilities among the rollouts of each group; groups are of one size.
+
+        Their shape is (groups, budgets, rollouts); None if the method has no closed form.
+        """
         if not budgets or method.exact is None:
             return None
-        found = await method.exact.pick_probabilities(self.question, rollouts, budgets, ctx)
-        if found is None:
+        ask = method.exact.pick_probabilities
+        found = [await ask(self.question, rollouts, budgets, ctx) for rollouts in groups]
+        if any(table is None for table in found):
             return None
-        shape, table = (len(budgets), len(rollouts)), np.asarray(found, dtype=float)
-        if table.shape != shape:
-            raise ValueError(f"pick_probabilities has shape {table.shape}, not {shape}")
-        if table.size and not (table.min() > -_SLACK and table.sum(axis=1).max() <= 1 + _SLACK):
+        tables, shape = np.array(found, dtype=float), (len(budgets), len(groups[0]))
+        if tables.shape[1:] != shape:
+            raise ValueError(f"pick_probabilities has shape {tables.shape[1:]}, not {shape}")
+        if tables.size and not (tables.min() > -_SLACK and tables.sum(axis=2).max() <= 1 + _SLACK):
             raise ValueError("pick_probabilities has rows that are not shares of 1")
-        return table
+        return tables
 
     async def _spread(self, method: Method, budgets: Sequence[int]) -> dict[int, float]:
         """Return the variance over fresh rollouts by budget, up to a quarter of the pool."""
         quarters = self.graded.quarters
-        budgets = [n for n in quarters[0].servable_budgets(budgets) if n >= 1]
-        apart, ctx = [], self.context()
-        for part in quarters if budgets else ():
-            found = await self._probabilities(method, budgets, ctx, part.rollouts)
-            if found is None:
-                return {}
-            apart.append(expected_score(found, part.values).value)
-        return variances(apart, budgets) if apart else {}
+        groups = [part.rollouts for part in quarters]
+        budgets = [n for n in budgets if 1 <= n <= len(groups[0])]
+        tables = await self._probabilities(method, budgets, self.context(), groups)
+        if tables is None:
+            return {}
+        apart = [
+            expected_score(table, part.values).value.tolist()
+            for table, part in zip(tables, quarters, strict=True)
+        ]
+        return variances(apart, budgets)
 
     async def _exact(
         self,
@@ -225,16 +205,18 @@ class Evaluation:
         `spread` is the variance over fresh rollouts by budget. The first row is charged with the
         `bill` of the probabilities, which covers all budgets.
         """
-        slots = tuple(r.slot for r in self.rollouts)
-        calls = self.calls(method) or bill
-        rows = []
-        for n, weights, scored in zip(
-            budgets, probabilities, self.graded.score_picks(probabilities), strict=True
-        ):
-            drawn = await self._draw_rows(method, n, costly=True) if calls else []
-            picked: dict[str, JSON] = {"picks": slots, "weights": tuple(weights.tolist())}
-            row = self.row(method.name, n, **picked, rollout_var=spread.get(n), **scored)
-            rows.append(replace(row, **_mean_costs(drawn)) if drawn else row)
+        slots = tuple([r.slot for r in self.rollouts])
+        scores = self.graded.score_picks(probabilities)
+        rows = [
+            self.row(method.name, n, picks=slots, weights=tuple(shares), rollout_var=var, **scored)
+            for n, shares, var, scored in zip(
+                budgets, probabilities.tolist(), map(spread.get, budgets), scores, strict=True
+            )
+        ]
+        if self.calls(method) or bill:
+            for k, n in enumerate(budgets):
+                drawn = await self._draw_rows(method, n, costly=True)
+                rows[k] = replace(rows[k], **_mean_costs(drawn)) if drawn else rows[k]
         now: dict[str, JSON] = {f"spent_{part}": value for part, value in sum_spent(bill).items()}
         return [replace(rows[0], **now), *rows[1:]] if bill and rows else rows
 
@@ -258,7 +240,9 @@ class Evaluation:
         rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k >= done)
         rows += await asyncio.gather(*rest)
         possible = None if costly else float(math.comb(len(order), n))
-        return [replace(row, subsets=possible) for row in rows]
+        for row in rows:
+            row.subsets = possible
+        return rows
 
     async def _draw(self, method: Method, n: int, draw: int, slots: Sequence[int]) -> ScoreRow:
         by_slot = {r.slot: r for r in self.rollouts}
@@ -274,7 +258,7 @@ class Evaluation:
         except PLUGIN_BUGS as error:  # becomes the reason of this row
             outcome = {"failed": reason_of(error)}
         read = tuple(r.slot for r in handed)
-        use = self.graded.use(n, path=calls.tokens)
+        use = self.graded.sampled.use(n, path=calls.tokens)
         row = self.row(method.name, n, use, draw=draw, slots=read, bill=ctx.bill, **outcome)
         return self._with_calls([row], ctx.bill)[0]
 
@@ -334,8 +318,8 @@ class Evaluation:
         """Return a row with the cost of a use (by default n average rollouts) and a bill."""
         cost: Mapping[str, JSON] = self.graded.costs(n)
         if use or bill:
-            use = use or self.graded.use(n)
-            cost = costs(use, pool=self.graded.charges, bill=bill)
+            sampled = self.graded.sampled
+            cost = costs(use or sampled.use(n), pool=sampled, bill=bill)
         return ScoreRow(
             question=self.question.id,
             cluster=self.sample.cluster,
@@ -344,6 +328,12 @@ class Evaluation:
             **cost,
             **fields,
         )
+
+
+@lru_cache
+def _roles_called(needs: frozenset[Need]) -> frozenset[str]:
+    """Return the roles whose models a method with these needs may call."""
+    return CALLING & {need.partition(":")[0] for need in needs}
 
 
 def _mean_costs(rows: Sequence[ScoreRow]) -> dict[str, JSON]:

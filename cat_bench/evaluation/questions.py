@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 from cat_bench.errors import NotAvailable, is_bug
 from cat_bench.evaluation.graded_pool import GradedPool
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import Evaluation, Settings
+from cat_bench.evaluation.method_rows import Evaluation
 from cat_bench.evaluation.pool_checks import PoolChecks
 from cat_bench.evaluation.rows import RolloutRow, ScoreRow
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading.catalog import Method, Task
 from cat_bench.models.costs import sum_spent
 from cat_bench.models.lending import QuestionContext, Roles
@@ -160,12 +161,13 @@ class Bench:
         census.questions += 1
         labelled = evaluation.graded.labelled
         census.unlabelled += not labelled
-        refused_rows = sum(map(_is_refused, rows))
+        failed_rows = [row for row in rows if row.failed is not None]
+        refused_rows = sum(map(_is_refused, failed_rows))
         census.refused_rows += refused_rows
-        census.failed_rows += sum(row.failed is not None for row in rows) - refused_rows
-        all_rows: list[ScoreRow | RolloutRow] = [*rows, *rollouts]
-        reasons = [row.failed for row in all_rows if row.failed is not None]
-        census.bugs.update(row.method for row in rows if is_bug(row.failed or ""))
+        census.failed_rows += len(failed_rows) - refused_rows
+        census.bugs.update(row.method for row in failed_rows if is_bug(row.failed or ""))
+        failed = [row for row in rollouts if row.failed is not None]
+        reasons = [row.failed or "" for row in (*failed_rows, *failed)]
         census.reasons.update(
             why for why in reasons if why in census.reasons or len(census.reasons) < REASONS
         )
@@ -175,16 +177,18 @@ class Bench:
                 census.written[row.method, row.n] += 1
                 census.unread[row.method, row.n] += row.answer is None
         present = [row for row in rollouts if row.failed is None]
-        refused = sum(_is_refused(row) for row in rollouts)
+        refused = sum(map(_is_refused, failed))
         budgets = (*self.settings.budgets, *self.settings.free)
-        census.dropped.update(n for n in budgets if n > len(present))
+        census.dropped.update([n for n in budgets if n > len(present)])
+        unscored = [row for row in present if row.score is None] if labelled else ()
+        unread = [row for row in present if row.answer is None] if self.grader.answers else ()
         census.rollouts.update(
             asked=len(rollouts),
-            failed=len(rollouts) - len(present) - refused,
+            failed=len(failed) - refused,
             refused=refused,
-            truncated=sum(row.finish == "length" for row in present),
-            no_answer=sum(row.answer is None for row in present) if self.grader.answers else 0,
-            unscored=sum(row.score is None for row in present) if labelled else 0,
+            truncated=[row.finish for row in present].count("length"),
+            no_answer=len(unread),
+            unscored=len(unscored),
         )
         return rollouts
 

@@ -19,7 +19,7 @@ from cat_bench.models.lending import QuestionContext
 from cat_bench.stats.exact import expected_score
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Stopping
-from cat_bench.types.records import Question, Stopped
+from cat_bench.types.records import Question, Rollout, Stopped
 
 _SLACK = 1e-6
 """The rounding error that a share may have."""
@@ -53,7 +53,7 @@ async def stopping_rows(
     """Return one row per cap; a rule that raises gets rows with the reason."""
     graded = evaluation.graded
     try:
-        stopped = await _stops(evaluation, graded, rule, caps)
+        stopped = await _stops(evaluation, graded.rollouts, rule, caps)
         spread = await _spread(evaluation, rule, caps) if stopped.exact else {}
         uses = [_use(stopped, k, graded) for k in range(len(caps))]
         errors = _draw_errors(stopped, graded.values)
@@ -77,14 +77,14 @@ async def stopping_rows(
 
 
 async def _stops(
-    evaluation: Evaluated, graded: GradedPool, rule: Stopping, caps: Sequence[int]
+    evaluation: Evaluated, rollouts: Sequence[Rollout], rule: Stopping, caps: Sequence[int]
 ) -> Stopped:
     """Return the rule's result; raise ValueError for a wrong shape or a wrong probability."""
-    ctx = evaluation.context([r.slot for r in graded.rollouts])
-    stopped = await rule.expected_stops(evaluation.question, graded.rollouts, caps, ctx)
+    ctx = evaluation.context([r.slot for r in rollouts])
+    stopped = await rule.expected_stops(evaluation.question, rollouts, caps, ctx)
     if ctx.bill:
         raise NotAvailable("a stopping rule cannot be replayed with a signal that calls a model")
-    shape = (len(caps), len(graded.rollouts))
+    shape = (len(caps), len(rollouts))
     for table in (
         stopped.picks,
         stopped.drawn,
@@ -108,14 +108,14 @@ async def _stops(
 async def _spread(evaluation: Evaluated, rule: Stopping, caps: Sequence[int]) -> dict[int, float]:
     """Return the variance of the value over fresh rollouts, by cap up to a quarter of the pool."""
     quarters = evaluation.graded.quarters
-    served = [n for n in quarters[0].servable_budgets(caps) if n >= 1]
+    served = [n for n in caps if 1 <= n <= len(quarters[0].rollouts)]
     if not served:
         return {}
-    parts = [await _stops(evaluation, part, rule, served) for part in quarters]
+    parts = [await _stops(evaluation, part.rollouts, rule, served) for part in quarters]
     if not all(part.exact for part in parts):
         return {}
     values = [
-        expected_score(part.picks, pool.values).value
+        expected_score(part.picks, pool.values).value.tolist()
         for part, pool in zip(parts, quarters, strict=True)
     ]
     return variances(values, served)
@@ -127,7 +127,7 @@ def _use(stopped: Stopped, index: int, graded: GradedPool) -> Use:
     written = drawn if stopped.written is None else stopped.written[index]
     return Use(
         calls=float(drawn.sum()),
-        slots=float(drawn.sum()) / max(len(graded.charges), 1),
+        slots=float(drawn.sum()) / max(graded.sampled.slots, 1),
         drawn=drawn,
         written=written,
         sequential=float(stopped.sequential[index]),

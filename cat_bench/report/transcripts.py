@@ -21,7 +21,7 @@ from cat_bench.loading.trust import load_only
 from cat_bench.report.cells import rows_of
 from cat_bench.report.values import budget_test
 from cat_bench.runs.exchanges import Exchange, Exchanges, read_exchanges
-from cat_bench.runs.parts import RowsByQuestion
+from cat_bench.runs.parts import RecordsByQuestion
 from cat_bench.runs.tables import RunTables
 from cat_bench.types.calls import JSON, Reply
 
@@ -124,7 +124,7 @@ async def transcripts(
         scores, pools = run.score_parts(_ROWS), run.rollout_parts(_ROLLOUTS)
     else:
         scores, pools = iter([run.scores(question=only)]), iter([run.rollouts(question=only)])
-    rows, rollouts = RowsByQuestion(_select_shown(scores, record)), RowsByQuestion(pools)
+    rows, rollouts = RecordsByQuestion(_select_shown(scores, record)), RecordsByQuestion(pools)
     methods = _find_calling(run) if calls else None
     texts = _Texts(read_exchanges(record, methods=methods, data=data, only=only))
     targets = _targets(record, data)
@@ -133,12 +133,12 @@ async def transcripts(
             name = question["question"]
             exchanges = await texts.of(name)
             replies = {r.slot: r.reply for r in exchanges.pool.rollouts} if exchanges else {}
-            pairs = [(row, replies.get(row["slot"])) for row in _records(rollouts.of(name))]
+            pairs = [(row, replies.get(row["slot"])) for row in rollouts.of(name) or ()]
             yield Transcript(
                 name,
                 question["text"],
                 question["meta"],
-                _records(rows.of(name)),
+                rows.of(name) or [],
                 pairs,
                 target=targets.get(name),
                 exchanges=exchanges,
@@ -165,10 +165,6 @@ def _find_calling(run: RunTables) -> set[str]:
     for rows in run.score_parts(["question", "method", "n", "calls"]):
         names.update(rows["method"][rows["calls"] > rows["n"]].unique())
     return names
-
-
-def _records(table: pd.DataFrame | None) -> list[dict[str, JSON]]:
-    return [] if table is None else rows_of(table)
 
 
 def frames(record: Mapping[str, JSON]) -> set[str]:

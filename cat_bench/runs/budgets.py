@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cat_bench.errors import UsageError
-from cat_bench.evaluation.method_rows import Settings
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading.catalog import Method
 from cat_bench.models.lending import Roles
 from cat_bench.runs.config import RunConfig

@@ -139,14 +139,11 @@ class _Table:
 
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
-        names = self._schema.names
-        cells = list(zip(*map(attrgetter(*names), self._rows), strict=True)) or [()] * len(names)
-        columns = [
-            list(map(_escape, column)) if pa.types.is_string(kind) else column
-            for column, kind in zip(cells, self._schema.types, strict=True)
-        ]
-        arrays = map(pa.array, columns, self._schema.types)
-        self._writer.write_table(pa.Table.from_arrays(list(arrays), schema=self._schema))
+        arrays = []
+        for name, kind in zip(self._schema.names, self._schema.types, strict=True):
+            column = list(map(attrgetter(name), self._rows))
+            arrays.append(pa.array(_escape(column) if pa.types.is_string(kind) else column, kind))
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
 
@@ -155,8 +152,11 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _escape(text: str | None) -> str | None:
-    return text if text is None or text.isascii() else as_utf8(text)
+def _escape(texts: Sequence[str | None]) -> Sequence[str | None]:
+    """Return the texts as UTF-8 can encode them; each distinct text is looked at once."""
+    strange = [text for text in set(texts) if text and not text.isascii()]
+    escaped: dict[str | None, str] = {text: as_utf8(text) for text in strange}
+    return [escaped.get(text, text) for text in texts] if escaped else texts
 
 
 def schema_of(kind: type) -> JSON:

@@ -190,7 +190,8 @@ async def open_run(
         check_budgets(methods, settings)
         if imported := roles.policy.model.imported:
             task = replace(task, exchangeable=imported.exchangeable)
-            check_pool(cache, imported.name, samples())
+            if config.task != f"pool:{imported.name}":  # its questions are the pool's own
+                check_pool(cache, imported.name, samples())
         task = replace(task, caveats=(*task.caveats, *(f"{w}." for w in survey.warnings())))
         named, judge = config.named, roles.judge if judged else None
         asks = judge and describe_judging(judge, task.prompts, task.scorer, fetch=fetch)

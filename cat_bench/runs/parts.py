@@ -7,13 +7,16 @@ is one part, and so is a file in which a question's rows are not adjacent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cat_bench.errors import DataError
 from cat_bench.runs.folder import fill_columns, schema_of
 from cat_bench.runs.shape import check_columns
 from cat_bench.system.parquet import check_parquet
+from cat_bench.types.calls import JSON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 PART = 20_000
 """Rows of one part, approximately."""
+SLICE = 500
+"""Rows that are turned into mappings together."""
+T = TypeVar("T")
 
 
 def parts(path: Path, kind: type, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -77,14 +83,30 @@ def group_by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.D
             yield str(question), rows
 
 
-class RowsByQuestion:
-    """The rows of single questions, to be read in roughly the order of the table."""
+def records_by_question(
+    parts: Iterator[pd.DataFrame],
+) -> Iterator[tuple[str, list[dict[str, JSON]]]]:
+    """Yield each question's rows as mappings, one question after another.
 
-    def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
-        self._groups = group_by_question(parts)
-        self._held: dict[str, pd.DataFrame] = {}
+    They are made in slices: pandas takes as long for the rows of one question as for a hundred.
+    """
+    for part in parts:
+        number = part.groupby("question", sort=False).ngroup()
+        ordered = part.iloc[number.argsort(kind="stable")]
+        slices = (ordered.iloc[k : k + SLICE] for k in range(0, len(ordered), SLICE))
+        rows: Iterator[JSON] = (row for some in slices for row in some.to_dict("records"))
+        for question, held in groupby(rows, key=itemgetter("question")):
+            yield str(question), list(held)
 
-    def of(self, question: str) -> pd.DataFrame | None:
+
+class _ByQuestion(Generic[T]):
+    """What single questions have, to be read in roughly the order of the table."""
+
+    def __init__(self, groups: Iterator[tuple[str, T]]) -> None:
+        self._groups = groups
+        self._held: dict[str, T] = {}
+
+    def of(self, question: str) -> T | None:
         """Return the question's rows, or None if it has none; each question is returned once."""
         while question not in self._held:
             group = next(self._groups, None)
@@ -92,3 +114,17 @@ class RowsByQuestion:
                 return None
             self._held[group[0]] = group[1]
         return self._held.pop(question)
+
+
+class RowsByQuestion(_ByQuestion["pd.DataFrame"]):
+    """The rows of single questions as tables."""
+
+    def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
+        super().__init__(group_by_question(parts))
+
+
+class RecordsByQuestion(_ByQuestion[list[dict[str, JSON]]]):
+    """The rows of single questions as mappings."""
+
+    def __init__(self, parts: Iterator[pd.DataFrame]) -> None:
+        super().__init__(records_by_question(parts))

@@ -13,9 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from cat_bench.cache import canonical
 from cat_bench.evaluation.grader import scorer_identity
-from cat_bench.evaluation.method_rows import FRAMES, ORACLE, Settings
+from cat_bench.evaluation.method_rows import FRAMES, ORACLE
 from cat_bench.evaluation.questions import Census
 from cat_bench.evaluation.rows import RolloutRow
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading.catalog import Method, Task
 from cat_bench.loading.secrets import mask
 from cat_bench.models.cached import Meter

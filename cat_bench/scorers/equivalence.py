@@ -11,6 +11,7 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cat_bench.scorers.plain import tidy
 from cat_bench.scorers.reading import Form, read
@@ -60,6 +61,7 @@ class Equivalence:
         return reply if isinstance(reply, Undecided) else Form(*reply)
 
 
+@lru_cache(maxsize=4096)
 def form_at_sight(text: str) -> Form | None:
     """Return the form of a tidied answer without algebra; None for any other."""
     try:

@@ -13,8 +13,8 @@ from functools import partial
 from cat_bench.cache import Cache
 from cat_bench.errors import UsageError
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import Settings
 from cat_bench.evaluation.questions import Bench
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading.catalog import Task
 from cat_bench.loading.closing import describe_closing
 from cat_bench.loading.data import digest

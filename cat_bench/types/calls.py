@@ -111,12 +111,16 @@ def flaw_of(reply: Reply) -> str | None:
     """
     if not isinstance(reply.text, str):
         return f"its text is {type(reply.text).__name__}"
-    for name in ("reasoning", "finish", "served_by"):
-        if not isinstance(value := getattr(reply, name), str | None):
+    for name, value in (
+        ("reasoning", reply.reasoning),
+        ("finish", reply.finish),
+        ("served_by", reply.served_by),
+    ):
+        if not (value is None or isinstance(value, str)):
             return f"its {name} is {type(value).__name__}, not text"
-    if not isinstance(reply.seed, int | None):
+    if not (reply.seed is None or isinstance(reply.seed, int)):
         return f"its seed is {type(reply.seed).__name__}"
-    if not all(isinstance(name, str) for name in reply.unsent):
+    if reply.unsent and not all(isinstance(name, str) for name in reply.unsent):
         return "its unsent parameters are not names"
     return _wrong_count(reply.usage) or _wrong_numbers(reply)
 
@@ -129,13 +133,14 @@ def _wrong_count(usage: Usage) -> str | None:
 
 
 def _wrong_numbers(reply: Reply) -> str | None:
-    if not isinstance(reply.scores, Mapping) or not all(
-        isinstance(score, float | int) for score in reply.scores.values()
+    scores = reply.scores
+    if not isinstance(scores, dict | Mapping) or (
+        scores and not all(isinstance(score, float | int) for score in scores.values())
     ):
         return "its scores are not numbers by name"
-    arrays = (reply.token_logprobs, reply.token_entropies, *reply.measures.values())
-    if any(a is not None and (a.ndim != 1 or a.dtype.kind != "f") for a in arrays):
-        return "its numbers per token are not a list of numbers"
+    for array in (reply.token_logprobs, reply.token_entropies, *reply.measures.values()):
+        if array is not None and (array.ndim != 1 or array.dtype.kind != "f"):
+            return "its numbers per token are not a list of numbers"
     return None
 
 

@@ -26,8 +26,9 @@ from tabulate import tabulate
 
 from cat_bench.cache import Cache
 from cat_bench.evaluation.grader import Grader
-from cat_bench.evaluation.method_rows import FRAMES, Settings
+from cat_bench.evaluation.method_rows import FRAMES
 from cat_bench.evaluation.questions import Bench
+from cat_bench.evaluation.settings import Settings
 from cat_bench.loading import catalog
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.scripted import Scripted

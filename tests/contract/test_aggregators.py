@@ -166,8 +166,8 @@ async def test_the_closed_form_is_the_mean_over_all_subsets(name: str, cache: Ca
     ):
         whole = await toy.evaluation(toy.pool(*texts), toy.roles(cache), cache)
         budgets = range(1, len(texts) + 1)
-        exact = await whole._probabilities(method, budgets, whole.context(), whole.rollouts)
-        for row, n in zip([] if exact is None else exact, budgets, strict=exact is not None):
+        exact = await whole._probabilities(method, budgets, whole.context(), [whole.rollouts])
+        for row, n in zip([] if exact is None else exact[0], budgets, strict=exact is not None):
             mass, abstained = await expected_mass(whole, method, n)
             np.testing.assert_allclose(row, [mass.get(k, 0) for k in range(len(texts))], atol=1e-12)
             assert row.sum() == pytest.approx(1 - abstained)

@@ -61,7 +61,7 @@ def test_a_failure_for_good_has_no_place_in_the_plan() -> None:
     failures = {5: Failure("connection", "gone"), 6: Failure("context", "long", permanent=True)}
     graded = replace(GRADED, pool=replace(POOL, failures=failures))
     assert graded.order == [0, 1, 2, 3, 4, 5]
-    assert len(graded.charges) == 7
+    assert graded.sampled.slots == 7
     assert graded.servable_budgets([1, 5, 6]) == [1, 5]
 
 
@@ -74,7 +74,7 @@ def test_quarters_are_disjoint_and_of_one_size() -> None:
 
 
 def test_variances_leave_out_what_a_part_cannot_serve() -> None:
-    apart = [np.array([value, math.nan]) for value in (0.0, 1.0, 0.0, 1.0)]
+    apart = [[value, math.nan] for value in (0.0, 1.0, 0.0, 1.0)]
     assert variances(apart, [1, 2]) == {1: pytest.approx(1 / 3 / 4)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
@@ -16,10 +15,10 @@ from cat_bench.models.costs import (
     Budget,
     Charge,
     Price,
+    Sampled,
     Use,
     costs,
     flops,
-    longest,
     price_of,
     read_prices,
     sum_spent,
@@ -27,12 +26,14 @@ from cat_bench.models.costs import (
 from cat_bench.types.calls import Failure, Reply, Usage
 
 REFUSED, DOWN = Failure("refused", "no", permanent=True), Failure("server", "down")
-POOL = [
-    Charge.of("policy", Reply(text="one", finish="stop", usage=Usage(10, 20, 5))),
-    Charge.of("policy", Reply(text="two", finish="length", usage=Usage(10, 40, 15))),
-    Charge.of("policy", REFUSED),
-    Charge.of("policy", DOWN),
-]
+POOL = Sampled(
+    [
+        Reply(text="one", finish="stop", usage=Usage(10, 20, 5)),
+        Reply(text="two", finish="length", usage=Usage(10, 40, 15)),
+        REFUSED,
+        DOWN,
+    ]
+)
 BILL = [
     Charge.of("anchor", Reply(text="so", usage=Usage(100, 8)), fresh=True),
     Charge.of("judge", Reply(text=" ", finish="stop", usage=Usage(50, 1))),
@@ -45,12 +46,8 @@ BILL = [
 ]
 
 
-def use(n: int, pool: Sequence[Charge], *, path: float = 0.0) -> Use:
-    return Use.of(n, pool, longest=longest(pool, n), path=path)
-
-
 def test_each_column_by_hand() -> None:
-    found = costs(use(4, POOL, path=30), pool=POOL, bill=BILL)
+    found = costs(POOL.use(4, path=30), pool=POOL, bill=BILL)
     assert list(found) == list(COSTS)
     assert found == {
         "calls": 4 + 7,
@@ -85,13 +82,14 @@ def test_each_column_by_hand() -> None:
 
 
 def test_a_use_without_rollouts_costs_its_calls() -> None:
-    found = costs(use(0, POOL), pool=POOL, bill=BILL[3:4])
+    found = costs(POOL.use(0), pool=POOL, bill=BILL[3:4])
     assert (found["calls"], found["prompt_tokens"], found["completion_tokens"]) == (1, 10, 30)
     assert (found["shared_prompt_tokens"], found["truncated"], found["missing"]) == (10, 0, 0)
 
 
 def test_a_use_of_a_pool_with_nothing_in_it_is_still_counted() -> None:
-    found = costs(use(2, [Charge.of("policy", DOWN)]), pool=[Charge.of("policy", DOWN)], bill=())
+    pool = Sampled([DOWN])
+    found = costs(pool.use(2), pool=pool, bill=())
     assert (found["calls"], found["completion_tokens"], found["missing"]) == (2, 0, 2)
 
 
@@ -195,22 +193,22 @@ def test_a_price_that_is_missing_is_said_though_no_money_is_counted() -> None:
 def test_what_is_paid_for_once_stands_once_and_as_made() -> None:
     seen, made = (Charge("embedder", Usage(5), fresh, once="a text") for fresh in (False, True))
     other = Charge("embedder", Usage(7), once="another")
-    found = costs(use(0, POOL), pool=POOL, bill=[seen, made, seen, other])
+    found = costs(POOL.use(0), pool=POOL, bill=[seen, made, seen, other])
     assert (found["calls"], found["prompt_tokens"]) == (2, 12)
     assert (found["spent_calls"], found["spent_prompt_tokens"]) == (1, 5)
 
 
 def test_the_longest_of_parallel_rollouts_is_an_order_statistic() -> None:
-    assert [longest(POOL, n) for n in (0, 1, 2, 4)] == [0, 30, 40, 40]
+    assert [POOL.longest(n) for n in (0, 1, 2, 4)] == [0, 30, 40, 40]
     lengths = [3, 5, 5, 9]
-    pool = [Charge("policy", Usage(1, length)) for length in lengths]
+    pool = Sampled([Reply(text="a", usage=Usage(1, length)) for length in lengths])
     for n in (1, 2, 3, 4):
-        assert longest(pool, n) == pytest.approx(mean(map(max, combinations(lengths, n))))
-    assert longest([Charge.of("policy", DOWN)], 1) == 0
+        assert pool.longest(n) == pytest.approx(mean(map(max, combinations(lengths, n))))
+    assert Sampled([DOWN]).longest(1) == 0
 
 
 def test_a_use_may_draw_some_rollouts_more_often_and_cut_them_short() -> None:
-    pool = [Charge("policy", Usage(10, 20, 4)), Charge("policy", Usage(10, 40, 8))]
+    pool = Sampled([Reply(text="a", usage=Usage(10, *used)) for used in ((20, 4), (40, 8))])
     part = Use(
         calls=1.5,
         slots=0.75,

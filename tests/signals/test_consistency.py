@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cat_bench.cache import Cache
 from cat_bench.models.backends.scripted import Scripted
-from cat_bench.models.costs import Price, Use, costs
+from cat_bench.models.costs import Price, Sampled, costs
 from cat_bench.report.compute import Rates, compute
 from cat_bench.runs.again import replay_run
 from cat_bench.runs.config import RunConfig
@@ -83,7 +83,7 @@ async def test_by_embedding_it_is_the_mean_cosine(cache: Cache) -> None:
         ctx = whole.context([0])
         found = await rate("consistency{by=embedding}", whole.question, pool.rollouts, ctx)
         np.testing.assert_allclose(found, [0.6 / 3, 0.8 / 3, 1.4 / 3, 0], atol=1e-7)
-        bill = costs(Use.of(0, [], longest=0, path=0), pool=[], bill=ctx.bill)
+        bill = costs(Sampled([]).use(0), pool=Sampled([]), bill=ctx.bill)
         assert (bill["calls"], bill["prompt_tokens"], bill["spent_calls"]) == (3, 3, made)
     assert embedder.embedded == 3
 
