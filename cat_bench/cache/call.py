@@ -105,9 +105,13 @@ def _normalise(value: JSON) -> JSON:
     if type(value) in _AS_IT_IS:
         return value
     if isinstance(value, Mapping):
-        if not all(isinstance(name, str) for name in value):
+        if not {*map(type, value)} <= {str} and not all(isinstance(name, str) for name in value):
             raise TypeError(f"keys must be strings, not {list(value)!r}")
-        return {name: _normalise(item) for name, item in value.items() if item is not None}
+        return {
+            name: item if type(item) in _AS_IT_IS else _normalise(item)
+            for name, item in value.items()
+            if item is not None
+        }
     if isinstance(value, float) and isfinite(value) and value.is_integer():
         return int(value)
     if isinstance(value, Sequence) and not isinstance(value, str):

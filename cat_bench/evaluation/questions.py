@@ -167,10 +167,10 @@ class Bench:
         census.failed_rows += len(failed_rows) - refused_rows
         census.bugs.update(row.method for row in failed_rows if is_bug(row.failed or ""))
         failed = [row for row in rollouts if row.failed is not None]
-        reasons = [row.failed or "" for row in (*failed_rows, *failed)]
-        census.reasons.update(
-            why for why in reasons if why in census.reasons or len(census.reasons) < REASONS
-        )
+        reasons = [row.failed for row in failed_rows] + [row.failed for row in failed]
+        for why in filter(None, reasons):
+            if why in census.reasons or len(census.reasons) < REASONS:
+                census.reasons[why] += 1
         answered = {row.slot for row in rollouts if row.answer is not None}
         for row in rows:
             if row.text is not None and answered.intersection(row.slots):
