@@ -85,7 +85,7 @@ async def audit(
             for name, rewarded in results.items():
                 audited[name] += [group.audited for group in rewarded]
                 notes = (group.rewarded.notes for group in rewarded)
-                reasons[name].update(why for note in notes for why in _reasons(note))
+                reasons[name].update(reason for note in notes for reason in _reasons(note))
                 groups[name] += rewarded if keep else ()
 
         questions = bench.map(auditor.audit_question, ready.samples())

@@ -86,8 +86,8 @@ def texts(task: Task, gold: JSON, other: JSON) -> tuple[str, ...]:
     state = statement(task)
     if state is None:
         return ()
-    alone = state(write_answer(gold))
-    return (alone, f"It is not {write_answer(other)}.\n\n{alone}")
+    stated = state(write_answer(gold))
+    return (stated, f"It is not {write_answer(other)}.\n\n{stated}")
 
 
 def _formulations(gold: str, other: str) -> tuple[str, ...]:

@@ -162,8 +162,8 @@ def _write_parquet(
     try:
         with TemporaryDirectory(dir=draft.parent, prefix=f"{draft.name}.") as folder:
             kinds = []
-            while held := list(islice(rows, _PART)):
-                table, count = _table(held), count + len(held)
+            while batch := list(islice(rows, _PART)):
+                table, count = _table(batch), count + len(batch)
                 parts.append(Path(folder, str(len(parts))))
                 pq.write_table(table, parts[-1])
                 kinds.append(table.schema)

@@ -263,11 +263,11 @@ def _write_cell(name: str, cell: str) -> str:
     return cell if name in NUMBERS else guard(cell)
 
 
-def find_difference(row: Row, other: Row, names: Sequence[str]) -> str | None:
+def find_difference(row: Row, second: Row, names: Sequence[str]) -> str | None:
     """Return the first of these columns in which the rows differ, or None."""
     for name in names:
-        close = name in NUMBERS and _is_close(row[name], other[name])
-        if row[name] != other[name] and not close:
+        close = name in NUMBERS and _is_close(row[name], second[name])
+        if row[name] != second[name] and not close:
             return name
     return None
 

@@ -115,8 +115,8 @@ class Model:
             f"refuses the {name} that was asked for: {count:,} replies were sampled at its own"
             for name, count in sorted(self.unsent.items())
         ]
-        known = getattr(self.backend, "caution", None)
-        return [known, *lost] if known else lost
+        caution = getattr(self.backend, "caution", None)
+        return [caution, *lost] if caution else lost
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -131,10 +131,10 @@ class Model:
         if self.imported:
             call = Call.imported(self.imported.name, question.id)
             results = await self._cache.lookup(call, range(count))
-            held = drop_damaged(results)
-            self._count_cached(held)
+            undamaged = drop_damaged(results)
+            self._count_cached(undamaged)
             if self._served:
-                self._served(call.key, held)
+                self._served(call.key, undamaged)
         else:
             results = await self.draw(question.messages, range(count), sampling)
         return Pool(
@@ -212,9 +212,9 @@ class Model:
                 raise NotAvailable(f"{self.name} gives no rewards")
             return await backend.reward(messages, response)
 
-        whole = isinstance(response, str)
+        is_text = isinstance(response, str)
         text = response if isinstance(response, str) else json.dumps([*response])
-        kind: Kind = "reward" if whole else "steps"
+        kind: Kind = "reward" if is_text else "steps"
         call = Call(kind, backend.identity, messages=tuple(messages), text=text)
         return await self._measure(call, reward)
 
@@ -296,15 +296,15 @@ class Model:
             else:
                 await asyncio.gather(*map(make_group, groups))
         finally:
-            if left := [slot for slot in leased if slot not in results.fresh]:
-                await self._cache.release(call, left)
+            if unproduced := [slot for slot in leased if slot not in results.fresh]:
+                await self._cache.release(call, unproduced)
 
     async def _lookup(self, call: Call, slots: Sequence[int]) -> dict[int, Result]:
         stored = await self._cache.lookup(call, slots)
-        held = drop_damaged(stored)
-        self._count_cached(held)
+        undamaged = drop_damaged(stored)
+        self._count_cached(undamaged)
         if self._served:
-            self._served(call.key, held)
+            self._served(call.key, undamaged)
         return {slot: stored.get(slot, OFFLINE) for slot in slots}
 
     async def _plan(self, call: Call, slots: Sequence[int], planned: dict[str, int]) -> Drawn:

@@ -60,11 +60,11 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
     tables = [RunTables.of(run) for run in runs]
     for run in tables:
         refuse_unlabelled(run.record, what="a comparison", some=False)
-    named = _name_runs(tables)
-    values, costs = _join_values(named)
-    base, fixed = _reference(reference, values, list(named))
+    by_name = _name_runs(tables)
+    values, costs = _join_values(by_name)
+    base, fixed = _reference(reference, values, list(by_name))
     rows = []
-    for name, run in named.items():
+    for name, run in by_name.items():
         record = run.record
         kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
         kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
@@ -91,7 +91,7 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
                 rows.append(row | compared | {"flag": flag})
     correct(rows, by=("run", "method"))
     table = pd.DataFrame(rows, columns=list(COMPARE_COLUMNS))
-    table.attrs["differing"] = _list_differing(list(named.values()), "The runs differ in: {}.")
+    table.attrs["differing"] = _list_differing(list(by_name.values()), "The runs differ in: {}.")
     return table
 
 
@@ -169,8 +169,8 @@ def _list_differing(runs: Sequence[RunTables], words: str) -> str:
     digests_of = [run.record["task"].get("digests") for run in runs]
     if not all(digests_of):
         return ""
-    known = dict.fromkeys(name for digests in digests_of for name in digests)
-    names = [name for name in known if len({digests.get(name) for digests in digests_of}) > 1]
+    kinds = dict.fromkeys(name for digests in digests_of for name in digests)
+    names = [name for name in kinds if len({digests.get(name) for digests in digests_of}) > 1]
     return words.format(", ".join(names)) if names else ""
 
 

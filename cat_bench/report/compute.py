@@ -229,8 +229,8 @@ def render_compute(table: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     )
     rows = rows_of(last)
     base = as_cell(rows[0]["reference"]) if rows else "The reference"
-    asked = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
-    costs = {name: title for name, title in _COSTS.items() if name in asked}
+    measured = {name for name in _COSTS if last[name].notna().any()} | {UNSHARED}
+    costs = {name: title for name, title in _COSTS.items() if name in measured}
     curve = table[(table["method"] == table["reference"]) & (table["n"] > 0)]
     least = {name: float(curve[name].min()) for name in _PREFIXES}
     columns = {

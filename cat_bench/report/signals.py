@@ -212,16 +212,16 @@ def render_signals(records: Mapping[str, Record]) -> str:
     curves, bins = best_of_curves(records), calibration_bins(records)
     blocks = ["# Signals", _ranks(quality(records))]
     for name in records:
-        curve, own = (table[table["signal"] == name] for table in (curves, bins))
+        curve, own_bins = (table[table["signal"] == name] for table in (curves, bins))
         points = {
             "n": [str(n) for n in curve["n"]],
             "best-of-n": [percent(score) for score in curve["score"]],
             "95 %": [format_interval(row) for row in rows_of(curve)],
         }
         tenths = {
-            "number": [format_fixed(number, 2) for number in own["number"]],
-            "score": [percent(score) for score in own["score"]],
-            "rollouts": [str(count) for count in own["rollouts"]],
+            "number": [format_fixed(number, 2) for number in own_bins["number"]],
+            "score": [percent(score) for score in own_bins["score"]],
+            "rollouts": [str(count) for count in own_bins["rollouts"]],
         }
         blocks += [f"## {as_cell(name)}", as_table(points, left=()), as_table(tenths, left=())]
     return "\n\n".join([*blocks, "\n".join(f"- {note}" for note in NOTES)]) + "\n"

@@ -137,8 +137,8 @@ def _read_fields(totals: Totals) -> dict[Key, dict[str, JSON]]:
     table["unlabelled"] = totals.sums["unlabelled"].round().astype(int)
     labelled = totals.sizes - table["unlabelled"]
     for name, column in (("rollout_var", "se_rollouts"), ("draw_var", "se_draws")):
-        kept = counts[name] > labelled / 2
-        table[column] = ((mean[name] / labelled) ** 0.5).where(kept)
+        enough = counts[name] > labelled / 2
+        table[column] = ((mean[name] / labelled) ** 0.5).where(enough)
     table["unscored"] = (labelled - counts["value"]).astype(int)
     entries: JSON = table.to_dict("index")
     return {(m, int(n)): entry for (m, n), entry in entries.items()}

@@ -68,8 +68,8 @@ class Values:
         keys: JSON = wide.columns
         columns = dict(zip(keys, wide.to_numpy(float).T, strict=True))
         questions = tuple(map(str, wide.index))
-        found = [clusters.get(question) for question in questions]
-        names = tuple(name if isinstance(name, str) else None for name in found)
+        cluster_of = [clusters.get(question) for question in questions]
+        names = tuple(name if isinstance(name, str) else None for name in cluster_of)
         return cls(columns, questions, names if any(names) else None)
 
     def budgets(self, *method_key: str) -> list[int]:

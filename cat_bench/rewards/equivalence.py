@@ -27,15 +27,15 @@ class Equivalence(ReferenceReward):
     compares_with: ClassVar[frozenset[Need]] = frozenset({"answers"})
 
     async def compare(
-        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+        self, target: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return 1 where the answers are the same, else 0."""
         labels = await ctx.clusters(rollouts)
-        notes = dict(found.notes)
+        notes = dict(target.notes)
         cluster = None
-        if found.text is not None:
-            cluster = await ctx.place(found.text)
-            if ctx.answer(found.text) is None:
+        if target.text is not None:
+            cluster = await ctx.place(target.text)
+            if ctx.answer(target.text) is None:
                 notes["abstained"] = "the reference has no answer"
         same = [float(label is not None and label == cluster) for label in labels]
-        return Marks(same, found.text, notes)
+        return Marks(same, target.text, notes)

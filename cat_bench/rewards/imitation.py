@@ -18,7 +18,7 @@ class Imitation(ReferenceReward):
     """Return the reference of the `estimator`; no rollout gets a reward."""
 
     async def compare(
-        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+        self, target: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return the reference, with every rollout unscored."""
-        return Marks([None] * len(rollouts), found.text, found.notes)
+        return Marks([None] * len(rollouts), target.text, target.notes)

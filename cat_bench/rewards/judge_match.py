@@ -27,12 +27,12 @@ class JudgeMatch(ReferenceReward):
     compares_with: ClassVar[frozenset[Need]] = frozenset({"judge"})
 
     async def compare(
-        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+        self, target: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return one verdict per rollout; an empty rollout gets 0 without a call."""
-        if found.text is None:
-            return found.rewards_nobody(len(rollouts))
-        text, notes = found.text, dict(found.notes)
+        if target.text is None:
+            return target.rewards_nobody(len(rollouts))
+        text, notes = target.text, dict(target.notes)
         verdicts = await gather_all(*(self._matches(text, question, r, ctx) for r in rollouts))
         reasons = {str(k): v.reason for k, v in enumerate(verdicts) if isinstance(v, Undecided)}
         if reasons:

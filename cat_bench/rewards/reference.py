@@ -64,7 +64,7 @@ class ReferenceReward(ABC):
 
     @abstractmethod
     async def compare(
-        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+        self, target: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return one reward per rollout for this reference."""
 

@@ -73,12 +73,12 @@ class SelfProposed(ReferenceReward):
             raise ValueError("criteria should be from 1 to most, and attempts at least 1")
 
     async def compare(
-        self, found: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
+        self, target: Reference, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
     ) -> Marks:
         """Return the shares of yes, with the notes `rubric`, `proposed`, and `met` by rollout."""
-        if found.text is None:
-            return found.rewards_nobody(len(rollouts))
-        text, notes = found.text, dict(found.notes)
+        if target.text is None:
+            return target.rewards_nobody(len(rollouts))
+        text, notes = target.text, dict(target.notes)
         key = (PROMPT, text, self.criteria, self.most, self.attempts)
         checklist = await ctx.once(key, lambda lent: self._propose(text, lent))
         if isinstance(checklist, Undecided):
@@ -91,8 +91,8 @@ class SelfProposed(ReferenceReward):
             "proposed": checklist.proposed,
             "met": [None if isinstance(met, Undecided) else met for met in checked],
         }
-        if why := {str(k): m.reason for k, m in enumerate(checked) if isinstance(m, Undecided)}:
-            notes["unscored"] = why
+        if reasons := {str(k): m.reason for k, m in enumerate(checked) if isinstance(m, Undecided)}:
+            notes["unscored"] = reasons
         values = penalise_length(
             shares, rollouts, limit=self.length_limit, penalty=self.length_penalty
         )

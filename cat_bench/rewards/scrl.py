@@ -88,7 +88,7 @@ class Scrl:
         }
         overall, positive = fmean(spread) if spread else 0.0, self.label(labels)
 
-        def worth(label: int | None) -> float:
+        def reward_of(label: int | None) -> float:
             if label is None:
                 return UNREADABLE
             share, distance = votes[label] / len(labels), mean[label] - overall
@@ -96,7 +96,7 @@ class Scrl:
             value = share * (label == positive) + (share - self.rare) * unsure
             return value - WEIGHT * distance
 
-        return [worth(label) for label in labels]
+        return [reward_of(label) for label in labels]
 
 
 def _mean_entropy(rollout: Rollout) -> float:

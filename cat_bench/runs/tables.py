@@ -113,6 +113,6 @@ class RunTables:
             yield part
 
 
-def _columns(wanted: Iterator[Sequence[str]]) -> list[str]:
+def _columns(requests: Iterator[Sequence[str]]) -> list[str]:
     """Return each column once, in the order in which they are first named."""
-    return list(dict.fromkeys(name for names in wanted for name in names))
+    return list(dict.fromkeys(name for names in requests for name in names))

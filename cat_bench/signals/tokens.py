@@ -24,9 +24,9 @@ def per_token(rollout: Rollout, kind: PerToken) -> FloatArray:
     array = given.get(kind)
     if array is None:
         raise NotAvailable(f"the pool's rollouts have no {kind} of their tokens")
-    if lacking := np.count_nonzero(~np.isfinite(array)):
+    if missing := np.count_nonzero(~np.isfinite(array)):
         problem = (
-            f"{lacking} of {array.size} {kind} of rollout {rollout.slot} are missing or not finite"
+            f"{missing} of {array.size} {kind} of rollout {rollout.slot} are missing or not finite"
         )
         raise CallFailed(Failure("malformed", problem))
     return array

@@ -68,8 +68,8 @@ def average_over_models(values: ArrayLike, *, level: float = 0.95) -> OverModels
     tau = sqrt(max(0.0, between - rest) / questions)
     degrees = min(models, questions) - 1
     reach = _t_quantile(degrees, level) * sqrt(variance)
-    further = _t_quantile(min(models - 2, degrees), level) * sqrt(tau**2 + variance)
-    ends = mean - reach, mean + reach, tau, mean - further, mean + further
+    prediction = _t_quantile(min(models - 2, degrees), level) * sqrt(tau**2 + variance)
+    ends = mean - reach, mean + reach, tau, mean - prediction, mean + prediction
     return OverModels(mean, *ends, models, questions)
 
 

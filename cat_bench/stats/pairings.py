@@ -33,13 +33,13 @@ def neighbours(ranked: Sequence[int], met: Collection[Pair]) -> list[Pair]:
 
     `met` holds each earlier pair in either order. A player without an opponent left has a bye.
     """
-    waiting, met_before = list(ranked), {frozenset(pair) for pair in met}
+    unpaired, met_before = list(ranked), {frozenset(pair) for pair in met}
     pairs = []
-    while waiting:
-        player = waiting.pop(0)
-        fits = (rival for rival in waiting if frozenset((player, rival)) not in met_before)
+    while unpaired:
+        player = unpaired.pop(0)
+        fits = (rival for rival in unpaired if frozenset((player, rival)) not in met_before)
         if (rival := next(fits, None)) is not None:
-            waiting.remove(rival)
+            unpaired.remove(rival)
             pairs.append((player, rival))
     return pairs
 

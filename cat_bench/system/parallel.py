@@ -93,8 +93,8 @@ class Executor:
     def _round(self, jobs: Sequence[_Job]) -> None:
         """Answer each job when its batch is done; a slow batch delays only the next round."""
         size = -(-len(jobs) // (PARTS * self.size))
-        waiting = iter(jobs)
-        batches = list(iter(lambda: list(islice(waiting, size)), []))
+        queue = iter(jobs)
+        batches = list(iter(lambda: list(islice(queue, size)), []))
         loop = jobs[0].answer.get_loop()
         for place, answers in self._done(_done, [_pack(batch) for batch in batches]):
             loop.call_soon_threadsafe(_answer, batches[place], answers)
@@ -109,12 +109,12 @@ class Executor:
         If a process dies, new ones do what is left. Raises ModelError if that happens again, and
         what the function raises.
         """
-        left = dict(enumerate(items))
+        unfinished = dict(enumerate(items))
         again = not self._cluster.lasting
         while True:
             try:
-                for place, result in self._send(function, dict(left)):
-                    del left[place]
+                for place, result in self._send(function, dict(unfinished)):
+                    del unfinished[place]
                     yield place, result
                 return
             except Exception as error:

@@ -31,17 +31,17 @@ def groups(questions: Sequence[str], size: int) -> list[range]:
 
     Raises UsageError if a group is incomplete, for instance in a batch split across processes.
     """
-    found = [range(start, start + size) for start in range(0, len(questions), size)]
-    for places in found:
-        asked = {questions[place] for place in places if place < len(questions)}
-        if places.stop > len(questions) or len(asked) > 1:
+    ranges = [range(start, start + size) for start in range(0, len(questions), size)]
+    for places in ranges:
+        ids = {questions[place] for place in places if place < len(questions)}
+        if places.stop > len(questions) or len(ids) > 1:
             raise UsageError(
                 f"completions {places.start} to {places.stop - 1} of {len(questions)} in this "
                 f"process are not one whole group of {size} (question "
-                f"{', '.join(sorted(asked))}): make per_device_train_batch_size x "
+                f"{', '.join(sorted(ids))}): make per_device_train_batch_size x "
                 "steps_per_generation a multiple of num_generations"
             )
-    return found
+    return ranges
 
 
 class GroupReward:
@@ -86,24 +86,24 @@ class GroupReward:
         Raises UsageError for an incomplete group, or for a row without the columns described.
         """
         question_id = self._name(prompts, columns)
-        asked = [_messages(prompt) for prompt in prompts]
+        messages = [_messages(prompt) for prompt in prompts]
         places = groups(question_id, self._size)
         rewarder = self._rewarder
         if self._policy:
-            replies = self._policy.replies(asked, completion_ids, measured=rewarder.measured)
+            replies = self._policy.replies(messages, completion_ids, measured=rewarder.measured)
         else:
             replies = [*map(_reply, completions, completion_ids)]
-        made = await self._count_made()
-        found = await gather_all(
+        calls_before = await self._count_made()
+        rewarded = await gather_all(
             *(rewarder.group(question_id[g.start], [replies[k] for k in g]) for g in places)
         )
-        _check(found)
+        _check(rewarded)
         if log_metric:
             # TRL logs the mean over processes, but the calls of all processes count.
-            log_metric("calls_made", (await self._count_made() - made) * processes.count())
-            _count(found, log_metric)
-            await self._judge(found, [[replies[k].text for k in g] for g in places], log_metric)
-        return [value for group in found for value in group.values]
+            log_metric("calls_made", (await self._count_made() - calls_before) * processes.count())
+            _count(rewarded, log_metric)
+            await self._judge(rewarded, [[replies[k].text for k in g] for g in places], log_metric)
+        return [value for group in rewarded for value in group.values]
 
     def _name(self, prompts: Sequence[str | Sequence[Message]], columns: JSON) -> Sequence[str]:
         """Return the id of each completion's question."""
@@ -114,8 +114,8 @@ class GroupReward:
                     "prompts should be lists of messages, with a column question_id: see "
                     "cat_bench.training.rows.trl_row"
                 )
-            named: Sequence[str] = columns["question_id"]
-            return named
+            question_ids: Sequence[str] = columns["question_id"]
+            return question_ids
         if rewarder.answer and rewarder.answer not in columns:
             raise UsageError(
                 f"the dataset has no column {rewarder.answer!r}, which OwnDataset names as the "
@@ -128,20 +128,20 @@ class GroupReward:
         return sum(meter.made for meter in (await self._rewarder.open()).meters.values())
 
     async def _judge(
-        self, found: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
+        self, rewarded: Sequence[Rewarded], texts: Sequence[Sequence[str]], log: Log
     ) -> None:
         """Log the accuracy of references and rewards, if the task needs no judge for it.
 
         Unlabelled groups have no accuracy; their share is logged.
         """
-        if unlabelled := [not await self._rewarder.labelled(group.question) for group in found]:
+        if unlabelled := [not await self._rewarder.labelled(group.question) for group in rewarded]:
             log("unlabelled", fmean(unlabelled))
-        known = await gather_all(*map(self._truth, found, texts))
-        if references := [score for score, _, _ in known if score is not None]:
+        truths = await gather_all(*map(self._truth, rewarded, texts))
+        if references := [score for score, _, _ in truths if score is not None]:
             log("reference_accuracy", fmean(references))
-        if agreements := [agrees for _, group, _ in known for agrees in group]:
+        if agreements := [agrees for _, group, _ in truths for agrees in group]:
             log("reward_accuracy", fmean(agreements))
-        if right := [score for *_, group in known for score in group]:
+        if right := [score for *_, group in truths for score in group]:
             log("rollout_accuracy", fmean(right))
 
     async def _truth(
@@ -171,13 +171,13 @@ def _reply(completion: str | Sequence[Message], ids: Sequence[int]) -> Reply:
     return take_apart(Reply(text=text, usage=Usage(completion=len(ids))))
 
 
-def _check(found: Sequence[Rewarded]) -> None:
+def _check(rewarded: Sequence[Rewarded]) -> None:
     """Raise ModelError if no rollout is rewarded: training on would change nothing."""
-    if all(value is None for group in found for value in group.values):
-        notes = found[0].notes
+    if all(value is None for group in rewarded for value in group.values):
+        notes = rewarded[0].notes
         reason = notes.get("failed") or next(iter(notes.get("unscored", {}).values()), "no reason")
         raise ModelError(
-            f"no rollout of {len(found)} groups could be rewarded, the first for: {reason}; "
+            f"no rollout of {len(rewarded)} groups could be rewarded, the first for: {reason}; "
             "fix that and run the same command to resume from the last checkpoint, or start again "
             "with another --reward, --anchor or --judge"
         )

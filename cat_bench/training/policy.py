@@ -65,13 +65,13 @@ class Policy:
         If `measured`, replies have the numbers of the current model for each token.
         """
         written = [list(row[:-1] if row and row[-1] in self.ends else row) for row in ids]
-        asked = [self.prompt(messages) for messages in prompts]
+        encoded = [self.prompt(messages) for messages in prompts]
         numbers: Sequence[Mapping[str, FloatArray]] = [{}] * len(ids)
         if measured:
-            numbers = self.measure([prompt.ids for prompt in asked], written)
+            numbers = self.measure([prompt.ids for prompt in encoded], written)
         return [
             self._reply(prompt, own, ended=len(own) < len(row), numbers=known)
-            for row, own, prompt, known in zip(ids, written, asked, numbers, strict=True)
+            for row, own, prompt, known in zip(ids, written, encoded, numbers, strict=True)
         ]
 
     def _reply(
@@ -104,11 +104,11 @@ class Policy:
         They are defined as those of a backend: `logprobs`, `entropies`, `certainties` and
         `confidences`, each of shape (tokens,).
         """
-        found: list[dict[str, FloatArray]] = []
+        arrays: list[dict[str, FloatArray]] = []
         for start in range(0, len(prompts), ROWS):
             chosen = slice(start, start + ROWS)
-            found += self._measure(prompts[chosen], written[chosen])
-        return found
+            arrays += self._measure(prompts[chosen], written[chosen])
+        return arrays
 
     def _measure(
         self, prompts: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
@@ -147,13 +147,13 @@ def weights(spec: str) -> str:
 
     Raises UsageError for any other model.
     """
-    bare, options = split_inline(spec, source=f"model {spec!r}")
+    model, options = split_inline(spec, source=f"model {spec!r}")
     bundled = {name: getattr(load("model", name), "folder", None) for name in list_plugins("model")}
-    if folder := bundled.get(bare):
+    if folder := bundled.get(model):
         return str(folder)
-    name = bare.removeprefix("hf:")
+    name = model.removeprefix("hf:")
     if (
-        bare in bundled
+        model in bundled
         or options
         or not (Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name))
     ):

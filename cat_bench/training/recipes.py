@@ -122,8 +122,8 @@ def recipe(
     content = validate(RecipeFile, read_yaml(path), source=path)
     base = content
     if content.like:
-        other = _find_file(resolve_beside(path.parent, content.like))
-        base = validate(RecipeFile, read_yaml(other), source=other)
+        base_path = _find_file(resolve_beside(path.parent, content.like))
+        base = validate(RecipeFile, read_yaml(base_path), source=base_path)
     trainer = content.trainer or base.trainer
     settings = content.settings.get(scale) or base.settings.get(scale)
     if trainer is None or settings is None:

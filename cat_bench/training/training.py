@@ -250,9 +250,9 @@ def _start(plan: Plan) -> None:
     record = json.loads(json.dumps(plan.record()))
     if path.is_file():
         existing = json.loads(path.read_text(encoding="utf-8"))
-        if odd := [n for n in {**record, **existing} if existing.get(n) != record.get(n)]:
+        if names := [n for n in {**record, **existing} if existing.get(n) != record.get(n)]:
             raise UsageError(
-                f"{plan.out} holds a training with another {odd[0]}: give another --out, or the "
+                f"{plan.out} holds a training with another {names[0]}: give another --out, or the "
                 "command that started it"
             )
         return

@@ -65,10 +65,10 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
                 "",
                 f"should be 1, not {config.reward.num_workers}: a group's rollouts must meet",
             )
-        given = OmegaConf.to_container(config.get(SECTION) or {}, resolve=True)
-        if "reward" not in given:
+        section = OmegaConf.to_container(config.get(SECTION) or {}, resolve=True)
+        if "reward" not in section:
             raise ConfigError(SECTION, "reward", "is missing, such as equivalence{estimator=cat}")
-        session = {"methods": ("single",), **given}
+        session = {"methods": ("single",), **section}
         self._rewarder = Rewarder(
             session.pop("reward"), validate(RunConfig, session, source=SECTION)
         )

@@ -82,10 +82,10 @@ def read_files(
     files: Iterable[Path], findings: Findings, used: Iterable[str]
 ) -> Iterator[tuple[Path, int, Row]]:
     """Yield each row of the files with its place; note the columns that are not `used`."""
-    taken = frozenset(used)
+    used_columns = frozenset(used)
     for file in files:
         for line, row in read(file):
-            findings.left.update(row.keys() - taken)
+            findings.left.update(row.keys() - used_columns)
             yield file, line, row
 
 

@@ -65,9 +65,9 @@ def body(
     refused: Collection[str] = (),
 ) -> dict[str, JSON]:
     """Return the body for `len(seeds)` completions, without the `refused` fields."""
-    given = sampling.given()
+    parameters = sampling.given()
     body: dict[str, JSON] = {"model": model, "messages": messages}
-    body.update((name, given[name]) for name in SAME_NAME if name in given)
+    body.update((name, parameters[name]) for name in SAME_NAME if name in parameters)
     if sampling.thinking is not None:
         body["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
     if len(seeds) > 1:
@@ -92,8 +92,8 @@ def parse_body(status: int, headers: Mapping[str, str], raw: bytes) -> JSON | Fa
     try:
         data = parse_json(raw)
     except ValueError as problem:
-        shown = page(raw.decode("utf-8", "replace"))
-        why = f"{shown}; check the base URL, which mostly ends in /v1" if shown else problem
+        words = page(raw.decode("utf-8", "replace"))
+        why = f"{words}; check the base URL, which mostly ends in /v1" if words else problem
         return Failure("malformed", one_line(f"the body is not JSON: {why}"))
     error = data.get("error") if isinstance(data, dict) else None
     if not error:
@@ -243,8 +243,8 @@ def shares(total: int | None, lengths: Sequence[int | None]) -> list[int]:
 def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
     """Return the failure that an error answer means, and whether a retry could help."""
     message, code, field = _error(raw)
-    shown = page(message)
-    text = f"HTTP {status}: {shown or one_line(message)}"
+    words = page(message)
+    text = f"HTTP {status}: {words or one_line(message)}"
     if 300 <= status < 400:
         moved = one_line(headers.get("Location"))
         text = f"HTTP {status}: moved to {moved}; correct the base URL"
@@ -258,7 +258,7 @@ def failure(status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
         return Failure("refused", text, permanent=True)
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
         return Failure("context", text, permanent=True)
-    return Failure("bad_request", text, permanent=status in (400, 422) and not shown, refuses=field)
+    return Failure("bad_request", text, permanent=status in (400, 422) and not words, refuses=field)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -285,5 +285,5 @@ def _error(raw: bytes) -> tuple[str, str | None, str | None]:
     if not isinstance(error, dict):
         return str(error), None, None
     code, field = error.get("code"), error.get("param")
-    named = field if isinstance(field, str) and field else None
-    return str(error.get("message") or error), None if code is None else str(code), named
+    parameter = field if isinstance(field, str) and field else None
+    return str(error.get("message") or error), None if code is None else str(code), parameter

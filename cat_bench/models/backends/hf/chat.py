@@ -61,10 +61,10 @@ class Pretrained:
 
     def render(self, messages: Sequence[Message], options: Mapping[str, JSON]) -> str:
         """Return the rendered messages, up to the beginning of the reply. Raises TemplateError."""
-        plain = [{"role": m["role"], "content": m["content"]} for m in messages]
+        text_messages = [{"role": m["role"], "content": m["content"]} for m in messages]
         return str(
             self.tokenizer.apply_chat_template(
-                plain, tokenize=False, add_generation_prompt=True, **options
+                text_messages, tokenize=False, add_generation_prompt=True, **options
             )
         )
 
@@ -125,9 +125,9 @@ class Chat:
                 "enable_thinking": sampling.thinking,
                 "reasoning_effort": sampling.reasoning_effort,
             }
-            given = {name: value for name, value in options.items() if value is not None}
+            template_options = {name: value for name, value in options.items() if value is not None}
             try:
-                text = self.tokenizer.render(messages, given)
+                text = self.tokenizer.render(messages, template_options)
             except TemplateError as error:
                 raise ValueError(f"the chat template refuses these messages: {error}") from error
             ids = self.ids(text)
