@@ -21,7 +21,7 @@ class DeepConfOnline(StoppedPick):
     """The confidence-weighted vote of the rollouts that were not cut.
 
     The first `warmup` rollouts set the bar that the `keep` share of them reaches with their lowest
-    group confidence (the paper's `low` keeps 0.1, its `high` 0.9). Every later one is cut where a
+    group confidence (the paper's `low` keeps 0.1, its `high` 0.9). Each later one is cut when a
     group of `window` tokens falls below the bar. `of` is as in the signal `confidence`.
     """
 

@@ -72,7 +72,7 @@ def statement(task: Task) -> Statement | None:
 
 
 def texts(task: Task, gold: JSON, other: JSON) -> tuple[str, ...]:
-    """Return texts that state the gold: alone, and beside another row's gold.
+    """Return texts that state the gold: with and without another row's gold before it.
 
     Some scorers search a text for the gold, or change a formulation's direction until it matches.
     They accept the second text for the other row, too. Returns () if no text can state the gold.

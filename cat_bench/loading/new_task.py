@@ -76,7 +76,7 @@ def write_task(
     answer_by: AnswerBy | None = None,
     unlabelled: bool = False,
 ) -> NewTask:
-    """Write a task of the rows of `data`, or of an example, and return what was guessed.
+    """Write a task with the rows of `data`, or with an example, and return what was guessed.
 
     `scorer`, and the columns `problem` and `answer`, are guessed if they are not given. The rows of
     an `unlabelled` task have no answers, or their answers are not read. Raises UsageError for a

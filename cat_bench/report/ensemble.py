@@ -1,7 +1,7 @@
 """The table of an ensemble: several models' votes together, compared with the best member.
 
-The *best member* of a question is the model that scores best on the other questions: which model is
-best on all of them is known only afterwards.
+The *best member* of a question is the model that scores best on the other questions: nobody knows
+in advance which model is best on all.
 """
 
 from __future__ import annotations

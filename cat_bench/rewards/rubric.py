@@ -1,7 +1,7 @@
 """Self-proposed rubrics: the anchor turns the reference into criteria, the judge checks them.
 
 Compute as Teacher (arXiv 2509.14234, section 3, non-verifiable tasks): the anchor writes n >= 5
-binary, specific, checkable criteria only from the reference; the judge says yes or no to each, one
+binary, specific, checkable criteria from the reference only; the judge says yes or no to each, one
 call each; the reward is the share of yes. The whole group shares one rubric per question.
 """
 

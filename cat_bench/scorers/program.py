@@ -43,7 +43,7 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class Program:
-    """1 where a text's program passes every test of its row, else 0.
+    """1 if a text's program passes every test of its row, else 0.
 
     A target is a list of tests, of one kind, or such a list as JSON. `cpu` limits the seconds of
     CPU time of one run, `memory` its MiB. Raises ConfigError for a limit that is not positive.

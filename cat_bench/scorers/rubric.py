@@ -5,8 +5,8 @@ positive points, not clipped (HealthBench: Arora et al. 2025, arXiv 2505.08775).
 verdict on every criterion is unscored: counting a missing verdict as not met would raise examples
 with negative criteria.
 
-A *profile* is a way to ask the judge. `ours` asks by the prompt text `rubric` and shows neither
-points nor tags; `official` asks as HealthBench's authors do (`scorers.official`).
+A *profile* is a way to ask the judge. `ours` asks with the prompt text `rubric`, which shows
+neither points nor tags; `official` asks as HealthBench's authors do (`scorers.official`).
 """
 
 from __future__ import annotations

@@ -114,12 +114,12 @@ def paired_difference(
 ) -> Difference:
     """Return the mean of a - b over the same questions, shapes (Q,), its interval and p value.
 
-    Scores lie within [0, 1], or within the observed range. p is two-sided. It comes from flipping
-    the signs of units: exact where all nonzero differences have one size (McNemar's exact test for
-    0/1 scores) or where `resamples` + 1 covers every flip, Monte-Carlo otherwise; corrected where
+    Scores lie within [0, 1], or within the observed range. p is two-sided and comes from flipping
+    the signs of units. It is exact if all nonzero differences have one size (McNemar's exact test
+    for 0/1 scores) or if `resamples` + 1 covers every flip, else Monte-Carlo; it is corrected if
     the differences are skewed. If either method has few hits or misses, or few units differ, flips
-    and spread ignore what did not occur: interval and p then come from `bounds_of`. NaN below two
-    units. Raises ValueError on NaN values or lengths that do not match.
+    and spread ignore what did not occur: interval and p then come from `bounds_of`. NaN for fewer
+    than two units. Raises ValueError on NaN values or lengths that do not match.
     """
     left, right = _check_values(a), _check_values(b)
     if left.shape != right.shape:

@@ -54,8 +54,8 @@ def load(folder: Path, *, batch: int, tokens: int, threads: int | None) -> Runni
 class Small(InProcess):
     """A Qwen3 checkpoint of a few million parameters, from a local folder, until `close()`.
 
-    A batch holds at most `batch` rows, and rows times longest prompt and likely completion at most
-    `tokens`; `threads` batches run in parallel (default: one for each CPU, at most eight). The
+    A batch has at most `batch` rows, and its rows × (longest prompt + likely completion) are at
+    most `tokens`; `threads` batches run in parallel (default: one for each CPU, at most eight). The
     weights are loaded by the first call that the cache cannot answer.
 
     Raises ModelError if the folder holds no such checkpoint.
