@@ -163,9 +163,8 @@ async def open_run(
 ) -> AsyncIterator[Opened]:
     """Open what a run needs.
 
-    With `planning`, no call is made: a placeholder takes the place of a result that is not in the
-    cache. Raises UsageError if a name, a file or a number is invalid, or if an open batch will
-    deliver some of the rollouts (not checked for `planning`, for `ordering` a batch, or offline).
+    `planning` makes no call: placeholders replace missing results. Raises UsageError for an invalid
+    value and, unless `planning`, `ordering` or offline, for an open batch with some rollouts.
     """
     started = datetime.now(UTC), time.perf_counter()
     gate, environment = gate or Gate(), environment or Environment()
