@@ -7,11 +7,11 @@ the log-probabilities of policy and reference model stay in float32.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from cat_bench.errors import ConfigError
+from cat_bench.errors import ConfigError, one_line, suggest
 from cat_bench.training import processes
 from cat_bench.training.conversion import convert_settings
 from cat_bench.training.lora import is_lora
@@ -66,6 +66,7 @@ def trainer_arguments(
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(source, "", f"TRL refuses it: {error}") from error
     load_everywhere()
+    _check_trackers(arguments.report_to, source)
     if isinstance(arguments, GRPOConfig):
         _check_groups(arguments, source)
     return arguments
@@ -92,6 +93,24 @@ def _stopping(steps: int) -> Mapping[str, JSON]:
         "greater_is_better": False,
         "restore_callback_states_from_checkpoint": True,
     }
+
+
+def _check_trackers(names: Sequence[str], source: str) -> None:
+    """Raise ConfigError for a tracker that is unknown or not installed.
+
+    TRL itself looks at them only after references for `sft` were paid for.
+    """
+    from transformers.integrations import INTEGRATION_TO_CALLBACK as TRACKERS
+
+    for name in names:
+        if name not in TRACKERS:
+            known = ", ".join(sorted(TRACKERS))
+            problem = f"there is no tracker {name!r}.{suggest(name, TRACKERS)} Known: {known}"
+            raise ConfigError(source, "report_to", problem)
+        try:
+            TRACKERS[name]()
+        except (ImportError, RuntimeError) as error:
+            raise ConfigError(source, "report_to", one_line(error)) from error
 
 
 def _check_groups(arguments: GRPOConfig, source: str) -> None:

@@ -332,7 +332,8 @@ def test_a_run_outlives_a_ray_worker(halves: Workshop) -> None:
     (halves.folder / "model.py").write_text(KILLED % TOWER)
     task = halves.folder / "toy" / "task.yaml"
     task.write_text(task.read_text() + "with: {timeout: 1}\n")
-    run = halves.start(*TOY, "--out", "there", "--parallel", "ray:local", lease_s=30)
+    few = (*TOY, "--limit", "3")
+    run = halves.start(*few, "--out", "there", "--parallel", "ray:local", lease_s=30)
     killed = None
     while run.poll() is None and not killed:
         time.sleep(0.02)
@@ -342,10 +343,9 @@ def test_a_run_outlives_a_ray_worker(halves: Workshop) -> None:
     os.kill(killed, signal.SIGKILL)
     _, err = run.communicate(timeout=600)
     assert run.returncode == 0, err
-    made = halves.calls
-    assert made == 12 * 8
+    assert halves.calls == 3 * 8
     halves.monkeypatch.setenv("CAT_BENCH_CACHE", str(halves.folder / "other.sqlite"))
-    assert halves.run(*TOY, "--out", "here")[0] == 0
+    assert halves.run(*few, "--out", "here")[0] == 0
     assert same(halves.folder / "here", halves.folder / "there")
 
 

@@ -223,6 +223,8 @@ def test_a_task_without_final_answers_is_refused_what_compares_them(workshop: Wo
         (("--set", "learning_rat=1"), "Did you mean 'learning_rate'"),
         (("--set", "num_generations=7"), "TRL refuses it"),
         (("--set", "beta=abc"), "beta: Input should be a valid number"),
+        (("--set", "report_to=trakio"), "no tracker 'trakio'. Did you mean 'trackio'?"),
+        (("--recipe", "sft", "--set", "report_to=x"), "there is no tracker 'x'"),
         (("--set", "seed=3"), "seed: cannot be set by a recipe"),
         (("--exam", "none.jsonl"), "none.jsonl: is not a file"),
         (("--save-every", "0"), "'--save-every': 0 is not in the range"),
