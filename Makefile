@@ -101,7 +101,7 @@ train:
 	@test -d '$(TRAINING)/task' || \
 		$(BIN)/cat-bench new task '$(TRAINING)/task' --data '$(DATA)' --unlabelled
 	@$(BIN)/cat-bench train './$(TRAINING)/task' --data '$(DATA)' --model '$(MODEL)' \
-		--recipe '$(RECIPE)' --out '$(TRAINING)' $(if $(EXAM),--exam '$(EXAM)') $(ARGS)
+		--recipe '$(RECIPE)' --out '$(TRAINING)/$(basename $(notdir $(RECIPE)))' $(if $(EXAM),--exam '$(EXAM)') $(ARGS)
 else
 train: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.tally.study --out results/training $(ARGS)

@@ -22,7 +22,7 @@ from tools.tally.study_summary import summary
 
 RECIPES = {
     "tally": "cat-rl,ttrl,scrl,gold,sft,random,negative-entropy",
-    "counsel": "cat-rl-rubric,judge,gold,random",
+    "counsel": "cat-rl-rubric,judge,gold,random,negative-entropy",
 }
 SEEDS = "1,2,3"
 STEPS = 60

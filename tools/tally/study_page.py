@@ -27,8 +27,9 @@ After {steps} steps of training:
 {after}
 
 **mean@1 is the evidence.** Intervals are over problems (95 %, paired), for the mean of these
-seeds' policies; *single seeds* are the smallest and the largest gain. {surer}
-show that a reward is right: a policy that becomes surer raises that, too, whatever it is surer of.
+seeds' policies; *single seeds* are the smallest and the largest gain.
+A higher {surer} score does not show that a reward is right: being surer may raise it,
+whatever the policy is surer of.
 `cat@8` is the initial model's synthesis of the trained policy's rollouts; `tokens` are those of one
 generation.
 {controls}{notes}
@@ -55,7 +56,7 @@ Recipes in italics are controls, trained for as many steps with {seeds} seeds ea
 BEYOND = """\
 What a label-free reward adds is its gain *beyond the best control*, `{best}`. The two gains are
 taken for independent, which makes that interval rather wide."""
-NOTHING = "No control gains anything, so what a label-free reward adds is its gain."
+NOTHING = "No control gains anything on average, so what a label-free reward adds is its gain."
 
 
 def page(
@@ -71,6 +72,7 @@ def page(
     majority = (
         f", majority@8 {percent(before['majority']['score'])}" if "majority" in before else ""
     )
+    surer = "*greedy* or *majority@8*" if majority else "*greedy*"
     controls = [line for line in lines if line.control]
     best = max(controls, key=lambda line: line.gain.mean, default=None)
     return PAGE.format(
@@ -84,7 +86,7 @@ def page(
         questions=record["exam"]["questions"],
         **{name: percent(before[name]["score"]) for name in ("single", "greedy", "cat")},
         majority=majority,
-        surer="*Greedy* and *majority@8* do not" if majority else "*Greedy* does not",
+        surer=surer,
         one=format_count(before["single"]["tokens"]),
         nine=format_count(before["cat"]["tokens"]),
         edge=EDGE,
