@@ -66,7 +66,7 @@ def trainer_arguments(
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(source, "", f"TRL refuses it: {error}") from error
     load_everywhere()
-    _check_trackers(arguments.report_to, source)
+    _check_trackers(list(arguments.report_to or ()), source)
     if isinstance(arguments, GRPOConfig):
         _check_groups(arguments, source)
     return arguments
@@ -100,7 +100,7 @@ def _check_trackers(names: Sequence[str], source: str) -> None:
 
     TRL itself looks at them only after references for `sft` were paid for.
     """
-    from transformers.integrations import INTEGRATION_TO_CALLBACK as TRACKERS
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK as TRACKERS
 
     for name in names:
         if name not in TRACKERS:
