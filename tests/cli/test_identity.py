@@ -43,7 +43,7 @@ def test_a_change_of_the_task_is_another_run(names: str, workshop: Workshop) -> 
     assert ", ".join(differing) == names
     status, out, err = workshop.run("compare", str(before), str(after))
     told = out if status == 0 else err
-    assert f"differ in: {names}." in told
+    assert f"differ in: {names}" in told
     assert (status == 0) == (names in {"prompt texts", "scorer"})
 
 
