@@ -117,10 +117,17 @@ class Vote:
         numbers = np.where(numbers >= edge, numbers, np.nan)
         match self.weight:
             case "rank":
-                from scipy.stats import rankdata  # takes half a second of CPU time
-
-                return np.asarray(rankdata(numbers, nan_policy="omit")) ** self.power
+                return _mean_ranks(numbers, ascending[ascending >= edge]) ** self.power
             case "softmax":
                 return np.asarray(np.exp((numbers - ascending[-1]) / self.temperature))
             case "value":
                 return np.maximum(numbers, 0.0)
+
+
+def _mean_ranks(numbers: FloatArray, ascending: FloatArray) -> FloatArray:
+    """Return each number's rank from 1 in `ascending`, the mean of its ties' ranks; NaN for NaN.
+
+    This is `scipy.stats.rankdata`, whose checks take ten times as long as a dozen numbers.
+    """
+    below, upto = (np.searchsorted(ascending, numbers, side=side) for side in ("left", "right"))
+    return np.where(np.isnan(numbers), np.nan, (below + upto + 1) / 2)
