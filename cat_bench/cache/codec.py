@@ -25,6 +25,7 @@ COMPRESSED_FROM = 2048
 UNPACKED = 1 << 28
 """The most bytes that a stored text may unpack to."""
 _FLOAT = np.dtype("<f4")
+_UNCOUNTED = Usage()
 _TEXTS = ("reasoning", "finish", "served_by", "seed")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -58,7 +59,7 @@ def dump(result: Result) -> Stored:
         if (value := getattr(result, name)) is not None:
             body[name] = value
     usage = result.usage
-    if usage != Usage():
+    if usage != _UNCOUNTED:
         body["usage"] = [usage.prompt, usage.completion, usage.reasoning]
     if result.scores:
         body["scores"] = {name: float(score) for name, score in result.scores.items()}

@@ -188,6 +188,8 @@ def check_result(result: Result) -> Result:
 
 
 def _round_numbers(reply: Reply) -> Reply:
+    if reply.token_logprobs is None and reply.token_entropies is None and not reply.measures:
+        return reply
     arrays = (reply.token_logprobs, reply.token_entropies, *reply.measures.values())
     if all(array is None or array.dtype == np.float32 for array in arrays):
         return reply
