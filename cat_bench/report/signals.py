@@ -6,7 +6,7 @@ of the run used it. All figures come from scored rollouts; no model is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 
@@ -16,6 +16,7 @@ import pandas as pd
 from cat_bench.report.cells import as_cell, as_table, format_interval
 from cat_bench.report.cells import rows_of as rows_of
 from cat_bench.report.rounding import format_fixed, percent
+from cat_bench.runs.parts import places_by_question
 from cat_bench.runs.tables import Reading
 from cat_bench.stats.exact import best_of_probabilities, expected_score
 from cat_bench.stats.intervals import mean_interval
@@ -72,16 +73,15 @@ class Ratings(Reading):
 
     def add_rollouts(self, rows: pd.DataFrame) -> None:
         """Take in the rollouts of whole questions."""
-        for _, group in rows[rows["score"].notna()].groupby("question", sort=False):
-            self._add(group)
+        scored = rows[rows["score"].notna()]
+        scores = scored["score"].to_numpy(dtype=float)
+        names, numbers = (scored[name].to_numpy() for name in ("rated_by", "ratings"))
+        for _, at in places_by_question(scored):
+            each = zip(names[at], numbers[at], strict=True)
+            self._add([dict(zip(*rated, strict=True)) for rated in each], scores[at])
 
-    def _add(self, rows: pd.DataFrame) -> None:
-        """Take in the scored rollouts of one question."""
-        scores = rows["score"].to_numpy(dtype=float)
-        scored = [
-            dict(zip(names, numbers, strict=True))
-            for names, numbers in zip(rows["rated_by"], rows["ratings"], strict=True)
-        ]
+    def _add(self, scored: Sequence[Mapping[str, float]], scores: FloatArray) -> None:
+        """Take in the scored rollouts of one question: their numbers by signal, their scores."""
         for name in dict.fromkeys(name for ratings in scored for name in ratings):
             numbers = np.array([ratings.get(name, nan) for ratings in scored], dtype=float)
             rated = ~np.isnan(numbers)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cat_bench.runs.parts import places_by_question
 from cat_bench.runs.tables import Reading
 from cat_bench.stats.exact import expected_score, majority_probabilities
 from cat_bench.types.calls import JSON, FloatArray
@@ -26,12 +27,11 @@ class Votes(Reading):
     def add_rollouts(self, rows: pd.DataFrame) -> None:
         """Take in the rollouts of whole questions."""
         answered = rows[rows["failed"].isna()]
-        for question, group in answered.groupby("question", sort=False):
-            columns = (
-                group[name].to_numpy(float, na_value=np.nan) for name in ("cluster", "score")
-            )
-            clusters, scores = columns
-            self.pools[str(question)] = clusters, scores
+        clusters, scores = (
+            answered[name].to_numpy(float, na_value=np.nan) for name in ("cluster", "score")
+        )
+        for question, at in places_by_question(answered):
+            self.pools[question] = clusters[at], scores[at]
 
     def at(self, n: int, questions: Sequence[str]) -> FloatArray:
         """Return the expected score of a vote of n rollouts, shape (questions,), or NaN."""

@@ -19,8 +19,12 @@ from cat_bench.system.parquet import check_parquet
 from cat_bench.types.calls import JSON
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow.parquet as pq
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.intp]
 
 PART = 20_000
 """Rows of one part, approximately."""
@@ -74,6 +78,12 @@ def _is_grouped(file: pq.ParquetFile) -> bool:
             seen.add(name)
             last = name
     return True
+
+
+def places_by_question(rows: pd.DataFrame) -> list[tuple[str, IntArray]]:
+    """Return each question with the places of its rows in a table, in the table's order."""
+    places: dict[str, IntArray] = rows.groupby("question", sort=False).indices
+    return sorted(places.items(), key=lambda item: int(item[1][0]))
 
 
 def group_by_question(parts: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
