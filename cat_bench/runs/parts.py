@@ -82,7 +82,7 @@ def _is_grouped(file: pq.ParquetFile) -> bool:
 
 def places_by_question(rows: pd.DataFrame) -> list[tuple[str, IntArray]]:
     """Return each question with the places of its rows in a table, in the table's order."""
-    places: dict[str, IntArray] = rows.groupby("question", sort=False).indices
+    places: JSON = rows.groupby("question", sort=False).indices
     return sorted(places.items(), key=lambda item: int(item[1][0]))
 
 
