@@ -96,6 +96,7 @@ def main() -> None:
     megabytes for each table that a report reads.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a lone surrogate must not end the command
             stream.reconfigure(errors="backslashreplace")
@@ -110,6 +111,20 @@ def main() -> None:
             raise
         problem, status = ending
         _fail(problem, status=status)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for an input, output or error that the caller closed.
+
+    Otherwise the next file that is opened gets its number, and what any process prints goes there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - no name
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _explain(error: BaseException) -> tuple[str, int] | None:

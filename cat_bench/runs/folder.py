@@ -72,6 +72,9 @@ class RunWriter:
     ) -> None:
         try:
             self._close()
+        except (OSError, ValueError):  # what failed cannot be closed: the first error says why
+            if error is None:
+                raise
         finally:
             shutil.rmtree(self._draft, ignore_errors=True)
 

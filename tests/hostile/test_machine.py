@@ -87,9 +87,41 @@ def test_an_output_that_nobody_reads_is_no_traceback() -> None:
     assert "Exception ignored" not in said
 
 
-def test_a_closed_output_is_no_traceback() -> None:
-    _, said = ended(["sh", "-c", f"{sys.executable} -m cat_bench list tasks >&-"])
+@pytest.mark.parametrize("parallel", ["", "--parallel 2"])
+def test_a_closed_output_is_no_traceback(parallel: str, workshop: Workshop) -> None:
+    """A run asks its output for a width, and its workers would get a file by the same number."""
+    run = f"{sys.executable} -m cat_bench {' '.join(SMALL)} --out run {parallel} >&-"
+    status, said = ended(["sh", "-c", run])
     assert "Traceback" not in said
+    assert status == 0, said
+    assert (workshop.folder / "run" / "table.csv").exists()
+    status, said = ended(["sh", "-c", f"{sys.executable} -m cat_bench report run --html >&- 2>&-"])
+    assert (status, said) == (0, "")
+
+
+def test_a_disk_that_is_full_before_the_tables_are_written_is_one_line(workshop: Workshop) -> None:
+    small = workshop.folder / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(small)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        command = [sys.executable, "-m", "cat_bench", *SMALL, "--out", "small/run"]
+        status, said = ended(command, stdout=subprocess.DEVNULL)
+        left = list(small.iterdir())
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert status == 1
+    assert "Traceback" not in said
+    assert "No space left" in said or "free some space" in said, said
+    assert left == []
+    made = workshop.calls
+    assert workshop.run(*SMALL, "--out", "run")[0] == 0
+    assert workshop.calls == made
 
 
 def test_a_deleted_working_folder_is_one_line(tmp_path: Path) -> None:
