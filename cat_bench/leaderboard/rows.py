@@ -72,6 +72,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "digest": "digest of all cells before it",
     }
 )
+BOARD_MOST = 1 << 26
+"""The most bytes of a leaderboard: about 40,000 rows, which take half a second to read."""
 TOLERANCE = 2e-6
 """The largest difference between equal numbers, which are written with six decimals."""
 NUMBERS = (
@@ -143,6 +145,8 @@ def read(board: Path) -> list[Row]:
     """Return the rows of a leaderboard, oldest first. Raises DataError."""
     if not board.is_file():
         raise DataError(board, "is not a leaderboard; `cat-bench leaderboard add RUN` begins one")
+    if board.stat().st_size > BOARD_MOST:
+        raise DataError(board, f"is longer than {BOARD_MOST:,} bytes; split it by task")
     try:
         with board.open(encoding="utf-8-sig", newline="") as file:
             header, *lines = [*csv.reader(file)] or [[]]

@@ -31,7 +31,9 @@ texts = st.text(max_size=8) | st.sampled_from(
     ]
 )
 odd = st.one_of(
-    st.sampled_from([None, True, False, 0, -1, 7, 10**30, -(10**30), 0.5, 1e308, nan, inf, [], {}]),
+    st.sampled_from(
+        [None, True, False, 0, -1, 7, 10**30, -(10**30), 10**400, 0.5, 1e308, nan, inf, [], {}]
+    ),
     st.just(DEEP),
     texts,
     st.integers(),

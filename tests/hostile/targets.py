@@ -21,14 +21,17 @@ import yaml
 from hypothesis import strategies as st
 
 from cat_bench import leaderboard
+from cat_bench.audit.judge import FORMAT
 from cat_bench.cache import Cache, copy, import_calls, import_pool, info, verify
 from cat_bench.cache.call import Call
 from cat_bench.cache.codec import Stored
+from cat_bench.leaderboard.imported import place_of_run, read_import
 from cat_bench.loading import catalog
 from cat_bench.loading.prompts.quoting import quote_tag
 from cat_bench.models.backends import reward_server, wire
 from cat_bench.models.backends.advice import page
 from cat_bench.report.files import markdown
+from cat_bench.report.rubric import _audits as audit_notes
 from cat_bench.runs.again import configuration
 from cat_bench.runs.batches import collection
 from cat_bench.runs.folder import read_record
@@ -83,6 +86,28 @@ METHOD = {
     "budgets": [1, 2],
     "citation": "nobody",
 }
+AUDIT = {
+    "format": FORMAT,
+    "judge": "openai:m",
+    "judging": {"profile": "ours", "digest": "abc"},
+    "labels": {"file": "labels.jsonl", "sha256": "0", "rows": 2, "annotators": "physicians"},
+    "unobtained": 0,
+    "judge_and_people": {
+        "pairs": 2,
+        **{name: [0.5, 0.25, None] for name in ("macro_f1", "kappa", "bias")},
+    },
+    "people_among_themselves": None,
+    "categories": {},
+}
+IMPORT: dict[str, Any] = {
+    "name": "theirs",
+    "model": None,
+    "scorer": "math_equal",
+    "scorer_params": {},
+    "exchangeable": True,
+    "seed": 0,
+    "files": {},
+}
 STATUSES = (200, 200, 302, 400, 401, 404, 413, 429, 500, 503)
 
 
@@ -104,6 +129,10 @@ def targets(world: Path) -> list[Target]:
     pool = text_of(POOL_ROW).encode() + b"\n"
     answer = st.tuples(st.sampled_from(STATUSES), either(COMPLETION) | either(EMBEDDING))
     cells = changed(board).map(_as_csv) | broken(_as_csv(board))
+    imported = {"run": record, "pool": IMPORT}
+    tables = st.sampled_from([*_as_tables().items()]).flatmap(
+        lambda kind: st.tuples(st.just(kind[0]), broken(kind[1]))
+    )
     place = st.tuples(st.sampled_from(TABLES), st.integers(0, 40), odd | st.binary(max_size=40))
     return [
         Target("server", "replies", answer, read_reply),
@@ -115,6 +144,9 @@ def targets(world: Path) -> list[Target]:
         Target("file", "method YAML", either(METHOD), lambda raw: read_method(world, raw)),
         Target("record", "run records", either(record), lambda raw: read_run(world, raw)),
         Target("row", "leaderboard rows", cells, lambda raw: read_board(world, raw)),
+        Target("record", "imports", either(imported), lambda raw: read_imported(world, raw)),
+        Target("record", "audits", either(AUDIT), lambda raw: read_audit(world, raw)),
+        Target("file", "Parquet and CSV", tables, lambda table: read_table(world, table)),
         Target("row", "published calls", st.data(), lambda data: read_calls(world, data)),
         Target("cache", "rows of a cache", place, lambda row: read_cache(world, row)),
     ]
@@ -249,6 +281,7 @@ def read_cache(world: Path, changed_row: tuple[tuple[str, str], int, Any]) -> No
     value = value if isinstance(value, bytes | str | float | None) else text_of(value)
     with closing(sqlite3.connect(file)) as database:
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+        database.execute("INSERT INTO leases SELECT key, 7, 'a/1/b', 1e10 FROM calls LIMIT 1")
         database.execute(
             f"UPDATE OR IGNORE {table} SET {column} = ? WHERE rowid IN "
             f"(SELECT rowid FROM {table} LIMIT 1 OFFSET ?)"
@@ -267,12 +300,51 @@ def read_cache(world: Path, changed_row: tuple[tuple[str, str], int, Any]) -> No
 async def _look_up(cache: Cache) -> None:
     await cache.lookup(Call("generate", {"name": "m"}), [0])
     await cache.recall("score x", ["a"])
+    await cache.claim(Call("generate", {"name": "m"}), [0, 7])
 
 
-def read_rows(file: Path) -> None:
-    """A data file."""
+def read_imported(world: Path, raw: bytes) -> None:
+    """The record beside a published pool, and the pool by the settings in it."""
+    file = world / "published.jsonl"
+    file.write_text(text_of(POOL_ROW) + "\n")
+    place_of_run(file).write_bytes(raw)
+    if (found := read_import(file)) is not None:
+        (world / "imports.sqlite").unlink(missing_ok=True)
+        with Cache(world / "imports.sqlite") as cache:
+            found[1].load(cache, file)
+
+
+def read_audit(world: Path, raw: bytes) -> None:
+    """An audit beside a run, as a report shows it."""
+    (world / "audits").mkdir(exist_ok=True)
+    (world / "audits" / "abc-1.json").write_bytes(raw)
+    record = {"config": {"judge": "openai:m"}, "task": {"judging": {"digest": "abc"}}}
+    assert list(audit_notes(record, world / "run"))
+
+
+def read_table(world: Path, table: tuple[str, bytes]) -> None:
+    """A data file by its rows, and as a pool."""
+    end, raw = table
+    file = world / f"theirs{end}"
+    file.write_bytes(raw)
     for _ in read(file):
         pass
+    with Cache(world / "pools.sqlite") as cache:
+        import_pool(cache, file, name="table", overwrite=True)
+        assert not list(verify(cache))
+
+
+def _as_tables() -> dict[str, bytes]:
+    """A pool's row as a file, by its suffix."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = {name: POOL_ROW[name] for name in ("id", "problem", "answer", "responses")}
+    parquet, written = io.BytesIO(), io.StringIO()
+    pq.write_table(pa.Table.from_pylist([row] * 3), parquet)
+    csv.writer(written).writerows([list(row), [str(cell) for cell in row.values()]])
+    array = text_of([row]).encode()
+    return {".parquet": parquet.getvalue(), ".csv": written.getvalue().encode(), ".json": array}
 
 
 def _as_csv(lines: Any) -> bytes:

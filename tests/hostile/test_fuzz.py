@@ -14,6 +14,7 @@ EXAMPLES = 30
 NAMES = (
     *("replies", "rewards", "batch files", "answers and tags", "pools", "task YAML"),
     *("method YAML", "run records", "leaderboard rows", "published calls", "rows of a cache"),
+    *("imports", "audits", "Parquet and CSV"),
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cat_bench.errors import DataError
 from cat_bench.leaderboard import COLUMNS, publishing, read, render
-from cat_bench.leaderboard.rows import NUMBERS, add_digest, append
+from cat_bench.leaderboard.rows import BOARD_MOST, NUMBERS, add_digest, append
 from tests.conftest import SCORER, Workshop
 
 RUN = ("run", "toy/task.yaml", "--model", "scripted:./model.py:reply", "--pool", "9")
@@ -82,6 +82,14 @@ def test_a_number_that_is_none_is_said_with_its_line(name: str, cell: str, tmp_p
     append(tmp_path / "board.csv", [add_digest({**whole, **counts, name: cell})])
     with pytest.raises(DataError, match=f"line 2: {name} is "):
         read(tmp_path / "board.csv")
+
+
+def test_a_board_that_is_too_long_is_refused_unread(tmp_path: Path) -> None:
+    board = tmp_path / "board.csv"
+    with board.open("wb") as file:
+        file.truncate(BOARD_MOST + 1)
+    with pytest.raises(DataError, match=r"is longer than 67,108,864 bytes"):
+        read(board)
 
 
 def test_a_row_that_points_at_the_files_of_another_run_is_refused(workshop: Workshop) -> None:
