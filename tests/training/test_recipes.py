@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,24 @@ def test_early_stopping_that_leaves_nothing_to_train_on_is_refused(
     found = replace(recipe("sft", scale="small"), settings={HELD_OUT: share})
     with pytest.raises(UsageError, match=f"holds out {count} of {count} references, so none is"):
         _hold_out([{}] * count, found, seed=0)
+
+
+WITH_VERL = {
+    *("aiohttp", "antlr4-python3-runtime", "click", "datasets", "huggingface-hub", "jinja2"),
+    *("numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers"),
+}
+"""What verl and the packages that it needs bring."""
+
+
+def test_what_verls_environment_lacks_is_in_its_requirements() -> None:
+    listed = (ROOT / "recipes" / "verl" / "requirements.txt").read_text().splitlines()
+    own = [line for line in requires("cat-bench") or () if "extra ==" not in line]
+    assert {_name(line) for line in own} - WITH_VERL == {
+        _name(line) for line in listed if not line.startswith("#")
+    }
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    assert found
+    return found[0].lower().replace("_", "-")
