@@ -24,7 +24,7 @@ from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import Context
 from cat_bench.types.records import Sample, Score
 
-_VERSION = "1"
+_VERSION = "2"
 _CALLING = """\
 import json, os, sys
 _calls = json.load(sys.stdin)
@@ -36,17 +36,26 @@ try:
     for _call in _calls:
         _values.append(repr(eval(_call, _names)))
 finally:
+    try:
+        sys.stdout.flush()  # what the program printed, before the line with the values
+    except Exception:
+        pass
     os.write(1, ("\\n" + json.dumps(_values)).encode())
 """
 _MISSING = object()
+_UNREADABLE = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+"""What `ast.literal_eval` raises for a text that is not a literal."""
 
 
 @dataclass(frozen=True)
 class Program:
     """1 if a text's program passes every test of its row, else 0.
 
-    A target is a list of tests, of one kind, or such a list as JSON. `cpu` limits the seconds of
-    CPU time of one run, `memory` its MiB. Raises ConfigError for a limit that is not positive.
+    A target is a list of tests of one kind, or that list as a JSON text. `cpu` is the CPU time of
+    one run in seconds (its wall time may be six times as long), `memory` its memory in MiB. Lines
+    are compared as text, and values as Python literals: an object that is written otherwise, such
+    as a Counter or a NumPy number, equals nothing. Raises ConfigError for a limit that is not
+    positive.
     """
 
     cpu: int = 10
@@ -97,7 +106,7 @@ class Program:
             outcome = await self._run({"main.py": programs[-1]}, str(test["input"]))
             if outcome.ending == "broken":
                 return _report_broken(outcome)
-            same = _lines(outcome.stdout) == _lines(str(test["output"]).encode())
+            same = _lines(outcome.stdout) == _lines(str(test["output"]).encode(errors="replace"))
             if outcome.problem or not same:
                 return _fail_test(number, tests, outcome.problem or "another output")
         return Score(1.0, details={"passed": len(tests), "tests": len(tests)})
@@ -144,7 +153,7 @@ def _split(test: str) -> _Test | str:
     problem = f"has the test {test!r}, which is not `assert CALL == VALUE` with a plain value"
     try:
         (statement,) = ast.parse(test.strip()).body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return problem
     if not isinstance(statement, ast.Assert) or not isinstance(statement.test, ast.Compare):
         return problem
@@ -155,7 +164,7 @@ def _split(test: str) -> _Test | str:
     for call, value in (sides, sides[::-1]):
         try:
             return _Test(ast.unparse(call), ast.literal_eval(value))
-        except ValueError:
+        except _UNREADABLE:
             continue
     return problem
 
@@ -172,7 +181,7 @@ def _values(stdout: bytes) -> list[Any]:
 def _value(text: Any) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+    except _UNREADABLE:
         return _MISSING
 
 

@@ -31,12 +31,14 @@ ENDED = ("completed", "expired", "cancelled", "failed")
 class Batches:
     """`delay` is in seconds per batch; `expires` is the number of lines answered before it expires.
 
-    The reply to a creation is sent `hesitation` seconds after the batch exists. `most` and
-    `largest` are the limits of a file, in requests and bytes.
+    The reply to a creation is sent `hesitation` seconds after the batch exists; from the number
+    `sound` on it is a 502, though the batch exists. `most` and `largest` are the limits of a file,
+    in requests and bytes.
     """
 
     delay: float = 0.0
     hesitation: float = 0.0
+    sound: int | None = None
     expires: int | None = None
     most: int = 50_000
     largest: int = 200_000_000
@@ -56,6 +58,8 @@ class Batches:
             case "POST", "batches", []:
                 created = self._create(json.loads(await request.content.read()), answer)
                 await asyncio.sleep(self.hesitation)
+                if self.sound is not None and len(self.batches) > self.sound:
+                    return web.json_response(error("bad gateway"), status=502)
                 return created
             case "GET", "batches", []:
                 newest = list(reversed(self.batches.values()))

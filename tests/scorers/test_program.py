@@ -36,6 +36,23 @@ async def test_functions_are_called() -> None:
     assert str(wrong.reason).startswith("test 2 of 3: TypeError")
 
 
+@pytest.mark.parametrize(
+    "printing",
+    [
+        "print(double(2))",
+        "print('no line break', end='')",
+        "import sys; sys.stdout.write('x' * 100_000)",
+        "import sys; sys.stdout.close()",
+        "import sys; sys.stdout = None",
+        "import sys; print('[1]', file=sys.stderr)",
+    ],
+)
+async def test_a_program_whose_functions_are_called_may_print(printing: str) -> None:
+    assert (await score(CALLS, f"def double(x):\n    return 2 * x\n{printing}")).value == 1
+    inside = "def double(x):\n    print(x)\n    return 2 * x"
+    assert (await score(CALLS, inside)).value == 1
+
+
 async def test_standard_output_is_compared() -> None:
     assert (await score(LINES, "print(2 * int(input()))  ")).value == 1
     wrong = await score(LINES, "print(2 + int(input()))")
@@ -95,7 +112,8 @@ async def test_without_permission_nothing_runs() -> None:
 @pytest.mark.parametrize(
     "target",
     [None, [], "x", 5, [5], [{"input": "x"}], ["assert f(1)"], ["f(1) == 2"], ["assert f("],
-     ["assert f(1) == g(2)"], ["assert f(1) < 2"], ["assert f(1) == 2; g()"]],
+     ["assert f(1) == g(2)"], ["assert f() == {[]: 1}"], ["assert f() == " + "-" * 9999 + "1"],
+     ["assert f(1) < 2"], ["assert f(1) == 2; g()"]],
 )  # fmt: skip
 def test_a_target_without_tests_is_refused(target: JSON) -> None:
     assert SCORER.check(target) is not None

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,10 +69,26 @@ async def submit(
             with TemporaryDirectory() as folder:
                 lines = _lines(claimed, ready, seed=config.seed)
                 files = _files(lines, Path(folder), requests=requests, size=size)
-                return [await _send(ready, config, backend, file) for file in files]
+                return await _send_all(ready, config, backend, files)
         finally:
             for call, slots in claimed:
                 await ready.cache.release(call, slots)
+
+
+async def _send_all(
+    ready: Opened, config: RunConfig, backend: OpenAI, files: Iterator[_File]
+) -> list[Order]:
+    """Send each file; raise ModelError at the first that fails, with the number sent before."""
+    sent: list[Order] = []
+    for file in files:
+        try:
+            sent.append(await _send(ready, config, backend, file))
+        except ModelError as error:
+            if not sent:
+                raise
+            listed = f"{len(sent)} were sent before, which `cat-bench batch status` lists"
+            raise ModelError(f"a batch was not sent ({listed}): {error}") from error
+    return sent
 
 
 async def _try_first(ready: Opened, ordered: Collection[tuple[str, int]]) -> None:
@@ -112,19 +129,19 @@ def _lines(
 def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) -> Iterator[_File]:
     """Yield files within the limits, each when it is complete."""
     line = next(lines, None)
-    for number in range(10**9):
+    for number in count():
         if line is None:
             return
-        path, count = folder / f"{number}.jsonl", 0
+        path, written = folder / f"{number}.jsonl", 0
         slots: dict[str, list[int]] = {}
         with path.open("wb") as file:
-            while line and count < requests and file.tell() + len(line.text) <= size:
+            while line and written < requests and file.tell() + len(line.text) <= size:
                 slots.setdefault(line.key, []).extend(line.slots)
                 file.write(line.text)
-                count, line = count + 1, next(lines, None)
-        if not count:
+                written, line = written + 1, next(lines, None)
+        if not written:
             raise UsageError(f"one request exceeds the {size:,} bytes of a file: run without batch")
-        yield _File(path, count, slots)
+        yield _File(path, written, slots)
         path.unlink()
 
 
@@ -138,13 +155,15 @@ async def _send(ready: Opened, config: RunConfig, backend: OpenAI, file: _File) 
     async with service(backend) as client:
         try:
             uploaded = await client.files.create(file=file.path, purpose="batch")
-            batch = await client.batches.create(
+            once = client.with_options(max_retries=0)  # a second batch would be paid for, too
+            batch = await once.batches.create(
                 input_file_id=uploaded.id,
                 endpoint=PATH,
                 completion_window="24h",
                 metadata={TAG: order.tag},
             )
-        except APIStatusError:  # refused; after any other error it may have arrived
-            await record_end(ready.cache, order, "refused")
+        except APIStatusError as error:
+            if error.status_code < 500:  # after any other error it may have arrived
+                await record_end(ready.cache, order, "refused")
             raise
     return await record_id(ready.cache, order, batch.id)

@@ -13,6 +13,7 @@ import pytest
 
 from cat_bench.cache import Cache
 from cat_bench.cache.orders import open_orders
+from cat_bench.errors import ModelError
 from cat_bench.runs import batches
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.folder import read_rollouts
@@ -199,6 +200,22 @@ def test_a_killed_process_finds_its_batch_again(stand: Stand) -> None:
     assert (order.id, order.size) == (None, 46)
     assert "46 rollouts stored" in collected(stand)
     assert run(stand, "after")[0] == 0
+
+
+def test_a_gateway_that_fails_after_the_batch_exists(stand: Stand) -> None:
+    stand.server.batches.sound = 0
+    status, _, err = stand.workshop.run("batch", "submit", *stand.arguments(choices=2)[1:])
+    assert (status, "502" in err) == (1, True)
+    assert len(stand.server.batches.batches) == 1
+    assert "nothing is missing, or open batches hold all of it" in batch(stand, "submit")
+    assert "46 rollouts stored" in collected(stand)
+    assert run(stand, "after")[0] == 0
+
+
+async def test_what_was_sent_before_a_failure_is_told(stand: Stand) -> None:
+    stand.server.batches.sound = 1
+    with pytest.raises(ModelError, match=r"a batch was not sent \(1 were sent before, which"):
+        await batches.submit(configured(stand), requests=10)
 
 
 def test_an_order_that_never_arrived(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
