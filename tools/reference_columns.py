@@ -138,7 +138,9 @@ OF_FILE: Mapping[str, Mapping[str, str]] = {
         "score": "their mean score",
         "rollouts": "rollouts in the bin",
     },
-    "breakdown.csv": {"kind": "theme, axis, level or tolerance"},
+    "breakdown.csv": {
+        "kind": "the text before the part's colon, such as theme; empty if there is none"
+    },
     "forensics.csv": {
         "draws": "syntheses that were read",
         "ci_low": "lower end of the value's 95 % interval",

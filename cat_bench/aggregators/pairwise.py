@@ -27,15 +27,16 @@ _EQUAL = 1e-6
 
 @dataclass(frozen=True)
 class Pairwise:
-    """The winner of a `league` (tied ones share) or a `knockout` among the rollouts.
+    """The winner of a `league` (tied winners share the pick) or a `knockout` among the rollouts.
 
-    A league compares all pairs, or `matches` random ones for each rollout. It ranks by the share of
-    comparisons won, or by Bradley-Terry strength, which also considers the opponents. In a league
-    of all pairs both rankings agree.
+    A league compares all pairs, or random ones in `matches` rounds, in which each rollout has at
+    most one match (one of an odd number has none). It ranks by the share of comparisons won, 0.5
+    for a rollout without any, or by Bradley-Terry strength, which also considers the opponents. In
+    a league of all pairs both rankings agree.
 
-    A knockout's bracket is random, the last of an odd number advances without a match, and a drawn
-    pair (one win each) is decided at random; all of this is seeded. Each pair is compared once, in
-    two calls, for all subsets.
+    A knockout's bracket is random, and a drawn pair (one win each) is decided at random; both are
+    seeded. One of an odd number of players advances without a match, and then plays first. Each
+    pair is compared once, in two calls, for all subsets.
     """
 
     by: Literal["judge", "anchor"] = "judge"
@@ -75,7 +76,7 @@ class Pairwise:
             lots = rng.random(len(players) // 2)
             pairs = zip(players[::2], players[1::2], lots, strict=False)
             winners = await gather_all(*(self._winner(question, *pair, ctx) for pair in pairs))
-            players = [*winners, *players[2 * len(winners) :]]
+            players = [*players[2 * len(winners) :], *winners]
         return Estimate.pick(*players)
 
     async def _league(
@@ -92,7 +93,8 @@ class Pairwise:
 
         await gather_all(*(play(i, j) for matches in rounds for i, j in matches))
         if self.scoring == "wins":
-            values = wins.sum(axis=0) / np.maximum((wins + wins.T).sum(axis=0), 1)
+            played = (wins + wins.T).sum(axis=0)
+            values = np.where(played > 0, wins.sum(axis=0) / np.maximum(played, 1), 0.5)
         else:
             values = strengths(wins)
         best = values >= values.max() - _EQUAL

@@ -1,10 +1,11 @@
 """Analyse syntheses: when they are right, which drafts they follow, what they copy.
 
 A synthesising method writes its own text. Each draw is compared with the drafts that it read: their
-answers, clustered as in the whole pool, their scores, and their order. A question's draws share one
-vote, and the question is the unit of every interval. If the vote is tied, each tied answer is the
-majority's in part. Draws whose answers cannot be compared or whose scores are graded are left out;
-`draws` counts the others.
+answers, clustered as in the whole pool, their scores, and their order. A question's draws are
+averaged first; the question, or the group of questions that the task names, is the unit of every
+interval. If k answers tie in a vote, each of them counts 1/k as the majority's. A run without
+answers to compare has no figures; draws whose scores are graded are left out, and `draws` counts
+the others.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from cat_bench.types.calls import JSON
 MAJORITY, MINORITY, NOBODY = "majority right", "right answer in the minority", "nobody right"
 CASES = (MAJORITY, MINORITY, NOBODY)
 COLUMNS = ("method", "n", "figure", "value", "se", "ci_low", "ci_high", "questions", "draws")
-_SCORES = ("question", "method", "n", "draw", "score", "slots", "text", "answer", "answer_cluster")
+_SCORES = (
+    *("question", "cluster", "method", "n", "draw", "score", "slots"),
+    *("text", "answer", "answer_cluster"),
+)
 _ROLLOUTS = ("question", "slot", "digest", "cluster", "score", "characters", "failed")
 
 
@@ -56,6 +60,8 @@ class Draw:
     digest: str
     characters: int
     drafts: tuple[Draft, ...]
+    group: str | None = None
+    """The group of questions that its question belongs to."""
 
     @property
     def votes(self) -> Counter[int]:
@@ -71,9 +77,10 @@ class Draw:
     @property
     def cases(self) -> dict[str, float]:
         """The share of each of `CASES`, summing to 1: which drafts were right."""
-        led = fmean(map(self._worth, self.leaders)) if self.leaders else 0.0
+        right = fmean(map(self._score_of, self.leaders)) if self.leaders else 0.0
         somebody = any(draft.score == 1 for draft in self.drafts)
-        return {MAJORITY: led, MINORITY: somebody * (1 - led), NOBODY: (not somebody) * (1 - led)}
+        rest = 1 - right
+        return {MAJORITY: right, MINORITY: somebody * rest, NOBODY: (not somebody) * rest}
 
     @property
     def disagreement(self) -> float:
@@ -87,10 +94,10 @@ class Draw:
         return float(self.disagreement == 1)
 
     @property
-    def led(self) -> float:
-        """The majority's score if its answer differs, times `disagreement`."""
+    def majority_right(self) -> float:
+        """The scores of the leading answers other than this one, each counting 1/k of k leaders."""
         rest = [leader for leader in self.leaders if leader != self.cluster]
-        return sum(map(self._worth, rest)) / max(len(self.leaders), 1)
+        return sum(map(self._score_of, rest)) / max(len(self.leaders), 1)
 
     @property
     def copies_text(self) -> bool:
@@ -102,7 +109,7 @@ class Draw:
         """The length in characters, divided by the mean length of the drafts."""
         return self.characters / max(fmean(draft.characters for draft in self.drafts), 1)
 
-    def _worth(self, cluster: int) -> float:
+    def _score_of(self, cluster: int) -> float:
         """Return the mean score of the drafts that gave this answer."""
         return fmean(draft.score for draft in self.drafts if draft.cluster == cluster)
 
@@ -117,9 +124,9 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
     Figures are shares in [0, 1] (`inflation` a ratio) of `draws` draws on `questions` questions:
 
     - for each of `CASES`, its share (`CASE`), and the share with a right synthesis (`CASE, right`);
-    - `disagrees` with the majority, and there: `right`, and `majority right`; a synthesis that
-      gives one of several tied answers does not disagree;
-    - `disagrees in part`: the same, but each of k tied answers counts 1/k as the majority's;
+    - `disagrees`: another answer than the majority's, or none; of these draws `disagrees: right`
+      and `disagrees: majority right`; one of several tied answers does not disagree;
+    - `disagrees in part`, with the same two: each of k tied answers counts 1/k as the majority's;
     - `recovers`: right although no draft is;
     - `copies a text`, `copies an answer`, `new answer` (one that no draft gives), `no answer`;
     - `follows the first`, `follows the last` and `follows any` draft, where drafts differ; and how
@@ -145,6 +152,7 @@ class Draws(Reading):
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)
         self._draws: dict[tuple[str, int], list[Draw]] = {}
+        self._comparable = False
 
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Take in score rows of whole questions."""
@@ -152,12 +160,16 @@ class Draws(Reading):
             drafts = _drafts(pools.of(str(question)))
             for row in rows_of(group.sort_values(["method", "n", "draw"], kind="stable")):
                 if draw := _draw(row, drafts):
+                    self._comparable = self._comparable or bool(draw.votes)
                     self._draws.setdefault((row["method"], int(row["n"])), []).append(draw)
 
     @cached_property
     def by_key(self) -> dict[tuple[str, int], list[Draw]]:
-        """The draws by method and n, each list in the order of the questions' names."""
-        ordered = sorted(self._draws)
+        """The draws by method and n, each list in the order of the questions' names.
+
+        Empty if no draft of the run has an answer that can be compared.
+        """
+        ordered = sorted(self._draws) if self._comparable else ()
         return {key: sorted(self._draws[key], key=lambda draw: draw.question) for key in ordered}
 
 
@@ -168,12 +180,10 @@ def _select_written(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
-    """Return one question's rollouts by slot; empty if no answer can be compared."""
+    """Return one question's rollouts that are right or wrong, by slot."""
     if rollouts is None:
         return {}
     rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
-    if rollouts["cluster"].isna().all():
-        return {}
     return {
         row["slot"]: Draft(row["digest"], _label(row["cluster"]), row["score"], row["characters"])
         for row in rows_of(rollouts)
@@ -193,6 +203,7 @@ def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
         digest=sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest(),
         characters=len(row["text"]),
         drafts=read,
+        group=row["cluster"] if isinstance(row["cluster"], str) else None,
     )
 
 
@@ -211,7 +222,7 @@ class Clusters(Reading):
         """Distinct answers, and the entropy of their shares in bits, by question."""
         self.labels: list[list[int | None]] = []
         """The answers of the first `TIED_OVER` questions."""
-        self.texts = self.different = self.asked = 0
+        self.texts = self.different = self.questions = 0
         """Texts, those that differ within their question, and questions with a text."""
 
     def add_rollouts(self, rows: pd.DataFrame) -> None:
@@ -223,7 +234,7 @@ class Clusters(Reading):
         answered = rows[rows["failed"].isna() & rows["digest"].notna()]
         self.texts += len(answered)
         self.different += len(answered.drop_duplicates(["question", "digest"]))
-        self.asked += answered["question"].nunique()
+        self.questions += answered["question"].nunique()
         missing = TIED_OVER - len(self.labels)
         for _, group in islice(rows.groupby("question", sort=False), missing):
             labels = group["cluster"][group["failed"].isna()]
@@ -240,20 +251,20 @@ def diversity(run: RunTables | Path) -> dict[str, Interval]:
 
 
 def copies(run: RunTables | Path) -> tuple[float, float]:
-    """Return the share of texts that repeat another of their question, and the texts per question.
+    """Return the share of texts that repeat another text of their question, and texts per question.
 
     NaN if the pool has no text; failed rollouts have none.
     """
     clusters = RunTables.of(run).reading(Clusters)
     if not clusters.texts:
         return np.nan, np.nan
-    return 1 - clusters.different / clusters.texts, clusters.texts / clusters.asked
+    return 1 - clusters.different / clusters.texts, clusters.texts / clusters.questions
 
 
 def tie_shares(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float]:
     """Return, by n, the mean share of a question's n-subsets whose vote is tied.
 
-    The mean is over the first `TIED_OVER` questions with an answer and n rollouts.
+    The mean is over those of the first `TIED_OVER` questions that have an answer and n rollouts.
     """
     pools = RunTables.of(run).reading(Clusters).labels
     answered = [labels for labels in pools if any(label is not None for label in labels)]
@@ -280,8 +291,8 @@ def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
     new = [a - g for a, g in zip(answers, hits, strict=True)]
     yield "new answer", _share(draws, [max(share, 0.0) for share in new], always)
     yield "no answer", _share(draws, [1 - share for share in answers], always)
-    if torn := [draw for draw in draws if len(draw.votes) > 1]:
-        yield from _places(torn)
+    if mixed := [draw for draw in draws if len(draw.votes) > 1]:
+        yield from _places(mixed)
     yield "inflation", _mean(draws, [draw.inflation for draw in draws])
 
 
@@ -292,36 +303,38 @@ def _disagreement(draws: Sequence[Draw], *, strict: bool) -> Iterator[tuple[str,
     yield name, _share(draws, differs, [1.0] * len(draws))
     right = [share * draw.right for share, draw in zip(differs, draws, strict=True)]
     yield f"{name}: right", _share(draws, right, differs)
-    led = [draw.led * draw.disagrees if strict else draw.led for draw in draws]
-    yield f"{name}: majority right", _share(draws, led, differs)
+    others = [d.majority_right * (d.disagrees if strict else 1) for d in draws]
+    yield f"{name}: majority right", _share(draws, others, differs)
 
 
-def _places(torn: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
+def _places(mixed: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
     """Yield which draft the synthesis follows if drafts differ; their order is random."""
-    always = [1.0] * len(torn)
+    always = [1.0] * len(mixed)
     follows = {
-        "first": [float(draw.follows(0)) for draw in torn],
-        "last": [float(draw.follows(-1)) for draw in torn],
-        "any": [fmean(draw.follows(k) for k in range(len(draw.drafts))) for draw in torn],
+        "first": [float(draw.follows(0)) for draw in mixed],
+        "last": [float(draw.follows(-1)) for draw in mixed],
+        "any": [fmean(draw.follows(k) for k in range(len(draw.drafts))) for draw in mixed],
     }
     for name, shares in follows.items():
         article = "" if name == "any" else "the "
-        yield f"follows {article}{name}", _share(torn, shares, always)
+        yield f"follows {article}{name}", _share(mixed, shares, always)
     for name in ("first", "last"):
         bias = np.subtract(follows[name], follows["any"]).tolist()
-        yield f"{name} bias", _mean(torn, bias, bounds=(-1.0, 1.0))
+        yield f"{name} bias", _mean(mixed, bias, bounds=(-1.0, 1.0))
 
 
 def _share(draws: Sequence[Draw], hits: Sequence[float], trials: Sequence[float]) -> Interval:
-    """Return hits per trial; the draws of a question share one vote."""
-    return ratio_interval(_average_by_question(draws, hits), _average_by_question(draws, trials))
+    """Return hits per trial; a question's draws are averaged first."""
+    averages = (_average_by_question(draws, values) for values in (hits, trials))
+    return ratio_interval(*averages, clusters=_groups(draws))
 
 
 def _mean(
     draws: Sequence[Draw], values: Sequence[float], *, bounds: tuple[float, float] | None = None
 ) -> Interval:
     """Return the mean of values that are not shares, such as differences."""
-    return mean_interval(_average_by_question(draws, values), bounds=bounds)
+    averages = _average_by_question(draws, values)
+    return mean_interval(averages, clusters=_groups(draws), bounds=bounds)
 
 
 def _average_by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
@@ -330,6 +343,11 @@ def _average_by_question(draws: Sequence[Draw], values: Sequence[float]) -> list
     for draw, value in zip(draws, values, strict=True):
         by_question.setdefault(draw.question, []).append(value)
     return [fmean(group) for group in by_question.values()]
+
+
+def _groups(draws: Sequence[Draw]) -> list[str | None]:
+    """Return each question's group, in the order of the questions."""
+    return list({draw.question: draw.group for draw in draws}.values())
 
 
 def _fields(interval: Interval) -> dict[str, JSON]:

@@ -31,7 +31,7 @@ def extend(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataF
     """Return a summary with `COLUMNS` after `se`: the published error, the length-adjusted score.
 
     `se_bootstrap` is HealthBench's error: the standard deviation of clipped means over examples
-    that are drawn with replacement and independently, also within a cluster.
+    drawn one by one with replacement; clusters are ignored.
     """
     keys = list(zip(table["method"], table["n"], strict=True))
     errors = [
@@ -64,8 +64,8 @@ class Parts(Reading):
 def breakdown(run: RunTables | Path) -> pd.DataFrame:
     """Return a row per part × method × n: `examples`, `score`, `se`, `ci_low`, `ci_high`.
 
-    Rows are ordered by the part's name. `kind` is the text before the colon of a part (theme, axis,
-    level, tolerance).
+    Rows are ordered by the part's name. `kind` is the text before a part's colon, such as theme,
+    axis, level or tolerance; empty for a part without a colon.
     """
     rows = pd.concat(RunTables.of(run).reading(Parts).rows)
     long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
@@ -86,8 +86,8 @@ def blocks(
 ) -> Iterator[str]:
     """Yield the Markdown blocks that follow the table of a run with parts, or with a judge."""
     if len(parts):
-        present = [kind for kind in KINDS if (parts["kind"] == kind).any()]
-        yield f"## By {', '.join(present) or 'part'}, at each method's largest n, %"
+        kinds = _kinds(parts)
+        yield f"## By {', '.join(filter(None, kinds)) or 'part'}, at each method's largest n, %"
         yield _render_parts(table, parts)
     if record["task"].get("judging"):
         yield "## The judge"
@@ -107,14 +107,14 @@ def _adjusted(parts: pd.DataFrame) -> Iterator[str]:
     """Say what the length-adjusted score is, if the task has a penalty."""
     if len(parts) and (parts["part"] == LENGTH_ADJUSTED).any():
         yield (
-            f"Length-adjusted: the score minus the task's `penalty` for every {LENGTH_UNIT} "
-            f"characters above {USUAL_LENGTH:,}, and plus it below."
+            f"Length-adjusted: the score, minus the task's `penalty` for each {LENGTH_UNIT} "
+            f"characters above {USUAL_LENGTH:,}, plus the penalty for each {LENGTH_UNIT} below."
         )
 
 
 def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
     name, profile = f"`{record['config']['judge']}`", judge_profile(record)
-    name += f", asked by the profile {profile}" if profile else ""
+    name += f", with the profile {profile}" if profile else ""
     audits = find(record["task"]["judging"]["digest"], run)
     if not audits:
         yield f"**Judge not audited**: {name}, with this prompt and sampling."
@@ -153,8 +153,8 @@ def _render_parts(table: pd.DataFrame, parts: pd.DataFrame) -> str:
     cells = parts.set_index(["part", *KEY])["score"].to_dict()
     examples = parts.groupby("part", sort=False)["examples"].max().to_dict()
     columns = [key for key in keys if any((part, *key) in cells for part in examples)]
-    names = [name for kind in KINDS for name in examples if str(name).startswith(f"{kind}:")]
-    names += [LENGTH_ADJUSTED] if LENGTH_ADJUSTED in examples else []
+    kinds = parts.drop_duplicates("part").set_index("part")["kind"].to_dict()
+    names = [name for kind in _kinds(parts) for name in examples if kinds[name] == kind]
     rows = [
         [str(name).replace("|", "\\|"), str(examples[name])]
         + [percent(cells.get((name, *key))) for key in columns]
@@ -165,9 +165,16 @@ def _render_parts(table: pd.DataFrame, parts: pd.DataFrame) -> str:
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
 
 
+def _kinds(parts: pd.DataFrame) -> list[str]:
+    """Return the kinds of these parts: HealthBench's first, and last "" of parts without one."""
+    others = sorted(set(parts["kind"]) - {*KINDS, ""})
+    return [kind for kind in (*KINDS, *others, "") if (parts["kind"] == kind).any()]
+
+
 def _key(key: JSON) -> dict[str, JSON]:
     part, method, n = key
-    return {"kind": part.partition(":")[0], "part": part, "method": method, "n": int(n)}
+    kind = part.partition(":")[0] if ":" in part else ""
+    return {"kind": kind, "part": part, "method": method, "n": int(n)}
 
 
 def _mean(values: pd.Series[float], clusters: pd.Series[str]) -> dict[str, JSON]:

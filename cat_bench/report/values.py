@@ -40,11 +40,12 @@ Key: TypeAlias = tuple[JSON, ...]
 KEY = ["method", "n"]
 LEVEL = 0.95
 _Pair: TypeAlias = tuple[FloatArray, FloatArray, list[str | None] | None]
-_READ = (
+COLUMNS = (
     *("question", "cluster", *KEY, "draw", "slots", "subsets", "rollout_var", "draw_se"),
     *("score", "lost", "abstained", "exhausted", "unlabelled", "failed", "fallback"),
     *COSTS,
 )
+"""The columns of score rows that `per_question` reads, and the question's group."""
 _ROUNDING = 1e-9
 """A smaller share is a rounding error."""
 ROLES = ("policy", "anchor", "judge")
@@ -90,7 +91,7 @@ class Values:
 
     def against(self, a: Key, other: FloatArray, *, level: float = LEVEL) -> Difference:
         """Return the difference between a and these values, shape (questions,)."""
-        pair = self._pair(a, other)
+        pair = self._pair(self.columns[a], other)
         if level != LEVEL:
             return _paired_difference(pair, level=level)
         digest = _digest(pair)
@@ -98,11 +99,18 @@ class Values:
             self.known[digest] = _paired_difference(pair)
         return self.known[digest]
 
+    def pair(self, a: FloatArray, b: FloatArray) -> Difference:
+        """Return the difference a - b of values by question, where neither is NaN."""
+        return _paired_difference(self._pair(a, b))
+
     def resample(self, pairs: Iterable[tuple[Key, FloatArray]], executor: Executor | None) -> None:
         """Compute differences in parallel, for `against`; without an executor, do nothing."""
         if executor is None:
             return
-        pending = {_digest(pair): pair for pair in (self._pair(*arguments) for arguments in pairs)}
+        pending = {
+            _digest(pair): pair
+            for pair in (self._pair(self.columns[key], other) for key, other in pairs)
+        }
         fresh = {digest: pair for digest, pair in pending.items() if digest not in self.known}
         self.known.update(
             zip(fresh, executor.map(_paired_difference, list(fresh.values())), strict=True)
@@ -126,9 +134,9 @@ class Values:
             None if self.clusters is None else tuple(self._select_clusters(selected) or ()),
         )
 
-    def _pair(self, a: Key, other: FloatArray) -> _Pair:
-        common = ~(np.isnan(self.columns[a]) | np.isnan(other))
-        return self.columns[a][common], other[common], self._select_clusters(common)
+    def _pair(self, a: FloatArray, b: FloatArray) -> _Pair:
+        common = ~(np.isnan(a) | np.isnan(b))
+        return a[common], b[common], self._select_clusters(common)
 
     def _select_clusters(self, selected: NDArray[np.bool_]) -> list[str | None] | None:
         if self.clusters is None:
@@ -194,7 +202,7 @@ class PerQuestion(Reading):
     Memory holds a number for each question, method and n.
     """
 
-    scores = _READ
+    scores = COLUMNS
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

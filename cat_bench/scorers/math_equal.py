@@ -36,7 +36,7 @@ _LIBRARIES = ("math-verify", "sympy", "latex2sympy2_extended")
 
 @cache
 def _libraries() -> tuple[str, ...]:
-    """Return the libraries with their versions; kept, as every comparison asks for them."""
+    """Return the libraries with their versions; cached, because every comparison reads them."""
     return tuple(f"{name} {version(name)}" for name in _LIBRARIES)
 
 
@@ -63,6 +63,8 @@ class MathEqual:
     def __post_init__(self) -> None:
         if self.timeout <= 0:
             raise ConfigError("math_equal", "timeout", f"{self.timeout} is not above 0 seconds")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError("math_equal", "workers", f"{self.workers} is not at least 1")
         pattern_of("math_equal", self.pattern)
 
     @property
@@ -94,8 +96,8 @@ class MathEqual:
         answers = [self.answer(text) for text in texts]
         distinct = list(dict.fromkeys(answers))
         scores = await gather(*(self._grade(gold, answer) for answer in distinct))
-        by_text = dict(zip(distinct, scores, strict=True))
-        return [by_text[answer] for answer in answers]
+        by_answer = dict(zip(distinct, scores, strict=True))
+        return [by_answer[answer] for answer in answers]
 
     async def clusters(self, answers: Sequence[str | None]) -> list[int | None]:
         """Return labels 0, 1, ... that do not depend on order; None for an empty answer."""

@@ -145,19 +145,31 @@ def paired_difference(
     return Difference(units.mean, units.se, low, high, p, count)
 
 
-def ratio_interval(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -> Interval:
+def ratio_interval(
+    hits: ArrayLike,
+    trials: ArrayLike,
+    *,
+    clusters: Clusters | None = None,
+    level: float = 0.95,
+) -> Interval:
     """Return the share of `hits` among `trials`, shapes (Q,); trials vary between questions.
 
-    The trials of one question are not independent: a question is a cluster, as in `mean_interval`.
-    `n` counts the questions with trials; NaN if no question has any.
+    The trials of one question are not independent, and neither are those of the questions of one
+    cluster, as in `mean_interval`. `n` counts the questions with trials; NaN if no question has
+    any.
     """
     tried, counts = np.asarray(hits, dtype=float), np.asarray(trials, dtype=float)
-    units = Units(tried[counts > 0], counts[counts > 0])
+    some = counts > 0
+    names = (
+        None if clusters is None else [c for c, kept in zip(clusters, some, strict=True) if kept]
+    )
+    above, below = Units.of(tried[some], names), Units.of(counts[some], names)
+    units, questions = Units(above.sums, below.sums), int(some.sum())
     if len(units) < 2:
         mean = units.mean if len(units) else nan
-        return Interval(mean, nan, nan, nan, len(units), _TOO_FEW)
+        return Interval(mean, nan, nan, nan, questions, _TOO_FEW)
     low, high = _ends(units, SHARES, level=level)
-    return Interval(units.mean, units.se, low, high, len(units), _flag_few(units))
+    return Interval(units.mean, units.se, low, high, questions, _flag_few(units))
 
 
 def quotient(part: ArrayLike, whole: ArrayLike, *, clusters: Clusters | None = None) -> Interval:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OWN = {
     **dict.fromkeys(
-        ("output_dir", "seed", "data_seed", "logging_steps", "save_strategy"),
+        ("output_dir", "seed", "data_seed", "logging_steps", "save_strategy", "disable_tqdm"),
         "cat-bench sets it",
     ),
     "model_init_kwargs": "cat-bench loads the model, in float32",

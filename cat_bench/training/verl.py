@@ -3,7 +3,8 @@
 verl asks for one rollout at a time, but a reward here is computed for a group: each caller waits
 until its group is complete. All rollouts of a group must therefore reach one process: set
 `reward.num_workers=1` (rewards wait for servers, so one worker is enough). verl has no missing
-rewards: an unscored rollout gets the mean of its group's scored ones, which is no advantage.
+rewards: an unscored rollout gets the mean of its group's scored ones, so its advantage is 0.
+The run stays open until the process ends.
 
 Configuration, in addition to verl's own (`recipes/verl/` has an example):
 
@@ -12,8 +13,8 @@ Configuration, in addition to verl's own (`recipes/verl/` has an example):
     cat_bench: {reward: "equivalence{estimator=cat}", task: ..., model: ..., base_url: ...}
 
 `cat_bench` holds a reward and the fields of a run's configuration. Rows have the question's id in
-`extra_info.question_id`; one with `extra_info.split` other than `train` comes in a group of
-`val_kwargs.n`. Imported by verl only, in an environment that has both.
+`extra_info.question_id`. A row whose `extra_info.split` is not `train` belongs to a group of
+`val_kwargs.n` rollouts. Only verl imports this module, in an environment that has both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from cat_bench.training.rewarder import Rewarder
 from cat_bench.types.calls import JSON, Reply, Usage
 
 SECTION = "cat_bench"
-PATIENCE_S = 1800.0
+GROUP_TIMEOUT_S = 1800.0
 """Seconds that a rollout waits for the rest of its group, and for its reward."""
 TAIL = 16
 """Tokens at the end of a prompt that show whether the chat template has opened reasoning."""
@@ -50,6 +51,8 @@ class _Gathering:
     rewarded: asyncio.Future[Rewarded] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    settling: asyncio.Task[None] | None = None
+    """The task that rewards the group."""
 
 
 class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not installed here
@@ -83,15 +86,20 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         group = self._gathering.setdefault(uid, _Gathering())
         place = len(group.replies)
         group.replies.append(reply)
+        question = str(extra["question_id"])
         if len(group.replies) == size:
             del self._gathering[uid]
-            await self._settle(group, str(extra["question_id"]))
+            group.settling = asyncio.create_task(self._settle(group, question))
         try:
-            rewarded = await asyncio.wait_for(asyncio.shield(group.rewarded), PATIENCE_S)
+            rewarded = await asyncio.wait_for(asyncio.shield(group.rewarded), GROUP_TIMEOUT_S)
         except TimeoutError:
+            arrived, limit = len(group.replies), f"within {GROUP_TIMEOUT_S:.0f} s"
+            if arrived == size:
+                raise UsageError(f"question {question!r} was not rewarded {limit}") from None
+            self._gathering.pop(uid, None)
             raise UsageError(
-                f"{len(group.replies)} of {size} rollouts of question {extra['question_id']!r} "
-                f"came within {PATIENCE_S:.0f} s: a rollout failed, or the group was divided"
+                f"{arrived} of {size} rollouts of question {question!r} came {limit}: a rollout "
+                "failed, or the group was divided"
             ) from None
         value = rewarded.values[place]
         scored = [reward for reward in rewarded.values if reward is not None]
@@ -101,19 +109,18 @@ class GroupRewards(RewardManagerBase):  # type: ignore[misc] # verl is not insta
         }
 
     async def _settle(self, group: _Gathering, question: str) -> None:
-        """Reward a complete group; a failure is raised for every rollout."""
+        """Reward a complete group, in a task that outlives the request that completed it."""
         try:
             group.rewarded.set_result(await self._rewarder.group(question, group.replies))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - is raised for every rollout
             group.rewarded.set_exception(error)
-            raise
 
     def _size(self, extra: Mapping[str, JSON]) -> int:
         rollout = self.config.actor_rollout_ref.rollout
         return int(rollout.n if extra.get("split", "train") == "train" else rollout.val_kwargs.n)
 
     async def _reply(self, item: JSON) -> Reply:
-        """Return the written text, as a reply without log-probabilities; reasoning apart."""
+        """Return the written text as a reply without log-probabilities, its reasoning separated."""
         ids, width = item.batch["responses"], item.batch["responses"].shape[-1]
         mask = item.batch["attention_mask"]
         length = int(mask[-width:].sum())

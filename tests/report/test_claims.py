@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,76 @@ def test_coverage_is_compared_with_the_best_power_law(tmp_path: Path) -> None:
     )
     values = {("cat", n): [0.5] * MANY for n in (1, 2)}
     assert check(run(tmp_path / "few", values), test="power_law").verdict == "not measured"
+
+
+def test_claims_leave_out_questions_without_a_value(tmp_path: Path) -> None:
+    """A question that one method could not be scored on changes no figure of the others."""
+    whole: dict[tuple[str, int], Sequence[float | None]] = {
+        (method, n): [0.1 * n * weight + 0.01 * (i % 3) for i in range(MANY)]
+        for n in (1, 2, 4, 8)
+        for method, weight in (("cat", 0.9), ("majority", 0.5), ("esc", 0.7))
+    }
+    some = {
+        key: [None, *column[1:]] if key == ("cat", 8) else column for key, column in whole.items()
+    }
+    rest = {key: column[1:] for key, column in whole.items()}
+    folders = run(tmp_path / "some", some), run(tmp_path / "rest", rest)
+    for claim in (
+        {"test": "outgrows", "against": ["majority"], "since": 1},
+        {"test": "outweighs", "against": ["esc"]},
+        {"test": "power_law", "margin": 0.5},
+    ):
+        left_out, without = (check(folder, **claim) for folder in folders)
+        assert left_out.verdict != "not measured"
+        assert left_out.value == pytest.approx(without.value)
+    nothing = run(tmp_path / "nothing", {key: [None] * MANY for key in whole})
+    for test in ("outgrows", "outweighs", "power_law"):
+        found = check(nothing, test=test, against=["majority"], since=1)
+        assert found.verdict in ("not measured", "undecided")
+
+
+def test_unknown_tokens_are_no_saving(tmp_path: Path) -> None:
+    """A server without usage leaves 0 tokens for calls that were made."""
+    rows = [
+        replace(
+            row, policy_calls=row.n, policy_tokens=0.0, prompt_tokens=0.0, completion_tokens=0.0
+        )
+        for row in _costed("cat", 8, 3.0, 30.0)
+    ] + _costed("majority", 8, 15.0, 12.0)
+    folder = run(tmp_path / "run", {}, rows=rows)
+    saves = {"test": "saves", "against": ["majority"], "least": 0.5}
+    assert check(folder, **saves, cost="tokens").verdict == "not measured"
+    assert check(folder, **saves, cost="calls").verdict == "supported"
+
+
+def test_questions_of_one_group_count_together(tmp_path: Path) -> None:
+    """Each question twice, in one group, is as uncertain as the questions once."""
+
+    def of(copies: int) -> list[ScoreRow]:
+        rows = []
+        for method, n, weight in (("cat", 1, 1), ("cat", 8, 5), ("esc", 1, 1), ("esc", 8, 2)):
+            for i in range(MANY):
+                value = 0.1 * weight + 0.03 * ((i * weight) % 7)
+                row = ScoreRow(
+                    question=f"q{i}",
+                    cluster=f"g{i}",
+                    method=method,
+                    n=n,
+                    score=value,
+                    calls=weight + i % 3,
+                    completion_tokens=10.0 * weight + i % 5,
+                )
+                rows += [replace(row, question=f"q{i}-{copy}") for copy in range(copies)]
+        return rows
+
+    once, twice = (run(tmp_path / f"{k}", {}, rows=of(k)) for k in (1, 2))
+    for claim in (
+        {"test": "outgrows", "against": ["esc"], "since": 1},
+        {"test": "saves", "against": ["esc"], "least": 0.1},
+    ):
+        one, two = check(once, **claim), check(twice, **claim)
+        assert two.value == pytest.approx(one.value)
+        assert (two.low, two.high) == pytest.approx((one.low, one.high), rel=1e-6)
 
 
 def test_a_claim_may_name_its_n(tmp_path: Path) -> None:

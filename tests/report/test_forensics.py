@@ -132,6 +132,31 @@ def test_a_draft_word_for_word_is_a_copy(runs: Runs) -> None:
     assert figures(runs.build(rows, pool=rollouts))["copies a text"] == 0.5
 
 
+def test_where_no_draft_answered_nobody_is_right(runs: Runs) -> None:
+    pool = [*drafts("a", [1, RIGHT]), *drafts("b", [None, None])]
+    rows = [synthesis("a", RIGHT, [0, 1]), synthesis("b", RIGHT, [0, 1])]
+    found = figures(runs.build(rows, pool=pool))
+    assert found["recovers"] == 1
+    assert found[NOBODY] == 0.5
+    assert found["new answer"] == 0.5
+    assert found["disagrees"] == 0
+    assert forensics(runs.build(rows[1:], pool=pool[2:], name="no answers")).empty
+
+
+def test_questions_of_one_group_count_together(runs: Runs) -> None:
+    questions = [f"q{k}" for k in range(12)]
+    pool = [row for name in questions for row in drafts(name, [1, RIGHT])]
+    rows = [synthesis(name, RIGHT if k % 3 else 1, [0, 1]) for k, name in enumerate(questions)]
+    alone = forensics(runs.build(rows, pool=pool))
+    paired = [replace(row, cluster=f"g{k // 2}") for k, row in enumerate(rows)]
+    together = forensics(runs.build(paired, pool=pool, name="together"))
+    name = f"{MAJORITY}, right"
+    (one,), (two,) = (t[t["figure"] == name].to_dict("records") for t in (alone, together))
+    assert one["value"] == two["value"]
+    assert one["questions"] == two["questions"] == 12
+    assert (one["ci_low"], one["ci_high"]) != (two["ci_low"], two["ci_high"])
+
+
 def test_graded_scores_have_no_forensics(runs: Runs) -> None:
     rows = [synthesis("q0", 7, (0, 1), score=0.4)]
     assert forensics(runs.build(rows, pool=drafts("q0", [7, 1]))).empty

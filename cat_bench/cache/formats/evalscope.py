@@ -53,7 +53,7 @@ def _sample(file: Path, line: int, row: Row, prefix: str, findings: Findings) ->
     if not replies:
         raise DataError(file, "has no message of the model; name a file of reviews", line=line)
     if len(replies) > 1:
-        findings.guess("responses: the last message of a sample with several of the model's")
+        findings.guess("responses: the last message, if the model wrote several for a sample")
     prompt = messages[: messages.index(replies[0])]
     problem = "\n\n".join(
         join_texts(message.get("content")) for message in prompt if message.get("role") == "user"
@@ -64,7 +64,7 @@ def _sample(file: Path, line: int, row: Row, prefix: str, findings: Findings) ->
         findings.guess("id: a digest of the problem, because the reviews name no group")
         group = name_by_text(problem)
     reply = replies[-1]
-    findings.model = reply.get("model") or findings.model
+    findings.name_model(reply.get("model"), file)
     used = reply.get("perf_metrics") or {}
     return Sampled(
         id=f"{prefix}{group}",

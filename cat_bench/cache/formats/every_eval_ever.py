@@ -42,7 +42,7 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
                 f"sample {name!r} is {row.get('interaction_type')}: only single_turn is a response",
                 line=line,
             )
-        findings.model = row.get("model_id")
+        findings.name_model(row.get("model_id"), file)
         prompt, output = take(row, "input", dict, file), take(row, "output", dict, file)
         references = prompt.get("reference") or [None]
         if len(references) > 1:

@@ -44,18 +44,18 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
             raise DataError(
                 file, f"is not a log of Inspect ({reason}); name an .eval or .json log"
             ) from error
-        findings.model = log.eval.model
+        findings.name_model(log.eval.model, file)
         if log.status != "success":
-            findings.guess(f"the log of an evaluation with status {log.status!r} is complete")
-        many = f"{log.eval.task}/" if len(files) > 1 else ""
+            findings.guess(f"the log is complete, although its status is {log.status!r}")
+        prefix = f"{log.eval.task}/" if len(files) > 1 else ""
         for sample in sorted(log.samples or (), key=lambda s: s.epoch):
-            yield _sample(many, sample, findings)
+            yield _sample(prefix, sample, findings)
 
 
 def _sample(prefix: str, sample: EvalSample, findings: Findings) -> Sampled:
     turns = sum(message.role == "assistant" for message in sample.messages)
     if turns > 1:
-        findings.guess("responses: the last message of a sample with several of the model's")
+        findings.guess("responses: the last message, if the model wrote several for a sample")
     output = sample.output
     usage = output.usage
     error = sample.error or output.error

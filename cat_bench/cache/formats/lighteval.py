@@ -27,7 +27,7 @@ _TAKEN = {
 def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
     findings.taken = dict(_TAKEN)
     for file, _, row in read_files(files, findings, ("doc", "model_response", "metric")):
-        findings.model = _name_model(file)
+        findings.name_model(_name_model(file), file)
         yield from _samples(file, row, findings, many=len(files) > 1)
 
 

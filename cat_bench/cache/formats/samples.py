@@ -59,6 +59,15 @@ class Findings:
     verdicts: dict[str, float] = field(default_factory=dict)
     """The mean over questions of each of the tool's own scores."""
 
+    def name_model(self, name: str | None, file: Path) -> None:
+        """Note the model that a file names. Raises DataError if an earlier file names another."""
+        if name and self.model and name != self.model:
+            problem = (
+                f"is of the model {name}, and an earlier one of {self.model}: import each alone"
+            )
+            raise DataError(file, problem)
+        self.model = name or self.model
+
     def guess(self, assumption: str) -> None:
         """Note a guess, once."""
         if assumption not in self.guessed:

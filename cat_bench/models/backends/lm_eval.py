@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from pydantic import PositiveInt
 
 from cat_bench.errors import CatBenchError, ModelError, NotAvailable, UnknownName, one_line
+from cat_bench.loading.secrets import mask
 from cat_bench.models.backends import Request
 from cat_bench.models.backends.content import content
 from cat_bench.models.backends.hf.chat import UNTEMPLATED
@@ -44,8 +45,8 @@ class LmEval:
     blank line between them.
 
     A slot's seed is sent to a server whose class takes one. In this process, torch is seeded once
-    per batch, from the seeds of all its slots: they are independent draws, and a slot's text is
-    reproduced only by the same batch.
+    per batch, from the seeds of all its slots. The slots are independent draws, but a slot's text
+    can be reproduced only in the same batch.
 
     Raises UnknownName for a class that lm-eval does not have, ModelError if lm-eval is not
     installed or cannot open the model.
@@ -67,7 +68,7 @@ class LmEval:
         served = is_served(self._lm)
         self._calls = OverHttp(self._lm, concurrency) if served else InProcess(self._lm, batch)
         self.choices = 1 if served else batch
-        """A batch in this process, or one per request to a server."""
+        """Completions per request: a batch in this process, one for a server."""
         self._chat = chat and self._calls.takes_chat
         self.caution = UNTEMPLATED if chat and not self._chat else None
         self._sampling = _defaults(self._lm)
@@ -128,7 +129,7 @@ class LmEval:
         lm, parameters = self._lm, dict[str, JSON]()
         chat: list[dict[str, Any]] = [dict(message) for message in messages]
         options = getattr(lm, "chat_template_args", None)
-        if thinking is not None and options is not None:
+        if thinking is not None and options is not None and self._chat:
             options = {**options, "enable_thinking": thinking}
         elif thinking is not None and self._calls.takes_body:
             parameters["chat_template_kwargs"] = {"enable_thinking": thinking}
@@ -144,9 +145,6 @@ class LmEval:
             return template(chat, tokenize=False, add_generation_prompt=True, **options), parameters
         except TemplateError as error:
             raise ValueError(f"the chat template refuses these messages: {error}") from error
-        except NotImplementedError:
-            self._chat = False
-            return self._prompt(messages, thinking)
 
 
 def _open(kind: str, arguments: str, batch: int) -> Any:
@@ -167,11 +165,11 @@ def _open(kind: str, arguments: str, batch: int) -> Any:
         raise
     except Exception as error:  # classes raise exceptions of their own
         problem = one_line(f"{type(error).__name__}: {error}")
-        raise ModelError(f"lm-eval cannot open {kind}?{arguments}: {problem}") from error
+        raise ModelError(f"lm-eval cannot open {kind}?{mask(arguments)}: {problem}") from error
 
 
 def _add_arguments(cls: type, params: Mapping[str, JSON], batch: int) -> dict[str, JSON]:
-    """Return arguments that were not given: the batch size, and an existing device."""
+    """Return what was not given: the batch size, and a device that this machine has."""
     from lm_eval.models.api_models import TemplateAPI
 
     additional: dict[str, JSON] = {}

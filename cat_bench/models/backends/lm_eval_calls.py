@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import requests
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
+from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.api_models import TemplateAPI
 
 from cat_bench.cache.reasoning import opens_reasoning, split
@@ -82,6 +82,11 @@ class ScoringRow(Work[FloatArray]):
         return 1
 
 
+def has_own_template(lm: LM) -> bool:
+    """Return whether the class of a model applies a chat template."""
+    return type(lm).apply_chat_template is not LM.apply_chat_template
+
+
 class InProcess:
     """A class that runs in this process, used by one thread in batches of at most `batch`."""
 
@@ -90,7 +95,8 @@ class InProcess:
     def __init__(self, lm: Any, batch: int) -> None:
         self._lm = lm
         tokenizer = getattr(lm, "tokenizer", None)
-        self.takes_chat = getattr(tokenizer, "chat_template", "the class's own") is not None
+        has_template = getattr(tokenizer, "chat_template", "the class's own") is not None
+        self.takes_chat = has_template and has_own_template(lm)
         self.scores = isinstance(lm, TemplateLM) and tokenizer is not None
         takes = inspect.signature(lm.generate_until).parameters
         self._quiet = {"disable_tqdm": True} if "disable_tqdm" in takes else {}
