@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -56,6 +57,28 @@ async def test_lots_settle_what_is_drawn(cache: Cache) -> None:
         estimate, _ = await toy.estimate(Pairwise(schedule="knockout"), pool, cache, roles)
         won |= {slot for slot, _ in estimate.picks}
     assert won == {0, 1}
+
+
+async def test_a_rollout_without_a_match_is_neither_first_nor_last(cache: Cache) -> None:
+    """Three in one round of a league: the winner is picked, whoever was left out."""
+    judge = Scripted(lambda request, seed: "no winner", identity="undecided")
+    roles = toy.roles(cache, judge=judge)
+    for number in range(6):
+        pool = toy.pool("one = a", "two = b", "three = c", question=f"q{number}")
+        estimate, _ = await toy.estimate(Pairwise(matches=1), pool, cache, roles)
+        assert len(estimate.picks) == 3, "all comparisons were drawn"
+
+
+async def test_nobody_is_left_out_of_two_rounds(cache: Cache) -> None:
+    for number in range(8):
+        judge = Scripted(stronger, identity="judge")
+        pool = toy.pool(*(f"strength {k} = {k}" for k in range(9)), question=f"q{number}")
+        knockout = Pairwise(schedule="knockout")
+        await toy.estimate(knockout, pool, cache, toy.roles(cache, judge=judge))
+        asked = [re.findall(r"strength (\d)", r.messages[-1]["content"]) for r in judge.requests]
+        matches = list(dict.fromkeys(frozenset(pair) for pair in asked))
+        played = Counter(name for match in matches for name in match)
+        assert min(played[name] for name in matches[-1]) >= 3, "finalists of nine play three times"
 
 
 async def test_every_subset_of_a_pool_lives_on_the_same_comparisons(cache: Cache) -> None:

@@ -136,7 +136,10 @@ def test_pattern_takes_the_last_match() -> None:
     assert MathEqual(pattern="A: (.*)").answer(boxed("2")) is None
 
 
-@pytest.mark.parametrize("parameters", [{"pattern": "A: .*"}, {"pattern": "("}, {"timeout": 0}])
+@pytest.mark.parametrize(
+    "parameters",
+    [{"pattern": "A: .*"}, {"pattern": "("}, {"pattern": ""}, {"timeout": 0}, {"workers": 0}],
+)
 def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"math_equal: {next(iter(parameters))}"):
         MathEqual(**parameters)

@@ -13,6 +13,7 @@ import pytest
 from cat_bench.cache import Cache, Call, import_pool
 from cat_bench.cache.formats import Conversion, convert, list_files, suggest_format
 from cat_bench.cache.formats.hub import fetch
+from cat_bench.cache.formats.samples import Findings
 from cat_bench.errors import DataError, UnknownName, UsageError
 from cat_bench.report import summarise
 from cat_bench.runs.config import RunConfig
@@ -184,6 +185,14 @@ async def test_inspect_scores_as_inspect_does(tmp_path: Path) -> None:
     table = summarise(folder).set_index(["method", "n"])["score"]
     assert table["single", 1] == pytest.approx(accuracy)
     assert 0 < accuracy < 1
+
+
+def test_logs_of_two_models_are_not_one_pool(tmp_path: Path) -> None:
+    findings = Findings(format="inspect")
+    findings.name_model("a", tmp_path / "one.eval")
+    findings.name_model(None, tmp_path / "two.eval")
+    with pytest.raises(DataError, match=r"three\.eval: is of the model b, and an earlier one of a"):
+        findings.name_model("b", tmp_path / "three.eval")
 
 
 def test_best_of_infinity_is_the_pool_that_was_made_from_it(tmp_path: Path) -> None:

@@ -171,6 +171,13 @@ async def test_parameters_that_the_class_refuses(hf: LmEval) -> None:
     assert "presence_penalty" in result.message
 
 
+async def test_thinking_needs_a_template(folder: Path, opened: Open) -> None:
+    plain = opened(f"hf?pretrained={folder}", chat=False)
+    result = await failed(plain, request(1, thinking=False))
+    assert (result.kind, result.permanent) == ("bad_request", True)
+    assert "no switch for thinking" in result.message
+
+
 async def test_a_message_that_the_template_refuses_is_not_dropped(hf: LmEval) -> None:
     result = await failed(hf, request(1, messages=SYSTEM))
     assert (result.kind, result.permanent) == ("bad_request", True)
