@@ -115,7 +115,7 @@ async def test_a_run_by_each_profile(run: Run, tmp_path: Path) -> None:
     assert "# Talk\nsystem: Be kind.\n\nuser: Name letters.\n\nassistant: alpha beta\n" in shown
     assert "judged by the profile ours" in ours
     assert "judged by the profile official (a template of the user's own)" in theirs
-    assert "asked by the profile official" in theirs.partition("## The judge")[2]
+    assert "with the profile official" in theirs.partition("## The judge")[2]
     records = [read_record(tmp_path / name) for name in ("ours", "theirs")]
     assert [r["task"]["judging"]["profile"] for r in records] == ["ours", "official"]
     assert [r["task"]["scorer"] for r in records] == ["rubric 1", "rubric 1 official"]
