@@ -127,7 +127,7 @@ def compare(run_a: Path, run_b: Path, *, as_json: bool) -> None:
 
 def _show(record: Mapping[str, JSON]) -> None:
     labels = record["labels"]
-    click.echo(f"judge   {record['judge']}, asked by the profile {record['judging']['profile']}")
+    click.echo(f"judge   {record['judge']}, with the profile {record['judging']['profile']}")
     click.echo(f"labels  {labels['file']}, {labels['rows']:,} rows by {labels['annotators']}")
     if record["unobtained"]:
         click.echo(f"without a verdict: {record['unobtained']:,}")
@@ -152,7 +152,7 @@ def _judge(run: Path) -> str:
 
     record = read_record(run)
     profile = judge_profile(record)
-    return f"{record['config']['judge']}" + (f", asked by the profile {profile}" if profile else "")
+    return f"{record['config']['judge']}" + (f", with the profile {profile}" if profile else "")
 
 
 def _row(name: str, part: Mapping[str, JSON]) -> Mapping[str, JSON]:

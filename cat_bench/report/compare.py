@@ -69,7 +69,7 @@ def compare(runs: Sequence[RunTables | Path], *, reference: str | None = None) -
         kinds = {entry["name"]: entry.get("kind", "method") for entry in record["methods"]}
         kinds |= dict.fromkeys((SINGLE, ORACLE), FRAME)
         profile = judge_profile(record)
-        judged = f"scored by {record['config'].get('judge')}, asked by the profile {profile}"
+        judged = f"scored by {record['config'].get('judge')}, with the profile {profile}"
         fixed_n = {entry["name"] for entry in record["methods"] if stands_alone(entry)}
         for method in [m for m in kinds if values.budgets(name, m)]:
             for n in values.budgets(name, method):

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cat_bench.report.compute import Axis, Rates, compute, render_compute
+from cat_bench.report.diversity import Clusters, diversity
 from cat_bench.report.errata import errata_note
-from cat_bench.report.forensics import Clusters, Draws, diversity, forensics
+from cat_bench.report.forensics import Draws, forensics
 from cat_bench.report.forensics_text import Reasons, render_forensics
 from cat_bench.report.groups import groups
 from cat_bench.report.rubric import KINDS, Parts, blocks, breakdown

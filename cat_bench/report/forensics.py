@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -25,7 +24,6 @@ import pandas as pd
 from cat_bench.report.cells import rows_of
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables
-from cat_bench.stats.exact import tie_rate
 from cat_bench.stats.intervals import Interval, mean_interval, ratio_interval
 from cat_bench.types.calls import JSON
 
@@ -185,7 +183,7 @@ def _drafts(rollouts: pd.DataFrame | None) -> dict[int, Draft]:
         return {}
     rollouts = rollouts[rollouts["failed"].isna() & rollouts["score"].isin((0, 1))]
     return {
-        row["slot"]: Draft(row["digest"], _label(row["cluster"]), row["score"], row["characters"])
+        row["slot"]: Draft(row["digest"], label_of(row["cluster"]), row["score"], row["characters"])
         for row in rows_of(rollouts)
     }
 
@@ -198,79 +196,13 @@ def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
     return Draw(
         question=row["question"],
         right=row["score"],
-        cluster=_label(row["answer_cluster"]),
+        cluster=label_of(row["answer_cluster"]),
         answered=isinstance(row["answer"], str),
         digest=sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest(),
         characters=len(row["text"]),
         drafts=read,
         group=row["cluster"] if isinstance(row["cluster"], str) else None,
     )
-
-
-TIED_OVER = 200
-"""Questions whose votes are enumerated, at milliseconds each: enough for a rough share."""
-
-
-class Clusters(Reading):
-    """How the answers of a question's rollouts agree, and how many texts are copies."""
-
-    rollouts = ("question", "cluster", "failed", "digest")
-
-    def __init__(self, record: Mapping[str, JSON]) -> None:
-        super().__init__(record)
-        self.spread: list[pd.DataFrame] = []
-        """Distinct answers, and the entropy of their shares in bits, by question."""
-        self.labels: list[list[int | None]] = []
-        """The answers of the first `TIED_OVER` questions."""
-        self.texts = self.different = self.questions = 0
-        """Texts, those that differ within their question, and questions with a text."""
-
-    def add_rollouts(self, rows: pd.DataFrame) -> None:
-        """Take in the rollouts of whole questions."""
-        counts = rows.dropna(subset="cluster").groupby(["question", "cluster"]).size()
-        share = counts / counts.groupby(level="question").transform("sum")
-        bits = (share * np.log2(share)).groupby(level="question")
-        self.spread.append(pd.DataFrame({"distinct": bits.size(), "entropy": 0.0 - bits.sum()}))
-        answered = rows[rows["failed"].isna() & rows["digest"].notna()]
-        self.texts += len(answered)
-        self.different += len(answered.drop_duplicates(["question", "digest"]))
-        self.questions += answered["question"].nunique()
-        missing = TIED_OVER - len(self.labels)
-        for _, group in islice(rows.groupby("question", sort=False), missing):
-            labels = group["cluster"][group["failed"].isna()]
-            self.labels.append([_label(label) for label in labels])
-
-
-def diversity(run: RunTables | Path) -> dict[str, Interval]:
-    """Return the means of a question's `distinct answers` and their `entropy` in bits."""
-    pool = pd.concat(RunTables.of(run).reading(Clusters).spread).sort_index()
-    return {
-        "distinct answers": mean_interval(pool["distinct"].to_numpy(float), bounds=None),
-        "entropy": mean_interval(pool["entropy"].to_numpy(float), bounds=None),
-    }
-
-
-def copies(run: RunTables | Path) -> tuple[float, float]:
-    """Return the share of texts that repeat another text of their question, and texts per question.
-
-    NaN if the pool has no text; failed rollouts have none.
-    """
-    clusters = RunTables.of(run).reading(Clusters)
-    if not clusters.texts:
-        return np.nan, np.nan
-    return 1 - clusters.different / clusters.texts, clusters.texts / clusters.questions
-
-
-def tie_shares(run: RunTables | Path, budgets: Sequence[int]) -> dict[int, float]:
-    """Return, by n, the mean share of a question's n-subsets whose vote is tied.
-
-    The mean is over those of the first `TIED_OVER` questions that have an answer and n rollouts.
-    """
-    pools = RunTables.of(run).reading(Clusters).labels
-    answered = [labels for labels in pools if any(label is not None for label in labels)]
-    rates = [tie_rate(labels, budgets) for labels in answered]
-    shares = zip(budgets, np.transpose(rates), strict=False)
-    return {n: float(np.nanmean(part)) for n, part in shares if not np.isnan(part).all()}
 
 
 def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
@@ -339,10 +271,8 @@ def _mean(
 
 def _average_by_question(draws: Sequence[Draw], values: Sequence[float]) -> list[float]:
     """Return the mean of each question's draws, in the order of the questions."""
-    by_question: dict[str, list[float]] = {}
-    for draw, value in zip(draws, values, strict=True):
-        by_question.setdefault(draw.question, []).append(value)
-    return [fmean(group) for group in by_question.values()]
+    names = [draw.question for draw in draws]
+    return pd.Series(values, dtype=float).groupby(names, sort=False).mean().tolist()
 
 
 def _groups(draws: Sequence[Draw]) -> list[str | None]:
@@ -360,5 +290,6 @@ def _fields(interval: Interval) -> dict[str, JSON]:
     }
 
 
-def _label(cluster: float | None) -> int | None:
+def label_of(cluster: float | None) -> int | None:
+    """Return an answer's label as a table holds it; None for no answer."""
     return None if cluster is None or np.isnan(cluster) else int(cluster)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from cat_bench.report.cells import as_cell, as_table, label, rows_of
-from cat_bench.report.forensics import CASES, TIED_OVER, copies, tie_shares
+from cat_bench.report.diversity import TIED_OVER, copies, tie_shares
+from cat_bench.report.forensics import CASES
 from cat_bench.report.rounding import format_fixed, format_measured, percent
 from cat_bench.runs.parts import RowsByQuestion
 from cat_bench.runs.tables import Reading, RunTables

@@ -12,14 +12,12 @@ import pytest
 
 from cat_bench.evaluation.rows import RolloutRow, ScoreRow
 from cat_bench.report import summarise
+from cat_bench.report.diversity import copies, diversity, tie_shares
 from cat_bench.report.forensics import (
     MAJORITY,
     MINORITY,
     NOBODY,
-    copies,
-    diversity,
     forensics,
-    tie_shares,
 )
 from cat_bench.report.forensics_text import render_forensics
 from tests.report.conftest import WARNINGS_FAIL

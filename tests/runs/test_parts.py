@@ -10,7 +10,8 @@ import pytest
 
 from cat_bench.evaluation.rows import ScoreRow
 from cat_bench.report import summarise, write
-from cat_bench.report.forensics import diversity, forensics
+from cat_bench.report.diversity import diversity
+from cat_bench.report.forensics import forensics
 from cat_bench.report.values import read_values
 from cat_bench.runs import parts as streaming
 from cat_bench.runs.folder import RunWriter, read_scores

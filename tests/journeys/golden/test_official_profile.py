@@ -124,10 +124,10 @@ async def test_a_run_by_each_profile(run: Run, tmp_path: Path) -> None:
         table = report.summarise(tmp_path / name)
         assert table["score"].iloc[0] == pytest.approx(score)
     said, _ = run("judge", "compare", "ours", "theirs")
-    assert "asked by the profile ours" in said
-    assert "asked by the profile official" in said
+    assert "with the profile ours" in said
+    assert "with the profile official" in said
     said, _ = run("compare", "ours", "theirs")
-    assert "asked by the profile official" in said
+    assert "with the profile official" in said
     again = configuration(records[1])
     assert (again.judge_profile, str(again.judge_template)) == ("official", "grader.py")
 
@@ -183,8 +183,8 @@ def test_the_command_audits_by_profiles(run: Run, tmp_path: Path) -> None:
         *("--task", "./task.yaml", "--set", "judge_template=grader.py"),
     )
     said, wrote = run(*words, "--profiles", "official,ours")
-    assert "asked by the profile ours" in said
-    assert "asked by the profile official" in said
+    assert "with the profile ours" in said
+    assert "with the profile official" in said
     assert "profile ours against official" in said
     assert wrote.count("wrote ") == 2
     found = json.loads(run(*words, "--profiles", "official,ours", "--json")[0])
