@@ -191,6 +191,15 @@ def test_few_files_or_little_memory_is_one_line(limit: str, tmp_path: Path) -> N
     assert status == 0 or said.startswith("cat-bench: ")
 
 
+@pytest.mark.parametrize("kilobytes", [300_000, 500_000])
+def test_little_memory_for_a_run_is_one_line(kilobytes: int, workshop: Workshop) -> None:
+    """A library that cannot be mapped, an array, a thread that cannot start."""
+    run = f"ulimit -v {kilobytes}; exec {sys.executable} -m cat_bench {' '.join(SMALL)}"
+    status, said = ended(["bash", "-c", run], stdout=subprocess.DEVNULL)
+    assert "Traceback" not in said
+    assert status == 0 or "cat-bench: memory is short" in said.splitlines()[-1], said
+
+
 @pytest.mark.parametrize("files", [5, 7, 10])
 def test_few_files_are_blamed_and_nothing_else(files: int, tmp_path: Path) -> None:
     """Whatever could not be opened: an event loop, a cache, a prompt, a module."""

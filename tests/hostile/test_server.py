@@ -438,6 +438,27 @@ async def test_the_key_follows_no_redirect(status: str, monkeypatch: pytest.Monk
     assert seen == []
 
 
+@pytest.mark.parametrize("place", ["text", "model", "refusal", "error", "finish"])
+async def test_a_key_that_a_server_sends_back_is_not_kept(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply is stored, shown and published; a proxy may quote the request's headers."""
+    key = "sk-secret-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    quoted = f"you sent Authorization: Bearer {key}"
+    answers = {
+        "text": completion(quoted),
+        "model": completion(model=quoted),
+        "refusal": with_choice(message={"content": None, "refusal": quoted}),
+        "error": {"error": {"message": quoted}},
+        "finish": with_choice(finish_reason=quoted),
+    }
+    async with serving(always(dumped(answers[place]))) as url:
+        (found,) = await asked(url)
+    assert key not in repr(found)
+    assert "[key]" in repr(found)
+
+
 async def test_account_headers_follow_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
     seen: list[bytes] = []
