@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cat_bench.report.claim_tests import find_named
-from cat_bench.report.claims import Claim, Claims, check, read
+from cat_bench.report.claims import Claim, Claims, check, read_claims
 from cat_bench.report.summary import MAJORITY
 from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import mean_interval
@@ -43,7 +43,7 @@ def pool_claims(folder: Path) -> pd.DataFrame:
     task, _, model = folder.name.partition("__")
     rows, run = [], RunTables(folder)
     for name in LISTS:
-        for result in check(run, read(name)):
+        for result in check(run, read_claims(name)):
             row: Row = {"list": name, "claim": result.id, "task": task, "model": model}
             row |= {"verdict": VERDICTS[result.verdict], "value": result.value}
             rows.append(row | {"low": result.low, "high": result.high, "measured": result.measured})
@@ -60,7 +60,7 @@ def task_claims(
     """
     rows = []
     for name in LISTS:
-        listed = read(name)
+        listed = read_claims(name)
         for claim in listed.claims:
             measured = pools[(pools["list"] == name) & (pools["claim"] == claim.id)]
             row: Row = {"list": name, "claim": claim.id, "task": task, "model": ALL}

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from cat_bench.report.canvas import EDGE, WIDTH, Chart, legend
 from cat_bench.report.cells import rows_of
-from cat_bench.report.claims import read
+from cat_bench.report.claims import read_claims
 from cat_bench.report.palette import COLOURS, MARKERS
 from cat_bench.report.rounding import format_measured
 from cat_bench.report.summary import MAJORITY
@@ -157,7 +157,7 @@ def describe_claims(claims: pd.DataFrame, tasks: Mapping[str, str]) -> str:
     """Return every claim with its verdict over all models, and how many pools say what."""
     rows = []
     for name in LISTS:
-        listed = read(name)
+        listed = read_claims(name)
         for claim in listed.claims:
             row = {"claim": claim.says, "source": listed.source}
             for task, title in tasks.items():

@@ -24,7 +24,7 @@ def claims(folder: Path, name: str, *, as_json: bool) -> None:
     """Check a paper's claims against the folder RUN; writes claims.md and claims.json."""
     from cat_bench.report import claims as checks
 
-    claim_list = checks.read(name)
+    claim_list = checks.read_claims(name)
     findings = checks.write(folder, claim_list)
     if as_json:
         print_rows([asdict(finding) for finding in findings], as_json=True)

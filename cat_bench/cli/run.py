@@ -83,7 +83,7 @@ def _report(config: RunConfig, outcome: Outcome, prices: Mapping[str, Price] | N
             rendered = report.make_report(tables, rates=Rates(prices=prices), executor=executor)
             rendered.write()
         print_report(rendered.in_short, file=str(_shorten(outcome.folder) / "table.md"))
-        for claim_list in map(claims.read, claims.applicable(tables)):
+        for claim_list in map(claims.read_claims, claims.applicable(tables)):
             with show_busy("checking claims"):
                 results = claims.write(tables, claim_list)
             click.echo(claims.checklist(claim_list, results) + "\n")

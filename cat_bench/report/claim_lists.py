@@ -30,10 +30,12 @@ Test: TypeAlias = Literal[
 class Claim(BaseModel):
     """One claim: how it is tested, `against` which methods, and what was `published`.
 
-    `n` is the method's n, by default its largest. `margin` in [0, 1] is the difference that counts
-    as equal, `least` the threshold of a share (disagreement, saves), `axis` the cost that is held
-    equal (equal_tokens), `cost` the cost that is saved (saves), and `since` the n from which gains
-    are compared (outgrows).
+    - `n`: the method's n; by default, its largest;
+    - `margin` in (0, 1]: the difference that counts as equal (equal, power_law);
+    - `least`: the threshold of a share (disagreement, saves);
+    - `axis`: the cost that is held equal (equal_tokens);
+    - `cost`: the cost that is saved (saves);
+    - `since`: the n from which gains are compared (outgrows).
     """
 
     model_config = STRICT
@@ -64,12 +66,12 @@ class Claims(BaseModel):
     claims: list[Claim] = Field(min_length=1)
 
 
-def names() -> list[str]:
+def claim_list_names() -> list[str]:
     """Return the names of the catalogue's lists of claims."""
     return sorted(path.stem for path in (catalog.root() / "claims").glob("*.yaml"))
 
 
-def read(name: str) -> Claims:
+def read_claims(name: str) -> Claims:
     """Return the claims of a list in the catalogue, or of a YAML by its path.
 
     Raises UnknownName, ConfigError.
@@ -78,5 +80,5 @@ def read(name: str) -> Claims:
     if path.suffix not in {".yaml", ".yml"}:
         path = catalog.root() / "claims" / f"{name}.yaml"
         if not path.is_file():
-            raise UnknownName("list of claims", name, names())
+            raise UnknownName("list of claims", name, claim_list_names())
     return validate(Claims, read_yaml(path), source=path)

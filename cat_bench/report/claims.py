@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cat_bench.report import claim_tests
 from cat_bench.report.cells import as_cell, as_table, rows_of
-from cat_bench.report.claim_lists import Claim, Claims, names, read
+from cat_bench.report.claim_lists import Claim, Claims, claim_list_names, read_claims
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
 from cat_bench.report.compute import equal_tokens
 from cat_bench.report.forensics import NOBODY, forensics
@@ -34,8 +34,8 @@ from cat_bench.runs.tables import RunTables
 from cat_bench.stats.intervals import Difference, Interval, equivalence_needed, questions_needed
 from cat_bench.system.files import write_atomic
 
-__all__ = ["Claim", "Claims", "Finding", "applicable", "check", "checklist", "names", "read"]
-__all__ += ["render", "write"]
+__all__ = ["Claim", "Claims", "Finding", "applicable", "check", "checklist"]
+__all__ += ["claim_list_names", "read_claims", "render", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def applicable(run: RunTables | Path) -> list[str]:
     if is_unlabelled(run.record):
         return []
     values, _ = read_values(run)
-    lists = {name: read(name) for name in names()}
+    lists = {name: read_claims(name) for name in claim_list_names()}
     return [
         name for name, claims in lists.items() if claims.in_runs and values.budgets(claims.method)
     ]

@@ -92,7 +92,7 @@ def test_a_run_that_was_stopped_before_anything_was_scored(tmp_path: Path) -> No
     found = check(folder, test="above", against=["single"])
     assert (found.verdict, found.value) == ("not measured", None)
     assert found.measured == "no question was scored on both sides"
-    assert claims.write(folder, claims.read("compute-as-teacher"))
+    assert claims.write(folder, claims.read_claims("compute-as-teacher"))
 
 
 def test_the_undecided_say_how_many_more_questions(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_never_seen_is_undecided_and_without_answers_not_measured(tmp_path: Path
 def test_the_catalogues_lists_are_read_and_written(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", {("cat", 2): [1.0] * MANY, ("single", 2): [0.0, 0.5] * 20})
     assert claims.applicable(folder) == ["compute-as-teacher"]
-    listed = claims.read("compute-as-teacher")
+    listed = claims.read_claims("compute-as-teacher")
     findings = claims.write(folder, listed)
     assert [f.id for f in findings] == [claim.id for claim in listed.claims]
     entries = json.loads((folder / "claims.json").read_text(encoding="utf-8"))["findings"]
@@ -394,15 +394,15 @@ def test_a_claim_may_name_its_n(tmp_path: Path) -> None:
 
 
 def test_every_list_of_the_catalogue_is_sound() -> None:
-    lists = {name: claims.read(name) for name in claims.names()}
+    lists = {name: claims.read_claims(name) for name in claims.claim_list_names()}
     assert {"adaptive-consistency", "early-stopping", "large-language-monkeys"} <= set(lists)
     assert [name for name, each in lists.items() if each.in_runs] == ["compute-as-teacher"]
 
 
 def test_a_list_is_read_strictly(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="compute-as-teacher"):
-        claims.read("compute-as-teachr")
+        claims.read_claims("compute-as-teachr")
     path = tmp_path / "mine.yaml"
     path.write_text("{title: T, source: S, method: cat, claims: [{id: a, says: b, test: odd}]}")
     with pytest.raises(ConfigError, match=r"claims\.0\.test"):
-        claims.read(str(path))
+        claims.read_claims(str(path))

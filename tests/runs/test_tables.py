@@ -75,8 +75,8 @@ def test_a_report_scans_each_table_once(
     scans.clear()
     run = RunTables(workshop.folder / "run")
     assert make_report(run).write()
-    for name in claims.names():
-        claims.write(run, claims.read(name))
+    for name in claims.claim_list_names():
+        claims.write(run, claims.read_claims(name))
     pd.testing.assert_frame_equal(summarise(run), whole[0])
     pd.testing.assert_frame_equal(compute(run), whole[1])
     groups(run)

@@ -8,7 +8,7 @@ from shutil import copy
 import pandas as pd
 import pytest
 
-from cat_bench.report.claims import read
+from cat_bench.report.claims import read_claims
 from cat_bench.report.summary import ORACLE
 from tests.places import ROOT
 from tools.reference_claims import LISTS, VERDICTS
@@ -67,7 +67,7 @@ def test_the_pages_are_up_to_date(tmp_path: Path) -> None:
 def test_every_claim_has_a_verdict_on_every_pool() -> None:
     claims = pd.read_csv(OUT / "claims.csv")
     pools = pd.read_csv(OUT / "pools.csv")[["task", "model"]].drop_duplicates()
-    listed = sum(len(read(name).claims) for name in LISTS)
+    listed = sum(len(read_claims(name).claims) for name in LISTS)
     assert len(claims) == listed * (len(pools) + pools["task"].nunique())
     assert set(claims["verdict"]) <= set(VERDICTS.values())
     untested = claims[claims["list"] == "majority-of-the-bests"]["verdict"]
