@@ -52,7 +52,7 @@ class Prompts:
         self.mask: Bools = positions >= 0
         self.positions: Ints = positions.clip(min=0)
 
-    def hidden(self, network: Network, past: Past, *, last: int = 1) -> Iterator[Array]:
+    def states(self, network: Network, past: Past, *, last: int = 1) -> Iterator[Array]:
         """Run them through the model in groups and yield the states of their `last` tokens."""
         count, longest = self.ids.shape
         size, step = max(1, PREFILL // longest), min(longest, PREFILL)
@@ -60,7 +60,7 @@ class Prompts:
         for first in range(0, count, size):
             rows = slice(first, first + size)
             for start, end in zip(starts, (*starts[1:], longest), strict=True):
-                states = network.hidden(
+                states = network.states(
                     self.ids[rows, start:end],
                     mask=self.mask[rows, :end],
                     positions=self.positions[rows, start:end],
@@ -82,7 +82,7 @@ def score(network: Network, passages: Sequence[Passage]) -> None:
     prompts = Prompts([[*passage.prompt, *passage.text] for passage in passages])
     past = Past(network, *prompts.ids.shape)
     remaining = iter(passages)
-    for states in prompts.hidden(network, past, last=last):
+    for states in prompts.states(network, past, last=last):
         for state, passage in zip(states, remaining, strict=False):
             size = len(passage.text)
             before = log_softmax(network.logits(state[-size - 1 : -1]))
@@ -115,7 +115,7 @@ class Decoding(Steps[NDArray[Any]]):
         place = {key: row for row, key in enumerate(distinct)}
         prompts = Prompts(list(distinct.values()))
         self._past = Past(self._network, *prompts.ids.shape)
-        states = np.concatenate(list(prompts.hidden(self._network, self._past)))
+        states = np.concatenate(list(prompts.states(self._network, self._past)))
         rows = np.array([place[id(draw.prompt)] for draw in self._draws])
         self._past.take(rows)
         self._logits = self._network.logits(states[:, -1])[rows]
@@ -188,7 +188,7 @@ class Decoding(Steps[NDArray[Any]]):
         self._past.take(rows)
 
     def _feed(self, mask: NDArray[Any]) -> None:
-        states = self._network.hidden(
+        states = self._network.states(
             self._chosen[:, None], mask=mask, positions=self._positions, past=self._past
         )
         self._logits = self._network.logits(states[:, -1])

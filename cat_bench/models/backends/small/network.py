@@ -21,7 +21,7 @@ Array: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
-HIDDEN = np.float32(-1e30)
+MASKED = np.float32(-1e30)
 """Added to the score of a token that must not be attended to."""
 EXPECTED: Mapping[str, Any] = {
     "model_type": "qwen3",
@@ -122,7 +122,7 @@ class Network:
         """The number of tokens in the vocabulary."""
         return len(self.embeddings)
 
-    def hidden(
+    def states(
         self, ids: Ints, *, mask: Bools, positions: Ints, past: Past, rows: slice = slice(None)
     ) -> Array:
         """Run new tokens of some rows and return their final states, shape (rows, new, width).
@@ -133,11 +133,11 @@ class Network:
         (count, new), end = ids.shape, mask.shape[1]
         x = self.embeddings[ids]
         angles = self.angles[positions][:, :, None]
-        turn = np.cos(angles), np.sin(angles)
-        hidden = np.where(mask, np.float32(0), HIDDEN)[:, None, None, None]
+        rotation = np.cos(angles), np.sin(angles)
+        bias = np.where(mask, np.float32(0), MASKED)[:, None, None, None]
         if new > 1:
             later = np.arange(end) > np.arange(end - new, end)[:, None]
-            hidden = hidden + np.where(later, HIDDEN, np.float32(0))
+            bias = bias + np.where(later, MASKED, np.float32(0))
         group = self.heads // self.kv_heads
         for index, layer in enumerate(self.layers):
             projected = self._norm(x, layer.before_attention) @ layer.attention
@@ -145,12 +145,12 @@ class Network:
             queries, keys, values = np.split(
                 projected, [self.heads, self.heads + self.kv_heads], axis=2
             )
-            queries = _turn(self._norm(queries, layer.queries), turn).swapaxes(1, 2)
-            keys = _turn(self._norm(keys, layer.keys), turn).swapaxes(1, 2)
+            queries = _rotate(self._norm(queries, layer.queries), rotation).swapaxes(1, 2)
+            keys = _rotate(self._norm(keys, layer.keys), rotation).swapaxes(1, 2)
             stored = past.write(index, rows, end - new, (keys, values.swapaxes(1, 2)))
             queries = queries.reshape(count, self.kv_heads, group, new, self.head_size)
             scores = queries @ stored[0][:, :, None].swapaxes(-1, -2)
-            scores += hidden
+            scores += bias
             mixed = softmax(scores) @ stored[1][:, :, None]
             mixed = mixed.reshape(count, self.heads, new, -1).swapaxes(1, 2)
             x = x + mixed.reshape(count, new, -1) @ layer.out
@@ -158,9 +158,9 @@ class Network:
             x = x + (gate / (1 + np.exp(-gate)) * up) @ layer.down
         return np.asarray(x)
 
-    def logits(self, hidden: Array) -> Array:
-        """Return the raw next-token logits after final hidden states: (…, vocabulary)."""
-        return np.asarray(self._norm(hidden, self.norm) @ self.embeddings.T)
+    def logits(self, states: Array) -> Array:
+        """Return the raw next-token logits after final states: (…, vocabulary)."""
+        return np.asarray(self._norm(states, self.norm) @ self.embeddings.T)
 
     def _norm(self, x: Array, weight: Array) -> Array:
         square = np.einsum("...i,...i->...", x, x)[..., None] / np.float32(x.shape[-1])
@@ -175,9 +175,9 @@ def softmax(scores: Array) -> Array:
     return scores
 
 
-def _turn(x: Array, turn: tuple[Array, Array]) -> Array:
+def _rotate(x: Array, rotation: tuple[Array, Array]) -> Array:
     """Apply rotary positions: the halves of each head are the coordinates of its planes."""
-    cosine, sine = turn
+    cosine, sine = rotation
     first, second = np.split(x, 2, axis=-1)
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 

@@ -50,7 +50,7 @@ def test_logits_are_those_of_torch(folder: Path) -> None:
         rows = [rng.integers(network.vocabulary, size=size).tolist() for size in (3, 40, 1, 17)]
         prompts = Prompts(rows)
         past = Past(network, *prompts.ids.shape)
-        states = np.concatenate(list(prompts.hidden(network, past, last=40)))
+        states = np.concatenate(list(prompts.states(network, past, last=40)))
         model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="float32")
         for row, found in zip(rows, network.logits(states), strict=True):
             with torch.inference_mode():
