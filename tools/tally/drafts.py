@@ -121,7 +121,7 @@ def _value(pile: Pile, errors: tuple[float, float], noise: float, rng: random.Ra
     right, slip = errors
     if rng.random() >= noise * (1 - right):
         return pile.count
-    return pile.slip if rng.random() < slip / (1 - right) else rng.randint(*COUNTS)
+    return pile.wrong_count if rng.random() < slip / (1 - right) else rng.randint(*COUNTS)
 
 
 def _winner(label: str, truth: int, drafts: Sequence[Draft]) -> int:

@@ -1,10 +1,10 @@
-"""Procedurally generated journeys of six to eight circumstances, each with one right advice.
+"""Procedurally generated journeys of six to eight circumstances: each needs one thing to take.
 
-A circumstance belongs to a topic and calls for one thing of the topic's closed set. It is plain,
-hard or tempting: a tempting one suggests the topic's usual thing, which is its first, but wrongly.
+A topic has a fixed list of things; the first is its usual one. A circumstance of the topic is
+plain, hard or tempting: a tempting one suggests the usual thing, but needs another.
 
 Invariants: everything is a pure function of the seed; the digest of its text puts each journey into
-exactly one split, so that no model was trained on a journey that ``journeys`` yields.
+exactly one split, so that no model was trained on a journey of the split ``test``.
 """
 
 import json
@@ -146,7 +146,7 @@ class Journey:
 
 
 def criterion(topic: str, thing: str) -> str:
-    """Word what an answer should recommend."""
+    """Return the criterion as a sentence."""
     return f"For {topic} it recommends {thing}"
 
 

@@ -1,8 +1,8 @@
-"""A scripted model that writes formulations of the bundled problems, with the slips they know.
+"""A scripted model that formulates the bundled problems, with the slips that each problem lists.
 
-Asked for one, it makes each slip with a chance of its own; at temperature 0 it makes the likeliest
-choice. Shown drafts, it takes each part of the formulation from most of them. It reads the problem
-by its text, so it knows these problems alone.
+A formulation has at most one slip; at temperature 0, the likeliest case is written. For drafts, the
+model takes the most common version of each part. It recognises problems by their text and can
+answer no others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cat_bench.models.backends import Request
 from cat_bench.models.backends.scripted import Scripted
 
 _DRAFT = re.compile(r"<draft[^>]*>.*?```lp\n(.*?)```", re.DOTALL)
-_HARD, _SLIP = 0.45, 0.3
-"""The share of problems with one frequent slip; the probability of every other slip."""
+_HARD_SHARE, _CHANCE_OF_FREQUENT, _CHANCE_OF_ANY = 0.45, 0.6, 0.3
+"""The share of problems with a frequent slip; its chance; else, the chance of a random slip."""
 
 
 def mini_or() -> Scripted:
@@ -34,8 +34,8 @@ def reply(request: Request, seed: int) -> str:
     """Return a formulation of the problem, or a vote of the drafts in the prompt."""
     content = request.messages[-1]["content"]
     if drafts := [draft for draft in _DRAFT.findall(content) if _is_whole(draft)]:
-        heads = ("# SUMMARY\nEach part as most drafts have it.\n\n", "# UNIFIED RESPONSE\n")
-        return "".join(heads) + _quote_formulation(merge(drafts))
+        head = "# SUMMARY\nEach part as most drafts have it.\n\n# UNIFIED RESPONSE\n"
+        return head + _quote_formulation(merge(drafts))
     found = next((each for each in _PROBLEMS if each.text in content), None)
     if found is None:
         return "I know none of this."
@@ -45,7 +45,7 @@ def reply(request: Request, seed: int) -> str:
 
 
 def _is_whole(draft: str) -> bool:
-    """Return whether a draft has an objective, as a model's text may not."""
+    """Return whether a draft has an objective. Drafts from other models may lack one."""
     return {"sense", "goal"} <= parts_of(draft).keys()
 
 
@@ -59,12 +59,12 @@ def merge(drafts: Sequence[str]) -> str:
 
 def _draw_slips(problem: Problem, rng: random.Random, *, greedy: bool) -> list[str]:
     nature = random.Random(problem.id)
-    hard = nature.choice(sorted(problem.slips)) if nature.random() < _HARD else None
+    hard = nature.choice(sorted(problem.slips)) if nature.random() < _HARD_SHARE else None
     if greedy:
         return [hard] if hard else []
-    if hard and rng.random() < 0.6:
+    if hard and rng.random() < _CHANCE_OF_FREQUENT:
         return [hard]
-    return [rng.choice(sorted(problem.slips))] if rng.random() < _SLIP else []
+    return [rng.choice(sorted(problem.slips))] if rng.random() < _CHANCE_OF_ANY else []
 
 
 def _quote_formulation(formulation: str) -> str:

@@ -1,12 +1,12 @@
 """Procedurally generated counting problems of two to five independent parts.
 
-A part is a pile to count: loose items only (easy), boxes of items (harder), or boxes and loose
-items together (where the loose ones are easily forgotten). Between none and four piles hold
+A part is a pile to count: loose items only (easy), boxes of items (harder), or boxes with some
+items added or taken away (which are easily forgotten). Between none and four piles hold
 boxes, so that a stream mixes problems which are nearly always solved with problems which are
 seldom solved whole. Every count has two digits.
 
 Invariants: everything is a pure function of the seed; the digest of its text puts each problem
-into exactly one split, so that no model was trained on a problem that ``problems`` yields.
+into exactly one split, so that no model was trained on a problem of the split ``test``.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ Kind = Literal["loose", "boxed", "mixed"]
 LABELS = "abcde"
 #: What ``tasks/tally/problems.jsonl`` holds; this module, run as a program, writes it.
 TASK_COUNT, TASK_SEED = 300, 1
-#: Smallest and largest count; a two-digit number is one token of the bundled model.
+#: The numbers of two digits, each one token of the bundled model; every count is among them.
 COUNTS = (10, 99)
 
 _HEADING = "Count each pile, then box the counts in order."
@@ -34,7 +34,7 @@ _ITEMS = ("pears", "plums", "nuts", "keys", "cards", "shells", "beads", "coins")
 _BOXES = ("crates", "bags", "jars", "trays")
 
 
-class Asked(Protocol):
+class HasText(Protocol):
     """A problem of any bundled subject."""
 
     @property
@@ -43,17 +43,17 @@ class Asked(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Asked)
+P = TypeVar("P", bound=HasText)
 
 
 @dataclass(frozen=True, slots=True)
 class Pile:
-    """One part: its wording, its count, and the count when the loose items are overlooked."""
+    """One part: its wording, its count, and the wrong count that overlooks the change."""
 
     kind: Kind
     text: str
     count: int
-    slip: int
+    wrong_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def task_lines() -> Iterator[str]:
 
 
 def split_of(text: str) -> Split:
-    """Name the split a problem belongs to: one text in four is kept for testing."""
+    """Return the split of a problem: one text in four is kept for testing."""
     return "test" if hashlib.sha256(text.encode()).digest()[0] < 64 else "train"
 
 
