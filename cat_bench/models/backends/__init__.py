@@ -41,7 +41,7 @@ class Backend(Protocol):
     """A way of reaching one model.
 
     Optional attributes: `imported: ImportedPool`, if it replays a pool; and `caution: str | None`,
-    a warning before a run, which completes "MODEL …".
+    a warning shown before a run, after the model's name.
     """
 
     @property
@@ -82,7 +82,7 @@ class Embedder(Protocol):
     """A backend with the capability `embeddings`."""
 
     async def embed(self, text: str) -> Reply | Failure:
-        """Return a reply without text; its `measures` hold the `embedding`, not of length 0."""
+        """Return a reply without text; its `measures` hold the `embedding`, not all zeros."""
         ...
 
 
@@ -95,7 +95,7 @@ class RewardModel(Protocol):
     ) -> Reply | Failure:
         """Return a reply without text; its `measures` hold the `rewards` of a reply to `messages`.
 
-        A string gets one number, a list of steps one each. Raises NotAvailable if the model gives
-        only the other kind.
+        A string gets one number. A list of steps gets one number per step. Raises NotAvailable if
+        the model gives only the other kind.
         """
         ...

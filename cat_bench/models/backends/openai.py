@@ -1,14 +1,17 @@
 """Any model behind an OpenAI-compatible URL.
 
-Invariants: one request is one attempt (the caller retries), except that a parameter that the server
-refuses is dropped or renamed at once and never sent again; replies name the parameters of sampling
-that were dropped. A failed call is a `Failure`, never an exception.
+Invariants:
+
+- one request is one attempt (the caller retries);
+- a parameter that the server refuses is dropped or renamed, and the request is sent again at once;
+- replies name the sampling parameters that were not sent;
+- a failed call is a `Failure`, never an exception.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
@@ -74,8 +77,8 @@ class OpenAI:
         self._ways = self._scorers(scoring, render)
         self._scorer: Score | None = None
         self._unscorable: str | None = None if scoring else "scoring was not enabled"
-        self._refused: set[str] = set() if seed else {"seed"}
-        self._unfit: set[tuple[str, str]] = set()
+        self._refused_fields: set[str] = set() if seed else {"seed"}
+        self._refused_values: set[tuple[str, str]] = set()
         """Fields of `DEFAULTED` and the values that the server refuses."""
         self._copies = Copies()
         self._lock = asyncio.Lock()
@@ -90,10 +93,10 @@ class OpenAI:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """The requested and not refused capabilities; only a call shows if a model embeds."""
+        """What was requested and not refused, and `embeddings`, which only a call can tell."""
         logprobs: set[Capability] = {"logprobs"} if self._logprobs else set()
         scoring: set[Capability] = set() if self._unscorable else {"scoring"}
-        return frozenset(logprobs - self._refused | scoring | {"embeddings"})
+        return frozenset(logprobs - self._refused_fields | scoring | {"embeddings"})
 
     @property
     def choices(self) -> int:
@@ -108,8 +111,8 @@ class OpenAI:
     async def generate(self, request: Request) -> Sequence[Reply | Failure]:
         """Return one result per seed, in order.
 
-        Several seeds share requests of up to `choices` completions, seeded with the first of each;
-        missing completions are requested again at once.
+        A request has at most `choices` completions and sends only its first seed. Missing
+        completions are requested again at once.
         """
         seeds, size = request.seeds, self._choices
         if len(seeds) <= size:
@@ -120,13 +123,14 @@ class OpenAI:
     async def _ask(self, request: Request) -> list[Reply | Failure]:
         count = len(request.seeds)
         answer = await self._complete(request)
-        seed = None if "seed" in self._refused else request.seeds[0]
+        seed = None if "seed" in self._refused_fields else request.seeds[0]
         got = answer if isinstance(answer, Failure) else wire.replies(answer, seed)
         if isinstance(got, Failure):
             return [got] * count
         if request.sampling.temperature != 0:
             self._copies.look(got)
-        got = [self._complete_reply(request, result) for result in got]
+        refused = self._find_refused(request)
+        got = [_complete_reply(request, result, refused) for result in got]
         if len(got) >= count:
             return got[:count]
         self._choices = min(self._choices, len(got))
@@ -141,35 +145,26 @@ class OpenAI:
             if refused is None or refused in (request.sampling.extra or ()):
                 return answer
             if refused in DEFAULTED:
-                self._unfit.add((refused, repr(body[refused])))
+                self._refused_values.add((refused, repr(body[refused])))
             else:
-                self._refused.add(refused)
+                self._refused_fields.add(refused)
 
-    def _complete_reply(self, request: Request, reply: Reply | Failure) -> Reply | Failure:
-        """Return a reply that names the parameters that were not sent; it is cut at a stop."""
-        unfit = self._find_unfit(request)
-        if isinstance(reply, Failure) or not unfit:
-            return reply
-        if "stop" in unfit:
-            reply = cut_at_stop(reply, request.sampling.stop or ())
-        unsent = sorted(DEFAULTED[name] for name in unfit if name != "stop")
-        return replace(reply, unsent=tuple(unsent))
-
-    def _find_unfit(self, request: Request) -> set[str]:
+    def _find_refused(self, request: Request) -> set[str]:
         """Return the fields of a request that the server refuses for their values."""
-        if not self._unfit:
+        if not self._refused_values:
             return set()
-        body = self._body(request, self._refused)
-        return {name for name, value in self._unfit if name in body and repr(body[name]) == value}
+        body = self._body(request, self._refused_fields)
+        sent = {(name, repr(value)) for name, value in body.items()}
+        return {name for name, _ in sent & self._refused_values}
 
     @property
     def caution(self) -> str | None:
-        """What replies have shown of the server, after the model's name."""
+        """A warning about the server that its replies have given cause for; see `Backend`."""
         return self._copies.caution
 
     def body(self, request: Request) -> dict[str, JSON]:
         """Return the body of a request, without the fields refused so far."""
-        return self._body(request, self._refused | self._find_unfit(request))
+        return self._body(request, self._refused_fields | self._find_refused(request))
 
     def _body(self, request: Request, refused: set[str]) -> dict[str, JSON]:
         return wire.body(
@@ -206,9 +201,7 @@ class OpenAI:
 
     async def _check_scoring(self) -> Score | Failure:
         async with self._lock:
-            if self._unscorable:
-                raise NotAvailable(f"{self._model} cannot score a given text: {self._unscorable}")
-            if self._scorer is None:
+            if self._scorer is None and not self._unscorable:
                 way = await choose_way(self._ways)
                 if isinstance(way, Failure):
                     return way
@@ -216,7 +209,9 @@ class OpenAI:
                     self._unscorable = way
                 else:
                     self._scorer = way
-        return self._scorer or await self._check_scoring()
+        if self._scorer is None:
+            raise NotAvailable(f"{self._model} cannot score a given text: {self._unscorable}")
+        return self._scorer
 
     def _scorers(self, scoring: Scoring | None, render: Render | None) -> dict[str, Score]:
         ways: dict[str, Score] = {}
@@ -229,3 +224,15 @@ class OpenAI:
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         await self._endpoint.close()
+
+
+def _complete_reply(
+    request: Request, reply: Reply | Failure, refused: Collection[str]
+) -> Reply | Failure:
+    """Name the unsent parameters; if `stop` was not sent, cut the text at the first stop."""
+    if isinstance(reply, Failure) or not refused:
+        return reply
+    if "stop" in refused:
+        reply = cut_at_stop(reply, request.sampling.stop or ())
+    unsent = sorted(DEFAULTED[name] for name in refused if name != "stop")
+    return replace(reply, unsent=tuple(unsent))

@@ -1,7 +1,7 @@
 """Reward models that transformers runs in this process: sequence and token classifiers.
 
 A conversation's number is read at its last token. transformers looks for the last token that is not
-padding, which is wrong if a conversation ends in the padding token.
+padding, so each batch is padded with a token that none of its conversations ends in.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Classifier(Silent):
 
     `form` is `chat` (the model's chat template) or `pair` (two texts, as for cross-encoders).
     `activation`, `label`: see `Activation` and `Labels`. `step` is the token that marks the end of
-    a step for a token classifier, whose number is a probability in any case. `device` and `dtype`
+    a step for a token classifier, which always returns probabilities. `device` and `dtype`
     are torch's names. A batch holds at most `batch` conversations and `tokens` tokens, padding
     included. A folder's weights are loaded by the first call that the cache cannot answer.
 
-    Raises ModelError if loading fails, ConfigError for `form=chat` without a chat template.
+    Loading raises ModelError if it fails, ConfigError for `form=chat` without a chat template.
     """
 
     def __init__(

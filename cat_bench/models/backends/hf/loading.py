@@ -90,7 +90,7 @@ class Checkpoint:
                 model, report = getattr(transformers, kind).from_pretrained(
                     source, revision=revision, dtype=dtype, output_loading_info=True
                 )
-                _check_whole(source, report["missing_keys"])
+                _check_whole(source, kind, report["missing_keys"])
                 if adapter:
                     model = adapter.merge(model)
             model.to(device).eval()
@@ -130,7 +130,7 @@ def _identify(folder: Path, origin: JSON, adapter: Adapter | None) -> JSON:
 
 
 def _own_gpu(torch: Any) -> str:
-    """Return the GPU of this process: its own where a launcher started several."""
+    """Return this process's GPU: the one that LOCAL_RANK names, if a launcher has set it."""
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank else "cuda"
 
@@ -144,12 +144,12 @@ def _kind(config: PretrainedConfig, kinds: Sequence[str]) -> str:
     )
 
 
-def _check_whole(path: str, missing: Collection[str]) -> None:
+def _check_whole(path: str, kind: str, missing: Collection[str]) -> None:
     if missing:
         names = ", ".join(sorted(missing)[:3])
         raise ModelError(
-            f"{path!r} lacks {names}, which would be random: it is a checkpoint of another"
-            " kind (a reward model, a writer, a base model): name one that was trained for this"
+            f"{path!r} lacks the weights {names}, which would be random: it is no checkpoint for "
+            f"{kind.removeprefix('AutoModelFor')}; name one that is"
         )
 
 
