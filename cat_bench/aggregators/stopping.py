@@ -1,4 +1,4 @@
-"""Shared by all stopping rules: expectations over random orders, as votes and as an estimate.
+"""What all stopping rules share: expected picks and samples over random orders, and the estimate.
 
 If the exact expectation needs too many states, a mean over random orders replaces it. The orders
 depend only on the question and its rollouts, so that all rules see the same ones.
@@ -22,7 +22,10 @@ from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 async def stop_by_votes(
     pool: Sequence[Rollout], caps: Sequence[int], rule: Rule, ctx: Context
 ) -> Stopped:
-    """Return the effect of a rule that reads votes at each cap, exact where feasible."""
+    """Return what a rule that reads only votes picks and samples at each cap.
+
+    Values are exact if feasible, else means over random orders.
+    """
     labels, tokens = await ctx.clusters(pool), lengths(pool)
 
     def means(rest: list[int]) -> Stopped:
@@ -46,7 +49,7 @@ def lengths(pool: Sequence[Rollout]) -> FloatArray:
 
 
 class StoppedPick(ABC):
-    """An aggregator that samples one order of the pool until its rule stops, and picks then."""
+    """An aggregator that reads rollouts in a random order until its rule stops, and then picks."""
 
     reads: ClassVar[Literal["self"]] = "self"
 

@@ -65,7 +65,7 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
         _targets(task, labelled, unlabelled=len(samples) - len(labelled)),
         _prompt(task, samples),
         await _golds(task, rows),
-        _check_targets(task, labelled),
+        _words(task, labelled),
         await _blindness(task, rows),
     ]
 
@@ -80,7 +80,7 @@ def _unread(name: str, problem: str) -> list[Check]:
 
 
 def _targets(task: Task, samples: Sequence[Sample], *, unlabelled: int) -> Check:
-    """Ask the scorer whether it can use each target: rows of a task class are not yet checked."""
+    """Ask the scorer about each target; loading has checked only the rows of YAML tasks."""
     problems = {}
     for sample in samples:
         check = traits(ScorerTraits, _reader(task, sample)).check
@@ -149,15 +149,15 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
     return Check("golds", "ok", stated)
 
 
-def _check_targets(task: Task, samples: Sequence[Sample]) -> Check:
+def _words(task: Task, samples: Sequence[Sample]) -> Check:
     """Ask the scorer whether the targets are meant for it."""
     if traits(ScorerTraits, task.scorer).doubt is None:
         return Check(
-            "words", "skipped", "the scorer has no `doubt`, which tells words from mathematics"
+            "words", "skipped", "this scorer has no check for unsuitable targets (`doubt`)"
         )
     if doubts := [*Survey.of(samples, task.scorer).warnings()]:
         return Check("words", "problem", "; ".join(doubts))
-    return Check("words", "ok", "the targets are mathematics")
+    return Check("words", "ok", "the targets suit the scorer")
 
 
 async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:

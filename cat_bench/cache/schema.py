@@ -29,7 +29,7 @@ calls = sa.Table(
     sa.Column("document", sa.LargeBinary, nullable=False),
 )
 by_model = sa.Index("calls_by_model", calls.c.kind, calls.c.model)
-"""The source of a cache's summaries, because documents are long."""
+"""Summaries of a cache read this index instead of `calls`, whose documents are long."""
 results = sa.Table(
     "results",
     tables,
@@ -86,7 +86,10 @@ derived = sa.Table(
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> bool:
-    """Insert rows that are not stored yet; return True only if all are known to be new."""
+    """Insert rows that are not stored yet and return True if all were new.
+
+    Return False if some were not, or if the driver does not say.
+    """
     return not rows or _all_changed(connection, _inserts[connection.dialect.name, table.name], rows)
 
 
@@ -201,14 +204,12 @@ def _(element: _Part, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 def is_free(now: sa.BindParameter[float]) -> sa.ColumnElement[bool]:
-    """Return the condition that a lease has ended, or that no sound process has written it.
+    """Return the condition that a lease has expired, or expires too late to be genuine.
 
-    A lease that ends in a thousand years would let every run wait for it.
+    Such a lease would make every run wait.
     """
-    return sa.or_(leases.c.expires < now, leases.c.expires > now + _LEASE_MOST)
-
-
-_LEASE_MOST = sa.literal_column(str(LEASE_MOST_S), sa.Float)
+    longest = sa.literal_column(str(LEASE_MOST_S), sa.Float)
+    return sa.or_(leases.c.expires < now, leases.c.expires > now + longest)
 
 
 def _takeover(dialect: Any) -> Any:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXCERPT = 72
 """Characters of a text without `full`."""
 PICKS = 3
-UNKNOWN = "The rollouts were imported: what was sent for them is not known."
+PROMPTS_UNKNOWN = "The rollouts were imported, so the prompts behind them are unknown."
 _COLUMNS = ("method", "n", "draw", "score", "picks", "text", "fallback", "failed")
 
 
@@ -87,7 +87,7 @@ async def _find_transcript(folder: Path, name: str, data: Path | None) -> Transc
 
 
 def _tables(folder: Path, transcript: Transcript) -> Mapping[str, JSON]:
-    """Return every row of the question with its calls, for programs; the frame's included."""
+    """Return all rows of the question with their calls, for `--json`; floor and ceiling too."""
     from cat_bench.report.cells import rows_of
     from cat_bench.runs.folder import read_scores
 
@@ -117,7 +117,7 @@ def _encode_exchanges(calls: Sequence[Exchange]) -> list[JSON]:
 
 
 def _record(sent: Sent) -> dict[str, JSON]:
-    """Return what was sent, without what a call of its kind lacks."""
+    """Return what was sent as a record; `text` is left out if the call has none."""
     return {
         "role": sent.role,
         "model": sent.model,
@@ -182,7 +182,7 @@ def _show_sent(transcript: Transcript, sent: Sent | None, *, full: bool) -> None
     """Print what was sent for the rollouts and, in full, for the methods' rows and to the judge."""
     click.echo("\nSent for each rollout")
     if sent is None:
-        click.echo(UNKNOWN)
+        click.echo(PROMPTS_UNKNOWN)
     else:
         click.echo(_how(sent))
         print_text(_messages(sent) if full else str(_excerpt(_messages(sent))))

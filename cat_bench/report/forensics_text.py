@@ -38,8 +38,8 @@ _SHOWN = {
 }
 _NOTES = (
     "Shares of draws in % with 95 % intervals over questions. A synthesis without an answer "
-    "disagrees with the majority; one that gives one of several tied answers does not, or does in "
-    "part if ties are counted in part. Draws with a draft that is unscored, or scored between 0 "
+    "counts as disagreeing. One that gives one of k tied answers counts as agreeing, or by 1/k if "
+    "ties are counted in part. Draws with a draft that is unscored, or scored between 0 "
     "and 1, are left out.",
     "The order of the drafts is random: following the first or the last draft more than any one is "
     "a position bias.",
@@ -109,9 +109,9 @@ def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables
         total, different = format_fixed(rollouts, 1), format_fixed(rollouts * (1 - share), 1)
         yield (
             f"Exact copies: {percent(share)} % of the texts repeat another of their question, so "
-            f"that {total} rollouts hold {different} different texts. Short texts are equal by "
-            "chance; if long ones are, the server repeats replies, "
-            "and a score at n is that of fewer than n fresh rollouts."
+            f"that {total} rollouts hold {different} different texts. Short texts may be equal by "
+            "chance. Equal long texts mean that the server repeats replies; a score at n then "
+            "rests on fewer than n independent rollouts."
         )
     budgets = sorted({int(n) for n in summary["n"].dropna() if n > 1})
     ties = ", ".join(
@@ -119,7 +119,7 @@ def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables
     )
     if ties:
         first = f" (of the first {TIED_OVER:,})" if summary["questions"].max() > TIED_OVER else ""
-        yield f"Share of subsets whose vote is tied, over the same questions{first}: {ties}."
+        yield f"Share of subsets with a tied vote, over questions with an answer{first}: {ties}."
 
 
 def _explain_lack(row: Mapping[str, JSON]) -> str:
@@ -164,7 +164,7 @@ class Reasons(Reading):
 
 
 def _reasons(run: RunTables) -> Iterator[str]:
-    """Yield the reasons of fallbacks and failures, the most common first."""
+    """Yield the ten most common reasons of fallbacks, then of failures."""
     counts = run.reading(Reasons).counts
     for kind in Reasons.kinds:
         counted = sorted((-count, key) for key, count in counts.items() if key[0] == kind)

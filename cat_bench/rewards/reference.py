@@ -22,8 +22,8 @@ from cat_bench.types.plugins import GroupContext
 from cat_bench.types.records import Estimate, Marks, Question, Rollout
 from cat_bench.types.traits import Need
 
-estimator_named = lru_cache(method)
-"""The method of that name; raises UnknownName."""
+load_estimator = lru_cache(method)
+"""Return the method of that name; raises UnknownName."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class ReferenceReward(ABC):
     """What the comparison needs beside the estimator's own needs."""
 
     def __post_init__(self) -> None:
-        estimator_named(self.estimator)
+        load_estimator(self.estimator)
 
     @property
     def needs(self) -> frozenset[Need]:
         """What the estimator and the comparison need."""
-        return estimator_named(self.estimator).needs | self.compares_with
+        return load_estimator(self.estimator).needs | self.compares_with
 
     async def rewards(
         self, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
@@ -72,7 +72,7 @@ class ReferenceReward(ABC):
 async def reference(
     name: str, question: Question, rollouts: Sequence[Rollout], ctx: GroupContext
 ) -> Reference:
-    """Return the reference of that estimator for a group, computed once for all rewards.
+    """Return an estimator's reference for a group; rewards that use it share one computation.
 
     The estimator gets the group in the same order as in a run, so that the two share calls; an
     estimator with `budgets` gets as many rollouts as its largest budget that fits. Raises the
@@ -80,7 +80,7 @@ async def reference(
     """
     by_slot = {r.slot: r for r in rollouts}
     handed = [by_slot[slot] for slot in shuffle_slots(question.id, by_slot)]
-    chosen = estimator_named(name)
+    chosen = load_estimator(name)
     fitting = [n for n in chosen.budgets or () if n <= len(handed)]
     if chosen.budgets is not None:
         handed = handed[: max(fitting, default=0)]
@@ -135,6 +135,6 @@ def weighted_draw(seed: str, weights: Mapping[str, float]) -> str:
 
 
 def uniform(seed: str) -> float:
-    """Return a number between 0 and 1 that is the hash of the seed, uniform over seeds."""
+    """Map the seed's SHA-256 to a number between 0 and 1, uniform over seeds."""
     digest = sha256(seed.encode("utf-8", "surrogatepass")).digest()
     return (int.from_bytes(digest[:8]) + 0.5) / 2**64

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.length import penalise_length
 from cat_bench.rewards.reference import Reference, ReferenceReward
-from cat_bench.scorers.rubric import ATTEMPTS, read_reply, verdict
+from cat_bench.scorers.rubric import ATTEMPTS, ask_ours, read_reply
 from cat_bench.scorers.workers import Undecided
 from cat_bench.types.plugins import Context, GroupContext
 from cat_bench.types.records import Marks, Question, Rollout
@@ -115,7 +115,7 @@ class SelfProposed(ReferenceReward):
         """Return the judge's verdict on each criterion."""
         if not rollout.text.strip():
             return [False] * len(rubric)
-        verdicts = (verdict(line, question.text, rollout.text, ctx=ctx) for line in rubric)
+        verdicts = (ask_ours(line, question.text, rollout.text, ctx=ctx) for line in rubric)
         met = []
         for number, answer in enumerate(await gather_all(*verdicts), 1):
             if isinstance(answer, Undecided):

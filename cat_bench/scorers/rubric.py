@@ -39,7 +39,7 @@ PROMPT = "rubric"
 Profile: TypeAlias = Literal["ours", "official"]
 LENGTH_ADJUSTED = "length_adjusted"
 USUAL_LENGTH, LENGTH_UNIT = 2000, 500
-Form = TypeVar("Form", bound=BaseModel)
+Parsed = TypeVar("Parsed", bound=BaseModel)
 _FENCED = re.compile(r"\s*```(?:json)?\s*(\{.*\})\s*```\s*", re.DOTALL)
 
 
@@ -95,7 +95,7 @@ class Rubric:
 
     @property
     def version(self) -> str:
-        """The version of the profile's verdicts."""
+        """The scorer's version, which depends on the profile."""
         return "rubric 1" if self.profile == "ours" else f"rubric 1 {self.profile}"
 
     @property
@@ -146,11 +146,12 @@ class Rubric:
     ) -> Verdict | Undecided:
         """Return the judge's verdict on one criterion, asked as the profile does.
 
-        `repeat` counts equal criteria before it in the rubric; `official` asks again for each.
+        `repeat` is the number of equal criteria earlier in the rubric. For each, `official` asks
+        again; `ours` reuses the first verdict.
         """
         if (template := self.official_template) is None:
             tries = self.attempts or ATTEMPTS
-            return await verdict(criterion, question.text, response, ctx=ctx, attempts=tries)
+            return await ask_ours(criterion, question.text, response, ctx=ctx, attempts=tries)
         tries = self.attempts or official.ATTEMPTS
         item = official.official_item(criterion, points)
         prompt = official.official_prompt(template.text, question.messages, response, item)
@@ -208,7 +209,7 @@ def share(rubric: Sequence[Criterion], met: Sequence[bool]) -> float | None:
     return earned / positive if positive else None
 
 
-async def verdict(
+async def ask_ours(
     criterion: str, conversation: str, response: str, *, ctx: Context, attempts: int = ATTEMPTS
 ) -> Verdict | Undecided:
     """Return the verdict of the judge in `ctx` on one criterion and the last reply."""
@@ -249,7 +250,7 @@ def _read_official(text: str) -> Verdict | None:
     return None
 
 
-def read_reply(kind: type[Form], text: str) -> Form | None:
+def read_reply(kind: type[Parsed], text: str) -> Parsed | None:
     """Return the object if the reply is one JSON object of this kind, fenced or not; else None."""
     fenced = _FENCED.fullmatch(text)
     try:

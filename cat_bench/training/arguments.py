@@ -1,8 +1,8 @@
 """The settings of a recipe as TRL's arguments.
 
-What a recipe leaves open depends on the machine. The weights are float32 (`policy`), so `bf16`
-means autocast: matrices are multiplied in bfloat16, and the weights, the optimiser's moments and
-the log-probabilities of policy and reference model stay in float32.
+Arguments that a recipe does not set get defaults for this machine. The weights are float32
+(`policy`), so `bf16` means autocast: matrices are multiplied in bfloat16, and the weights, the
+optimiser's moments and the log-probabilities of policy and reference model stay in float32.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _check_trackers(names: Sequence[str], source: str) -> None:
 
 
 def _check_groups(arguments: GRPOConfig, source: str) -> None:
-    """Raise ConfigError if a process would get part of a group, which no reward can read."""
+    """Raise ConfigError if processes would share a group: rewards need whole groups."""
     steps = arguments.steps_per_generation or 1
     completions, size = arguments.per_device_train_batch_size * steps, arguments.num_generations
     if size and completions % size:

@@ -90,7 +90,7 @@ class GroupReward:
         places = groups(question_id, self._size)
         rewarder = self._rewarder
         if self._policy:
-            replies = self._policy.replies(messages, completion_ids, measured=rewarder.measured)
+            replies = self._policy.replies(messages, completion_ids, measured=rewarder.reads_tokens)
         else:
             replies = [*map(_reply, completions, completion_ids)]
         calls_before = await self._count_made()
@@ -134,7 +134,9 @@ class GroupReward:
 
         Unlabelled groups have no accuracy; their share is logged.
         """
-        if unlabelled := [not await self._rewarder.labelled(group.question) for group in rewarded]:
+        if unlabelled := [
+            not await self._rewarder.is_labelled(group.question) for group in rewarded
+        ]:
             log("unlabelled", fmean(unlabelled))
         truths = await gather_all(*map(self._truth, rewarded, texts))
         if references := [score for score, _, _ in truths if score is not None]:
@@ -149,7 +151,7 @@ class GroupReward:
     ) -> tuple[float | None, list[bool], list[float]]:
         """Return the scores of reference and rollouts, and whether each reward is right."""
         reference = [] if group.reference is None else [group.reference]
-        *truths, last = await self._rewarder.truths(
+        *truths, last = await self._rewarder.task_scores(
             group.question, [*texts, *(reference or texts[:1])]
         )
         least = self._rewarder.positive

@@ -72,7 +72,7 @@ class OwnRewarder(Rewarder):
         self.answer = dataset.answer
         if self.supervised and dataset.answer is None:
             raise UsageError(f"{spec} reads the targets: name their column, OwnDataset(answer=...)")
-        if self.measured:
+        if self.reads_tokens:
             raise UsageError(f"{spec} reads entropies of the policy: write scrl{{entropy=false}}")
         if "others" in self.needs:
             raise UsageError(f"{spec} reads other questions: choose another reward for a dataset")

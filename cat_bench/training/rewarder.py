@@ -1,4 +1,4 @@
-"""Reward groups for a trainer's adapter, with anchor and judge opened as in a run.
+"""Compute rewards of groups of rollouts for a trainer's adapter.
 
 The first call opens a run on its event loop, so that calls of anchor and judge are cached, limited
 and counted as usual. The default anchor is the frozen initial model.
@@ -35,7 +35,7 @@ class Session:
 
 
 class Rewarder:
-    """The reward `spec` on the questions of `config`; call `close` on the loop of the calls."""
+    """The reward `spec` on the questions of `config`; `close` it on the event loop of its calls."""
 
     def __init__(self, spec: str, config: RunConfig) -> None:
         self._reward = reward(spec)
@@ -53,7 +53,7 @@ class Rewarder:
         """The least reward of a rollout that counts as right; None if there is no such number."""
 
     @property
-    def measured(self) -> bool:
+    def reads_tokens(self) -> bool:
         """Whether rollouts must come with the numbers of their tokens, such as entropies."""
         return reads_tokens(self._traits.needs)
 
@@ -78,8 +78,8 @@ class Rewarder:
             raise UsageError(f"task {ready.bench.task.name!r} has no question {question!r}")
         return self._samples[question]
 
-    async def labelled(self, question: str) -> bool:
-        """Return whether the question has a target."""
+    async def is_labelled(self, question: str) -> bool:
+        """Return whether responses to the question can be scored."""
         ready = await self.open()
         return is_labelled((await self.sample(question)).target, ready.bench.grader.scorer)
 
@@ -96,7 +96,7 @@ class Rewarder:
             neighbours=self._neighbours,
         )
 
-    async def truths(self, question: str, texts: Sequence[str]) -> list[float | None]:
+    async def task_scores(self, question: str, texts: Sequence[str]) -> list[float | None]:
         """Return the task's scores of texts, for logging only; None if they need a judge."""
         bench = (await self.open()).bench
         if "judge" in traits(ScorerTraits, bench.grader.scorer).needs:

@@ -147,5 +147,5 @@ async def _reference(
     rewarded = await rewarder.group(sample.question.id, [r.reply for r in pool.rollouts])
     if rewarded.reference is None:
         return None, None
-    (truth,) = await rewarder.truths(sample.question.id, [rewarded.reference])
+    (truth,) = await rewarder.task_scores(sample.question.id, [rewarded.reference])
     return rewarded.reference, truth

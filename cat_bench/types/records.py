@@ -78,7 +78,7 @@ class Estimate:
 
     @classmethod
     def pick(cls, *rollouts: Rollout, fallback: str | None = None) -> Estimate:
-        """Return one rollout, or several tied ones with equal weight."""
+        """Return an estimate that picks one rollout, or several tied ones with equal weight."""
         if not rollouts:
             return cls.abstain("there was nothing to pick from")
         weight = 1 / len(rollouts)
@@ -86,7 +86,7 @@ class Estimate:
 
     @classmethod
     def synthesised(cls, text: str, *, fallback: str | None = None) -> Estimate:
-        """Return a new text that is none of the rollouts."""
+        """Return an estimate with a new text, which is none of the rollouts."""
         return cls(text=text, fallback=fallback)
 
     @classmethod
@@ -96,7 +96,7 @@ class Estimate:
 
 
 UNLABELLED = "unlabelled"
-"""The reason of a text without a score whose question has no target to compare it with."""
+"""The `reason` of a score that is None because the question has no target."""
 EXHAUSTED = "exhausted"
 """The detail of a score of 0 whose answer exceeded the time or memory for grading."""
 
@@ -105,20 +105,21 @@ EXHAUSTED = "exhausted"
 class Stopped:
     """The effect of a stopping rule at each cap, which is a number of rollouts.
 
-    `picks` (caps, pool) is the chance that a rollout is the pick: rows sum to 1 minus the abstained
-    mass. `drawn` (caps, pool) is the chance that it is sampled. `written` (caps, pool) is the
-    expected share of its tokens that is generated, where a rule cuts rollouts short; None: every
-    sampled rollout is written whole. `sequential` (caps,) is the expected number of tokens on the
-    critical path. Values are exact, except at the caps with the indices `means`, where they are
-    means over random orders and `each` (orders, means, pool) holds the picks of each order.
+    Values are exact expectations, except at the caps in `means`.
     """
 
     picks: FloatArray
+    """The chance of each rollout to be the pick, (caps, pool); rows sum to 1 - P(abstain)."""
     drawn: FloatArray
+    """The chance of each rollout to be sampled, (caps, pool)."""
     sequential: FloatArray
+    """The expected number of tokens on the critical path, (caps,)."""
     written: FloatArray | None = None
+    """The expected share of each rollout that is written, (caps, pool); None: as `drawn`."""
     means: tuple[int, ...] = ()
+    """The indices of the caps whose values are means over random orders."""
     each: FloatArray | None = None
+    """The picks of each random order at these caps, (orders, means, pool)."""
 
     @property
     def exact(self) -> bool:
@@ -128,7 +129,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A scorer's verdict on one text; `value` None: grading failed, for this `reason`."""
+    """A scorer's verdict on one text; `reason` says why `value` is None (unscored) or low."""
 
     value: float | None
     reason: str | None = None
@@ -143,7 +144,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A group's rewards in the rollouts' order (None: unscored), with notes about them.
+    """The rewards of a group, in the order of its rollouts (None: unscored), with notes about them.
 
     `reference` is the text that rollouts were compared with. `notes` may hold `abstained`,
     `fallback`, `unscored` (place in the group → reason), `rubric` (its criteria) and further facts.

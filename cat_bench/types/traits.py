@@ -1,7 +1,7 @@
 """The optional attributes by which a plug-in describes itself, read in one place.
 
 A class with one method is a plug-in; an attribute that it lacks has the default below. All other
-code reads these records, so that a misspelt attribute is a type error.
+code reads these records, so that misspelling an attribute in it is a type error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from cat_bench.errors import ConfigError
 from cat_bench.types.calls import JSON, Sampling
 
 Need: TypeAlias = str
-"""A capability, `answers`, `anchor`, `judge`, `embedder`, `reward`, `policy`, `score:NAME` for a
-number imported with each rollout, `scores` for any such number, `others` for the other questions
-of the run, or `reward:NAME` for a reward model, else that number."""
+"""What a plug-in needs:
+
+- a capability of the model, or a role (`anchor`, `judge`, `embedder`, `reward`, `policy`);
+- `answers`: final answers that can be compared; `others`: the other questions of the run;
+- `score:NAME`: a number imported with each rollout; `scores`: any such number;
+- `reward:NAME`: a reward model; without one, the imported number NAME.
+"""
 Reads: TypeAlias = Literal["self", "pairs", "subset"]
 """Whether a rollout's number depends on the rollout, on its pairs, or on the whole subset."""
 TEXT_READERS: tuple[Need, ...] = ("anchor", "judge", "embedder", "reward")
@@ -32,7 +36,8 @@ class AggregatorTraits:
     """The optional attributes of an aggregator.
 
     `budgets` lists the only n that make sense, such as `(0,)` for a method that reads no rollout.
-    If `reads` is `self` or `pairs`, its calls are made by `ctx.once`, and further subsets are free.
+    If `reads` is `self` or `pairs`, the aggregator must make its calls through `ctx.once`, so that
+    further subsets cost no call.
     """
 
     needs: frozenset[Need] = NOTHING
@@ -61,8 +66,9 @@ class ScorerTraits:
     target, or None; it is called for every row before anything is paid for. `doubt` returns why a
     target may not suit this scorer, or None; many doubts cause a warning before the run. `closing`
     completes "End with …" and says how to state an answer. `targetless` says that it scores without
-    a target; for all others, a row whose target is None is unlabelled and gets no score. If a judge
-    decides, `profile` names the way in which it is asked, and `judge_sampling` its defaults.
+    a target; for all others, a row whose target is None is unlabelled and gets no score. For a
+    scorer with a judge, `profile` names how the judge is asked, and `judge_sampling` holds the
+    judge's default sampling parameters.
     """
 
     needs: frozenset[Need] = NOTHING
@@ -79,8 +85,8 @@ class ScorerTraits:
 class RewardTraits:
     """The optional attributes of a reward.
 
-    `positive` is the least reward that means "right"; None: numbers are only compared within a
-    group. A `control` is no method: it shows what training does without the reference.
+    `positive` is the least reward that means "right"; None if rewards mean something only within a
+    group. `control` marks a baseline, which shows what training does without a reference.
     """
 
     needs: frozenset[Need] = NOTHING

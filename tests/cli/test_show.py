@@ -226,6 +226,6 @@ def test_what_was_sent_for_an_imported_pool_is_not_known(workshop: Workshop) -> 
     workshop.run("run", "toy/task.yaml", "--model", "replay:mine", "--method", "majority")
     (folder,) = (workshop.folder / "results").iterdir()
     _, out, _ = workshop.run("show", str(folder), "--question", "q1")
-    assert "The rollouts were imported: what was sent for them is not known." in out
+    assert "The rollouts were imported, so the prompts behind them are unknown." in out
     _, out, _ = workshop.run("show", str(folder), "--question", "q1", "--json")
     assert json.loads(out)["sent"] is None

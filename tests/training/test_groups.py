@@ -63,8 +63,8 @@ async def test_rewards_and_records_are_the_harnesss_own(
     plain = Rewarder(spec, session)
     groups_ = [(s.question, batch.texts[4 * k : 4 * k + 4]) for k, s in enumerate(batch.samples)]
     wanted = [await plain.group(q.id, [Reply(text=t) for t in own]) for q, own in groups_]
-    truths = [await plain.truths(q.id, own) for q, own in groups_]
-    rights = [await plain.truths(g.question, [g.reference]) for g in wanted if g.reference]
+    truths = [await plain.task_scores(q.id, own) for q, own in groups_]
+    rights = [await plain.task_scores(g.question, [g.reference]) for g in wanted if g.reference]
     await plain.close()
     assert found == [value for group in wanted for value in group.values]
     assert 0 < sum(value or 0 for value in found) < len(found)
