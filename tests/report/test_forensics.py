@@ -188,7 +188,7 @@ def test_how_often_the_vote_of_a_subset_is_tied(runs: Runs) -> None:
     folder = runs.build(rows, pool=rollouts)
     assert tie_shares(folder, [2, 4, 8]) == {2: pytest.approx(5 / 12), 4: 0.0}
     text = render_forensics(forensics(folder), diversity(folder), summarise(folder), run=folder)
-    assert "vote is tied, over the same questions: 41.7 % at n = 2, 0.0 % at n = 4." in text
+    assert "tied vote, over questions with an answer: 41.7 % at n = 2, 0.0 % at n = 4." in text
     assert "distinct answers 1.67" in text
 
 
