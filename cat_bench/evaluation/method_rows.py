@@ -36,7 +36,7 @@ from cat_bench.models.costs import COSTS, Charge, Use, costs, sum_spent
 from cat_bench.models.critical_path import count_path
 from cat_bench.models.lending import QuestionContext, Roles
 from cat_bench.stats.exact import expected_score, max_at, min_at
-from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
+from cat_bench.stats.subsets import blocks, count_subsets, shuffle_slots, subsets
 from cat_bench.types.calls import JSON, FloatArray
 from cat_bench.types.records import EXHAUSTED, Estimate, Question, Rollout, Sample
 from cat_bench.types.traits import Need
@@ -239,7 +239,7 @@ class Evaluation:
         done = len(rows)
         rest = (self._draw(method, n, k, slots) for k, slots in enumerate(whole) if k >= done)
         rows += await asyncio.gather(*rest)
-        possible = None if costly else float(math.comb(len(order), n))
+        possible = None if costly else count_subsets(len(order), n)
         for row in rows:
             row.subsets = possible
         return rows

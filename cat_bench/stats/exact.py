@@ -96,7 +96,7 @@ def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> F
 
     Tied labels win with equal chances, and a winner's mass spreads evenly over its members. A
     rollout without an answer counts in n and never wins; a subset without any answer abstains. This
-    is "first seen wins", averaged over orders. Raises ValueError if C(N, n) overflows.
+    is "first seen wins", averaged over orders.
     """
     numbers = {label: k for k, label in enumerate(dict.fromkeys(labels)) if _is_vote(label)}
     votes = tuple(numbers.get(label, -1) for label in labels)

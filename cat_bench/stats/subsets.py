@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Sequence
 from itertools import chain, combinations
-from math import comb
+from math import comb, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,12 @@ def blocks(pool: int, n: int, *, draws: int | None = None) -> list[Subset]:
     count = pool // n if n else 1
     count = count if draws is None else min(count, draws)
     return [tuple(range(j * n, (j + 1) * n)) for j in range(count)]
+
+
+def count_subsets(pool: int, n: int) -> float:
+    """Return C(pool, n); infinity if it is too large for a float."""
+    count = comb(pool, n)
+    return float(count) if count <= sys.float_info.max else inf
 
 
 def subsets(pool: int, n: int, *, question: str, draws: int) -> list[Subset]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ async def test_exact_rows_are_the_mean_over_all_drawn_ones(
         assert row.score == pytest.approx(score)
         assert row.lost == pytest.approx(np.mean([other.lost for other in each]))
         assert row.abstained == pytest.approx(np.mean([other.abstained for other in each]))
+
+
+async def test_a_pool_of_thousands_has_drawn_and_exact_rows(cache: Cache) -> None:
+    """C(2048, 512) is too large for a float."""
+    pool = toy.pool(*(f"{k} = {'right' if k % 8 < 5 else 'no'}" for k in range(2048)))
+    whole = await toy.evaluation(pool, toy.roles(cache), cache, budgets=(1, 512), draws=2)
+    exact = await whole.rows(catalog.method("majority"))
+    drawn = await whole.rows(toy.method(Drawn(Vote())))
+    assert [row.failed for row in (*exact, *drawn)] == [None] * (len(exact) + len(drawn))
+    assert [row.score for row in exact] == [pytest.approx(5 / 8), pytest.approx(1)]
+    assert {row.subsets for row in drawn if row.n == 512} == {inf}
 
 
 async def test_the_oracle_is_the_best_possible_pick(cache: Cache) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -190,6 +191,16 @@ def test_how_often_the_vote_of_a_subset_is_tied(runs: Runs) -> None:
     text = render_forensics(forensics(folder), diversity(folder), summarise(folder), run=folder)
     assert "tied vote, over questions with an answer: 41.7 % at n = 2, 0.0 % at n = 4." in text
     assert "distinct answers 1.67" in text
+
+
+def test_ties_in_pools_of_thousands(runs: Runs) -> None:
+    """C(2048, 512) is too large for a float."""
+    folder = runs.build(runs.scores("majority", 512, [1.0]), pool=drafts("q0", [7, 1] * 1024))
+    ways = [math.comb(1024, k) * math.comb(1024, 512 - k) for k in range(513)]
+    share = ways[256] / sum(ways)
+    assert tie_shares(folder, [512]) == {512: pytest.approx(share)}
+    text = render_forensics(forensics(folder), diversity(folder), summarise(folder), run=folder)
+    assert f"{100 * share:.1f} % at n = 512" in text
 
 
 def test_the_text_says_what_went_wrong(runs: Runs) -> None:

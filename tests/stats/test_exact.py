@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cat_bench.stats import wins
 from cat_bench.stats.exact import (
     best_of_probabilities,
     draw_error,
@@ -216,13 +217,43 @@ def test_majority_at_256_is_stable() -> None:
     np.testing.assert_allclose(picks[-1], won, atol=1e-12)
 
 
-def test_majority_of_thousands_is_exact_or_refused() -> None:
+def test_majority_of_3_in_thousands() -> None:
     labels = [0] * 3000 + [1] * 1000
     picks = majority_probabilities(labels, [3])
     p = 1000 * 999 * (998 + 3 * 3000) / (4000 * 3999 * 3998)
     assert picks[0, -1] * 1000 == pytest.approx(p)
-    with pytest.raises(ValueError, match="draw subsets"):
-        majority_probabilities(labels, [2000])
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 4), st.booleans())
+@settings(deadline=None)  # the first example imports scipy.stats
+def test_chances_in_place_of_counts_give_the_same_wins(
+    sizes: list[int], silent: int, ties: bool
+) -> None:
+    """Pools of thousands are computed from chances, because their subsets overflow a float."""
+    pool = sum(sizes) + silent
+    counted = wins.win_chances(pool, every(pool), sizes, ties=ties)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(wins, "_COUNTABLE", 0)
+        fresh = wins._win_chances.__wrapped__
+        found = fresh(pool, tuple(every(pool)), tuple(sorted(sizes)), ties=ties, most=None)
+    for size, chances in counted.items():
+        np.testing.assert_allclose(found[size], chances, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize(("pool", "n"), [(2048, 512), (2048, 2047), (5000, 600)])
+def test_a_vote_between_two_answers_of_thousands_is_exact(pool: int, n: int) -> None:
+    """The number of votes for the first of two answers is hypergeometric: whole numbers."""
+    first = pool * 11 // 20
+    labels = [0] * first + [1] * (pool - first)
+    ways = [comb(first, k) * comb(pool - first, n - k) for k in range(n + 1)]
+    won = Fraction(sum(ways[n // 2 + 1 :]), comb(pool, n))
+    tied = Fraction(ways[n // 2], comb(pool, n)) if n % 2 == 0 else Fraction(0)
+    small, large, all_ = majority_probabilities(labels, [1, n, pool])
+    assert large[0] * first == pytest.approx(float(won + tied / 2), rel=1e-11)
+    assert large[-1] * (pool - first) == pytest.approx(float(1 - won - tied / 2), rel=1e-9)
+    np.testing.assert_allclose(small, 1 / pool, rtol=1e-11)
+    assert (all_[0] * first, all_[-1]) == pytest.approx((1, 0))
+    assert tie_rate(labels, [n])[0] == pytest.approx(float(tied), rel=1e-9, abs=1e-12)
 
 
 @given(votes)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
-from math import comb, factorial
+from math import comb, factorial, inf
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cat_bench.stats.subsets import blocks, shuffle_slots, subsets
+from cat_bench.stats.subsets import blocks, count_subsets, shuffle_slots, subsets
 
 counts = st.integers(0, 24)
 ids = st.text(max_size=8)
+
+
+def test_the_number_of_subsets_is_infinite_if_it_overflows() -> None:
+    assert (count_subsets(8, 4), count_subsets(2048, 512)) == (70, inf)
 
 
 @given(counts, counts, counts)
