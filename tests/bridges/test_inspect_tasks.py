@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cat_bench.errors import UsageError
 from tests.conftest import Workshop
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ inspect_ai = pytest.importorskip("inspect_ai")
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def _model(*texts: str) -> object:
+def _model(*texts: str, **arguments: Any) -> object:
     """A model that gives each question these texts in turn."""
-    from inspect_ai.model import ModelOutput, ModelUsage, get_model
+    from inspect_ai.model import GenerateConfig, ModelOutput, ModelUsage, get_model
 
     turns: dict[str, Iterator[str]] = {}
 
@@ -31,7 +33,16 @@ def _model(*texts: str) -> object:
         output.usage = ModelUsage(input_tokens=3, output_tokens=2, total_tokens=5)
         return output
 
-    return get_model("mockllm/model", custom_outputs=reply, memoize=False)
+    config = GenerateConfig(**arguments.pop("config", {}))
+    return get_model(
+        "mockllm/model", custom_outputs=reply, memoize=False, config=config, **arguments
+    )
+
+
+def _score(task: object, model: object, **settings: object) -> set[float]:
+    (log,) = inspect_ai.eval(task, model=model, log_dir="logs", display="none", **settings)
+    assert log.status == "success", log.error
+    return {sample.scores["expected"].value for sample in log.samples}
 
 
 @pytest.mark.parametrize(("method", "answer"), [("majority", "so yes"), ("cat", "yes")])
@@ -58,6 +69,81 @@ def test_rollouts_are_shared_between_methods_through_the_cache(workshop: Worksho
         (log,) = inspect_ai.eval(task, model=_model(text), log_dir="logs", display="none")
         values.append({sample.scores["expected"].value for sample in log.samples})
     assert values == [{1.0}, {1.0}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ({"model_path": "a"}, {"model_path": "b"}, False),
+        ({"config": {"temperature": 0.1}}, {"config": {"temperature": 0.2}}, False),
+        ({"config": {"max_connections": 1}}, {"config": {"max_retries": 2}}, True),
+        ({"base_url": "http://a"}, {"base_url": "http://b"}, True),
+    ],
+)
+def test_models_share_rollouts_only_if_they_are_the_same(
+    workshop: Workshop, first: dict[str, object], second: dict[str, object], shared: bool
+) -> None:
+    from cat_bench.bridges.inspect_tasks import aggregate
+
+    task = aggregate(task="toy/task.yaml", method="single", n=2)
+    assert _score(task, _model("so yes", **first)) == {1.0}
+    assert _score(task, _model("so no", **second)) == {1.0 if shared else 0.0}
+
+
+def test_the_parameters_of_an_evaluation_tell_rollouts_apart(workshop: Workshop) -> None:
+    from cat_bench.bridges.inspect_tasks import aggregate
+
+    task = aggregate(task="toy/task.yaml", method="single", n=2)
+    assert _score(task, _model("so yes"), temperature=0.1) == {1.0}
+    assert _score(task, _model("so no"), temperature=0.2) == {0.0}
+
+
+RUBRIC = """\
+version: 1
+summary: essays
+data: {file: rows.jsonl, fields: {problem: problem, answer: rubric}}
+scorer: rubric
+"""
+
+
+def test_judges_share_no_verdicts(workshop: Workshop) -> None:
+    from cat_bench.bridges.inspect_tasks import aggregate
+
+    rubric = [{"criterion": "It is good.", "points": 1}]
+    Path("essays").mkdir()
+    Path("essays/prompt.txt").write_text("{{ problem }}")
+    Path("essays/task.yaml").write_text(RUBRIC)
+    row = {"id": "q", "problem": "Write.", "rubric": rubric}
+    Path("essays/rows.jsonl").write_text(json.dumps(row) + "\n")
+    task = aggregate(task="essays/task.yaml", method="single", n=1)
+    for verdict, score in ((True, 1.0), (False, 0.0)):
+        reply = json.dumps({"explanation": "so", "met": verdict})
+        judge = _model(reply, model_path=str(verdict))
+        assert _score(task, _model("an essay"), model_roles={"judge": judge}) == {score}
+
+
+SCHEDULED = """\
+from cat_bench.types.records import Estimate
+
+
+class Scheduled:
+    budgets = (1, 4)
+
+    async def aggregate(self, question, rollouts, ctx):
+        return Estimate.synthesised("so yes" if len(rollouts) == 4 else "so no")
+"""
+
+
+def test_a_method_with_budgets_of_its_own_is_reported_at_the_largest(workshop: Workshop) -> None:
+    from cat_bench.bridges.inspect_tasks import aggregate
+
+    Path("scheduled.py").write_text(SCHEDULED)
+    task = aggregate(task="toy/task.yaml", method="./scheduled.py:Scheduled", n=8)
+    assert _score(task, _model("so no")) == {1.0}
+    with pytest.raises(UsageError, match="reads 4 rollouts of a pool of 2"):
+        aggregate(task="toy/task.yaml", method="./scheduled.py:Scheduled", n=2)
+    with pytest.raises(UsageError, match="n = 0 does not fit"):
+        aggregate(task="toy/task.yaml", n=0)
 
 
 def test_rollouts_that_cannot_be_had_are_the_samples_error(workshop: Workshop) -> None:

@@ -3,6 +3,9 @@
 `responses=all_answers[*][0], answer=gold_answer`: a comma outside brackets and quotes ends an
 expression. `responses` or `answers` is required; a list gives several responses, a text gives one,
 and rows of one id are one question. `answers` are extracted answers without a model's text.
+
+A null among responses is a failed response. JMESPath drops nulls from the list that a projection
+such as `all_answers[*].text` finds; here they are kept, so that each response keeps its place.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from os.path import commonpath
 from pathlib import Path
 
 from cat_bench.cache.formats.samples import Findings, Reader, Sampled, name_by_text, read_files
@@ -60,18 +64,48 @@ def _read(
     column = "responses" if "responses" in columns else "answers"
     findings.texts = column == "responses"
     findings.taken = {name: str(expression.expression) for name, expression in columns.items()}
-    used = set(re.findall(r"\w+", " ".join(findings.taken.values())))
+    used, names = set(re.findall(r"\w+", " ".join(findings.taken.values()))), _name_files(files)
     for file, line, row in read_files(files, findings, used):
-        values = {name: expression.search(row) for name, expression in columns.items()}
-        if values[column] is None:
+        values = {name: _search(name, expression, row) for name, expression in columns.items()}
+        found, failed = values[column], values.get("failures") is not None
+        problem = f"--map {column}={columns[column].expression} finds"
+        if found is None and not failed:
             present = ", ".join(map(repr, row))
-            problem = f"--map {column}={columns[column].expression} finds nothing; there are"
-            raise DataError(file, f"{problem} {present}", line=line)
-        yield from _samples(file, line, values, column, findings)
+            hint = "; for a failed sample, name the reason by failures=…"
+            raise DataError(file, f"{problem} nothing; there are {present}{hint}", line=line)
+        if found == []:
+            hint = "write null for a response that failed, or leave the row out"
+            raise DataError(
+                file, f"{problem} an empty list, so the question has no response: {hint}", line=line
+            )
+        place = f"{names[file]}/{line}"
+        question = _question(file, line, values, findings, place=place)
+        yield from _samples(file, line, values, column, question)
+
+
+def _search(name: str, expression: JSON, row: Row) -> JSON:
+    """Return what an expression finds; a column of responses keeps the nulls of its projection."""
+    from jmespath.visitor import TreeInterpreter
+
+    node = expression.parsed
+    if name in QUESTION or name.startswith("meta.") or node["type"] != "projection":
+        return expression.search(row)
+    visit, (whole, part) = TreeInterpreter().visit, node["children"]
+    entries = visit(whole, row)
+    return [visit(part, entry) for entry in entries] if isinstance(entries, list) else None
+
+
+def _name_files(files: Sequence[Path]) -> dict[Path, str]:
+    """Return names that tell files apart: their stems, or else their paths below all of them."""
+    names = {file: file.stem for file in files}
+    if len(set(names.values())) < len(names):
+        top = commonpath([file.absolute().parent for file in files])
+        names = {file: file.absolute().relative_to(top).as_posix() for file in files}
+    return names
 
 
 def _samples(
-    file: Path, line: int, values: Mapping[str, JSON], column: str, findings: Findings
+    file: Path, line: int, values: Mapping[str, JSON], column: str, question: Row
 ) -> Iterator[Sampled]:
     value = values[column]
     texts = value if isinstance(value, list) else [value]
@@ -91,7 +125,6 @@ def _samples(
         name.removeprefix("scores."): column_of(name) for name in values if name[:7] == "scores."
     }
     meta = {name.removeprefix("meta."): v for name, v in values.items() if name[:5] == "meta."}
-    question = _question(file, line, values, findings)
     lists = {name: column_of(name) for name in ("reasoning", "finish", "tokens", "failures")}
     for index, text in enumerate(texts):
         if not isinstance(text, str | int | float | None) or isinstance(text, bool):
@@ -112,7 +145,9 @@ def _samples(
         )
 
 
-def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findings) -> Row:
+def _question(
+    file: Path, line: int, values: Mapping[str, JSON], findings: Findings, *, place: str
+) -> Row:
     """Return the question's id, text and answer; what the file lacks is guessed and reported."""
     name, problem, answer = (values.get(column) for column in QUESTION)
     for column, value in (("id", name), ("problem", problem)):
@@ -120,7 +155,7 @@ def _question(file: Path, line: int, values: Mapping[str, JSON], findings: Findi
             raise DataError(file, f"--map {column} finds {value!r}, not a text", line=line)
     if name is None and problem is None:
         findings.guess("id: the row's number in its file, because --map names no id or problem")
-        name = f"{file.stem}/{line}"
+        name = place
     elif name is None:
         findings.guess("id: a digest of the problem, because --map names none")
         name = name_by_text(str(problem))

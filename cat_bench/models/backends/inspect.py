@@ -11,6 +11,7 @@ Inspect returns as a completion, are failures; the API key is in no text that le
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -32,6 +33,21 @@ PLACEMENT = frozenset(
     {"base_url", "api_key", "client_timeout", "max_retries", "stream", "device", "batch_size"}
 )
 """Model arguments that do not change the model, only the way to reach it."""
+
+
+def identify(spec: str, arguments: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return Inspect's name of a model and the arguments that change it, files by their content.
+
+    A Python object, which only a program can pass, is identified by its name or its type's.
+    """
+    changes = {k: content(v) for k, v in arguments.items() if k not in PLACEMENT}
+    readable = json.loads(json.dumps(changes, default=_name_object))
+    return {"inspect": spec, **({"args": readable} if readable else {})}
+
+
+def _name_object(value: object) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 class Inspect:
@@ -66,8 +82,7 @@ class Inspect:
         except Exception as error:  # providers raise exceptions of their own
             problem = mask(str(getattr(error, "message", error)))
             raise ModelError(f"Inspect cannot open {spec!r}: {problem}") from error
-        changes = {k: content(v) for k, v in arguments.items() if k not in PLACEMENT}
-        self._identity = {"inspect": spec, **({"args": changes} if changes else {})}
+        self._identity = identify(spec, arguments)
         self._choices = choices
         self._refused: set[str] = set() if logprobs else {"logprobs"}
 

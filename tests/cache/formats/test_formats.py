@@ -229,6 +229,7 @@ RAW: Mapping[str, JSON] = {
     "problem_num": 1,
     "gold_answer": 70,
     "all_answers": [["70", 836], ["", 714], ["16", 3]],
+    "empty": [],
 }
 
 
@@ -240,7 +241,7 @@ async def test_a_map_reads_any_file(tmp_path: Path, cache: Cache) -> None:
     assert row["responses"] == ["\\boxed{70}", "", "\\boxed{16}"]
     assert [usage["completion"] for usage in row["usage"]] == [836, 714, 3]
     assert row["answer"] == "70"
-    assert conversion.findings.left == {"problem_num"}
+    assert conversion.findings.left == {"problem_num", "empty"}
     said = "; ".join(conversion.findings.guessed)
     assert "id: the row's number" in said
     assert "a placeholder" in said
@@ -267,12 +268,47 @@ def test_rows_of_one_id_are_one_question_and_texts_stay_as_they_are(tmp_path: Pa
     assert conversion.findings.texts
 
 
+def test_a_response_that_failed_keeps_its_place(tmp_path: Path) -> None:
+    answers = [{"text": "1", "rm": 0.5}, {"error": "timeout"}, {"text": None, "rm": 2}]
+    file = write_lines(tmp_path / "any.jsonl", {"id": "q", "all": answers})
+    columns = "id=id,responses=all[*].text,failures=all[*].error,scores.rm=all[*].rm"
+    (row,) = convert([file], columns=columns).rows
+    assert row["responses"] == ["1", None, None]
+    assert row["failures"] == [None, {"kind": "imported", "message": "timeout"}, None]
+    assert row["scores"] == {"rm": [0.5, None, 2]}
+
+
+def test_a_sample_that_failed_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    samples: list[JSON] = [{"id": "q", "text": "1"}, {"id": "q", "text": None, "error": "timeout"}]
+    file = write_lines(tmp_path / "any.jsonl", *samples)
+    (row,) = convert([file], columns="id=id,responses=text,failures=error").rows
+    assert row["responses"] == ["1", None]
+    assert row["failures"] == [None, {"kind": "imported", "message": "timeout"}]
+    with pytest.raises(UsageError, match=r"for a failed sample, name the reason by failures=…"):
+        convert([file], columns="id=id,responses=text")
+
+
+@pytest.mark.parametrize("names", [("a/out.jsonl", "b/out.jsonl"), ("out.jsonl", "out.json")])
+def test_rows_of_two_files_of_one_name_are_two_questions(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    files = [tmp_path / name for name in names]
+    for file, text in zip(files, "12", strict=True):
+        file.parent.mkdir(exist_ok=True)
+        row = {"text": text}
+        file.write_text(json.dumps([row] if file.suffix == ".json" else row))
+    rows = convert(files, columns="responses=text").rows
+    assert [row["id"] for row in rows] == [f"{name}/1" for name in names]
+    assert [row["responses"] for row in rows] == [["1"], ["2"]]
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
         ("responses=all_answers[*", "not JMESPath"),
         ("responces=all_answers", "no column 'responces'"),
         ("answer=gold_answer", "name either responses="),
+        ("responses=empty", "finds an empty list, so the question has no response"),
         ("responses=nothing", "finds nothing; there are 'problem_num', 'gold_answer'"),
         ("responses=all_answers", "finds list, not a text"),
         ("responses=all_answers[*][0],tokens=[`1`]", "finds 1 entries"),
