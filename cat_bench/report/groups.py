@@ -1,12 +1,13 @@
 """Scores by the questions' meta fields: a level, a subject, a theme.
 
-A field is used if it has few values and most questions share them. A method's score on a group is
-computed as on all questions.
+A field is used if most questions have it and it has few values, each shared by two questions on
+average. A method's score on a group is computed as on all questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,18 @@ def groups(run: RunTables | Path) -> pd.DataFrame:
 
 def find_groups(run: RunTables, questions: Sequence[str]) -> dict[str, NDArray[np.object_]]:
     """Return the group of each question (None: no group) by each field that is used."""
-    meta = dict(zip(run.questions["question"], run.questions["meta"], strict=True))
-    fields = dict.fromkeys(name for entry in meta.values() for name in entry)
+    known = dict(zip(run.questions["question"], run.questions["meta"], strict=True))
+    meta = [known.get(question) or {} for question in questions]
+    fields = dict.fromkeys(name for entry in meta for name in entry)
     by_field = {
-        field: np.array([_value(meta.get(question), field) for question in questions], object)
-        for field in fields
+        field: np.array([_value(entry.get(field)) for entry in meta], object) for field in fields
     }
-    return {
-        field: groups
-        for field, groups in by_field.items()
-        if 2 <= len(sort_groups(groups)) <= min(_MOST, len(groups) / 2)
-    }
+    return {field: groups for field, groups in by_field.items() if _is_used(groups)}
+
+
+def _is_used(groups: NDArray[np.object_]) -> bool:
+    have = sum(name is not None for name in groups)
+    return have > len(groups) / 2 and 2 <= len(sort_groups(groups)) <= min(_MOST, len(groups) / 2)
 
 
 def sort_groups(groups: NDArray[np.object_]) -> list[str]:
@@ -62,14 +64,17 @@ def _rows(field: str, labels: NDArray[np.object_], values: Values) -> Iterator[d
                 yield {"field": field, "group": name, "method": method, "n": n, **mean}
 
 
-def _value(entry: JSON, field: str) -> str | None:
-    value = entry.get(field) if isinstance(entry, dict) else None
+def _value(value: JSON) -> str | None:
+    """Return the name of a value's group; 2.0, as pandas writes 2 beside a missing value, is 2."""
+    if isinstance(value, float):
+        return (str(int(value)) if value.is_integer() else str(value)) if isfinite(value) else None
     return str(value) if isinstance(value, str | int | bool) else None
 
 
 def _order(name: str) -> tuple[bool, float, str]:
     """Return a sort key: numbers by size, then words."""
     try:
-        return (False, float(name), name)
+        number = float(name)
     except ValueError:
-        return (True, 0.0, name)
+        number = nan
+    return (False, number, name) if isfinite(number) else (True, 0.0, name)

@@ -32,3 +32,30 @@ def test_what_is_nearly_a_number_is_a_word(runs: Runs) -> None:
     samples = [Sample(Question(f"q{i}", (), "", {"kind": names[i % 4]}), "") for i in range(8)]
     found = groups(runs.build(runs.scores("vote", 1, [1.0] * 8), samples=samples))
     assert list(found["group"]) == ["-3", "0.5", "--1", "²"]
+
+
+def test_a_field_that_few_questions_have_is_no_group(runs: Runs) -> None:
+    metas = [{"level": 1}, {"level": 2}, {"level": 2}, {}, {}, {}]
+    samples = [Sample(Question(f"q{i}", (), "", meta), "") for i, meta in enumerate(metas)]
+    assert groups(runs.build(runs.scores("vote", 1, [1.0] * 6), samples=samples)).empty
+
+
+def test_numbers_of_a_column_with_gaps_are_groups(runs: Runs) -> None:
+    """Parquet and pandas write whole numbers beside a missing one as floats."""
+    levels = [1.0, 10.0, 2.0, 2.5, None, 1, 10.0, 2.0, 2.5, 1.0]
+    samples = [Sample(Question(f"q{i}", (), "", {"l": v}), "") for i, v in enumerate(levels)]
+    found = groups(runs.build(runs.scores("vote", 1, [1.0] * 10), samples=samples))
+    assert dict(zip(found["group"], found["questions"], strict=True)) == {
+        "1": 3,
+        "2": 2,
+        "2.5": 2,
+        "10": 2,
+    }
+    assert list(found["group"]) == ["1", "2", "2.5", "10"]
+
+
+def test_words_that_python_reads_as_numbers_are_words(runs: Runs) -> None:
+    names = ["nan", "7", "inf", "5"] * 2
+    samples = [Sample(Question(f"q{i}", (), "", {"k": v}), "") for i, v in enumerate(names)]
+    found = groups(runs.build(runs.scores("vote", 1, [1.0] * 8), samples=samples))
+    assert list(found["group"]) == ["5", "7", "inf", "nan"]
