@@ -48,7 +48,7 @@ from cat_bench.types.calls import JSON, Message, RoleName, Sampling
 from cat_bench.types.records import Sample
 from cat_bench.types.traits import ScorerTraits, is_labelled, traits
 
-KEPT = "cat_bench"
+METADATA_FIELD = "cat_bench"
 """The metadata field of a sample's state that holds its method's result."""
 TRANSPORT = frozenset(
     {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections"}
@@ -87,7 +87,7 @@ def aggregated(task: str, method: str, n: int) -> Solver:
             row, text = await _answer(loaded, chosen, n, sample, roles=roles, cache=cache)
         state.output = ModelOutput.from_content(roles.policy.model.name, text)
         state.messages.append(state.output.message)
-        state.metadata[KEPT] = {"score": row.score, "n": row.n, "reason": row.failed}
+        state.metadata[METADATA_FIELD] = {"score": row.score, "n": row.n, "reason": row.failed}
         return state
 
     return solve
@@ -98,7 +98,7 @@ def expected() -> Scorer:
     """Score a method by the task's scorer: the expectation over the method's picks."""
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001 - Inspect's shape
-        answered = state.metadata[KEPT]
+        answered = state.metadata[METADATA_FIELD]
         value = float("nan") if answered["score"] is None else answered["score"]
         return Score(value=value, answer=state.output.completion, explanation=answered["reason"])
 
@@ -156,7 +156,7 @@ def _roles(task: Task, cache: Cache) -> Roles:
 async def _answer(
     task: Task, method: Method, n: int, sample: Sample, *, roles: Roles, cache: Cache
 ) -> tuple[ScoreRow, str]:
-    """Return the method's row at its largest n, and its text or its most probable pick."""
+    """Return the method's row at its largest n, and the text of its answer or likeliest pick."""
     judge = roles.judge if "judge" in traits(ScorerTraits, task.scorer).needs else None
     asks = [describe_judging(judge, task.prompts, task.scorer), None] if judge else None
     if reason := explain_missing(method.needs, task, roles):

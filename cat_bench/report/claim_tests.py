@@ -26,7 +26,7 @@ RESAMPLES = 500
 
 
 def find_named(methods: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Return the methods of the wanted names; if none matches exactly, with any parameters."""
+    """Return the methods of the wanted names; if none matches exactly, those with parameters."""
     return [
         method
         for name in wanted

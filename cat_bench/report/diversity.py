@@ -22,7 +22,7 @@ TIED_OVER = 200
 class Clusters(Reading):
     """How the answers of a question's rollouts agree, and how many texts are copies."""
 
-    rollouts = ("question", "cluster", "failed", "digest")
+    rollout_columns = ("question", "cluster", "failed", "digest")
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)
@@ -62,7 +62,7 @@ def diversity(run: RunTables | Path) -> dict[str, Interval]:
 
 
 def copies(run: RunTables | Path) -> tuple[float, float]:
-    """Return the share of texts that repeat another text of their question, and texts per question.
+    """Return the share of texts that repeat an earlier one of their question, and texts a question.
 
     NaN if the pool has no text; failed rollouts have none.
     """

@@ -30,7 +30,7 @@ from cat_bench.report.errata import errata_note
 from cat_bench.report.forensics import Draws, forensics
 from cat_bench.report.forensics_text import Reasons, render_forensics
 from cat_bench.report.groups import groups
-from cat_bench.report.rubric import KINDS, Parts, blocks, breakdown
+from cat_bench.report.rubric import KINDS, TagRows, blocks, breakdown
 from cat_bench.report.signals import (
     Ratings,
     best_of_curves,
@@ -98,7 +98,7 @@ def make_report(
     """
     run = RunTables.of(run)
     unlabelled = [Agreement] if run.record.get("unlabelled") else []
-    run.read(PerQuestion, Parts, Draws, Clusters, Ratings, Reasons, Votes, *unlabelled)
+    run.read(PerQuestion, TagRows, Draws, Clusters, Ratings, Reasons, Votes, *unlabelled)
     if is_unlabelled(run.record):
         return Report(run.folder, dict(_unlabelled(run)))
     return Report(run.folder, dict(_contents(run, reference, rates, executor)))

@@ -144,8 +144,8 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
 class Draws(Reading):
     """Every method's syntheses that can be judged, beside the drafts that they read."""
 
-    scores = _SCORES
-    rollouts = _ROLLOUTS
+    score_columns = _SCORES
+    rollout_columns = _ROLLOUTS
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

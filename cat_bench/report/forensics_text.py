@@ -108,10 +108,10 @@ def _pool(pool: Mapping[str, Interval], summary: pd.DataFrame, *, run: RunTables
     if share > 0:
         total, different = format_fixed(rollouts, 1), format_fixed(rollouts * (1 - share), 1)
         yield (
-            f"Exact copies: {percent(share)} % of the texts repeat another of their question, so "
-            f"that {total} rollouts hold {different} different texts. Short texts may be equal by "
-            "chance. Equal long texts mean that the server repeats replies; a score at n then "
-            "rests on fewer than n independent rollouts."
+            f"Exact copies: {percent(share)} % of the texts repeat an earlier one of their "
+            f"question, so {total} rollouts hold {different} different texts. Short texts may be "
+            "equal by chance. Equal long texts mean that the server repeats replies; a score at n "
+            "then rests on fewer than n independent rollouts."
         )
     budgets = sorted({int(n) for n in summary["n"].dropna() if n > 1})
     ties = ", ".join(
@@ -150,7 +150,7 @@ class Reasons(Reading):
     """How often draws fell back or failed, by kind, method, n and reason."""
 
     kinds = ("fallback", "failed")
-    scores = ("question", "method", "n", *kinds)
+    score_columns = ("question", "method", "n", *kinds)
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

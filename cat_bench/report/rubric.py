@@ -46,10 +46,10 @@ def extend(table: pd.DataFrame, values: Values, parts: pd.DataFrame) -> pd.DataF
     return table
 
 
-class Parts(Reading):
+class TagRows(Reading):
     """Collects the scored rows that have parts."""
 
-    scores = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
+    score_columns = ("question", "cluster", *KEY, "score", "lost", "parts", "part_scores")
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)
@@ -58,7 +58,7 @@ class Parts(Reading):
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Add score rows of whole questions."""
         chosen = rows[rows["score"].notna() & (rows["parts"].map(len) > 0)]
-        self.rows.append(chosen[list(self.scores)])
+        self.rows.append(chosen[list(self.score_columns)])
 
 
 def breakdown(run: RunTables | Path) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def breakdown(run: RunTables | Path) -> pd.DataFrame:
     Rows are ordered by the part's name. `kind` is the text before a part's colon, such as theme,
     axis, level or tolerance; empty for a part without a colon.
     """
-    rows = pd.concat(RunTables.of(run).reading(Parts).rows)
+    rows = pd.concat(RunTables.of(run).reading(TagRows).rows)
     long = rows.explode(["parts", "part_scores"]).rename(columns={"parts": "part"})
     weight = 1 - long["lost"]
     long = long.assign(weight=weight, mass=weight * long["part_scores"].astype(float))

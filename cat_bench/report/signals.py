@@ -64,7 +64,7 @@ class Record:
 class Ratings(Reading):
     """Every signal's numbers for the run's rollouts; empty if no signal rates single ones."""
 
-    rollouts = ("question", "slot", "score", "rated_by", "ratings")
+    rollout_columns = ("question", "slot", "score", "rated_by", "ratings")
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

@@ -33,11 +33,11 @@ _READING = (
 class Agreement(Reading):
     """How far the answers of rollouts and of methods agree, by question."""
 
-    scores = (
+    score_columns = (
         *("question", "method", "n", "draw", "failed"),
         *("picks", "weights", "text", "answer_cluster"),
     )
-    rollouts = ("question", "slot", "cluster", "failed")
+    rollout_columns = ("question", "slot", "cluster", "failed")
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

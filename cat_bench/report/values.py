@@ -202,7 +202,7 @@ class PerQuestion(Reading):
     Memory holds a number for each question, method and n.
     """
 
-    scores = COLUMNS
+    score_columns = COLUMNS
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

@@ -16,7 +16,7 @@ from cat_bench.types.calls import JSON, FloatArray
 class Votes(Reading):
     """The answers and scores of every question's rollouts, failures left out."""
 
-    rollouts = ("question", "cluster", "score", "failed")
+    rollout_columns = ("question", "cluster", "score", "failed")
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         super().__init__(record)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class Reading:
     """Numbers collected in one pass over a run's rows.
 
-    `scores` and `rollouts` name the columns that it needs from each table; a table without columns
-    is not read. A subclass overrides the methods for the tables that it reads.
+    `score_columns` and `rollout_columns` name the columns that it needs from each table; a table
+    without columns is not read. A subclass overrides the methods for the tables that it reads.
     """
 
-    scores: ClassVar[Sequence[str]] = ()
-    rollouts: ClassVar[Sequence[str]] = ()
+    score_columns: ClassVar[Sequence[str]] = ()
+    rollout_columns: ClassVar[Sequence[str]] = ()
 
     def __init__(self, record: Mapping[str, JSON]) -> None:
         self.record = record
@@ -93,10 +93,10 @@ class RunTables:
     def read(self, *kinds: type[Reading]) -> None:
         """Make the missing readings of these kinds in one pass."""
         fresh = {kind: kind(self.record) for kind in kinds if kind not in self._readings}
-        rollouts = self._note([reading for reading in fresh.values() if reading.rollouts])
+        rollouts = self._note([reading for reading in fresh.values() if reading.rollout_columns])
         pools = RowsByQuestion(rollouts)
-        if readings := [reading for reading in fresh.values() if reading.scores]:
-            for part in self.score_parts(_columns(reading.scores for reading in readings)):
+        if readings := [reading for reading in fresh.values() if reading.score_columns]:
+            for part in self.score_parts(_columns(reading.score_columns for reading in readings)):
                 for reading in readings:
                     reading.add_scores(part, pools)
         for _ in rollouts:  # rollouts that no score row asked for
@@ -107,7 +107,7 @@ class RunTables:
         """Yield the rollouts in parts, after adding each part to these readings."""
         if not readings:
             return
-        for part in self.rollout_parts(_columns(reading.rollouts for reading in readings)):
+        for part in self.rollout_parts(_columns(reading.rollout_columns for reading in readings)):
             for reading in readings:
                 reading.add_rollouts(part)
             yield part

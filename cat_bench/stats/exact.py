@@ -98,8 +98,8 @@ def majority_probabilities(labels: Sequence[Label], budgets: Sequence[int]) -> F
     rollout without an answer counts in n and never wins; a subset without any answer abstains. This
     is "first seen wins", averaged over orders.
     """
-    numbers = {label: k for k, label in enumerate(dict.fromkeys(labels)) if _is_vote(label)}
-    votes = tuple(numbers.get(label, -1) for label in labels)
+    number_of = {label: k for k, label in enumerate(dict.fromkeys(labels)) if _is_vote(label)}
+    votes = tuple(number_of.get(label, -1) for label in labels)
     if len(votes) > _REMEMBERED:
         return _majority(votes, tuple(budgets))
     return _known_majority(votes, tuple(budgets)).copy()
@@ -162,8 +162,8 @@ def min_at(scores: ArrayLike, budgets: Sequence[int]) -> FloatArray:
 def expected_score(probabilities: ArrayLike, scores: ArrayLike) -> Expectation:
     """Return the expected score of picks: probabilities (budgets, T) times scores (T,).
 
-    The mass of an unscored (NaN) text is removed and the rest renormalised, including the abstained
-    mass, which scores 0. For drawn subsets, a row holds the mean of the draws' pick weights. The
+    The mass of an unscored (NaN) text is removed; the rest, with the abstained mass (which scores
+    0), is renormalised. For drawn subsets, a row holds the mean of the draws' pick weights. The
     arrays may be read-only: questions whose picks and scores are equal share them.
     """
     picks, values = np.asarray(probabilities, dtype=float), np.asarray(scores, dtype=float)
@@ -183,7 +183,7 @@ def _known_expected(picks: bytes, scores: bytes, rows: int) -> Expectation:
 
 def _expected(picks: FloatArray, values: FloatArray) -> Expectation:
     abstained = _clean(1 - picks.sum(axis=1))
-    if isfinite(values.sum() + abstained.sum()):  # without a score and a pick, the value is NaN
+    if isfinite(values.sum() + abstained.sum()):  # every text scored, every budget defined
         return Expectation(picks @ values, lost=np.zeros(len(picks)), abstained=abstained)
     lost = _clean(picks @ np.isnan(values))
     value = _ratio(picks @ np.nan_to_num(values), 1 - lost)
@@ -193,20 +193,19 @@ def _expected(picks: FloatArray, values: FloatArray) -> Expectation:
 def expected_parts(
     probabilities: ArrayLike, parts: Sequence[Mapping[str, float]]
 ) -> list[dict[str, float]]:
-    """Return `expected_score` for each part of T texts' scores: one mapping per row of picks.
+    """Return the expected score of each named part: one mapping per row of `probabilities`.
 
-    A text without any part is unscored; a row whose texts are all unscored has no parts.
+    `parts` has each text's scores by part. A text without any part is unscored; a row whose texts
+    are all unscored has no parts.
     """
     names = dict.fromkeys(name for scores in parts for name in scores)
-    if not names:
-        return [{} for _ in np.atleast_2d(probabilities)]
     by_name = {
         name: expected_score(probabilities, [scores.get(name, nan) for scores in parts]).value
         for name in names
     }
     return [
         {name: float(values[k]) for name, values in by_name.items() if values[k] == values[k]}
-        for k in range(len(np.atleast_2d(probabilities)))
+        for k in range(len(np.asarray(probabilities)))
     ]
 
 

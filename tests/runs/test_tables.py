@@ -38,8 +38,8 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 class Slots(Reading):
     """Each question's slots, as its score rows find them; and all slots, as they pass."""
 
-    scores = ("question", "method")
-    rollouts = ("question", "slot")
+    score_columns = ("question", "method")
+    rollout_columns = ("question", "slot")
 
     def __init__(self, record: object) -> None:
         super().__init__({})
@@ -58,7 +58,7 @@ class Slots(Reading):
 class Rollouts(Reading):
     """How many rollouts pass where no score row asks for them."""
 
-    rollouts = ("question",)
+    rollout_columns = ("question",)
     passed = 0
 
     def add_rollouts(self, rows: pd.DataFrame) -> None:

@@ -1,8 +1,9 @@
 """`--map`: a pool's columns as JMESPath expressions over the rows of any file.
 
-`responses=all_answers[*][0], answer=gold_answer`: a comma outside brackets and quotes ends an
-expression. `responses` or `answers` is required; a list gives several responses, a text gives one,
-and rows of one id are one question. `answers` are extracted answers without a model's text.
+Example: `responses=all_answers[*][0], answer=gold_answer`. A comma outside brackets and quotes
+separates columns. `responses` or `answers` is required; a list gives several responses, a text
+gives one, and rows of one id are one question. `answers` are extracted answers without a model's
+text.
 
 A null among responses is a failed response. JMESPath drops nulls from the list that a projection
 such as `all_answers[*].text` finds; here they are kept, so that each response keeps its place.
@@ -154,13 +155,13 @@ def _question(
         if column in values and (value is None or isinstance(value, list | dict | bool)):
             raise DataError(file, f"--map {column} finds {value!r}, not a text", line=line)
     if name is None and problem is None:
-        findings.guess("id: the row's number in its file, because --map names no id or problem")
+        findings.guess("id: the row's number in its file, because --map has no id=… or problem=…")
         name = place
     elif name is None:
-        findings.guess("id: a digest of the problem, because --map names none")
+        findings.guess("id: a digest of the problem, because --map has no id=…")
         name = name_by_text(str(problem))
     if problem is None:
-        findings.guess("problem: a placeholder, because --map names none")
+        findings.guess("problem: a placeholder, because --map has no problem=…")
         findings.placeholders = True
         problem = f"question {name} (its text is not in the file)"
     if "answer" not in values:

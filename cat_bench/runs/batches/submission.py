@@ -24,7 +24,7 @@ from cat_bench.runs.open_models import Environment
 from cat_bench.runs.opening import Opened, open_run
 from cat_bench.types.calls import Failure
 
-REQUESTS, BYTES = 50_000, 200_000_000
+MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """The most requests and bytes of one file."""
 
 
@@ -46,10 +46,10 @@ async def submit(
     config: RunConfig,
     *,
     environment: Environment | None = None,
-    requests: int = REQUESTS,
-    size: int = BYTES,
+    max_requests: int = MAX_REQUESTS,
+    max_bytes: int = MAX_BYTES,
 ) -> list[Order]:
-    """Order missing rollouts; one order per file of at most `requests` lines and `size` bytes.
+    """Order missing rollouts; one order per file within the limits.
 
     The first request is sent live, at the full price, so that a refusal shows at once and not
     tomorrow. Raises UsageError if the model has no batch API, ModelError if it fails or refuses.
@@ -68,7 +68,7 @@ async def submit(
                     claimed.append((call, sorted(claim.mine)))
             with TemporaryDirectory() as folder:
                 lines = _lines(claimed, ready, seed=config.seed)
-                files = _files(lines, Path(folder), requests=requests, size=size)
+                files = _files(lines, Path(folder), max_requests=max_requests, max_bytes=max_bytes)
                 return await _send_all(ready, config, backend, files)
         finally:
             for call, slots in claimed:
@@ -126,7 +126,9 @@ def _lines(
             yield _Line(call.key, part, json.dumps(line).encode() + b"\n")
 
 
-def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) -> Iterator[_File]:
+def _files(
+    lines: Iterator[_Line], folder: Path, *, max_requests: int, max_bytes: int
+) -> Iterator[_File]:
     """Yield files within the limits, each when it is complete."""
     line = next(lines, None)
     for number in count():
@@ -135,12 +137,13 @@ def _files(lines: Iterator[_Line], folder: Path, *, requests: int, size: int) ->
         path, written = folder / f"{number}.jsonl", 0
         slots: dict[str, list[int]] = {}
         with path.open("wb") as file:
-            while line and written < requests and file.tell() + len(line.text) <= size:
+            while line and written < max_requests and file.tell() + len(line.text) <= max_bytes:
                 slots.setdefault(line.key, []).extend(line.slots)
                 file.write(line.text)
                 written, line = written + 1, next(lines, None)
         if not written:
-            raise UsageError(f"one request exceeds the {size:,} bytes of a file: run without batch")
+            problem = f"one request is larger than the limit of {max_bytes:,} bytes per file"
+            raise UsageError(f"{problem}: use `cat-bench run` instead")
         yield _File(path, written, slots)
         path.unlink()
 

@@ -215,7 +215,7 @@ def test_a_gateway_that_fails_after_the_batch_exists(stand: Stand) -> None:
 async def test_what_was_sent_before_a_failure_is_told(stand: Stand) -> None:
     stand.server.batches.sound = 1
     with pytest.raises(ModelError, match=r"a batch was not sent \(1 were sent before, which"):
-        await batches.submit(configured(stand), requests=10)
+        await batches.submit(configured(stand), max_requests=10)
 
 
 def test_an_order_that_never_arrived(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_wrong_key_shows_at_once_and_nowhere(
 
 async def test_files_keep_to_the_limits(stand: Stand) -> None:
     config, stand.server.batches.delay = configured(stand), 60
-    by_count = await batches.submit(config, requests=10)
+    by_count = await batches.submit(config, max_requests=10)
     assert [order.requests for order in by_count] == [10, 10, 3]
     files = list(stand.server.batches.files.values())
     assert [len(data.splitlines()) for data in files] == [10, 10, 3]
@@ -279,7 +279,7 @@ async def test_files_keep_to_the_limits(stand: Stand) -> None:
     assert max(map(len, names)) <= 64
     stand.workshop.monkeypatch.setenv("CAT_BENCH_CACHE", str(stand.workshop.folder / "b.sqlite"))
     size = 3 * len(files[0].splitlines()[0]) + 10
-    by_size = await batches.submit(config, size=size)
+    by_size = await batches.submit(config, max_bytes=size)
     assert {order.requests for order in by_size[:-1]} <= {2, 3}
     assert all(len(data) <= size for data in list(stand.server.batches.files.values())[3:])
 
