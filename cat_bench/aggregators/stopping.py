@@ -22,10 +22,7 @@ from cat_bench.types.records import Estimate, Question, Rollout, Stopped
 async def stop_by_votes(
     pool: Sequence[Rollout], caps: Sequence[int], rule: Rule, ctx: Context
 ) -> Stopped:
-    """Return what a rule that reads only votes picks and samples at each cap.
-
-    Values are exact if feasible, else means over random orders.
-    """
+    """Return what a rule that reads only votes picks and samples at each cap."""
     labels, tokens = await ctx.clusters(pool), lengths(pool)
 
     def means(rest: list[int]) -> Stopped:

@@ -86,10 +86,7 @@ derived = sa.Table(
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> bool:
-    """Insert rows that are not stored yet and return True if all were new.
-
-    Return False if some were not, or if the driver does not say.
-    """
+    """Insert the rows that are missing; return False if some were not, or if this is unknown."""
     return not rows or _all_changed(connection, _inserts[connection.dialect.name, table.name], rows)
 
 
