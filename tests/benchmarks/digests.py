@@ -1,6 +1,6 @@
 """What checking digests on reading costs: a run of which everything is cached, with and without.
 
-    python -m tests.benchmarks.digests [--questions 10000] [--rollouts 16]
+    python -m tests.benchmarks.digests [--questions 10000] [--rollouts 16] [--out FILE.csv]
 
 The task and the model are those of `scale`. The run that reads the cache is made once, with the
 check. Every digest that it computes is timed by the CPU clock of its thread, minus what the timing
@@ -14,6 +14,8 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+
+import pandas as pd
 
 from tests.benchmarks.child import measured
 from tests.benchmarks.scale import CHILD, commands, prepare
@@ -49,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=10_000)
     parser.add_argument("--rollouts", type=int, default=16)
+    parser.add_argument("--out", type=Path, help="a CSV of the figures")
     options = parser.parse_args()
     rollouts = options.questions * options.rollouts
     with tempfile.TemporaryDirectory() as made:
@@ -68,6 +71,12 @@ def main() -> None:
         f"{again['CPU']:.1f} s with it; {spent['digests']:,} digests take {spent['seconds']:.2f} s "
         f"({share:.1%}, {spent['seconds'] / spent['digests'] * 1e6:.1f} µs each)\n"
     )
+    if options.out:
+        row = {"questions": options.questions, "rollouts": options.rollouts}
+        row |= {"cpu_s_without": again["CPU"] - spent["seconds"], "cpu_s_with": again["CPU"]}
+        pd.DataFrame([row | {"digests": spent["digests"]}]).round(3).to_csv(
+            options.out, index=False
+        )
 
 
 if __name__ == "__main__":
