@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +20,7 @@ from cat_bench.errors import PLUGIN_BUGS, NotAvailable, PromptError, TargetError
 from cat_bench.loading.catalog import Task
 from cat_bench.models.lending import QuestionContext, Role, Roles
 from cat_bench.runs.checks import warnings_of
-from cat_bench.runs.record import Survey
+from cat_bench.runs.record import DOUBTFUL
 from cat_bench.types.plugins import AnswerScorer, Context, QuestionScorer
 from cat_bench.types.records import Sample
 from cat_bench.types.traits import ScorerTraits, is_labelled, traits
@@ -30,6 +31,7 @@ TRIED = 20
 """The most rows whose golds are stated to the scorer."""
 _LISTED = 5
 """The most rows that a sentence names."""
+HIDDEN = "(hidden, because the task is private)"
 _ROLES = {"system", "user", "assistant"}
 
 
@@ -58,7 +60,8 @@ async def check_task(task: Task, *, limit: int | None = None, seed: int = 0) -> 
         return [Check(name, "skipped", "the task has no rows") for name in NAMES]
     labelled = [sample for sample in samples if is_labelled(sample.target, task.scorer)]
     if not labelled:
-        untold = {name: Check(name, "skipped", "the task is unlabelled") for name in NAMES}
+        part = "the task is" if limit is None or len(samples) < limit else _first_rows(len(samples))
+        untold = {name: Check(name, "skipped", f"{part} unlabelled") for name in NAMES}
         return [*{**untold, "prompt": _prompt(task, samples)}.values()]
     rows = random.Random(seed).sample(labelled, min(TRIED, len(labelled)))
     return [
@@ -81,20 +84,25 @@ def _unread(name: str, problem: str) -> list[Check]:
 
 def _targets(task: Task, samples: Sequence[Sample], *, unlabelled: int) -> Check:
     """Ask the scorer about each target; loading has checked only the rows of YAML tasks."""
-    problems = {}
+    problems, checked = {}, 0
     for sample in samples:
         check = traits(ScorerTraits, _reader(task, sample)).check
-        if check is None:
-            return Check("targets", "skipped", "the scorer has no `check`: add one")
-        if problem := check(sample.target):
-            problems[sample.question.id] = problem
+        checked += check is not None
+        if check and (problem := check(sample.target)):
+            problems[sample.question.id] = HIDDEN if task.private else problem
+    if not checked:
+        return Check("targets", "skipped", "the scorer has no `check`: add one")
     if problems:
         first = f"{next(iter(problems))} {next(iter(problems.values()))}"
-        return _make_finding(
-            "targets", f"targets cannot be scored; row {first}", problems, len(samples)
-        )
+        return _make_finding("targets", f"targets cannot be scored; row {first}", problems, checked)
     rest = f"; {unlabelled:,} more rows are unlabelled" if unlabelled else ""
-    return Check("targets", "ok", f"the scorer can use all {len(samples):,} targets{rest}")
+    if unchecked := len(samples) - checked:
+        rest += f"; for {unchecked:,} more rows, the scorer has no `check`"
+    return Check("targets", "ok", f"the scorer can use all {checked:,} targets{rest}")
+
+
+def _first_rows(count: int) -> str:
+    return f"the first {count:,} rows are" if count > 1 else "the first row is"
 
 
 def _prompt(task: Task, samples: Sequence[Sample]) -> Check:
@@ -132,7 +140,7 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
             try:
                 (score,) = await task.scorer.score(sample, [text], _context(task))
             except PLUGIN_BUGS as error:
-                return _explain_exception("golds", error)
+                return _explain_exception("golds", error, task)
             if score.value != 1:
                 scored = f"scores {score.value:g}" if score.value is not None else "is unscored"
                 gold = "one" if task.private else repr(write_answer(sample.target))
@@ -151,13 +159,17 @@ async def _golds(task: Task, rows: Sequence[Sample]) -> Check:
 
 def _words(task: Task, samples: Sequence[Sample]) -> Check:
     """Ask the scorer whether the targets are meant for it."""
-    if traits(ScorerTraits, task.scorer).doubt is None:
+    doubt = traits(ScorerTraits, task.scorer).doubt
+    if doubt is None:
         return Check(
             "words", "skipped", "this scorer has no check for unsuitable targets (`doubt`)"
         )
-    if doubts := [*Survey.of(samples, task.scorer).warnings()]:
-        return Check("words", "problem", "; ".join(doubts))
-    return Check("words", "ok", "the targets suit the scorer")
+    doubts, total = Counter(filter(None, (doubt(s.target) for s in samples))), len(samples)
+    if many := [(count, why) for why, count in doubts.items() if count > DOUBTFUL * total]:
+        found = "; ".join(f"{count:,} of {total:,} targets {why}" for count, why in many)
+        return Check("words", "problem", found)
+    few = f"the scorer doubts only {doubts.total():,} of {total:,} targets"
+    return Check("words", "ok", few if doubts else f"the scorer doubts none of {total:,} targets")
 
 
 async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
@@ -182,7 +194,7 @@ async def _blindness(task: Task, rows: Sequence[Sample]) -> Check:
     try:
         result = await gold_blindness(scorer, stated, _context(task), rounds=len(rows))
     except PLUGIN_BUGS as error:
-        return _explain_exception("blindness", error)
+        return _explain_exception("blindness", error, task)
     if not result.pairs:
         return Check(
             "blindness", "skipped", "no stated gold scores as right: see the check `golds`"
@@ -206,11 +218,15 @@ def _context(task: Task) -> Context:
     return QuestionContext(Roles(cast("Role", None)), None, task.prompts)
 
 
-def _explain_exception(name: str, error: BaseException) -> Check:
-    """Return a scorer's exception as a result: it called a model, or it has a bug."""
+def _explain_exception(name: str, error: BaseException, task: Task) -> Check:
+    """Return a scorer's exception as a result: it called a model, or it has a bug.
+
+    The message of an exception may quote the target, so it is hidden if the task is private.
+    """
     if isinstance(error, NotAvailable):
         return Check(name, "skipped", f"the scorer calls a model: {error}")
-    return Check(name, "problem", f"the scorer raised {error!r}: correct the scorer")
+    raised = f"{type(error).__name__} {HIDDEN}" if task.private else repr(error)
+    return Check(name, "problem", f"the scorer raised {raised}: correct the scorer")
 
 
 def _make_finding(name: str, problem: str, ids: Iterable[str], total: int) -> Check:

@@ -44,22 +44,24 @@ def _rewards() -> list[Mapping[str, JSON]]:
     from cat_bench.rewards import reward
     from cat_bench.signals import signal
 
-    signals = (name for name in list_plugins("signal") if signal(name).reads == "self")
-    names = sorted({*list_plugins("reward"), *signals})
-    rows = [(name, Candidate(None, name, reward(name))) for name in names]
-    return [
-        {
-            "reward": name,
-            "control": "sees the target" if item.supervised else "yes" if item.control else "",
-            "needs": ", ".join(sorted(item.needs)),
-            "summary": _summary(name, item.reward),
-        }
-        for name, item in rows
-    ]
+    rewards, rows = list_plugins("reward"), []
+    for name in sorted({*rewards, *list_plugins("signal")}):
+        row = {"reward": name, "control": "", "needs": ""}
+        try:
+            if name not in rewards and signal(name).reads != "self":
+                continue
+            item = Candidate(None, name, reward(name))
+        except CatBenchError as error:
+            rows.append({**row, "summary": f"cannot be used by this name: {error}"})
+            continue
+        row["control"] = "sees the target" if item.supervised else "yes" if item.control else ""
+        row["needs"] = ", ".join(sorted(item.needs))
+        rows.append({**row, "summary": _summary(name, item.reward)})
+    return rows
 
 
 def _summary(name: str, plugin: object) -> str:
-    """Return the first sentence about a reward, or about the signal of that name."""
+    """Return the first paragraph about a reward, or about the signal of that name."""
     from cat_bench.rewards.signal import BySignal
     from cat_bench.signals import signal
 
@@ -100,9 +102,9 @@ def _describe(record: Mapping[str, JSON]) -> Mapping[str, JSON]:
     config = record["config"]
     last: Mapping[str, JSON] = next(iter(record["invocations"][-1:]), {})
     return {
-        **{key: config[key] for key in ("task", "model", "pool", "limit")},
+        **{key: config.get(key) for key in ("task", "model", "pool", "limit")},
         "questions": record["questions"],
-        "n": ",".join(map(str, (*config.get("budgets", ()), *config.get("free_budgets", ())))),
+        "n": ",".join(map(str, (*(config.get("budgets") or ()), *config.get("free_budgets", ())))),
         "methods": ",".join(config.get("methods", ())),
         "seed": config.get("seed"),
         "started": last.get("started", ""),
@@ -119,7 +121,8 @@ def _settings() -> list[Mapping[str, JSON]]:
 
 
 def _default(field: FieldInfo) -> JSON:
-    return None if field.is_required() else field.get_default(call_default_factory=True) or None
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return None if default in ((), {}) else default
 
 
 KINDS: Mapping[str, Callable[[], list[Mapping[str, JSON]]]] = {

@@ -26,7 +26,18 @@ EXCERPT = 72
 """Characters of a text without `full`."""
 PICKS = 3
 PROMPTS_UNKNOWN = "The rollouts were imported, so the prompts behind them are unknown."
-_COLUMNS = ("method", "n", "draw", "score", "picks", "text", "fallback", "failed")
+_COLUMNS = (
+    "method",
+    "n",
+    "draw",
+    "score",
+    "picks",
+    "weights",
+    "answer",
+    "text",
+    "fallback",
+    "failed",
+)
 
 
 def show_question(folder: Path, name: str, *, data: Path | None, full: bool, as_json: bool) -> None:
@@ -46,7 +57,7 @@ def show_question(folder: Path, name: str, *, data: Path | None, full: bool, as_
     _show("Methods", _estimates(transcript), full=full)
     if transcript.exchanges:
         _show_sent(transcript, transcript.exchanges.rollouts, full=full)
-    if not any(reply for _, reply in transcript.rollouts):
+    if any(not (reply or _known(row["failed"])) for row, reply in transcript.rollouts):
         click.echo(
             f"\nThe rollouts' texts are not here. {transcript.problem or _no_texts()}", err=True
         )
@@ -80,7 +91,7 @@ async def _find_transcript(folder: Path, name: str, data: Path | None) -> Transc
 
     asked = list(read_questions(folder)["question"])
     if name not in asked:
-        raise UnknownName("question of this run", name, asked[:20])
+        raise UnknownName("question of this run", name, asked)
     listed = transcripts(folder, data=data, only=name, calls=True)
     (transcript,) = [transcript async for transcript in listed]
     return transcript

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from cat_bench.errors import UnknownName
 from cat_bench.loading import catalog
@@ -25,6 +26,9 @@ Test: TypeAlias = Literal[
     "reorders",
     "power_law",
 ]
+
+ALONE = frozenset({"more", "disagreement", "recovery", "power_law"})
+"""The tests that look at the method alone."""
 
 
 class Claim(BaseModel):
@@ -51,6 +55,14 @@ class Claim(BaseModel):
     cost: Literal["calls", "tokens", "sequential_tokens"] = "calls"
     since: int = Field(default=1, ge=1)
 
+    @model_validator(mode="after")
+    def _check_against(self) -> Self:
+        if self.test not in ALONE and not self.against:
+            raise ValueError(
+                f"test {self.test} compares with other methods: name them in `against`"
+            )
+        return self
+
 
 class Claims(BaseModel):
     """The fields of a `claims/*.yaml`: a paper's claims about one `method`.
@@ -64,6 +76,13 @@ class Claims(BaseModel):
     method: str
     in_runs: bool = True
     claims: list[Claim] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        counts = Counter(claim.id for claim in self.claims)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"two claims have the id {twice[0]!r}: rename one")
+        return self
 
 
 def claim_list_names() -> list[str]:

@@ -1,10 +1,14 @@
-"""The curve of a method over its costs: exact at its budgets, interpolated between them."""
+"""The curve of a method over its costs: exact at its budgets, interpolated between them.
+
+Majority is not interpolated: between its budgets it is exact at every whole n, rounded up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from math import ceil, isclose, log2, nan
 
 import numpy as np
@@ -53,13 +57,20 @@ class Curve:
         return cls(budgets, [costs[key] for key in keys], columns, exact)
 
     def at(self, cost: float) -> Match | None:
-        """Return the curve at this cost; None outside its range."""
+        """Return the curve at this cost; None outside its range.
+
+        None, too, if the curve reaches this cost several times: a larger budget costs less if only
+        questions with short texts reach it.
+        """
         for n, price, values in zip(self.budgets, self.costs, self.values, strict=True):
             if isclose(price, cost):  # even if the next budget lacks questions
                 return Match(n, values)
         if not self.costs or not self.costs[0] < cost < self.costs[-1]:
             return None
-        right = int(np.searchsorted(self.costs, cost))
+        steps = enumerate(pairwise(self.costs), 1)
+        right, *more = [k for k, step in steps if min(step) < cost < max(step)]
+        if more:
+            return None
         low, high = self.costs[right - 1], self.costs[right]
         if self.exact:  # each further rollout costs the same
             before, after = self.budgets[right - 1], self.budgets[right]

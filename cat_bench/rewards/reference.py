@@ -81,15 +81,24 @@ async def reference(
     by_slot = {r.slot: r for r in rollouts}
     handed = [by_slot[slot] for slot in shuffle_slots(question.id, by_slot)]
     chosen = load_estimator(name)
-    fitting = [n for n in chosen.budgets or () if n <= len(handed)]
     if chosen.budgets is not None:
-        handed = handed[: max(fitting, default=0)]
+        if problem := explain_misfit(name, len(handed)):
+            raise ValueError(problem)
+        handed = handed[: max(n for n in chosen.budgets if n <= len(handed))]
     key = ("reference", name, question.id, *sorted(by_slot))
     estimate = await ctx.once(key, lambda lent: chosen.aggregator.aggregate(question, handed, lent))
     settled = await _settle(estimate, question, handed, ctx)
     if settled.text is None or settled.text.strip():
         return settled
     return Reference(None, {**settled.notes, "abstained": "the reference is empty"})
+
+
+def explain_misfit(estimator: str, size: int) -> str | None:
+    """Return why an estimator cannot read a group of `size` rollouts, or None."""
+    budgets = load_estimator(estimator).budgets
+    if budgets is None or any(n <= size for n in budgets):
+        return None
+    return f"estimator {estimator!r} reads at least {min(budgets)} rollouts; a group has {size}"
 
 
 async def _settle(
@@ -109,7 +118,8 @@ async def _settle(
     mass = _sum((keys[slot], weight) for slot, weight in weights.items())
     key = weighted_draw(question.id, mass)
     masses = _sum((texts[slot], w) for slot, w in weights.items() if keys[slot] == key)
-    tied: dict[str, JSON] = {"tied": len(mass)} if len(mass) > 1 else {}
+    count = sum(weight > 0 for weight in mass.values())
+    tied: dict[str, JSON] = {"tied": count} if count > 1 else {}
     return Reference(weighted_draw(question.id, masses), {**notes, **tied})
 
 

@@ -15,6 +15,7 @@ from cat_bench.errors import ModelError, UsageError
 from cat_bench.evaluation.group_rewards import Rewarded
 from cat_bench.models.throttling import gather_all
 from cat_bench.rewards.advantages import advantages
+from cat_bench.rewards.reference import explain_misfit
 from cat_bench.runs.config import RunConfig
 from cat_bench.training import processes
 from cat_bench.training.own_dataset import OwnDataset, OwnRewarder
@@ -68,6 +69,8 @@ class GroupReward:
             if isinstance(config, RunConfig)
             else OwnRewarder(spec, config or OwnDataset())
         )
+        if (estimator := self._rewarder.estimator) and (problem := explain_misfit(estimator, size)):
+            raise UsageError(f"{problem}: set num_generations to at least that")
         self._policy = policy
         self._size = size
         self.close = self._rewarder.close

@@ -18,6 +18,8 @@ from cat_bench.evaluation.questions import Bench
 from cat_bench.models.cached import Meter
 from cat_bench.models.lending import QuestionContext
 from cat_bench.rewards import reward
+from cat_bench.rewards.reference import ReferenceReward
+from cat_bench.rewards.shuffled import Shuffled
 from cat_bench.runs.config import RunConfig
 from cat_bench.runs.opening import open_run
 from cat_bench.types.calls import Reply
@@ -49,6 +51,9 @@ class Rewarder:
         self.needs = self._traits.needs
         self.supervised = isinstance(self._reward, SupervisedReward)
         """Whether the reward reads the targets."""
+        compares = isinstance(self._reward, ReferenceReward | Shuffled)
+        self.estimator = self._reward.estimator if compares else None
+        """The estimator whose reference the reward compares rollouts with, if it has one."""
         self.positive = self._traits.positive
         """The least reward of a rollout that counts as right; None if there is no such number."""
 
@@ -97,9 +102,9 @@ class Rewarder:
         )
 
     async def task_scores(self, question: str, texts: Sequence[str]) -> list[float | None]:
-        """Return the task's scores of texts, for logging only; None if they need a judge."""
+        """Return the task's scores of texts, for logging only; None if the scorer needs a model."""
         bench = (await self.open()).bench
-        if "judge" in traits(ScorerTraits, bench.grader.scorer).needs:
+        if traits(ScorerTraits, bench.grader.scorer).needs - {"answers"}:
             return [None] * len(texts)
         sample = await self.sample(question)
         reader = bench.grader.answers_to(sample.question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from cat_bench.audit.task_checks import NAMES, check_task
 from cat_bench.loading import catalog
+from cat_bench.loading.registry import load
 from cat_bench.types.calls import JSON
 from cat_bench.types.plugins import AnswerScorer
 from tests.conftest import Workshop
@@ -205,3 +207,53 @@ def test_golds_of_a_private_task_are_not_printed(workshop: Workshop) -> None:
     _, results = checked(workshop, made(workshop, more=more))
     assert "such as one, which scores 0" in results["golds"]["text"]
     assert "'1" not in results["golds"]["text"]
+
+
+RAISES = """
+from cat_bench.scorers.math_equal import MathEqual
+
+
+class Raises(MathEqual):
+    check = staticmethod(lambda target: f"has the target {target}")
+
+    async def score(self, sample, texts, ctx):
+        raise ValueError(f"cannot read {sample.target}")
+
+
+class Mixed(MathEqual):
+    check = None
+
+    def for_question(self, question):
+        return Raises() if question.id == "1" else self
+"""
+
+
+def test_no_message_of_a_private_task_quotes_a_target(workshop: Workshop) -> None:
+    task = catalog.task(made(workshop))
+    (workshop.folder / "raises.py").write_text(RAISES)
+    scorer = load("scorer", "./raises.py:Raises")()
+    for private, quoted in ((True, False), (False, True)):
+        found = asyncio.run(check_task(replace(task, scorer=scorer, private=private)))
+        results = {each.name: each for each in found}
+        assert {results["targets"].status, results["golds"].status} == {"problem"}
+        assert ("has the target 100" in results["targets"].text) is quoted
+        assert ("cannot read" in results["golds"].text) is quoted
+        assert "ValueError" in results["golds"].text
+
+
+def test_a_row_without_a_check_hides_no_problem_of_other_rows(workshop: Workshop) -> None:
+    task = catalog.task(made(workshop))
+    (workshop.folder / "raises.py").write_text(RAISES)
+    scorer = load("scorer", "./raises.py:Mixed")()
+    found = asyncio.run(check_task(replace(task, scorer=scorer), limit=4))[0]
+    assert (found.status, found.rows) == ("problem", ("1",))
+    assert "1 of 1 targets cannot be scored" in found.text
+
+
+def test_only_the_rows_that_were_read_are_called_unlabelled(workshop: Workshop) -> None:
+    rows = [{**row, "answer": None} if row["id"] in "01" else row for row in NUMBERS]
+    task = catalog.task(made(workshop, rows))
+    texts = {each.text for each in asyncio.run(check_task(task, limit=2)) if each.name != "prompt"}
+    assert texts == {"the first 2 rows are unlabelled"}
+    results = {each.name: each for each in asyncio.run(check_task(task, limit=3))}
+    assert results["words"].text == "the scorer doubts none of 1 targets"

@@ -47,6 +47,41 @@ def test_runs_and_pools(workshop: Workshop) -> None:
     assert sorted(row["task"].partition(":")[0] for row in rows) == ["toy/task.yaml", "unreadable"]
 
 
+def test_a_default_that_is_zero_or_false_is_listed(workshop: Workshop) -> None:
+    rows = json.loads(workshop.run("list", "settings", "--json")[1])
+    defaults = {row["setting"]: row["default"] for row in rows}
+    assert (defaults["seed"], defaults["offline"], defaults["retries"]) == (0, False, 5)
+    assert (defaults["n"], defaults["sampling"], defaults["limit"]) == (None, None, None)
+
+
+def test_a_run_without_optional_fields_is_listed(workshop: Workshop) -> None:
+    workshop.run(*TOY, "--pool", "2", "--n", "1", "--method", "single")
+    (path,) = (workshop.folder / "results").glob("*/run.json")
+    record = json.loads(path.read_text())
+    del record["config"]["limit"]
+    record["config"]["budgets"] = None
+    path.write_text(json.dumps(record))
+    status, out, err = workshop.run("list", "runs", "--json")
+    assert (status, err) == (0, "")
+    assert [(row["task"], row["limit"]) for row in json.loads(out)] == [("toy/task.yaml", None)]
+
+
+def test_a_plugin_that_cannot_be_built_is_a_row(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = workshop.folder / "broken-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    points = "[cat_bench]\nsignal.broken = broken:Signal\n"
+    (package / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(workshop.folder))
+    status, out, err = workshop.run("list", "rewards", "--json")
+    assert status == 0, err
+    rows = {row["reward"]: row["summary"] for row in json.loads(out)}
+    assert "length" in rows
+    assert "No module named 'broken'" in rows["broken"]
+
+
 def test_an_unknown_kind(workshop: Workshop) -> None:
     status, out, err = workshop.run("list", "taks")
     assert (status, out, err.count("\n")) == (2, "", 1)

@@ -51,6 +51,30 @@ def test_a_run_and_one_question_of_it(workshop: Workshop) -> None:
     status, out, err = workshop.run("show", str(folder), "--question", "q77")
     assert (status, out) == (2, "")
     assert "there is no question of this run 'q77'" in err
+    vote = next(row for row in found["methods"] if (row["method"], row["n"]) == ("majority", 1))
+    assert dict(zip(vote["picks"], vote["weights"], strict=True)) == {0: 0.5, 1: 0.5}
+    assert vote["answer"] is None
+
+
+def test_the_nearest_question_is_sought_among_all(workshop: Workshop) -> None:
+    rows = [f'{{"id": "item-{k}", "problem": "Is it {k}?", "answer": "yes"}}\n' for k in range(60)]
+    (workshop.folder / "toy" / "rows.jsonl").write_text("".join(rows))
+    workshop.run(*TOY, "--pool", "1", "--n", "1", "--method", "single")
+    (folder,) = (workshop.folder / "results").iterdir()
+    _, _, err = workshop.run("show", str(folder), "--question", "itme-57")
+    assert "Did you mean 'item-57'?" in err
+
+
+def test_a_question_of_which_every_rollout_failed_lacks_no_texts(workshop: Workshop) -> None:
+    down = "from cat_bench import Failure\n\n\nasync def reply(request, seed):\n"
+    down += "    return Failure('server', 'the model is down', permanent=True)\n"
+    (workshop.folder / "model.py").write_text(down)
+    workshop.run(*TOY, "--pool", "1", "--n", "1", "--method", "single")
+    (folder,) = (workshop.folder / "results").iterdir()
+    status, out, err = workshop.run("show", str(folder), "--question", "q1")
+    assert status == 0, err
+    assert "the model is down" in out
+    assert "texts are not here" not in err
 
 
 def test_a_question_with_its_texts(workshop: Workshop) -> None:

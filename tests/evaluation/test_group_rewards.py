@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,21 @@ from cat_bench.evaluation.group_rewards import Rewarded, reward_group
 from cat_bench.loading.prompts import Prompts
 from cat_bench.models.backends.scripted import Scripted
 from cat_bench.rewards import estimates, reward
+from cat_bench.rewards.reference import explain_misfit
 from cat_bench.types.calls import Failure
 from cat_bench.types.plugins import GroupContext, Reward
 from cat_bench.types.records import Marks, Question, Rollout
 from tests.toy import Sesame, pool, rollout, sample
 from tests.toy import roles as played
+
+SURE = """
+from cat_bench import Estimate
+
+
+class Sure:
+    async def aggregate(self, question, rollouts, ctx):
+        return Estimate(picks=tuple((r.slot, float(r.slot == 0)) for r in rollouts))
+"""
 
 
 async def rewards(
@@ -61,6 +72,27 @@ async def test_a_reference_without_an_answer_and_an_abstention_reward_nobody_and
     assert silent.notes["abstained"] == "the reference has no answer"
     assert nobody.notes["abstained"] == "no rollout has an answer and a vote"
     assert (silent.reference, nobody.reference) == ("who knows", None)
+
+
+async def test_a_group_that_is_too_small_for_the_estimator_is_unscored(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """Before, the estimator was given no rollout, and every reward was 0."""
+    path = tmp_path / "pairs.yaml"
+    path.write_text("summary: pairs\naggregator: vote\nbudgets: [2, 4]\n")
+    spec = f"equivalence{{estimator={path}}}"
+    lone = await rewards(spec, "a = right", cache=cache)
+    assert lone.values == (None,)
+    assert "reads at least 2 rollouts; a group has 1" in lone.notes["failed"]
+    assert (await rewards(spec, "a = b", "c = b", "d = c", cache=cache)).reference is not None
+    assert explain_misfit(str(path), 2) is None
+
+
+async def test_an_answer_without_weight_is_not_tied(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "sure.py").write_text(SURE)
+    spec = f"equivalence{{estimator={tmp_path / 'sure.py'}:Sure}}"
+    found = await rewards(spec, "a = right", "b = wrong", cache=cache)
+    assert "tied" not in found.notes
 
 
 async def test_a_failed_call_leaves_the_whole_group_unscored(cache: Cache) -> None:

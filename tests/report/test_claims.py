@@ -406,3 +406,10 @@ def test_a_list_is_read_strictly(tmp_path: Path) -> None:
     path.write_text("{title: T, source: S, method: cat, claims: [{id: a, says: b, test: odd}]}")
     with pytest.raises(ConfigError, match=r"claims\.0\.test"):
         claims.read_claims(str(path))
+    path.write_text("{title: T, source: S, method: cat, claims: [{id: a, says: b, test: above}]}")
+    with pytest.raises(ConfigError, match="name them in `against`"):
+        claims.read_claims(str(path))
+    twice = "[{id: a, says: b, test: more}, {id: a, says: c, test: more}]"
+    path.write_text(f"{{title: T, source: S, method: cat, claims: {twice}}}")
+    with pytest.raises(ConfigError, match="two claims have the id 'a'"):
+        claims.read_claims(str(path))

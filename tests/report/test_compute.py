@@ -84,6 +84,19 @@ def test_at_one_of_its_budgets_the_curve_is_that_budget(cost: float, n: int) -> 
     assert match.values.tolist() == pytest.approx(values[n - 1].tolist(), nan_ok=True)
 
 
+def test_a_curve_that_reaches_a_cost_several_times_has_no_value_there() -> None:
+    """The larger budgets are those of fewer questions, whose texts are short."""
+    values = [np.array([float(k)]) for k in range(4)]
+    curve = Curve((1, 2, 4, 8), (100.0, 300.0, 200.0, 400.0), values)
+    assert curve.at(250.0) is None
+    for cost, low in ((150.0, 0), (350.0, 2)):
+        match = curve.at(cost)
+        assert match is not None
+        assert low < match.values[0] < low + (1 if low == 2 else 2)
+    (met,) = [match for match in [curve.at(300.0)] if match]
+    assert met.n == 2
+
+
 def test_a_majority_is_exact_at_the_fewest_rollouts_that_cost_as_much(runs: Runs) -> None:
     """cat costs 250 and majority 100 a rollout, so that it votes over 3 of 4: by enumeration."""
     pools: dict[str, list[int | None]] = {"q0": [7, 7, 1, 2], "q1": [1, 1, 7, None]}

@@ -44,6 +44,16 @@ def test_a_group_that_is_not_whole_is_refused(questions: str) -> None:
         groups(list(questions), 2)
 
 
+def test_a_group_below_the_estimators_budgets_is_refused(
+    policy: Policy, session: RunConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "eights.yaml"
+    path.write_text("summary: eights\naggregator: vote\nbudgets: [8]\n")
+    for spec in ("equivalence", "shuffled"):
+        with pytest.raises(UsageError, match="reads at least 8 rollouts; a group has 4"):
+            GroupReward(f"{spec}{{estimator={path}}}", session, policy=policy, size=4)
+
+
 async def test_rewards_and_records_are_the_harnesss_own(
     policy: Policy, batch: Batch, session: RunConfig
 ) -> None:
