@@ -113,6 +113,9 @@ class Rubric:
 
     def check(self, target: JSON) -> str | None:
         """Return what is wrong with a target; None if it can be scored."""
+        if not isinstance(target, list | dict):
+            kind = type(target).__name__
+            return f"has no valid rubric: it is a {kind}, and should be a list of criteria"
         try:
             rubric = RubricTarget.model_validate(target).rubric
         except ValidationError as error:
@@ -126,9 +129,10 @@ class Rubric:
         """Return one score per text.
 
         `details` has `met`, the verdicts in the rubric's order, and `parts`, the scores by tag. A
-        tag of the example has the example's score. A tag of criteria has the score on these
-        criteria only; it is left out if none of them has positive points. An empty text scores 0
-        without a call, except by the `official` profile.
+        tag of the example has the example's score. A tag of criteria (even if the example has it,
+        too) has the score on these criteria only; it is left out if none of them has positive
+        points. An empty text scores 0 without a call or a verdict, except by the `official`
+        profile.
         """
         target = RubricTarget.model_validate(sample.target)
         grades = (self._grade(target, sample.question, text, ctx) for text in texts)

@@ -6,9 +6,10 @@ code reads these records, so that misspelling an attribute in it is a type error
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias, TypeVar
+from operator import index
+from typing import Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 from cat_bench.errors import ConfigError
 from cat_bench.types.calls import JSON, Sampling
@@ -100,15 +101,27 @@ T = TypeVar("T", AggregatorTraits, SignalTraits, ScorerTraits, RewardTraits)
 def traits(kind: type[T], plugin: object) -> T:
     """Return a plug-in's attributes, with the defaults of its kind.
 
-    Raises ConfigError for a `graded` that is neither true nor false.
+    Raises ConfigError for an attribute of another type.
     """
     declared = {f.name: getattr(plugin, f.name) for f in fields(kind) if hasattr(plugin, f.name)}
-    if not isinstance(declared.get("graded", False), bool):
-        raise ConfigError(type(plugin).__qualname__, "graded", "should be True or False")
+
+    def refuse(name: str, problem: str) -> NoReturn:
+        raise ConfigError(type(plugin).__qualname__, name, problem)
+
+    for field in fields(kind):
+        if isinstance(field.default, bool) and not isinstance(declared.get(field.name, True), bool):
+            refuse(field.name, "should be True or False")
     if "needs" in declared:
+        if isinstance(declared["needs"], str) or not isinstance(declared["needs"], Iterable):
+            refuse("needs", f'is {declared["needs"]!r}, and should be a set, such as {{"answers"}}')
         declared["needs"] = frozenset(declared["needs"])
     if declared.get("budgets") is not None:
-        declared["budgets"] = tuple(declared["budgets"])
+        try:
+            declared["budgets"] = tuple(map(index, declared["budgets"]))
+        except TypeError:
+            refuse("budgets", f"is {declared['budgets']!r}, and should be a tuple, such as (4, 8)")
+    if kind is AggregatorTraits and declared.get("reads", "subset") not in get_args(Reads):
+        refuse("reads", f"is {declared['reads']!r}; known: {', '.join(get_args(Reads))}")
     return kind(**declared)
 
 

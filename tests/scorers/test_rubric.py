@@ -174,7 +174,7 @@ async def test_the_judge_sees_neither_points_nor_tags(cache: Cache) -> None:
         ([], "has no criterion with positive points"),
         ([{"criterion": "a"}], "has no valid rubric: rubric.0.points"),
         ({"rubric": [line("a", float("nan"))]}, "has no valid rubric: rubric.0.points"),
-        ("a", "has no valid rubric"),
+        ("a", "has no valid rubric: it is a str, and should be a list of criteria"),
     ],
 )
 def test_a_target_that_cannot_be_scored_says_why(target: JSON, problem: str) -> None:

@@ -32,6 +32,9 @@ class Input:
     ends: tuple[int, ...] = ()
 
 
+NO_TEMPLATE = "has no chat template: give {form=pair} if it reads a pair of texts"
+
+
 @dataclass(frozen=True, slots=True)
 class Conversations:
     """Writes a reward model's input with its tokenizer; `step` is the marker after each step."""
@@ -53,8 +56,7 @@ class Conversations:
 
     def __post_init__(self) -> None:
         if self.form == "chat" and not self.tokenizer.chat_template:
-            problem = "has no chat template: give {form=pair} if it reads a pair of texts"
-            raise ConfigError("reward model", "tokenizer", problem)
+            raise ConfigError("reward model", "tokenizer", NO_TEMPLATE)
 
     def text(self, messages: Sequence[Message], response: str) -> str:
         """Return the conversation in the chat template; raises ValueError if that refuses."""

@@ -15,9 +15,10 @@ from threading import Lock
 import numpy as np
 from pydantic import PositiveInt
 
-from cat_bench.errors import NotAvailable
-from cat_bench.models.backends.conversations import STEP, Conversations, Form, Input
+from cat_bench.errors import ConfigError, NotAvailable
+from cat_bench.models.backends.conversations import NO_TEMPLATE, STEP, Conversations, Form, Input
 from cat_bench.models.backends.gathering import Gathering
+from cat_bench.models.backends.hf.chat import has_template
 from cat_bench.models.backends.hf.loading import Checkpoint, folder_digest, locate
 from cat_bench.models.backends.numbers import Activation, Labels, activate, make_reply
 from cat_bench.models.backends.silent import Silent
@@ -61,6 +62,8 @@ class Classifier(Silent):
         folder = Path(path).expanduser()
         if folder.is_dir():
             locate(path, folder)
+            if form == "chat" and not has_template(folder):
+                raise ConfigError("reward model", "tokenizer", NO_TEMPLATE)
             self._model_identity: JSON = {"folder_digest": folder_digest(folder)}
         else:
             self._model_identity = self._running[0].identity

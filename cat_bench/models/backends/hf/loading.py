@@ -116,9 +116,18 @@ class Checkpoint:
 
     @property
     def context(self) -> int:
-        """The most tokens of prompt and reply together."""
+        """The most tokens of prompt and reply together.
+
+        A model whose table of positions has a row for padding, such as RoBERTa, counts from the row
+        after it.
+        """
         config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
+        most = getattr(config, "max_position_embeddings", 0) or self.tokenizer.model_max_length
+        for name, module in self.model.named_modules():
+            if name.endswith("position_embeddings"):
+                padding = getattr(module, "padding_idx", None)
+                return int(most) if padding is None else int(most) - padding - 1
+        return int(most)
 
 
 def _identify(folder: Path, origin: JSON, adapter: Adapter | None) -> JSON:

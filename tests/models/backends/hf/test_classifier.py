@@ -15,6 +15,8 @@ from transformers import (
     PreTrainedModel,
     Qwen3ForSequenceClassification,
     Qwen3ForTokenClassification,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
 )
 
 from cat_bench.errors import ConfigError, ModelError, NotAvailable
@@ -140,6 +142,29 @@ async def test_what_does_not_fit_or_is_refused_is_a_failure(make: Make) -> None:
         await model.reward(ASKED, ["steps"])
 
 
+async def test_positions_that_begin_after_the_padding_are_fewer(tmp_path: Path) -> None:
+    """RoBERTa's table of 18 positions has room for 16 tokens."""
+    tokenizer = make_tokenizer(None)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=18,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=1,
+        pad_token_id=1,
+    )
+    XLMRobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = Classifier(str(tmp_path), form="pair")
+    assert len(tokenizer("x", "x" * 15).input_ids) == 16
+    assert isinstance(await model.reward([{"role": "user", "content": "x"}], "x" * 15), Reply)
+    long = await model.reward([{"role": "user", "content": "x"}], "x" * 16)
+    assert isinstance(long, Failure)
+    assert (long.kind, "context of 16" in long.message) == ("context", True)
+
+
 async def test_a_model_of_another_kind_is_never_filled_up_at_random(folder: Path) -> None:
     with pytest.raises(ModelError, match="would be random"):
         await Classifier(str(folder)).reward(ASKED, "the fox")
@@ -147,8 +172,8 @@ async def test_a_model_of_another_kind_is_never_filled_up_at_random(folder: Path
 
 async def test_a_pair_needs_no_chat_template(make: Make) -> None:
     folder = make(template=None)
-    with pytest.raises(ConfigError, match="form=pair"):
-        await Classifier(str(folder)).reward(ASKED, "the fox")
+    with pytest.raises(ConfigError, match="form=pair"):  # before any call is paid for
+        Classifier(str(folder))
     ids = list(make_tokenizer()("how many foxes", "the fox").input_ids)
     expected = by_hand(folder, ids, Qwen3ForSequenceClassification)
     found = await Classifier(str(folder), form="pair").reward(ASKED, "the fox")
