@@ -16,18 +16,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb, perm, prod
+from math import comb, isfinite, perm, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cat_bench.stats.stopping import IntArray, Label
+from cat_bench.stats.subsets import count_subsets
 from cat_bench.stats.wins import win_chances
 from cat_bench.types.calls import FloatArray
 from cat_bench.types.records import Stopped
 
 COMPOSITIONS = 100_000
 """The most ways to divide a draw among the large clusters and the rest."""
+_LOST, _IMPOSSIBLE = 1e-6, 1e-15
+"""The largest rounding error of a chance, and the chance of a draw that is not worth one."""
 
 
 def expect_windows(
@@ -40,8 +43,9 @@ def expect_windows(
 ) -> Stopped:
     """Return the exact expectation at each cap; NaN where it needs too many `compositions`.
 
-    `labels` and `tokens` have shape (pool,). Sequential tokens are the longest rollout of each
-    window, summed. A cap outside of 1..pool gives NaN.
+    NaN, too, where rounding errors or the number of subsets are too large. `labels` and `tokens`
+    have shape (pool,). Sequential tokens are the longest rollout of each window, summed. A cap
+    outside of 1..pool gives NaN.
     """
     pool = len(labels)
     sizes = Counter[Label](label for label in labels if label not in (None, ""))
@@ -68,6 +72,8 @@ def expect_windows(
         for k, label in enumerate(big):
             won[label] += vote[k] + rounds.unanimous[:windows, k].sum()
         members = np.bincount(of, minlength=len(big) + 1)
+        if np.isnan(longest + vote.sum()):
+            continue
         drawn[row] = (used / np.maximum(members, 1))[of]
         picks[row] = [won[label] / sizes[label] if label in sizes else 0.0 for label in labels]
         sequential[row] = longest
@@ -124,10 +130,14 @@ class _Large:
     window: int
 
     def feasible(self, last: int, most: int) -> bool:
-        """Return whether neither a window nor a whole draw has more compositions than `most`."""
+        """Return whether neither a window nor a whole draw has more compositions than `most`.
+
+        False, too, if the subsets of `last` rollouts overflow a float.
+        """
         count = len(self.sizes)
         ways = prod(min(size, last) + 1 for size in self.sizes)
-        return ways <= most and comb(self.window + count, count) * self.pool <= 20 * most
+        few = ways <= most and comb(self.window + count, count) * self.pool <= 20 * most
+        return few and isfinite(count_subsets(self.pool, min(last, self.pool // 2)))
 
     @lru_cache(maxsize=128)  # noqa: B019 - keyed by sizes, which are small
     def round(self, length: int, places: int) -> _Round:
@@ -155,7 +165,8 @@ class _Large:
         if not len(drawn):
             return np.zeros(len(self.sizes)), few
         chance = _choose(self._everything(), drawn)[0] / float(comb(self.pool, n))
-        chance = chance * self._miss_all(drawn[:, :-1], n, n // self.window + 1)[:, -1]
+        missed = self._miss_all(drawn[:, :-1], n, n // self.window + 1)[:, -1]
+        chance = chance * np.where(chance < _IMPOSSIBLE, 0.0, missed)
         leads = drawn[:, :-1] == drawn[:, :-1].max(axis=1, keepdims=True)
         return chance @ (leads / leads.sum(axis=1, keepdims=True)), few
 
@@ -179,7 +190,7 @@ class _Large:
         """Return P(none of t windows is unanimous) for t < places, shape (rows, places).
 
         `pools` (rows, large clusters) are the members among the `total` rollouts to draw from. The
-        terms alternate, so they are summed in extended precision.
+        terms alternate, so they are summed in extended precision; NaN if that does not suffice.
         """
         most = max(places - 1, 0)
         ways = np.zeros((len(pools), most + 1), dtype=np.longdouble)
@@ -197,7 +208,8 @@ class _Large:
             for s in range(t + 1):
                 signs[s, t] = (-1) ** s * perm(t, s)
         chances: FloatArray = np.clip((terms @ signs).astype(np.float64), 0.0, 1.0)
-        return chances
+        lost = np.abs(terms) @ np.abs(signs) * np.finfo(np.longdouble).eps
+        return np.where(lost > _LOST, np.nan, chances)
 
     def _count_fills(self, column: IntArray, most: int) -> NDArray[np.longdouble]:
         """Return the ordered ways, over m!, in which one cluster fills m windows: (rows, m + 1)."""

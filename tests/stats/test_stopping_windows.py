@@ -101,3 +101,13 @@ def test_a_long_run_of_one_answer_loses_no_precision() -> None:
     found = expect_windows(["a"] * 155 + ["b"] * 5, [160], window=5, tokens=np.ones(160))
     np.testing.assert_allclose(found.picks.sum(axis=1), 1, atol=1e-9)
     assert (found.drawn >= 0).all()
+
+
+@pytest.mark.parametrize(("pool", "n"), [(1024, 1024), (2048, 512)])
+def test_what_floats_cannot_hold_is_not_stated(pool: int, n: int) -> None:
+    """Alternating sums over 256 windows gave picks of 1.2, and C(2048, 512) an OverflowError."""
+    labels = [0] * (pool * 2 // 3) + [None] * (pool - pool * 2 // 3)
+    found = expect_windows(labels, [64, n], window=4, tokens=np.ones(pool))
+    assert found.picks[0].sum() == pytest.approx(1)
+    assert np.isnan(found.sequential[1])
+    assert np.isnan(found.picks[1]).all()
