@@ -44,7 +44,8 @@ def _rewards() -> list[Mapping[str, JSON]]:
     from cat_bench.rewards import reward
     from cat_bench.signals import signal
 
-    rewards, rows = list_plugins("reward"), []
+    rows: list[Mapping[str, JSON]] = []
+    rewards = list_plugins("reward")
     for name in sorted({*rewards, *list_plugins("signal")}):
         row = {"reward": name, "control": "", "needs": ""}
         try:

@@ -51,8 +51,8 @@ class Rewarder:
         self.needs = self._traits.needs
         self.supervised = isinstance(self._reward, SupervisedReward)
         """Whether the reward reads the targets."""
-        compares = isinstance(self._reward, ReferenceReward | Shuffled)
-        self.estimator = self._reward.estimator if compares else None
+        comparing = self._reward if isinstance(self._reward, ReferenceReward | Shuffled) else None
+        self.estimator = comparing.estimator if comparing else None
         """The estimator whose reference the reward compares rollouts with, if it has one."""
         self.positive = self._traits.positive
         """The least reward of a rollout that counts as right; None if there is no such number."""

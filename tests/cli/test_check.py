@@ -251,7 +251,7 @@ def test_a_row_without_a_check_hides_no_problem_of_other_rows(workshop: Workshop
 
 
 def test_only_the_rows_that_were_read_are_called_unlabelled(workshop: Workshop) -> None:
-    rows = [{**row, "answer": None} if row["id"] in "01" else row for row in NUMBERS]
+    rows = [{**row, "answer": None} if row["id"] in {"0", "1"} else row for row in NUMBERS]
     task = catalog.task(made(workshop, rows))
     texts = {each.text for each in asyncio.run(check_task(task, limit=2)) if each.name != "prompt"}
     assert texts == {"the first 2 rows are unlabelled"}

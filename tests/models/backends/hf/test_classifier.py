@@ -152,9 +152,9 @@ async def test_positions_that_begin_after_the_padding_are_fewer(tmp_path: Path) 
         intermediate_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
-        num_labels=1,
         pad_token_id=1,
     )
+    config.num_labels = 1
     XLMRobertaForSequenceClassification(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     model = Classifier(str(tmp_path), form="pair")
