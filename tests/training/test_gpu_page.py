@@ -123,3 +123,8 @@ def test_the_memory_that_is_worked_out_adds_up() -> None:
     assert 2 * 36 * 8 * 128 * 2 == 147_456
     assert pytest.approx(19.3, abs=0.05) == 64 * 2048 * 147_456 / 1e9
     assert pytest.approx(6.0, abs=0.05) == 36 * 8 * 2048 * 2560 * 4 / 1e9
+    assert pytest.approx(3.7, abs=0.05) == 8 * 1536 * 151_936 * 2 / 1e9
+    adapters = 36 * 32 * (2 * (2560 + 4096) + 2 * (2560 + 1024) + 3 * (2560 + 9728))
+    gradients, moments = (float(row[3]) for row in parts[1:3])
+    assert gradients == pytest.approx(4 * adapters / 1e9, abs=0.05)
+    assert moments == pytest.approx(8 * adapters / 1e9, abs=0.05)
