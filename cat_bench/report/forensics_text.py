@@ -170,3 +170,5 @@ def _reasons(run: RunTables) -> Iterator[str]:
         counted = sorted((-count, key) for key, count in counts.items() if key[0] == kind)
         for count, (_, method, n, reason) in counted[:10]:
             yield f"{kind}: {as_cell(method)}@{n}, {-count:,} times: {as_cell(reason)}"
+        if counted[10:]:
+            yield f"{kind}: {len(counted[10:]):,} more, each as often or less"

@@ -217,3 +217,12 @@ def test_the_text_says_what_went_wrong(runs: Runs) -> None:
     accounts = next(line for line in text.splitlines() if line.startswith("| cat "))
     assert [part.strip() for part in accounts.split("|")][3:6] == ["100.0", "0.0", "50.0"]
     assert np.isfinite(table["value"].dropna()).all()
+
+
+def test_the_text_says_that_there_are_more_reasons(runs: Runs) -> None:
+    rows = [synthesis(f"q{k}", 7, (0, 1), fallback=f"reason {k}") for k in range(12)]
+    pool = [row for k in range(12) for row in drafts(f"q{k}", [7, 1])]
+    folder = runs.build(rows, pool=pool)
+    text = render_forensics(forensics(folder), diversity(folder), summarise(folder), run=folder)
+    assert text.count("fallback: cat@2") == 10
+    assert "fallback: 2 more, each as often or less" in text
