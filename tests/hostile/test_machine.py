@@ -155,13 +155,19 @@ def test_a_command_that_is_ended_leaves_no_draft(
     command = f'{trap}exec "$0" -c "$1" "$2"'
     place = [sys.executable, DRAFTS, str(tmp_path / "page.html")]
     with subprocess.Popen(
-        ["sh", "-c", command, *place], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ["sh", "-c", command, *place],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL),  # nohup ignores it for all
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"writing\n"
-        assert [path.name for path in tmp_path.iterdir()] == [f".page.html.{process.pid}"]
-        process.send_signal(ending)
-        assert process.wait(60) != 0
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"writing\n"
+            assert [path.name for path in tmp_path.iterdir()] == [f".page.html.{process.pid}"]
+            process.send_signal(ending)
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
     assert list(tmp_path.iterdir()) == []
 
 
