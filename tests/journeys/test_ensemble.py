@@ -74,7 +74,7 @@ def test_the_table_is_for_people_too(runs: Workshop) -> None:
     [
         (("strong",), "two runs or more"),
         (("strong", "strong"), "the same folder"),
-        (("strong", "weak", "--n", "5"), "n = 5 is not in 1 to 4"),
+        (("strong", "weak", "--n", "5"), "n = 5 exceeds a pool: give an n from 1 to 4"),
         (("strong", "weak", "--n", "x"), "should be whole numbers"),
         (("strong", "other"), "did not ask the same questions"),
     ],

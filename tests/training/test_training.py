@@ -205,7 +205,7 @@ def test_the_dataset_must_have_answers_for_gold(workshop: Workshop) -> None:
     status, _, err = workshop.run("train", "./mine.py:Mine", "--recipe", "gold", "-m", "tally")
     assert status == 2
     assert "cannot be rewarded by gold: 1 of 1 questions have no target" in err
-    assert "gold alone needs targets" in err
+    assert "only gold needs targets" in err
 
 
 def test_a_task_without_final_answers_is_refused_what_compares_them(workshop: Workshop) -> None:
