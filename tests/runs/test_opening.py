@@ -152,7 +152,9 @@ async def test_budgets_reach_the_pool_where_that_costs_no_call(workshop: Worksho
     }
     record = read_record(outcome.folder)
     assert (record["config"]["budgets"], record["config"]["free_budgets"]) == (costly, [12])
-    with pytest.raises(UsageError, match="free_n 16 does not fit: give an n from 1 to 12, the pool"):
+    with pytest.raises(
+        UsageError, match="free_n 16 does not fit: give an n from 1 to 12, the pool"
+    ):
         await run(config(n=(), pool=12, free_n=(16,)))
 
 
