@@ -60,10 +60,13 @@ class InProcess:
     def _running(self) -> Running:
         with self._loading:
             if self._loaded is None:
-                if self._closed:
-                    raise ModelError("the model has been closed; open it again")
+                self._require_open()
                 self._loaded = self._load()
             return self._loaded
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ModelError("the model has been closed; open it again")
 
     @property
     def identity(self) -> JSON:
@@ -90,8 +93,9 @@ class InProcess:
 
         Without `max_tokens` a completion may fill the context. The token that ends a turn is not
         counted and has no log-probability: a reply's arrays cover its text. `stop` strings are cut
-        off; the arrays keep the tokens up to the end of the string.
+        off; the arrays keep the tokens up to the end of the string. Raises ModelError after `close`.
         """
+        self._require_open()
         draws = await asyncio.to_thread(self._draws, request)
         if isinstance(draws, Failure):
             return [draws] * len(request.seeds)
@@ -103,8 +107,9 @@ class InProcess:
 
         The text is tokenised on its own, which may give other tokens than sampling it did. Only if
         the tokens are the same are the log-probabilities the same. The chat template's defaults
-        apply (for example to thinking).
+        apply (for example to thinking). Raises ModelError after `close`.
         """
+        self._require_open()
         passage = await asyncio.to_thread(self._passage, messages, text)
         if not isinstance(passage, Passage):
             return passage

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any, TypeAlias
 
-from cat_bench.errors import ModelError
 from cat_bench.models.backends.hf.work import Work
 from cat_bench.types.calls import Failure
 
@@ -46,12 +45,14 @@ class BatchWorkers:
             thread.start()
 
     def submit(self, rows: Sequence[Row]) -> None:
-        """Queue rows; raises ModelError after `close`."""
+        """Queue rows; after `close` they fail."""
         with self._changed:
-            if self._closed:
-                raise ModelError("the model has been closed; open it again")
-            self._waiting.extend(rows)
-            self._changed.notify_all()
+            if not self._closed:
+                self._waiting.extend(rows)
+                self._changed.notify_all()
+                return
+        for row in rows:
+            row.settle(CLOSED)
 
     def close(self) -> None:
         """End the threads within a few steps; waiting rows fail."""

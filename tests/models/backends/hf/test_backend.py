@@ -269,9 +269,10 @@ async def test_a_caller_who_leaves_hangs_nobody(backend: HuggingFace) -> None:
     assert len(await replies(backend, SHORT, GREEDY)) == 1
 
 
+@pytest.mark.parametrize("pause", [0, 0.05])  # before its rows are queued, and (mostly) after
 @pytest.mark.parametrize("model", [HuggingFace, Small])
 async def test_closing_ends_the_thread_and_answers_everybody(
-    folder: Path, model: type[HuggingFace | Small]
+    folder: Path, model: type[HuggingFace | Small], pause: float
 ) -> None:
     before = set(threading.enumerate())
     backend = model(str(folder), batch=4, threads=2)
@@ -281,7 +282,7 @@ async def test_closing_ends_the_thread_and_answers_everybody(
     under_way = asyncio.create_task(
         backend.generate(request(SHORT, Sampling(temperature=0.01, max_tokens=480), range(400)))
     )
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(pause)
     await backend.close()
     await backend.close()
     assert not any(worker.is_alive() for worker in workers)

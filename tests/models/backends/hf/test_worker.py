@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from cat_bench.models.backends.hf.work import Work
-from cat_bench.models.backends.hf.worker import BatchWorkers, pick_rows
+from cat_bench.models.backends.hf.worker import CLOSED, BatchWorkers, pick_rows
 from cat_bench.types.calls import Failure
 
 
@@ -55,7 +55,7 @@ def answer(batch: Sequence[Work[int]]) -> None:
 
 
 def results(items: Sequence[Item]) -> list[int | Failure]:
-    return [item.future.result(timeout=10) for item in items]
+    return [item.future.result(timeout=60) for item in items]
 
 
 def test_a_batch_is_of_one_kind_and_of_near_costs() -> None:
@@ -82,7 +82,7 @@ def test_idle_threads_share_what_waits() -> None:
     sizes: list[int] = []
 
     def run(batch: Sequence[Work[int]]) -> None:
-        together.wait(10)
+        together.wait(60)
         sizes.append(len(batch))
         answer(batch)
 
@@ -151,15 +151,23 @@ def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], BatchWorkers
     def run(batch: Sequence[Work[int]]) -> None:
         seen.extend(batch)
         entered.set()
-        assert go.wait(10)
+        assert go.wait(60)
         answer(batch)
 
     workers = start(run)
     first, left, last = item(1), item(2), item(3)
     workers.submit([first])
-    assert entered.wait(10)
+    assert entered.wait(60)
     workers.submit([left, last])
     left.future.cancel()
     go.set()
     assert results([first, last]) == [1, 3]
     assert left not in seen
+
+
+def test_rows_that_come_after_the_end_fail() -> None:
+    workers = BatchWorkers(answer, rows=8, tokens=1000)
+    workers.close()
+    late = item(1)
+    workers.submit([late])
+    assert results([late]) == [CLOSED]
