@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +106,17 @@ class Workshop:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def interrupt(self, *arguments: str, by: signal.Signals, after: int) -> None:
+        """Send a signal to `cat-bench ARGUMENTS` after so many calls; it ends in order."""
+        process = self.start(*arguments, "--set", "concurrency=2", TOY_DELAY="0.3")
+        while self.calls < after:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(by)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
 
     @property
     def calls(self) -> int:

@@ -45,7 +45,7 @@ class Server:
             yield
         finally:
             process.send_signal(signal.SIGINT)  # a fast shutdown
-            process.wait(30)
+            process.wait(300)
 
     def url(self, database: str = "postgres", *, password: str | None = None) -> str:
         """Where a database is, as CAT_BENCH_CACHE takes it."""
@@ -91,7 +91,7 @@ def installed(there: Path, *, host: str = "127.0.0.1", fsync: bool = False) -> I
     options += ["--encoding=UTF8", "--locale=C.UTF-8"]
     try:
         with log.open("w") as said:
-            _start([there / "initdb", "-D", data, *options], said).wait(60)
+            _start([there / "initdb", "-D", data, *options], said).wait(300)
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all scram-sha-256\n")
         command: list[str | Path] = [there / "postgres", "-D", data, *words]
@@ -126,7 +126,7 @@ def _start(command: Sequence[str | Path], log: IO[str]) -> subprocess.Popen[byte
 def _await(server: Server, process: subprocess.Popen[bytes]) -> None:
     import psycopg
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         try:
             psycopg.connect(server.url(), connect_timeout=5).close()

@@ -20,7 +20,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from cat_bench.errors import CallFailed
 from cat_bench.loading.grader_template import GraderTemplate, grader_template
@@ -40,6 +48,16 @@ Profile: TypeAlias = Literal["ours", "official"]
 LENGTH_ADJUSTED = "length_adjusted"
 USUAL_LENGTH, LENGTH_UNIT = 2000, 500
 Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if LENGTH_ADJUSTED in tags:
+        problem = f"{LENGTH_ADJUSTED!r} names the score with the penalty: call this tag otherwise"
+        raise ValueError(problem)
+    return tags
+
+
+Tags: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_check_tags)]
 _FENCED = re.compile(r"\s*```(?:json)?\s*(\{.*\})\s*```\s*", re.DOTALL)
 
 
@@ -56,14 +74,14 @@ class Criterion(BaseModel):
 
     criterion: str = Field(validation_alias=AliasChoices("criterion", "criterion_text"))
     points: int | Annotated[float, Field(allow_inf_nan=False)]
-    tags: tuple[str, ...] = ()
+    tags: Tags = ()
 
 
 class RubricTarget(BaseModel):
     """A rubric and the tags of its example; a bare list is a rubric without tags."""
 
     rubric: tuple[Criterion, ...]
-    tags: tuple[str, ...] = ()
+    tags: Tags = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -120,7 +138,8 @@ class Rubric:
             rubric = RubricTarget.model_validate(target).rubric
         except ValidationError as error:
             first = error.errors()[0]
-            return f"has no valid rubric: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            problem = first["msg"].removeprefix("Value error, ")
+            return f"has no valid rubric: {'.'.join(map(str, first['loc']))}: {problem}"
         if share(rubric, [False] * len(rubric)) is None:
             return "has no criterion with positive points, so nothing to score against"
         return None

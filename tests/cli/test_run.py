@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import time
@@ -22,7 +21,7 @@ SLOTS, SYNTHESES = 24, 36
 def test_a_second_run_calls_no_model(workshop: Workshop) -> None:
     for expected in (True, False):
         process = workshop.start(*SMALL)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert out.startswith("# toy")
         assert "| majority" in out
@@ -46,7 +45,7 @@ def test_a_killed_run_loses_only_what_was_in_flight(workshop: Workshop) -> None:
     begun, durable = workshop.calls, stored(workshop)
     assert 0 < durable <= begun < SLOTS
     again = workshop.start(*few, lease_s=1)
-    _, err = again.communicate(timeout=60)
+    _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert workshop.calls == begun + SLOTS - durable
     assert workshop.record["rollouts"]["failed"] == 0
@@ -62,7 +61,7 @@ def stored(workshop: Workshop) -> int:
 def test_two_at_once_share_their_calls(workshop: Workshop) -> None:
     processes = [workshop.start(*SMALL, TOY_DELAY="0.02") for _ in range(2)]
     for process in processes:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     made = [each["calls"]["made"] for each in workshop.record["invocations"]]
     assert len(made) == 2
@@ -71,14 +70,7 @@ def test_two_at_once_share_their_calls(workshop: Workshop) -> None:
 
 
 def test_a_ctrl_c_ends_in_order(workshop: Workshop) -> None:
-    process = workshop.start(*SMALL, "--set", "concurrency=2", TOY_DELAY="0.3")
-    while workshop.calls < 4:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    workshop.interrupt(*SMALL, by=signal.SIGINT, after=4)
     begun = workshop.calls
     assert stored(workshop) == begun
     status, _, err = workshop.run(*SMALL)

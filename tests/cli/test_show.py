@@ -112,7 +112,7 @@ def test_what_a_model_wrote_is_shown_and_not_obeyed(workshop: Workshop) -> None:
     (folder,) = (workshop.folder / "results").iterdir()
     for option in ((), ("--full",)):
         process = workshop.start("show", str(folder), "--question", "q1", *option)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert not {"\x1b", "\x07"} & set(out)
         assert "99\ufffd" in out

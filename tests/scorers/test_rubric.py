@@ -172,6 +172,10 @@ async def test_the_judge_sees_neither_points_nor_tags(cache: Cache) -> None:
     [
         ([line("a", -1)], "has no criterion with positive points"),
         ([], "has no criterion with positive points"),
+        (
+            {"rubric": [line("a", 1, "length_adjusted")]},
+            "rubric.0.tags: 'length_adjusted' names the score with the penalty",
+        ),
         ([{"criterion": "a"}], "has no valid rubric: rubric.0.points"),
         ({"rubric": [line("a", float("nan"))]}, "has no valid rubric: rubric.0.points"),
         ("a", "has no valid rubric: it is a str, and should be a list of criteria"),

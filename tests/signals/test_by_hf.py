@@ -55,7 +55,8 @@ def mean_logprob(
     return float(laws.gather(1, written[:, None]).mean())
 
 
-async def sampled(
+@pytest.fixture
+async def whole(
     backend: HuggingFace, tokenizer: PreTrainedTokenizerFast, cache: Cache
 ) -> Evaluation:
     """A pool of four whose texts are tokenised as they were written."""
@@ -78,12 +79,8 @@ async def ratings(by: str, whole: Evaluation) -> list[float]:
 
 
 async def test_perplexity(
-    backend: HuggingFace,
-    reference: Qwen3ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    cache: Cache,
+    whole: Evaluation, reference: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    whole = await sampled(backend, tokenizer, cache)
     asked = whole.question.messages
     direct = [mean_logprob(reference, tokenizer, asked, r.text) for r in whole.rollouts]
     assert await ratings("perplexity", whole) == pytest.approx(direct, abs=TOLERANCE)
@@ -91,12 +88,8 @@ async def test_perplexity(
 
 
 async def test_certainty_and_confidence(
-    backend: HuggingFace,
-    reference: Qwen3ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    cache: Cache,
+    whole: Evaluation, reference: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    whole = await sampled(backend, tokenizer, cache)
     asked = whole.question.messages
     laws = [law(reference, tokenizer, asked, r.text)[0] for r in whole.rollouts]
     uniform = torch.full_like(laws[0][0], 1 / laws[0].shape[1])
@@ -112,12 +105,8 @@ async def test_certainty_and_confidence(
 
 
 async def test_mutual_predictability(
-    backend: HuggingFace,
-    reference: Qwen3ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    cache: Cache,
+    whole: Evaluation, reference: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    whole = await sampled(backend, tokenizer, cache)
     ctx = whole.context([r.slot for r in whole.rollouts])
 
     def given(others: Sequence[Rollout], rollout: Rollout) -> float:

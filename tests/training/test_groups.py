@@ -30,6 +30,20 @@ class Shy:
 '''
 
 
+async def ask(
+    reward: GroupReward, batch: Batch, logged: dict[str, list[float]]
+) -> list[float | None]:
+    """Ask for a batch's rewards as TRL does."""
+    return await reward(
+        batch.prompts,
+        batch.completions,
+        batch.ids,
+        question_id=batch.questions,
+        log_metric=lambda name, value: logged[name].append(value),
+        trainer_state=None,
+    )
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.integers(1, 5))
 def test_each_group_is_found_where_it_is(order: list[str], size: int) -> None:
     questions = [question for question in order for _ in range(size)]
@@ -60,14 +74,7 @@ async def test_rewards_and_records_are_the_harnesss_own(
     spec = "equivalence{estimator=majority}"
     logged: dict[str, list[float]] = defaultdict(list)
     reward = GroupReward(spec, session, policy=policy, size=4)
-    found = await reward(
-        batch.prompts,
-        batch.completions,
-        batch.ids,
-        question_id=batch.questions,
-        log_metric=lambda name, value: logged[name].append(value),
-        trainer_state=None,
-    )
+    found = await ask(reward, batch, logged)
     await reward.close()
 
     plain = Rewarder(spec, session)
@@ -96,13 +103,7 @@ async def test_the_frozen_anchor_is_asked_once_for_each_group(
     logged: dict[str, list[float]] = defaultdict(list)
     reward = GroupReward("equivalence", session, policy=policy, size=4)
     for _ in range(2):
-        await reward(
-            batch.prompts,
-            batch.completions,
-            batch.ids,
-            question_id=batch.questions,
-            log_metric=lambda name, value: logged[name].append(value),
-        )
+        await ask(reward, batch, logged)
     await reward.close()
     assert logged["calls"] == [3, 3]
     assert logged["calls_made"] == [3, 0], "the second time comes from the cache"
@@ -115,13 +116,7 @@ async def test_what_is_unscored_is_none(
     (tmp_path / "shy.py").write_text(NONE_FOR_THE_FIRST)
     logged: dict[str, list[float]] = defaultdict(list)
     reward = GroupReward("./shy.py:Shy", session, policy=policy, size=4)
-    found = await reward(
-        batch.prompts,
-        batch.completions,
-        batch.ids,
-        question_id=batch.questions,
-        log_metric=lambda name, value: logged[name].append(value),
-    )
+    found = await ask(reward, batch, logged)
     await reward.close()
     assert found == [None, 1.0, 1.0, 1.0] * 3
     assert logged["unscored"] == [0.25]

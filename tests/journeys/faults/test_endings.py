@@ -29,7 +29,7 @@ def test_one_ctrl_c_stores_what_is_in_flight(stand: Stand) -> None:
     process = stand.workshop.start(*stand.arguments(*LINE))
     wait_for(stand, process, 6)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     begun = stand.server.stats.requests
     assert process.returncode == 130, err
     assert "finishing the requests in flight" in err
@@ -50,7 +50,7 @@ def test_a_second_ctrl_c_stops_now(stand: Stand) -> None:
     assert process.stderr
     assert any("Ctrl-C again" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert err.rstrip().endswith("the samples so far are in the cache.")
     assert "Traceback" not in err

@@ -93,7 +93,8 @@ class InProcess:
 
         Without `max_tokens` a completion may fill the context. The token that ends a turn is not
         counted and has no log-probability: a reply's arrays cover its text. `stop` strings are cut
-        off; the arrays keep the tokens up to the end of the string. Raises ModelError after `close`.
+        off; the arrays keep the tokens up to the end of the string. Raises ModelError after
+        `close`.
         """
         self._require_open()
         draws = await asyncio.to_thread(self._draws, request)

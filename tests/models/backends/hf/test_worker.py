@@ -82,7 +82,7 @@ def test_idle_threads_share_what_waits() -> None:
     sizes: list[int] = []
 
     def run(batch: Sequence[Work[int]]) -> None:
-        together.wait(60)
+        together.wait(300)
         sizes.append(len(batch))
         answer(batch)
 
@@ -151,13 +151,13 @@ def test_rows_whose_callers_left_are_not_run(start: Callable[[Run], BatchWorkers
     def run(batch: Sequence[Work[int]]) -> None:
         seen.extend(batch)
         entered.set()
-        assert go.wait(60)
+        assert go.wait(300)
         answer(batch)
 
     workers = start(run)
     first, left, last = item(1), item(2), item(3)
     workers.submit([first])
-    assert entered.wait(60)
+    assert entered.wait(300)
     workers.submit([left, last])
     left.future.cancel()
     go.set()
