@@ -218,7 +218,7 @@ def draw_ensembles(ensembles: pd.DataFrame, tasks: Mapping[str, str]) -> Figure:
             style = {"color": COLOURS[k], "marker": MARKERS[k], "markersize": 4, **EDGE}
             (handles[label],) = axes.plot(x, 100 * y, **style)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(list(equal["n"]), [str(n) for n in equal["n"]])
+        axes.set_xticks(list(equal["n"]), [str(n) for n in equal["n"]], size="small")
         axes.set_title(f"{name}, %", loc="left")
         axes.set_xlabel("samples in all")
     legend(figure, handles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -87,13 +88,26 @@ derived = sa.Table(
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> bool:
     """Insert the rows that are missing; return False if some were not, or if this is unknown."""
-    return not rows or _all_changed(connection, _inserts[connection.dialect.name, table.name], rows)
+    if not rows:
+        return True
+    statement = _inserts[connection.dialect.name, table.name]
+    return execute_many(connection, statement, rows) == len(rows)
 
 
-def lease(connection: sa.Connection, rows: Sequence[dict[str, object]], now: float) -> bool:
+def lease(
+    connection: sa.Connection,
+    places: Sequence[tuple[str, int]],
+    *,
+    owner: str,
+    until: float,
+    now: float,
+) -> bool:
     """Take leases that are free or expired at `now`; return True only if all were taken."""
-    timed = [{**row, "now": now} for row in rows]
-    return _all_changed(connection, _takeovers[connection.dialect.name], timed)
+    values = {"places": json.dumps(places), "owner": owner, "until": until, "now": now}
+    statement = _takeovers[connection.dialect.name]
+    options = {"preserve_rowcount": True}
+    taken = connection.execute(statement, values, execution_options=options).rowcount
+    return taken == len(places)
 
 
 def execute_many(
@@ -148,13 +162,25 @@ def select_rows(table: sa.Table) -> sa.Select[Any]:
 
 def _select(parameter: str, by: Sequence[str], columns: Sequence[sa.Column[Any]]) -> sa.Select[Any]:
     table = columns[0].table
-    items = _Each(parameter).table_valued("value")
-    at = []
-    for index, name in enumerate(by):
-        part: sa.ColumnElement[Any] = _Part(items.c.value, index)
-        whole = isinstance(table.c[name].type, sa.Integer)
-        at.append(table.c[name] == (sa.cast(part, _INT) if whole else part))
+    keys, items = _each(parameter, [table.c[name] for name in by])
+    at = [table.c[name] == key for name, key in zip(by, keys, strict=True)]
     return sa.select(*columns).select_from(items.join(table, sa.and_(*at)))
+
+
+def each_place() -> sa.Select[Any]:
+    """Select the `places` themselves, bound as a JSON list of [key, slot]."""
+    keys, items = _each("places", [leases.c.key, leases.c.slot])
+    return sa.select(*keys).select_from(items)
+
+
+def _each(
+    parameter: str, columns: Sequence[sa.Column[Any]]
+) -> tuple[list[sa.ColumnElement[Any]], sa.TableValuedAlias]:
+    """Return values for these columns, and the bound JSON list that they are read from."""
+    items = _Each(parameter).table_valued("value")
+    parts = [_Part(items.c.value, index) for index in range(len(columns))]
+    whole = [isinstance(column.type, sa.Integer) for column in columns]
+    return [sa.cast(p, _INT) if w else p for p, w in zip(parts, whole, strict=True)], items
 
 
 class _Each(FunctionElement[Any]):
@@ -210,7 +236,9 @@ def is_free(now: sa.BindParameter[float]) -> sa.ColumnElement[bool]:
 
 
 def _takeover(dialect: Any) -> Any:
-    statement = dialect.insert(leases)
+    whose = sa.bindparam("owner", type_=sa.Text), sa.bindparam("until", type_=sa.Float)
+    places = each_place().add_columns(*whose).where(sa.true())  # else SQLite reads a join's ON
+    statement = dialect.insert(leases).from_select(list(leases.c), places)
     return statement.on_conflict_do_update(
         index_elements=[leases.c.key, leases.c.slot],
         set_={"owner": statement.excluded.owner, "expires": statement.excluded.expires},
@@ -226,7 +254,3 @@ _inserts = {
     for name, dialect in _dialects.items()
     for table in tables.sorted_tables
 }
-
-
-def _all_changed(connection: sa.Connection, statement: Any, rows: Sequence[Any]) -> bool:
-    return execute_many(connection, statement, rows) == len(rows)

@@ -199,9 +199,8 @@ class Writer:
         if not self._held:
             self._renew_at = time.monotonic() + self._lease_s / 3
         now = opening.clock(connection)
-        lease = {"owner": self._owner, "expires": now + self._lease_s}
-        rows = [{"key": key, "slot": slot, **lease} for key, slot in places]
-        if schema.lease(connection, rows, now):
+        until = now + self._lease_s
+        if schema.lease(connection, places, owner=self._owner, until=until, now=now):
             return set(places)
         self._contended = True
         parameters = {"places": json.dumps(places), "me": self._owner}
@@ -214,9 +213,8 @@ class Writer:
         self._renew_at = time.monotonic() + self._lease_s / 3
 
     def _free(self, connection: sa.Connection, places: Iterable[Place]) -> None:
-        rows = [{"at_key": key, "at_slot": slot, "me": self._owner} for key, slot in sorted(places)]
-        if rows:
-            schema.execute_many(connection, _FREE, rows)
+        if freed := sorted(places):
+            connection.execute(_FREE, {"places": json.dumps(freed), "me": self._owner})
 
 
 def _is_dead(owner: str) -> bool:
@@ -267,5 +265,5 @@ _THEIRS = schema.select_places(_lease.key, _lease.slot).where(
 )
 _RENEWAL = sa.update(schema.leases).where(_OWNED).values(expires=sa.bindparam("until"))
 _FREE = sa.delete(schema.leases).where(
-    _lease.key == sa.bindparam("at_key"), _lease.slot == sa.bindparam("at_slot"), _OWNED
+    _OWNED, sa.tuple_(_lease.key, _lease.slot).in_(schema.each_place())
 )

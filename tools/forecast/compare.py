@@ -12,7 +12,9 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from scipy.stats import rankdata
 from tabulate import tabulate
 
@@ -36,6 +38,10 @@ WINDOW = 10
 """The last steps that an outcome is the mean of."""
 SEEDS = 3
 RESAMPLES = 2000
+MARK = 10
+"""Half the size of a point in the figure, in pixels."""
+BESIDE = (("left", (6, 3)), ("left", (6, -8)), ("right", (-6, 3)), ("right", (-6, -8)))
+"""Where a point's name may be: its alignment and its offset in points."""
 PAGE = (Path(__file__).parent / "page.md").read_text(encoding="utf-8")
 
 
@@ -177,9 +183,6 @@ def draw(pairs: pd.DataFrame) -> Figure:
                 markerfacecolor="white" if known else look.colour,
                 label=f"{setting}{', known before' if known else ''}",
             )
-        for row in group.to_dict("records"):
-            place_of = (100 * row["forecast"], 100 * row["gain"])
-            axes.annotate(row["recipe"], place_of, (5, 3), textcoords="offset points", size=6)
     ends = [
         min(axes.get_xlim()[0], axes.get_ylim()[0]),
         max(axes.get_xlim()[1], axes.get_ylim()[1]),
@@ -187,8 +190,35 @@ def draw(pairs: pd.DataFrame) -> Figure:
     axes.plot(ends, ends, color="0.7", linestyle="--", label="gain = forecast")
     axes.set_xlabel("forecast before training, points of mean@1")
     axes.set_ylabel(f"gain after about {STEPS} steps, points")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left", frameon=False, title="without a name: controls")
+    _write_names(figure, axes, pairs[~pairs["control"]])
     return figure
+
+
+def _write_names(figure: Figure, axes: Axes, pairs: pd.DataFrame) -> None:
+    """Write each recipe beside its point, where it covers the fewest points and names."""
+    figure.draw_without_rendering()
+    points = 100 * pairs[["forecast", "gain"]].to_numpy(float)
+    taken = [
+        Bbox.from_extents(*(at - MARK), *(at + MARK)) for at in axes.transData.transform(points)
+    ]
+    for recipe, point in zip(pairs["recipe"], map(tuple, points), strict=True):
+        texts = [
+            axes.annotate(recipe, point, offset, textcoords="offset points", ha=side, size=7)
+            for side, offset in BESIDE
+        ]
+        boxes = [text.get_window_extent() for text in texts]
+        best = int(np.argmin([_covered(box, taken) for box in boxes]))
+        taken.append(boxes[best])
+        for k, text in enumerate(texts):
+            if k != best:
+                text.remove()
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox]) -> float:
+    """Return the area of a box that others take, in square pixels."""
+    common = (Bbox.intersection(box, other) for other in taken)
+    return sum(part.width * part.height for part in common if part)
 
 
 if __name__ == "__main__":
