@@ -20,11 +20,11 @@ from math import isnan
 from pathlib import Path
 
 from cat_bench.report import claim_tests
-from cat_bench.report.cells import as_cell, as_table, rows_of
+from cat_bench.report.cells import as_cell, as_table
 from cat_bench.report.claim_lists import Claim, Claims, claim_list_names, read_claims
 from cat_bench.report.claim_parts import ALPHA, FEWEST, Part, Verdict
 from cat_bench.report.compute import equal_tokens
-from cat_bench.report.forensics import NOBODY, forensics
+from cat_bench.report.forensics import NOBODY, figures_of
 from cat_bench.report.readability import explain_withheld
 from cat_bench.report.rounding import format_measured, p_value, percent
 from cat_bench.report.summary import MAJORITY
@@ -184,7 +184,7 @@ class _Run:
         yield _difference(f"from n = {budgets[0]} to {budgets[-1]}; {helps}", gain)
 
     def _disagreement(self, claim: Claim) -> Iterator[Part | str]:
-        figures = self._figures()
+        figures = figures_of(self.tables, self.method, self.n)
         right = figures.get("disagrees: right")
         if right is None or not right.n:
             yield "it always gives one of the most common answers" if figures else _NO_ANSWERS
@@ -202,7 +202,7 @@ class _Run:
         )
 
     def _recovery(self, claim: Claim) -> Iterator[Part | str]:
-        figures = self._figures()
+        figures = figures_of(self.tables, self.method, self.n)
         if not figures or not figures[NOBODY].mean:
             yield "every draw has a right rollout" if figures else _NO_ANSWERS
             return
@@ -266,12 +266,6 @@ class _Run:
 
     def _power_law(self, claim: Claim) -> Iterator[Part | str]:
         return claim_tests.measure_power_law(self.values, self.method, margin=claim.margin)
-
-    def _figures(self) -> dict[str, Interval]:
-        table = forensics(self.tables)
-        rows = table[(table["method"] == self.method) & (table["n"] == self.n)]
-        numbers = ("value", "se", "ci_low", "ci_high", "questions")
-        return {row["figure"]: Interval(*(row[x] for x in numbers)) for row in rows_of(rows)}
 
     def _find_present(self, wanted: Sequence[str]) -> list[str]:
         methods = dict.fromkeys(str(key[0]) for key in self.values.columns)

@@ -141,6 +141,11 @@ def forensics(run: RunTables | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def figures_of(run: RunTables, method: str, n: int) -> dict[str, Interval]:
+    """Return the figures of one method at one n by name; empty without draws. Raises DataError."""
+    return dict(_figures(run.reading(Draws).by_key.get((method, n), [])))
+
+
 class Draws(Reading):
     """Every method's syntheses that can be judged, beside the drafts that they read."""
 
@@ -206,6 +211,8 @@ def _draw(row: Mapping[str, JSON], drafts: Mapping[int, Draft]) -> Draw | None:
 
 
 def _figures(draws: Sequence[Draw]) -> Iterator[tuple[str, Interval]]:
+    if not draws:
+        return
     always = [1.0] * len(draws)
     for case in CASES:
         shares = [draw.cases[case] for draw in draws]
