@@ -188,7 +188,7 @@ async def test_refused_parameters_and_context(server: ChatServer) -> None:
 
 
 async def test_capacity(server: ChatServer) -> None:
-    server.capacity, server.delay = 2, 1.0
+    server.capacity, server.delay = 2, 3.0
     async with sdk(server) as client:
         create = client.chat.completions.create
         asked = [create(model=server.model, messages=HELLO) for _ in range(6)]
@@ -198,7 +198,7 @@ async def test_capacity(server: ChatServer) -> None:
 
 
 async def test_death_and_return(server: ChatServer) -> None:
-    server.faults, server.outage = Faults(schedule=("die",)), 1.0
+    server.faults, server.outage = Faults(schedule=("die",)), 3.0
     url = server.base_url
     with pytest.raises(openai.APIConnectionError):
         await ask(server)

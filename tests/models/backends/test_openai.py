@@ -315,7 +315,7 @@ async def test_an_empty_text_that_finished_is_a_reply(server: ChatServer, connec
 
 
 async def test_after_death_the_same_backend_goes_on(server: ChatServer, connect: Connect) -> None:
-    server.faults, server.outage = Faults(schedule=("die",)), 1.0
+    server.faults, server.outage = Faults(schedule=("die",)), 3.0
     backend = connect()
     down = [await one(backend), await one(backend)]
     assert [f.kind for f in down if isinstance(f, Failure)] == ["connection", "connection"]
