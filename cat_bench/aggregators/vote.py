@@ -80,7 +80,7 @@ class Vote:
         if not votes:
             return Estimate.abstain("no rollout has an answer and a vote")
         least = max(votes.values()) * (1 - TIED)
-        winners = [label for label, sum_ in votes.items() if sum_ >= least]
+        winners = [label for label, total in votes.items() if total >= least]
         share = {label: 1 / len(winners) / labels.count(label) for label in winners}
         picks = zip(rollouts, labels, strict=True)
         return Estimate(picks=tuple((r.slot, share[k]) for r, k in picks if k in share))

@@ -46,10 +46,10 @@ async def record_order(cache: Cache, order: Order) -> None:
     await _note(cache, _MADE, order.tag, {name: getattr(order, name) for name in names})
 
 
-async def record_id(cache: Cache, order: Order, id_: str) -> Order:
+async def record_id(cache: Cache, order: Order, batch: str) -> Order:
     """Record the server's name for an order."""
-    await _note(cache, _SENT, order.tag, {"id": id_})
-    return replace(order, id=id_)
+    await _note(cache, _SENT, order.tag, {"id": batch})
+    return replace(order, id=batch)
 
 
 async def record_end(cache: Cache, order: Order, status: str) -> None:

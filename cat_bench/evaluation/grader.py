@@ -71,8 +71,8 @@ class Grader:
         question, cached = sample.question, self._recalls and not self._judged
         key = _digest([*_facts(sample), digests])
         stored = await self._cache.recall(space, [key]) if cached else {}
-        if key in stored and (grades_ := Grades.restore(rollouts, digests, stored[key])):
-            return grades_
+        if key in stored and (restored := Grades.restore(rollouts, digests, stored[key])):
+            return restored
         scores, answers = await gather(
             self.scores(sample, [r.text for r in rollouts], ctx), self._answers(question, rollouts)
         )

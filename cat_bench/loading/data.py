@@ -320,15 +320,15 @@ def _arrange(mapped: Row, row: Row, fields: Fields) -> None:
     mapped["meta"] |= {"options": dict(arranged.options), "permutation": list(arranged.permutation)}
 
 
-def _name(id_: JSON, mapped: Row, used: Collection[str]) -> str:
+def _name(given: JSON, mapped: Row, used: Collection[str]) -> str:
     """Return the row's id, else a digest of its question, made unique by its target."""
-    if id_ is not None and "messages" not in mapped:
-        return str(id_) if isinstance(id_, str | int | float) else ""
+    if given is not None and "messages" not in mapped:
+        return str(given) if isinstance(given, str | int | float) else ""
     prompt = mapped.get("messages") or mapped.get("problem")
-    name = digest(prompt) if id_ is None else str(id_)
+    name = digest(prompt) if given is None else str(given)
     if name in used:
         name = f"{name}-{digest(mapped['answer'])}"
-    if id_ is None and name in used:
+    if given is None and name in used:
         name = next(candidate for k in count(2) if (candidate := f"{name}-{k}") not in used)
     return name
 

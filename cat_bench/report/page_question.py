@@ -74,9 +74,9 @@ class _Calls:
 
     def encode_calls(self, name: str, calls: Sequence[Exchange]) -> dict[str, JSON]:
         """Return the first calls as a field: each one's place of the request, slot and reply."""
-        calls_ = [[self.index(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
+        listed = [[self.index(c.sent), c.slot, _result(c.result)] for c in calls[:CALLS]]
         size = {f"{name}_of": len(calls)} if len(calls) > CALLS else {}
-        return {name: calls_, **size} if calls_ else {}
+        return {name: listed, **size} if listed else {}
 
     def index(self, sent: Sent) -> int:
         """Return the index of a request in `sent`; add it if it is new."""

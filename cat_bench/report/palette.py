@@ -56,8 +56,7 @@ _FRAMES = {
 
 def looks(record: Mapping[str, JSON], names: Iterable[str]) -> dict[str, Look]:
     """Return the look of each name, and of each method of the run."""
-    names_ = (str(entry["name"]) for entry in record["methods"])
-    everything = dict.fromkeys([*names_, *map(str, names)])
+    everything = dict.fromkeys(map(str, [*(m["name"] for m in record["methods"]), *names]))
     methods = (name for name in everything if name not in _FRAMES)
     return _FRAMES | {name: _look(place) for place, name in enumerate(methods)}
 

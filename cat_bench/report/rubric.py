@@ -128,8 +128,8 @@ def _audits(record: Mapping[str, JSON], run: Path) -> Iterator[str]:
             else ""
         )
         profiles = "".join(
-            f"; agreement with its profile {profile_}: kappa {_figure(part['kappa'])}"
-            for profile_, part in audit.get("profiles", {}).items()
+            f"; agreement with its profile {other}: kappa {_figure(part['kappa'])}"
+            for other, part in audit.get("profiles", {}).items()
         )
         yield (
             f"Judge {name}, audited on {labels['file']} ({figures['pairs']:,} labels by "

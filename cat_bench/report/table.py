@@ -86,9 +86,9 @@ def as_html(summary: pd.DataFrame, record: Mapping[str, JSON]) -> str:
     ranked = rank_last(summary[summary["n"].notna()])
     columns = _main(ranked, record, None, name=lambda row: str(row["method"]))
     head = " · ".join(make_plain(record["config"][name]) for name in ("task", "model"))
-    facts_ = " · ".join(map(make_plain, describe_run(record)))
+    subtitle = " · ".join(map(make_plain, describe_run(record)))
     table = pd.DataFrame(columns).to_html(index=False, border=0)
-    return f"<p><b>{escape(head)}</b><br>{escape(facts_)}</p>\n{table}"
+    return f"<p><b>{escape(head)}</b><br>{escape(subtitle)}</p>\n{table}"
 
 
 def _main(

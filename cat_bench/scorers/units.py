@@ -155,26 +155,26 @@ def _is_unit(words: str, *, attached: bool) -> bool:
         return False
     if words.startswith(r"\text"):
         return True
-    words_ = _POWER.sub("", words).lower().split()
-    if attached and len(words_[0]) > 4:
-        return not _FUNCTIONS & set(words_)
-    if attached or any(len(word) < 3 for word in words_):
-        return all(_find_unit(word) and len(word) > 1 for word in words_) and (
-            not attached or len(words_[0]) > 3
+    parts = _POWER.sub("", words).lower().split()
+    if attached and len(parts[0]) > 4:
+        return not _FUNCTIONS & set(parts)
+    if attached or any(len(word) < 3 for word in parts):
+        return all(_find_unit(word) and len(word) > 1 for word in parts) and (
+            not attached or len(parts[0]) > 3
         )
-    return not _FUNCTIONS & set(words_)
+    return not _FUNCTIONS & set(parts)
 
 
 def _unit(words: str) -> str:
     """Return the unit that words name, with its power, or an empty string."""
     power = _POWER.search(words)
-    words_ = re.sub(r"\\text|[{}^\d.]", " ", words).lower().replace("/", " per ").split()
+    parts = re.sub(r"\\text|[{}^\d.]", " ", words).lower().replace("/", " per ").split()
     raised = power[1] if power else ""
-    if any(word in {"square", "sq", "squared"} for word in words_):
+    if any(word in {"square", "sq", "squared"} for word in parts):
         raised = "2"
-    if any(word in {"cubic", "cu", "cubed"} for word in words_):
+    if any(word in {"cubic", "cu", "cubed"} for word in parts):
         raised = "3"
-    names = ["/" if word == "per" else _find_unit(word) for word in words_]
+    names = ["/" if word == "per" else _find_unit(word) for word in parts]
     name = "".join(filter(None, names)).strip("/")
     return name + (f"^{raised}" if name and raised not in {"", "1"} else "")
 

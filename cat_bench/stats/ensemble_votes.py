@@ -166,13 +166,13 @@ def _exact_score(question: Ballots, division: _Division, n: int) -> float:
     expectation = 0.0
     for s in range(1, n + 1):
         most = min(n // s, len(answers))
-        ways_, marked = np.zeros((2, most + 1, *shape))
-        ways_[0] = _ways(silent, shape)
+        unmarked, marked = np.zeros((2, most + 1, *shape))
+        unmarked[0] = _ways(silent, shape)
         for ways, score in zip(answers, question.worth, strict=True):
             behind, level = np.where(degree < s, ways, 0.0), np.where(degree == s, ways, 0.0)
-            tied = [_times(part[:-1], level) for part in (ways_, marked)]
-            ways_, marked = _times(ways_, behind), _times(marked, behind)
-            ways_[1:] += tied[0]
+            tied = [_times(part[:-1], level) for part in (unmarked, marked)]
+            unmarked, marked = _times(unmarked, behind), _times(marked, behind)
+            unmarked[1:] += tied[0]
             marked[1:] += tied[1] + score * tied[0]
         expectation += sum(float((weigh * marked[t]).sum()) / t for t in range(1, most + 1))
     return expectation
@@ -211,12 +211,12 @@ def _drawn_score(
     sizes = division.whole + rng.multinomial(division.left, division.fractions, size=draws)
     votes = np.zeros((draws, len(question.worth)), dtype=np.int64)
     for m, size in enumerate(question.sizes.tolist()):
-        counts_ = sizes[:, m]
+        wanted = sizes[:, m]
         for answer, count in enumerate(question.counts[m].tolist()):
             if count:
-                drawn = rng.hypergeometric(count, size - count, counts_)
+                drawn = rng.hypergeometric(count, size - count, wanted)
                 votes[:, answer] += drawn
-                counts_, size = counts_ - drawn, size - count
+                wanted, size = wanted - drawn, size - count
     top = votes.max(axis=1, initial=0, keepdims=True)
     leads = (votes == top) & (top > 0)
     scores = (leads @ question.worth) / np.maximum(leads.sum(axis=1), 1)
