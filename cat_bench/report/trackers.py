@@ -26,7 +26,7 @@ from cat_bench.types.calls import JSON
 
 METRICS = (
     *("score", "se", "ci_low", "ci_high", "diff", "diff_low", "diff_high", "p_holm"),
-    *("abstained", "unscored", "exact", *COSTS),
+    *("abstained", "unlabelled", "unscored", "exact", *COSTS),
 )
 """The columns of the table that are logged, where a row has them."""
 
@@ -57,10 +57,11 @@ def log_run(run: RunTables | Path, target: str, *, reference: str | None = None)
         raise UsageError(f"--log {kind} names no place: write {_PLACES[kind]}")
     tracker = _import_tracker(kind)
     record = run.record
+    counts = {name: record.get(name, 0) for name in ("questions", "unlabelled")}
     logged = Logged(
         project=place,
         name=f"{record['config']['task']} {record['id']}",
-        parameters=dict(_flatten(record["config"])),
+        parameters=dict(_flatten({**record["config"], **counts})),
         metrics=_collect_metrics(rows_of(summarise(run, reference=reference))),
         table=run.folder / "table.csv",
     )

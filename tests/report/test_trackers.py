@@ -66,6 +66,24 @@ def test_mlflow_shows_the_rows(workshop: Workshop, folder: Path) -> None:
     assert Path(fetched).read_bytes() == (folder / "table.csv").read_bytes()
 
 
+def test_a_run_without_labels_is_logged_as_such(workshop: Workshop) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("alembic")
+    (workshop.folder / "bare.jsonl").write_text(
+        '{"problem": "Is it 1?"}\n{"problem": "Is it 2?"}\n'
+    )
+    assert workshop.run(*RUN, *METHODS, "--data", "bare.jsonl")[0] == 0
+    (record,) = (workshop.folder / "results").glob("*/run.json")
+    place = f"sqlite:///{workshop.folder}/mlflow.db"
+    log_run(record.parent, f"mlflow:{place}")
+    client = mlflow.MlflowClient(tracking_uri=place)
+    experiment = client.get_experiment_by_name("cat_bench")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.data.params["questions"], run.data.params["unlabelled"]) == ("2", "2")
+    assert run.data.metrics["majority/unlabelled"] == 2
+    assert not [name for name in run.data.metrics if name.endswith("/score")]
+
+
 READ_TRACKIO = """
 import importlib
 import json
