@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from cat_bench.cache import Cache, import_pool, pool_names
 from cat_bench.cache.codec import UNPACKED, unpack
+from cat_bench.cache.formats import convert, inspect_log
 from cat_bench.errors import ConfigError, DataError
 from cat_bench.loading.data import Data, Fields
 from cat_bench.loading.data import rows as data_rows
@@ -35,6 +37,32 @@ def test_a_gzip_that_is_a_bomb_is_left_before_it_is_unpacked(
             packed.write(b" " * 2**20 + b"\n")
     with pytest.raises(DataError, match="unpacks to more than"):
         list(read(file))
+
+
+@pytest.mark.parametrize("compression", ["DEFLATED", "ZSTANDARD"])
+@pytest.mark.parametrize("lies", [False, True])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b" " * 2**20, "unpacks to more than"), (b"[]," * 2000, "has more than 1,000 objects")],
+)
+def test_a_log_of_inspect_is_measured_before_it_is_read(
+    content: bytes, said: str, lies: bool, compression: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("inspect_ai.log")
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(inspect_log, "UNPACKED", 2**20)
+        small.setattr(inspect_log, "PARTS_MOST", 1000)
+        file = tmp_path / "log.eval"
+        with zipfile.ZipFile(file, "w", getattr(zipfile, f"ZIP_{compression}")) as archive:
+            for number in range(3):
+                archive.writestr(f"samples/{number}_epoch_1.json", content)
+        if lies:
+            raw, size = bytearray(file.read_bytes()), len(content).to_bytes(4, "little")
+            while (place := raw.find(size)) >= 0:
+                raw[place : place + 4] = b"\1\0\0\0"
+            file.write_bytes(raw)
+        with pytest.raises(DataError, match="Bad CRC-32" if lies else said):
+            list(convert([file], format="inspect").rows)
 
 
 @pytest.mark.parametrize("name", ["line.jsonl", "line.jsonl.gz"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from cat_bench.cache.formats.samples import Findings, Format, Sampled, number
 from cat_bench.errors import DataError, UsageError
 from cat_bench.system.extras import install_command
+from cat_bench.system.json_parts import PARTS_MOST
+from cat_bench.system.rows import RATIO, UNPACKED
 from cat_bench.system.waiting import call_without_loop
 from cat_bench.types.calls import JSON
 
@@ -38,8 +42,9 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
     findings.left |= {"events", "store", "attachments", "timelines"}
     for file in files:
         try:
+            _check_archive(file)
             log = call_without_loop(read_eval_log, str(file))
-        except (OSError, ValueError, KeyError) as error:  # pydantic's errors are ValueErrors
+        except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
                 file, f"is not a log of Inspect ({reason}); name an .eval or .json log"
@@ -50,6 +55,29 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
         prefix = f"{log.eval.task}/" if len(files) > 1 else ""
         for sample in sorted(log.samples or (), key=lambda s: s.epoch):
             yield _sample(prefix, sample, findings)
+
+
+def _check_archive(file: Path) -> None:
+    """Raise DataError if an archive unpacks to too much; Inspect reads all of it into memory.
+
+    The directory of an archive may lie, so every member is unpacked and counted.
+    """
+    if not is_zipfile(file):
+        return
+    most, total = max(UNPACKED, RATIO * file.stat().st_size), 0
+    with ZipFile(file) as archive:
+        for member in archive.infolist():
+            parts = 0
+            with archive.open(member) as unpacked:
+                while chunk := unpacked.read(1 << 20):
+                    total += len(chunk)
+                    parts += chunk.count(b"{") + chunk.count(b"[")
+                    if total > most:
+                        problem = f"unpacks to more than {most:,} bytes; unpack it yourself"
+                        raise DataError(file, problem)
+                    if parts > PARTS_MOST:
+                        problem = f"has more than {PARTS_MOST:,} objects and lists in a sample"
+                        raise DataError(file, f"{problem}; leave that sample out")
 
 
 def _sample(prefix: str, sample: EvalSample, findings: Findings) -> Sampled:
