@@ -42,8 +42,8 @@ def label(row: Mapping[str, JSON]) -> str:
 def describe_run(record: Mapping[str, JSON]) -> list[str]:
     """Describe a run in words: its questions, its rollouts and its models."""
     config = record["config"]
-    roles_named = ("anchor", "judge", "embedder", "reward_model")
-    roles = [f"{role.replace('_', ' ')} {config[role]}" for role in roles_named if config.get(role)]
+    optional = ("anchor", "judge", "embedder", "reward_model")
+    roles = [f"{role.replace('_', ' ')} {config[role]}" for role in optional if config.get(role)]
     judged = [f"judged by the profile {profile}"] if (profile := judge_profile(record)) else []
     return [count_questions(record), _rollouts(record), *roles, *judged]
 

@@ -36,10 +36,10 @@ def format_measured(
     sign: str = "",
 ) -> str:
     """Return a figure, in percent unless `scale` is 1, with its interval if it has one."""
-    value_, *ends = (
+    figure, *ends = (
         "" if x is None else format_fixed(scale * x, digits, sign=sign) for x in (value, low, high)
     )
-    return f"{value_} [{', '.join(ends)}]" if value_ and all(ends) else value_
+    return f"{figure} [{', '.join(ends)}]" if figure and all(ends) else figure
 
 
 def format_count(count: float | None) -> str:

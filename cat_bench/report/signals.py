@@ -13,8 +13,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from cat_bench.report.cells import as_cell, as_table, format_interval
-from cat_bench.report.cells import rows_of as rows_of
+from cat_bench.report.cells import as_cell, as_table, format_interval, rows_of
 from cat_bench.report.rounding import format_fixed, percent
 from cat_bench.runs.parts import places_by_question
 from cat_bench.runs.tables import Reading

@@ -49,7 +49,7 @@ class Agreement(Reading):
     def add_scores(self, rows: pd.DataFrame, pools: RowsByQuestion) -> None:
         """Take in score rows of whole questions."""
         aside = rows["failed"].notna() | rows["method"].isin(list(FRAMES))
-        for question, row_group in rows[~aside].groupby("question", sort=False):
+        for question, group in rows[~aside].groupby("question", sort=False):
             pool = pools.of(str(question))
             clusters = {} if pool is None else _clusters(pool)
             if arrived := 0 if pool is None else int(pool["failed"].isna().sum()):
@@ -58,7 +58,7 @@ class Agreement(Reading):
                 continue
             leaders = {label for label, count in votes.items() if count == max(votes.values())}
             values: dict[tuple[str, int], list[float]] = {}
-            for row in rows_of(row_group):
+            for row in rows_of(group):
                 key = (row["method"], int(row["n"]))
                 values.setdefault(key, []).append(_agreement(row, clusters, leaders))
             for key, shares in values.items():

@@ -146,8 +146,8 @@ def check_columns(table: pa.Schema, kind: type, path: Path, *, schema: pa.Schema
 
 def check_methods(names: Collection[str], record: Mapping[str, JSON], folder: Path) -> None:
     """Raise DataError if the record does not list the method of some scores."""
-    names_listed = {*FRAMES, *(method["name"] for method in record["methods"])}
-    if unknown := sorted(str(name) for name in set(names) - names_listed):
+    known = {*FRAMES, *(method["name"] for method in record["methods"])}
+    if unknown := sorted(str(name) for name in set(names) - known):
         problem = f"has scores of {unknown[0]!r}, which is not among the methods in its run.json"
         raise DataError(folder, f"{problem}; make the run again")
 
