@@ -95,7 +95,7 @@ def _compute(table: pd.DataFrame, record: Mapping[str, JSON], axis: Axis) -> Fig
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.set_xlabel(f"{_AXES[axis]}\n(small numbers: n)")
     axes.set_ylabel("score, %")
     axes.margins(y=0.08)

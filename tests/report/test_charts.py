@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from cat_bench.report.canvas import cut, render_figure
-from cat_bench.report.charts import _draw_dots, compute_chart, forest
+from cat_bench.report.charts import _compute, _draw_dots, compute_chart, forest
 from cat_bench.report.compute import compute
 from cat_bench.report.figures import curve
 from cat_bench.report.groups import groups
@@ -85,6 +85,20 @@ def test_n_stands_once_at_places_that_methods_share(runs: Runs) -> None:
     folder = runs.build(rows, names)
     found = _texts(compute_chart(compute(folder), read_record(folder)))
     assert [text for text, _, _ in found if text in {"4", "16"}] == ["4", "16"]
+
+
+def test_a_tick_of_a_narrow_axis_names_the_place_where_it_stands(runs: Runs) -> None:
+    rows = [row for n in (1, 2) for row in runs.scores("single", n, [0.2, 0.9])]
+    rows += [row for n in (1, 2) for row in runs.scores("majority", n, [0.2, 0.9])]
+    folder = runs.build(rows, ["single", "majority"])
+    table = compute(folder)
+    table["tokens"] = np.linspace(18.2, 37.9, len(table))
+    axes = _compute(table, read_record(folder), "tokens").axes[0]
+    low, high = axes.get_xlim()
+    ticks = [t for t in axes.get_xticks() if low <= t <= high]
+    assert len(ticks) > 2
+    named = [axes.xaxis.get_major_formatter()(tick) for tick in ticks]
+    assert [float(name.replace(",", "")) for name in named] == ticks
 
 
 def test_without_a_score_or_a_comparison_the_figure_says_so(runs: Runs) -> None:
