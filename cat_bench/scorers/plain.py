@@ -142,8 +142,8 @@ def tidy(answer: str) -> str:
         text = _SPACED_THOUSANDS.sub(lambda number: number[0].replace(" ", ""), text)
     text = _NEEDLESS_SPACE.sub("", _SPACE.sub(" ", text).strip())
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
-    text = text.rstrip(".,;") if not text.endswith("...") else text
     text = text.rstrip("\\")
+    text = text.rstrip(".,;\\") if not text.endswith("...") else text
     return "" if text in {r"\$", "..."} else text.replace(",", ", ")
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cat_bench.scorers.plain import LONGEST, number, tidy
@@ -112,6 +112,7 @@ def test_tidy(answer: str, tidied: str) -> None:
 
 
 @given(st.text("0123456789.,/%$\\{}frac -ex()", max_size=30))
+@example("0,\\")
 def test_tidying_twice_changes_nothing_that_is_read(answer: str) -> None:
     assert number(tidy(tidy(answer))) == number(tidy(answer))
 
