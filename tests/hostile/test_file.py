@@ -65,6 +65,19 @@ def test_a_log_of_inspect_is_measured_before_it_is_read(
             list(convert([file], format="inspect").rows)
 
 
+def test_an_encrypted_log_of_inspect_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("inspect_ai.log")
+    file = tmp_path / "log.eval"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("header.json", "{}")
+    raw = bytearray(file.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        raw[raw.find(signature) + flags] |= 1
+    file.write_bytes(raw)
+    with pytest.raises(DataError, match="is encrypted"):
+        list(convert([file], format="inspect").rows)
+
+
 @pytest.mark.parametrize("name", ["line.jsonl", "line.jsonl.gz"])
 def test_a_line_without_an_end_is_not_read_into_memory(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 from cat_bench.cache.formats.samples import Findings, Format, Sampled, number
 from cat_bench.errors import DataError, UsageError
@@ -44,7 +43,9 @@ def _read(files: Sequence[Path], findings: Findings) -> Iterator[Sampled]:
         try:
             _check_archive(file)
             log = call_without_loop(read_eval_log, str(file))
-        except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        except DataError:
+            raise
+        except Exception as error:  # an archive's decompressor or Inspect may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
                 file, f"is not a log of Inspect ({reason}); name an .eval or .json log"
